@@ -1,0 +1,1 @@
+"""Score-guided planning: from logged data to plans that can be trusted."""

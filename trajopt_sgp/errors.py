@@ -1,0 +1,29 @@
+"""Errors that a user can cause. Numerical failure is never one of them: it comes back as a `Status`."""
+
+
+class TrajoptError(Exception):
+    """Base of every error this library raises on purpose; its text is a sentence for the user."""
+
+
+class ShapeError(TrajoptError):
+    """An array, tensor or function result has the wrong shape."""
+
+
+class NotFiniteError(TrajoptError):
+    """NaN or infinity where data, a guess or a cost enters."""
+
+
+class OptionError(TrajoptError):
+    """An unknown or invalid option, name or value."""
+
+
+class IncompatibleError(TrajoptError):
+    """Parts that are valid alone do not work together (formulation and solver, model and dataset)."""
+
+
+class DatasetError(TrajoptError):
+    """A dataset is missing, damaged or of a kind that cannot be used."""
+
+
+class ModelFileError(TrajoptError):
+    """A model file or checkpoint is missing, damaged or belongs to something else."""
