@@ -1,0 +1,104 @@
+# Every target makes what it needs first: the environment .venv, from the versions pinned in constraints.txt.
+# Variables: PYTHON (which Python makes .venv), ARGS (passed on: make demo ARGS="--seed 1").
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --constraint constraints.txt
+INPUTS := constraints.txt setup.cfg pyproject.toml
+
+# One thread, no screen: what makes test results repeatable on a shared machine.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg SDL_VIDEODRIVER=dummy \
+    SDL_AUDIODRIVER=dummy HDF5_USE_FILE_LOCKING=BEST_EFFORT PYGAME_HIDE_SUPPORT_PROMPT=1
+
+.PHONY: help demo test lint unit wheel bench docs clean distclean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: $(STAMPS)/runtime  ## from logged data to a swing-up: writes runs/demo/
+	@echo "==> Demo: collect, train, plan, control"
+	$(BIN)/trajopt-sgp demo $(ARGS)
+
+test: lint unit wheel  ## everything that must hold before a change is merged
+	@echo "==> All checks passed"
+
+lint: $(STAMPS)/dev  ## ruff, mypy --strict, import layers
+	@echo "==> Style: ruff"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "==> Types: mypy --strict"
+	$(BIN)/mypy
+	@echo "==> Layers: import-linter"
+	$(BIN)/lint-imports --no-logo
+
+unit: $(STAMPS)/l4casadi  ## pytest alone: make unit ARGS="tests/test_mpc.py -x"
+	@echo "==> Tests: pytest"
+	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+
+wheel: $(STAMPS)/dev  ## build the wheel, install it into a new environment, use it from elsewhere
+	@echo "==> Wheel: build"
+	rm -rf build dist trajopt_sgp.egg-info
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@echo "==> Wheel: install into a new environment (about a minute)"
+	$(BIN)/python -m venv build/wheel-env
+	build/wheel-env/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	    --constraint constraints.txt dist/*.whl
+	@echo "==> Wheel: use it from another directory"
+	$(TEST_ENV) tools/check_installed.sh build/wheel-env
+	rm -rf build
+
+bench: $(STAMPS)/runtime  ## measure: make bench ARGS="--list"
+	@echo "==> Benchmarks"
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(STAMPS)/docs  ## build the documentation into docs/_build
+	@echo "==> Documentation: sphinx"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "==> Open docs/_build/index.html"
+
+clean:  ## remove what was built, but neither .venv nor runs/
+	rm -rf build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find trajopt_sgp tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv as well
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "The pinned versions need Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "==> Environment: $(VENV) with $$($(PYTHON) --version)"
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMPS)/runtime: $(INPUTS) | $(BIN)/python
+	@echo "==> Install: the package and what it runs on (a minute or two)"
+	$(INSTALL) setuptools
+	$(INSTALL) --editable .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/runtime
+	@echo "==> Install: test tools"
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+# The build finds torch in .venv, hence no build isolation; it needs cmake < 4, which PyPI has. A wheel that pip kept from
+# a build against another torch would link and then crash, hence no cache.
+$(STAMPS)/l4casadi: $(STAMPS)/dev
+	@echo "==> Install: l4casadi, compiled against the installed torch (about half a minute)"
+	$(INSTALL) cmake ninja scikit-build wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) --no-cache-dir l4casadi
+	@$(BIN)/python -c 'import l4casadi'
+	@touch $@
+
+$(STAMPS)/docs: $(STAMPS)/runtime
+	@echo "==> Install: documentation tools"
+	$(INSTALL) --editable '.[docs]'
+	@touch $@

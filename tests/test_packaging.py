@@ -1,0 +1,90 @@
+"""What is promised outside the code: links, pins, metadata, and an import that does nothing."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PINNED_EXTRAS = ("dev", "docs", "l4casadi")
+
+
+def read_pins() -> dict[str, str]:
+    """Name and version of every line of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as the package index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared_requirements() -> list[Requirement]:
+    """The requirements of the core and of the extras that constraints.txt covers."""
+    requirements = [Requirement(line) for line in metadata.requires("trajopt_sgp") or []]
+    environments = [{"extra": extra} for extra in ("", *PINNED_EXTRAS)]
+    return [r for r in requirements if r.marker is None or any(map(r.marker.evaluate, environments))]
+
+
+def run_python(code: str, folder: Path, **variables: str) -> str:
+    """The standard output of a new interpreter that runs `code` in `folder`."""
+    command = [sys.executable, "-W", "error::UserWarning", "-c", code]
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | variables, capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize("name", ["formulations", "solvers", "envs", "hardware"])
+def test_signpost_leads_into_the_package(name: str) -> None:
+    link = ROOT / name
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "trajopt_sgp" / name
+    assert (link / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("requirement", declared_requirements(), ids=str)
+def test_requirement_is_pinned_within_its_range(requirement: Requirement) -> None:
+    assert requirement.specifier.contains(read_pins()[normalised(requirement.name)])
+
+
+def test_pins_are_what_is_installed() -> None:
+    """Results of these tests speak for the pinned versions only if those are the ones that ran."""
+    installed = {normalised(d.metadata["Name"]): d.version.split("+")[0] for d in metadata.distributions()}
+    pins = read_pins()
+    assert {name: pins[name] for name in pins.keys() & installed} == {
+        name: installed[name] for name in pins.keys() & installed
+    }
+
+
+def test_command_is_declared_and_loads() -> None:
+    (command,) = metadata.entry_points(group="console_scripts", name="trajopt-sgp")
+    assert callable(command.load())
+
+
+def test_import_prints_sets_and_writes_nothing(tmp_path: Path) -> None:
+    code = """
+import os, torch
+def state():
+    return dict(os.environ), torch.get_num_threads(), torch.get_default_dtype(), torch.initial_seed()
+before = state()
+import trajopt_sgp
+import trajopt_sgp.envs, trajopt_sgp.formulations, trajopt_sgp.solvers, trajopt_sgp.learning, trajopt_sgp.mpc
+assert state() == before, (before, state())
+"""
+    assert run_python(code, tmp_path) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_is_found_by_its_id(tmp_path: Path) -> None:
+    """Gymnasium 1.0 dropped entry points; an id may name the module that registers it instead."""
+    code = """
+import gymnasium
+print(gymnasium.make("trajopt_sgp.envs:trajopt_sgp/CartPoleSwingUp-v0").spec.id)
+"""
+    assert run_python(code, tmp_path, SDL_VIDEODRIVER="dummy").strip() == "trajopt_sgp/CartPoleSwingUp-v0"
