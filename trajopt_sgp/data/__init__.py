@@ -1,0 +1,11 @@
+"""Data: Minari datasets in and out, transitions, normalisers."""
+
+from trajopt_sgp.data.collect import collect_random_transitions as collect_random_transitions
+from trajopt_sgp.data.dataset_info import DatasetInfo as DatasetInfo
+from trajopt_sgp.data.dataset_info import describe_dataset as describe_dataset
+from trajopt_sgp.data.dataset_info import hash_arrays as hash_arrays
+from trajopt_sgp.data.minari_io import load_transitions as load_transitions
+from trajopt_sgp.data.minari_io import local_dataset_ids as local_dataset_ids
+from trajopt_sgp.data.minari_write import write_minari_dataset as write_minari_dataset
+from trajopt_sgp.data.normalizer import Normalizer as Normalizer
+from trajopt_sgp.data.transitions import Transitions as Transitions

@@ -1,0 +1,124 @@
+"""Collecting transitions by random actions in a real Gymnasium environment."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from minari.data_collector import EpisodeBuffer
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import IncompatibleError, OptionError
+
+FloatArray = NDArray[np.float64]
+
+_LARGEST_NUMBER_OF_EMPTY_EPISODES = 1000
+
+
+def collect_random_transitions(
+    environment: gymnasium.Env[Any, Any],
+    transitions: int,
+    seed: int,
+    episode_steps: int = 10,
+    progress: Callable[[int], object] | None = None,
+) -> list[EpisodeBuffer]:
+    """Step an environment under random actions until there are exactly `transitions` transitions.
+
+    Each episode starts uniformly in the data box, through `reset(options={"state": ...})`, and applies independent
+    actions, uniform in the action space, for at most `episode_steps` steps. It ends where the state leaves the box: the
+    step that leaves is dropped, and an episode left without steps is drawn again. So state and next state of every
+    transition lie in the box. The last episode is cut to the number asked for.
+
+    Args:
+        environment: has an attribute `data_box` (a Box of states, on the unwrapped environment), accepts the reset
+            option `state`, observes its state, and has a bounded Box of actions.
+        transitions: number of transitions K, at least 1.
+        seed: of the generator of states and actions, and of the environment; same seed, same episodes.
+        episode_steps: largest number of steps of an episode, at least 1.
+        progress: called after each episode with the number of transitions so far.
+
+    Returns:
+        Episodes with float64 arrays: observations `(T + 1, n)`, actions `(T, m)`, rewards `(T,)`, terminations `(T,)`,
+        and truncations `(T,)`, set in the last step of every episode that the environment did not terminate.
+
+    Raises:
+        OptionError: a number below 1.
+        IncompatibleError: the environment lacks a data box or a bounded action space, or no step stays in the box.
+    """
+    for name, value in {"transitions": transitions, "episode_steps": episode_steps}.items():
+        if value < 1:
+            raise OptionError(f"{name} = {value}: it must be at least 1.")
+    box, actions = _data_box(environment), _action_box(environment)
+    generator = np.random.default_rng(seed)
+    environment.reset(seed=seed)
+    buffers: list[EpisodeBuffer] = []
+    collected = empty = 0
+    while collected < transitions:
+        buffer = _episode(environment, box, actions, min(episode_steps, transitions - collected), generator)
+        empty = 0 if len(buffer) else empty + 1
+        if empty > _LARGEST_NUMBER_OF_EMPTY_EPISODES:
+            raise IncompatibleError(
+                f"{empty} episodes in a row left the data box at their first step: the box [{box.low}, {box.high}] "
+                "is too small for this environment, or reset does not honour the option 'state'."
+            )
+        if len(buffer):
+            buffers.append(buffer)
+            collected += len(buffer)
+            if progress is not None:
+                progress(collected)
+    return buffers
+
+
+def _episode(
+    environment: gymnasium.Env[Any, Any],
+    box: spaces.Box,
+    actions: spaces.Box,
+    steps: int,
+    generator: np.random.Generator,
+) -> EpisodeBuffer:
+    start = generator.uniform(box.low, box.high)
+    observation, _ = environment.reset(options={"state": start})
+    observations, controls = [observation], []
+    rewards: list[float] = []
+    terminated = False
+    while len(rewards) < steps and not terminated:
+        control = generator.uniform(actions.low, actions.high)
+        observation, reward, terminated, truncated, _ = environment.step(control)
+        if not _inside(observation, box):
+            terminated = False
+            break
+        observations.append(observation)
+        controls.append(control)
+        rewards.append(float(reward))
+        if truncated:
+            break
+    last = np.arange(len(rewards)) == len(rewards) - 1
+    return EpisodeBuffer(
+        observations=np.array(observations, dtype=np.float64),
+        actions=np.array(controls, dtype=np.float64).reshape(len(rewards), *actions.shape),
+        rewards=np.array(rewards),
+        terminations=last & terminated,
+        truncations=last & (not terminated),
+    )
+
+
+def _inside(observation: FloatArray, box: spaces.Box) -> bool:
+    return bool(((observation >= box.low) & (observation <= box.high)).all())
+
+
+def _data_box(environment: gymnasium.Env[Any, Any]) -> spaces.Box:
+    box = getattr(environment.unwrapped, "data_box", None)
+    if not isinstance(box, spaces.Box) or box.shape != environment.observation_space.shape or not box.is_bounded():
+        raise IncompatibleError(
+            f"{environment.unwrapped} needs an attribute `data_box`: a bounded gymnasium.spaces.Box of states in the "
+            f"shape of its observations, {environment.observation_space.shape}."
+        )
+    return box
+
+
+def _action_box(environment: gymnasium.Env[Any, Any]) -> spaces.Box:
+    space = environment.action_space
+    if not isinstance(space, spaces.Box) or not space.is_bounded():
+        raise IncompatibleError(f"Random actions need a bounded Box of actions, not {space}.")
+    return space

@@ -1,0 +1,120 @@
+"""What a dataset is called, how large it is, where its spaces end, and the hash of its numbers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import ModelFileError
+
+Bounds = tuple[ArrayLike, ArrayLike]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Where transitions come from; travels with every model trained on them."""
+
+    id: str
+    """Minari id, or a name of the process that made the data."""
+    hash: str
+    """SHA-256 of the numbers and the bounds, whatever the file layout."""
+    transitions: int
+    """Number of transitions in the whole dataset."""
+    episodes: int
+    """Number of episodes in the whole dataset."""
+    state_low: tuple[float, ...]
+    """Lower bounds of the observation space, n numbers; may be -inf."""
+    state_high: tuple[float, ...]
+    """Upper bounds of the observation space, n numbers; may be inf."""
+    control_low: tuple[float, ...]
+    """Lower bounds of the action space, m numbers; may be -inf."""
+    control_high: tuple[float, ...]
+    """Upper bounds of the action space, m numbers; may be inf."""
+    environment: str | None = None
+    """Gymnasium id of the environment, if the dataset names one."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of a dict observation that make up the state, in order; empty for a plain observation."""
+    minari_version: str | None = None
+    """Version of Minari that wrote the dataset."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON document; infinite bounds become the strings "inf" and "-inf"."""
+        document = asdict(self)
+        for name, value in document.items():
+            if isinstance(value, tuple):
+                document[name] = [_json_value(entry) for entry in value]
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "DatasetInfo":
+        """Rebuild the description from `to_json`.
+
+        Raises:
+            ModelFileError: an entry is missing, unknown or of the wrong kind.
+        """
+        values = dict(document)
+        try:
+            for name in ("state_low", "state_high", "control_low", "control_high"):
+                values[name] = tuple(float(entry) for entry in values[name])
+            values["observation_keys"] = tuple(values.get("observation_keys", ()))
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            known = [field.name for field in fields(cls)]
+            raise ModelFileError(f"A stored dataset description needs the entries {known}: {error!r}.") from error
+
+
+def describe_dataset(
+    dataset_id: str,
+    arrays: Mapping[str, NDArray[Any]],
+    state_bounds: Bounds,
+    control_bounds: Bounds,
+    environment: str | None = None,
+    observation_keys: tuple[str, ...] = (),
+    minari_version: str | None = None,
+) -> DatasetInfo:
+    """Describe transitions and hash them together with their bounds.
+
+    Args:
+        dataset_id: name of the dataset; not part of the hash.
+        arrays: the arrays of `Transitions` by name, `episodes` among them.
+        state_bounds: low and high of the observation space, `(n,)` each; may be infinite.
+        control_bounds: low and high of the action space, `(m,)` each; may be infinite.
+        environment: Gymnasium id.
+        observation_keys: entries of a dict observation that make up the state.
+        minari_version: version that wrote the dataset.
+    """
+    names = ("state_low", "state_high", "control_low", "control_high")
+    bounds = dict(zip(names, (*map(_vector, state_bounds), *map(_vector, control_bounds)), strict=True))
+    return DatasetInfo(
+        id=dataset_id,
+        hash=hash_arrays({**arrays, **bounds}),
+        transitions=len(arrays["episodes"]),
+        episodes=len(np.unique(arrays["episodes"])),
+        environment=environment,
+        observation_keys=observation_keys,
+        minari_version=minari_version,
+        **{name: tuple(bound.tolist()) for name, bound in bounds.items()},
+    )
+
+
+def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256, in hexadecimal, of named arrays: names, types, shapes and little-endian values in order."""
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        values = np.ascontiguousarray(array)
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        digest.update(json.dumps([name, values.dtype.str, values.shape]).encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _vector(bound: ArrayLike) -> NDArray[np.float64]:
+    return np.atleast_1d(np.asarray(bound, dtype=np.float64))
+
+
+def _json_value(entry: Any) -> Any:
+    return str(entry) if isinstance(entry, float) and not np.isfinite(entry) else entry

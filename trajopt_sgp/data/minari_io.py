@@ -1,0 +1,128 @@
+"""Reading Minari datasets, local or from the hub, as transitions."""
+
+import contextlib
+import difflib
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Sequence
+
+import gymnasium
+import minari
+import numpy as np
+from minari import MinariDataset
+from minari.dataset.minari_dataset import parse_dataset_id
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from trajopt_sgp.data.dataset_info import describe_dataset
+from trajopt_sgp.data.episodes import assemble, read_episodes
+from trajopt_sgp.data.observations import control_box, state_boxes
+from trajopt_sgp.data.transitions import Transitions
+from trajopt_sgp.errors import DatasetError
+
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
+
+
+def load_transitions(
+    dataset_id: str, download: bool = False, observation_keys: Sequence[str] | None = None
+) -> Transitions:
+    """Read every transition of a Minari dataset.
+
+    Args:
+        dataset_id: Minari id, such as `D4RL/pointmaze/umaze-v2`. Local datasets lie where `MINARI_DATASETS_PATH` says,
+            else in `~/.minari/datasets`.
+        download: fetch the dataset from the Minari hub when it is not on this machine.
+        observation_keys: for dict observations, the entries that make up the state, in order ("outer/inner" for nested
+            ones). Default: all in the order of the space; for a task with a goal, `observation` alone.
+
+    Raises:
+        DatasetError: the id is malformed or unknown, the download fails, the files are damaged, or the spaces are not
+            vectors of real numbers.
+        OptionError: observation keys that do not exist.
+        NotFiniteError: NaN or infinity; names episode, step and field.
+    """
+    dataset = open_dataset(dataset_id, download)
+    boxes = state_boxes(dataset.observation_space, observation_keys, dataset_id)
+    control = control_box(dataset.action_space, dataset_id)
+    arrays = assemble(read_episodes(dataset, boxes), boxes, control, dataset_id)
+    info = describe_dataset(
+        dataset_id,
+        arrays,
+        state_bounds=(
+            np.hstack([box.low.ravel() for box in boxes.values()]),
+            np.hstack([box.high.ravel() for box in boxes.values()]),
+        ),
+        control_bounds=(control.low.ravel(), control.high.ravel()),
+        environment=dataset.env_spec.id if dataset.env_spec else None,
+        observation_keys=tuple(key for key in boxes if key),
+        minari_version=str(dataset.minari_version),
+    )
+    return Transitions(**arrays, dataset=info)
+
+
+def open_dataset(dataset_id: str, download: bool = False) -> MinariDataset:
+    """Open a Minari dataset, local or (with `download`) from the hub.
+
+    Raises:
+        DatasetError: the id is malformed or unknown, the download fails, or the files are damaged.
+    """
+    check_dataset_id(dataset_id)
+    path = get_dataset_path(dataset_id) / "data"
+    if not path.exists():
+        if not download:
+            raise DatasetError(_not_found(dataset_id))
+        _download(dataset_id)
+    try:
+        return minari.load_dataset(dataset_id)
+    except _DAMAGE as error:
+        raise DatasetError(f"Dataset {dataset_id!r} at {path} is damaged: {error}.") from error
+
+
+def check_dataset_id(dataset_id: str) -> None:
+    """Raise `DatasetError` unless `dataset_id` has the form Minari asks for."""
+    try:
+        parse_dataset_id(dataset_id)
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{dataset_id!r} is not a Minari dataset id: it must read namespace/name-v0, the namespace optional "
+            "(two or more letters), the version a number."
+        ) from error
+
+
+def local_dataset_ids() -> list[str]:
+    """Return the ids of the Minari datasets on this machine, sorted; damaged ones are left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sorted(minari.list_local_datasets())
+
+
+def _not_found(dataset_id: str) -> str:
+    local = local_dataset_ids()
+    shown = difflib.get_close_matches(dataset_id, local, n=3, cutoff=0.5) or local[:5]
+    listing = f"Datasets here: {', '.join(shown)}." if shown else "No dataset is here yet."
+    return (
+        f"Dataset {dataset_id!r} is not in {get_dataset_path()}. {listing} "
+        "List those on the hub with `minari list remote` and fetch one with `--download` (download=True) or "
+        f"`minari download {dataset_id}`; make a cart-pole dataset with `trajopt-sgp collect`."
+    )
+
+
+def _download(dataset_id: str) -> None:
+    try:
+        # Minari prints its progress; standard output belongs to the command's own result
+        with contextlib.redirect_stdout(sys.stderr):
+            minari.download_dataset(dataset_id)
+    except _download_errors() as error:
+        raise DatasetError(
+            f"Dataset {dataset_id!r} could not be downloaded: {error} "
+            "List those on the hub with `minari list remote`; downloads need `pip install 'minari[hf]'` and a network."
+        ) from error
+
+
+def _download_errors() -> tuple[type[Exception], ...]:
+    errors: tuple[type[Exception], ...] = (ImportError, KeyError, OSError, RuntimeError, ValueError)
+    if importlib.util.find_spec("httpx") is not None:
+        # the hub's client raises these when there is no network
+        errors = (*errors, importlib.import_module("httpx").HTTPError)
+    return errors

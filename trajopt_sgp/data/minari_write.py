@@ -1,0 +1,114 @@
+"""Writing episodes as a Minari dataset, whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from minari import MinariDataset
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_dataset import parse_dataset_id
+from minari.dataset.minari_storage import MinariStorage
+from minari.namespace import create_namespace, list_local_namespaces
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from trajopt_sgp.data.minari_io import check_dataset_id, open_dataset
+from trajopt_sgp.errors import DatasetError
+
+
+def write_minari_dataset(
+    buffers: Sequence[EpisodeBuffer],
+    dataset_id: str,
+    environment: gymnasium.Env[Any, Any],
+    *,
+    overwrite: bool = False,
+    description: str | None = None,
+    author: str = "trajopt_sgp",
+    algorithm_name: str = "uniform random actions",
+    code_permalink: str | None = None,
+) -> MinariDataset:
+    """Write episodes as a Minari dataset in Minari's local folder.
+
+    The files are made in a hidden folder, flushed to disk and then renamed, so that an interrupted write leaves
+    no dataset, and an interrupted overwrite the old one.
+
+    Args:
+        buffers: episodes, at least one; T + 1 observations for T actions.
+        dataset_id: Minari id; a namespace that is missing is created.
+        environment: the environment the episodes come from; gives spaces, and the specification by which
+            `MinariDataset.recover_environment` makes it again.
+        overwrite: replace a dataset of the same id.
+        description: one or two sentences; by default the counts and the environment.
+        author: stored in the dataset.
+        algorithm_name: how the actions were chosen; stored in the dataset.
+        code_permalink: address of the code that made the dataset; stored if given.
+
+    Returns:
+        The dataset, opened.
+
+    Raises:
+        DatasetError: no episodes, a malformed id, or the id exists and `overwrite` is not set.
+    """
+    check_dataset_id(dataset_id)
+    root = get_dataset_path()
+    target = root / dataset_id
+    if not buffers:
+        raise DatasetError(f"Dataset {dataset_id!r} would be empty: give at least one episode.")
+    if target.exists() and not overwrite:
+        raise DatasetError(f"Dataset {dataset_id!r} exists: choose another id, or replace it with overwrite=True.")
+    metadata = {
+        "dataset_id": dataset_id,
+        "minari_version": version("minari"),
+        "author": {author},
+        "algorithm_name": algorithm_name,
+        "description": description or _describe(buffers, environment),
+        **({"code_permalink": code_permalink} if code_permalink else {}),
+    }
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
+        fresh = Path(folder) / "dataset"
+        fresh.mkdir()
+        _write_files(fresh / "data", buffers, environment, metadata)
+        _make_namespace(dataset_id)
+        _publish(fresh, target, Path(folder) / "replaced")
+    return open_dataset(dataset_id)
+
+
+def _write_files(
+    folder: Path, buffers: Sequence[EpisodeBuffer], environment: gymnasium.Env[Any, Any], metadata: dict[str, Any]
+) -> None:
+    # what minari.create_dataset_from_buffers does, but in a folder of our choice
+    storage = MinariStorage.new(folder, environment.observation_space, environment.action_space, environment.spec)
+    storage.update_metadata(metadata)
+    storage.update_episodes(buffers)
+    for path in (*folder.iterdir(), folder):
+        _flush(path)
+
+
+def _publish(fresh: Path, target: Path, replaced: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        target.rename(replaced)
+    fresh.rename(target)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_namespace(dataset_id: str) -> None:
+    namespace = parse_dataset_id(dataset_id)[0]
+    if namespace is not None and namespace not in list_local_namespaces():
+        create_namespace(namespace)
+
+
+def _describe(buffers: Sequence[EpisodeBuffer], environment: gymnasium.Env[Any, Any]) -> str:
+    name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+    return f"{sum(map(len, buffers))} transitions of {name} in {len(buffers)} episodes."

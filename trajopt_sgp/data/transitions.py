@@ -1,0 +1,126 @@
+"""Transitions (x, u, x'): the form in which every model sees its data."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.data.dataset_info import DatasetInfo
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+_ARRAYS: dict[str, type] = {
+    "states": np.float64,
+    "controls": np.float64,
+    "next_states": np.float64,
+    "episodes": np.int64,
+    "terminated": np.bool_,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """K transitions x' = f(x, u); arrays are read-only.
+
+    Transitions of one episode are consecutive and in order. Where the second of two neighbours belongs to the same
+    episode, its state is the next state of the first; no transition joins two episodes.
+
+    Raises:
+        ShapeError: the arrays do not fit together.
+        NotFiniteError: NaN or infinity; names episode, step and array.
+    """
+
+    states: FloatArray
+    """x, `(K, n)`."""
+    controls: FloatArray
+    """u, `(K, m)`."""
+    next_states: FloatArray
+    """x', `(K, n)`."""
+    episodes: IntArray
+    """Number of the episode of each transition, `(K,)`."""
+    terminated: BoolArray
+    """Whether the environment ended the episode in x', `(K,)`; False where the episode was merely cut off."""
+    dataset: DatasetInfo
+    """Description of the whole dataset, also when these are a part of it."""
+
+    def __post_init__(self) -> None:
+        for name, kind in _ARRAYS.items():
+            array: NDArray[Any] = np.array(getattr(self, name), dtype=kind, order="C")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        self._check_shapes()
+        for name in ("states", "controls", "next_states"):
+            self._check_finite(name)
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def state_size(self) -> int:
+        """Number of state coordinates n."""
+        return int(self.states.shape[1])
+
+    @property
+    def control_size(self) -> int:
+        """Number of control coordinates m."""
+        return int(self.controls.shape[1])
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Transitions":
+        """Return the transitions at a mask `(K,)` or at indices, with the same dataset description."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+
+    def split(self, validation_fraction: float, generator: np.random.Generator) -> tuple["Transitions", "Transitions"]:
+        """Split whole episodes at random into training and validation transitions.
+
+        Args:
+            validation_fraction: share of the transitions to hold out, in (0, 1); met as closely as whole
+                episodes allow, with at least one episode on either side.
+            generator: source of the random order.
+
+        Returns:
+            The training and the validation transitions, each in the order of the dataset.
+
+        Raises:
+            OptionError: the fraction is outside (0, 1).
+            DatasetError: there are fewer than two episodes.
+        """
+        if not 0.0 < validation_fraction < 1.0:
+            raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
+        labels, lengths = np.unique(self.episodes, return_counts=True)
+        if len(labels) < 2:
+            raise DatasetError(
+                f"Dataset {self.dataset.id!r} has a single episode: holding out unseen episodes needs at least two."
+            )
+        order = generator.permutation(len(labels))
+        held_out = np.cumsum(lengths[order])
+        count = 1 + int(np.argmin(np.abs(held_out[:-1] - validation_fraction * len(self))))
+        validation = np.isin(self.episodes, labels[order[:count]])
+        return self.select(~validation), self.select(validation)
+
+    def _check_shapes(self) -> None:
+        shapes = {name: getattr(self, name).shape for name in _ARRAYS}
+        count = len(self.states) if self.states.ndim else 0
+        matrices = self.states.ndim == 2 and self.controls.ndim == 2
+        fits = matrices and self.states.shape == self.next_states.shape and len(self.controls) == count
+        if not (fits and count > 0 and shapes["episodes"] == shapes["terminated"] == (count,)):
+            raise ShapeError(
+                "Transitions need states (K, n), controls (K, m), next_states (K, n), episodes (K,) and terminated "
+                f"(K,) with K > 0, not {shapes}."
+            )
+
+    def _check_finite(self, name: str) -> None:
+        finite = np.isfinite(getattr(self, name)).all(axis=1)
+        if finite.all():
+            return
+        row = int(np.argmin(finite))
+        episode = self.episodes[row]
+        step = row - int(np.argmax(self.episodes == episode))
+        raise NotFiniteError(
+            f"Dataset {self.dataset.id!r} holds NaN or infinity: episode {episode}, step {step}, {name} = "
+            f"{getattr(self, name)[row]}."
+        )
