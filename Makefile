@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
@@ -12,7 +13,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --constraint constraints.txt
 INPUTS := constraints.txt setup.cfg pyproject.toml
 
 # One thread, no screen: what makes test results repeatable on a shared machine.
@@ -47,10 +48,10 @@ unit: $(STAMPS)/l4casadi  ## pytest alone: make unit ARGS="tests/test_mpc.py -x"
 wheel: $(STAMPS)/dev  ## build the wheel, install it into a new environment, use it from elsewhere
 	@echo "==> Wheel: build"
 	rm -rf build dist trajopt_sgp.egg-info
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(BIN)/python -m pip wheel -qq --no-deps --no-build-isolation --wheel-dir dist .
 	@echo "==> Wheel: install into a new environment (about a minute)"
 	$(BIN)/python -m venv build/wheel-env
-	build/wheel-env/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	build/wheel-env/bin/python -m pip install -qq --disable-pip-version-check --no-compile \
 	    --constraint constraints.txt dist/*.whl
 	@echo "==> Wheel: use it from another directory"
 	$(TEST_ENV) tools/check_installed.sh build/wheel-env
