@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import DatasetError, NotFiniteError
 
+REMEDY = "Delete the folder, then fetch or make the dataset again."
+
 AnyArray = NDArray[Any]
 _DAMAGE = (OSError, KeyError, ValueError, TypeError)
 
@@ -45,7 +47,7 @@ def read_episodes(dataset: MinariDataset, keys: Iterable[str]) -> EpisodeArrays:
     try:
         return read(dataset, path, tuple(keys))
     except _DAMAGE as error:
-        raise DatasetError(f"Dataset {dataset.id!r} at {path.parent} is damaged: {error}.") from error
+        raise DatasetError(f"Dataset {dataset.id!r} at {path.parent} is damaged: {error}. {REMEDY}") from error
 
 
 def assemble(
@@ -130,7 +132,7 @@ def _join(
         episode = int(np.searchsorted(np.cumsum(lengths), row, side="right"))
         step = row - int(lengths[:episode].sum())
         raise NotFiniteError(
-            f"Dataset {name!r}, episode {numbers[episode]}, step {step}: {field} hold {joined[row]}. "
+            f"Dataset {name!r}, episode {numbers[episode]}, step {step}: {field} hold {joined[row].tolist()}. "
             "NaN and infinity cannot be learned from; repair or drop the episode."
         )
     return joined

@@ -5,7 +5,6 @@ import difflib
 import importlib
 import importlib.util
 import sys
-import warnings
 from collections.abc import Sequence
 
 import gymnasium
@@ -16,7 +15,7 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from trajopt_sgp.data.dataset_info import describe_dataset
-from trajopt_sgp.data.episodes import assemble, read_episodes
+from trajopt_sgp.data.episodes import REMEDY, assemble, read_episodes
 from trajopt_sgp.data.observations import control_box, state_boxes
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import DatasetError
@@ -76,7 +75,7 @@ def open_dataset(dataset_id: str, download: bool = False) -> MinariDataset:
     try:
         return minari.load_dataset(dataset_id)
     except _DAMAGE as error:
-        raise DatasetError(f"Dataset {dataset_id!r} at {path} is damaged: {error}.") from error
+        raise DatasetError(f"Dataset {dataset_id!r} at {path} is damaged: {error}. {REMEDY}") from error
 
 
 def check_dataset_id(dataset_id: str) -> None:
@@ -91,10 +90,10 @@ def check_dataset_id(dataset_id: str) -> None:
 
 
 def local_dataset_ids() -> list[str]:
-    """Return the ids of the Minari datasets on this machine, sorted; damaged ones are left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return sorted(minari.list_local_datasets())
+    """Return the ids of the Minari datasets on this machine, sorted; their files are not opened."""
+    root = get_dataset_path()
+    folders = (path.parents[1].relative_to(root) for path in root.glob("**/data/metadata.json"))
+    return sorted(folder.as_posix() for folder in folders if not folder.parts[0].startswith("."))
 
 
 def _not_found(dataset_id: str) -> str:

@@ -32,8 +32,9 @@ def write_minari_dataset(
 ) -> MinariDataset:
     """Write episodes as a Minari dataset in Minari's local folder.
 
-    The files are made in a hidden folder, flushed to disk and then renamed, so that an interrupted write leaves
-    no dataset, and an interrupted overwrite the old one.
+    The files are made in a hidden folder of Minari's root, flushed to disk and then renamed, so that an interrupted
+    write leaves no dataset, and an interrupted overwrite the old one. (A process killed between the two renames of an
+    overwrite leaves the old dataset in that hidden folder.)
 
     Args:
         buffers: episodes, at least one; T + 1 observations for T actions.
@@ -91,7 +92,11 @@ def _publish(fresh: Path, target: Path, replaced: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         target.rename(replaced)
-    fresh.rename(target)
+    try:
+        fresh.rename(target)
+    finally:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
     _flush(target.parent)
 
 

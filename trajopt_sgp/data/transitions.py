@@ -122,5 +122,5 @@ class Transitions:
         step = row - int(np.argmax(self.episodes == episode))
         raise NotFiniteError(
             f"Dataset {self.dataset.id!r} holds NaN or infinity: episode {episode}, step {step}, {name} = "
-            f"{getattr(self, name)[row]}."
+            f"{getattr(self, name)[row].tolist()}."
         )

@@ -149,7 +149,10 @@ def _read_parameters(parameters: CartPoleParameters | Mapping[str, float] | None
 
 
 def _finite_vector(values: ArrayLike, size: int, name: str) -> FloatArray:
-    vector = np.array(values, dtype=np.float64)
+    try:
+        vector = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"The {name} of the cart-pole must be {size} numbers, not {values!r}.") from error
     if vector.shape != (size,):
         raise ShapeError(f"The {name} of the cart-pole has shape ({size},), not {vector.shape}.")
     if not all(map(math.isfinite, vector.tolist())):

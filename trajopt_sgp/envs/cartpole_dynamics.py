@@ -22,12 +22,12 @@ class CartPoleDynamics(torch.nn.Module):
 
     def __init__(self, parameters: CartPoleParameters | None = None) -> None:
         super().__init__()
-        self.parameters_of_plant = parameters or CartPoleParameters()
+        self.plant = parameters or CartPoleParameters()
 
     @property
     def time_step(self) -> float:
         """Duration of one control interval [s]."""
-        return self.parameters_of_plant.time_step
+        return self.plant.time_step
 
     def derivative(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
@@ -38,7 +38,7 @@ class CartPoleDynamics(torch.nn.Module):
             ShapeError: the sizes are not 4 and 1, or the leading dimensions differ.
         """
         _check_shapes(state, control)
-        derivative: Tensor = cartpole_derivative(state, control, self.parameters_of_plant, torch)
+        derivative: Tensor = cartpole_derivative(state, control, self.plant, torch)
         return derivative
 
     def forward(
@@ -53,7 +53,7 @@ class CartPoleDynamics(torch.nn.Module):
 
     def extra_repr(self) -> str:
         """Return the physical constants, for the printed module."""
-        return str(self.parameters_of_plant)
+        return str(self.plant)
 
 
 def cartpole_swing_up_cost(state: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:

@@ -1,4 +1,4 @@
-"""Pictures of the cart-pole, drawn with pygame at twice the size and scaled down for smooth edges."""
+"""Pictures of the cart-pole, drawn with pygame at three times the size and scaled down for smooth edges."""
 
 import contextlib
 import io
@@ -20,15 +20,15 @@ with contextlib.redirect_stdout(io.StringIO()):  # pygame greets on standard out
 Point = tuple[float, float]
 Color = tuple[int, int, int]
 
-WIDTH, HEIGHT = 960, 420
-_OVERSAMPLING = 2
+WIDTH, HEIGHT = 960, 400
+_OVERSAMPLING = 3
 _PIXELS_PER_METRE = 170.0
-_RAIL_Y = 265.0
+_RAIL_Y = 250.0
+_SCALE_Y = 362.0
 _FREE_TRAVEL = 1.6
 _FRAMES_PER_SECOND = 20
 
 _BACKGROUND: Color = (250, 250, 247)
-_GROUND: Color = (236, 236, 230)
 _RAIL: Color = (92, 98, 108)
 _INK: Color = (44, 50, 60)
 _FAINT: Color = (160, 165, 172)
@@ -50,7 +50,7 @@ class CartPoleRenderer:
         self._parameters = parameters
         self._canvas = pygame.Surface((WIDTH * _OVERSAMPLING, HEIGHT * _OVERSAMPLING))
         self._frame = pygame.Surface((WIDTH, HEIGHT))
-        self._fonts = {size: pygame.font.Font(None, size * _OVERSAMPLING) for size in (18, 26)}
+        self._fonts = {size: pygame.font.Font(None, size * _OVERSAMPLING) for size in (20, 26)}
         self._screen = self._open_window() if window else None
         self._clock = pygame.time.Clock() if window else None
         self._camera = 0.0
@@ -64,7 +64,7 @@ class CartPoleRenderer:
             time: since the start of the episode [s].
 
         Returns:
-            Image `(420, 960, 3)`.
+            Image `(400, 960, 3)`.
         """
         p, theta, *_ = (float(value) for value in np.asarray(state))
         self._camera = math.copysign(max(abs(p) - _FREE_TRAVEL, 0.0), p)
@@ -98,15 +98,15 @@ class CartPoleRenderer:
         clock.tick(_FRAMES_PER_SECOND)
 
     def _draw_rail(self) -> None:
-        self._rectangle((0.0, _RAIL_Y + 14.0), (float(WIDTH), HEIGHT - _RAIL_Y), _GROUND)
-        self._line((0.0, _RAIL_Y + 14.0), (float(WIDTH), _RAIL_Y + 14.0), _RAIL, 4.0)
+        self._line((0.0, _RAIL_Y + 15.0), (float(WIDTH), _RAIL_Y + 15.0), _RAIL, 5.0)
+        self._line((0.0, _SCALE_Y), (float(WIDTH), _SCALE_Y), _FAINT, 1.5)
         reach = WIDTH / 2.0 / _PIXELS_PER_METRE + 1.0
         for metre in range(math.ceil(self._camera - reach), math.floor(self._camera + reach) + 1):
             x = self._column(float(metre))
-            self._line((x, _RAIL_Y + 16.0), (x, _RAIL_Y + 26.0), _FAINT, 2.0)
-            self._write(f"{metre} m", (x, _RAIL_Y + 32.0), 18, _FAINT, anchor="midtop")
+            self._line((x, _SCALE_Y), (x, _SCALE_Y + 7.0), _FAINT, 1.5)
+            self._write(f"{metre} m", (x, _SCALE_Y + 12.0), 20, _FAINT, anchor="midtop")
         for end in (STATE_BOX_LOW[0], STATE_BOX_HIGH[0]):
-            self._line((self._column(end), _RAIL_Y - 20.0), (self._column(end), _RAIL_Y + 14.0), _RAIL, 8.0)
+            self._line((self._column(end), _RAIL_Y - 22.0), (self._column(end), _RAIL_Y + 15.0), _RAIL, 8.0)
 
     def _draw_goal(self) -> None:
         length = self._parameters.pole_length * _PIXELS_PER_METRE

@@ -61,7 +61,7 @@ def sample_transitions(
     }
     limit = parameters.force_limit
     info = describe_dataset(
-        "cartpole-sampled", arrays, ([-np.inf] * 4, [np.inf] * 4), (-limit, limit), CARTPOLE_SWING_UP_ID
+        "cartpole-sampled", arrays, ([-np.inf] * 4, [np.inf] * 4), ([-limit], [limit]), CARTPOLE_SWING_UP_ID
     )
     return Transitions(**arrays, dataset=info)
 
