@@ -1,11 +1,14 @@
 """Real Minari datasets in a temporary root: written, read back, and refused."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import h5py
 import minari
+import minari.storage.remotes
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -156,6 +159,24 @@ def test_interrupted_write_leaves_what_was_there(
         assert load_transitions("half-v0").dataset.episodes == 5
 
 
+def test_failed_replacement_puts_the_old_dataset_back(
+    cartpole: gymnasium.Env[Any, Any], buffers: list[EpisodeBuffer], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_minari_dataset(buffers[:5], "back-v0", cartpole)
+    rename = Path.rename
+
+    def fail_on_the_new_one(source: Path, target: Path) -> Path:
+        if source.name == "dataset":
+            raise OSError("disk full")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", fail_on_the_new_one)
+    with pytest.raises(DatasetError, match="'back-v0' could not be written to .*disk full"):
+        write_minari_dataset(buffers, "back-v0", cartpole, overwrite=True)
+    assert [path.name for path in root.iterdir()] == ["back-v0"]
+    assert load_transitions("back-v0").dataset.episodes == 5
+
+
 def test_nothing_to_write_and_bad_id_are_refused(cartpole: gymnasium.Env[Any, Any], buffers: Any, root: Path) -> None:
     with pytest.raises(DatasetError, match="at least one episode"):
         write_minari_dataset([], "empty-v0", cartpole)
@@ -274,6 +295,40 @@ def test_unknown_dataset_says_what_to_do(root: Path) -> None:
     write("cartpole/random-v0", [episode(VECTOR, ACTION, 3)], VECTOR, ACTION)
     with pytest.raises(DatasetError, match=r"'cartpole/randon-v0' is not in .*Datasets here: cartpole/random-v0\."):
         load_transitions("cartpole/randon-v0")
+
+
+class FolderRemote:
+    """A remote in Minari's sense (its `CloudStorage`) that is a folder on this machine."""
+
+    def __init__(self, name: str, token: str | None = None) -> None:
+        self.folder = Path(name)
+
+    def list_datasets(self, prefix: str | None = None) -> list[str]:
+        return [path.name for path in self.folder.iterdir() if path.name.startswith(prefix or "")]
+
+    def get_dataset_metadata(self, dataset_id: str) -> Any:
+        return json.loads((self.folder / dataset_id / "data" / "metadata.json").read_text())
+
+    def download_dataset(self, dataset_id: str, path: Path) -> None:
+        shutil.copytree(self.folder / dataset_id, path / dataset_id)
+
+
+def test_missing_dataset_is_downloaded_when_allowed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("far-v0", [episode(VECTOR, ACTION, 3)], VECTOR, ACTION)
+    before = load_transitions("far-v0")
+    (root / ".remote").mkdir()
+    (root / "far-v0").rename(root / ".remote" / "far-v0")
+    monkeypatch.setenv("MINARI_REMOTE", f"folder://{root / '.remote'}")
+    monkeypatch.setitem(minari.storage.remotes._registry, "folder", lambda: FolderRemote)
+    with pytest.raises(DatasetError, match="is not in"):
+        load_transitions("far-v0")
+    assert load_transitions("far-v0", download=True).dataset == before.dataset
+    output = capsys.readouterr()
+    assert (output.out, "Downloading far-v0" in output.err) == ("", True)
+    with pytest.raises(DatasetError, match=r"'near-v0' could not be downloaded: Couldn't find any version"):
+        load_transitions("near-v0", download=True)
 
 
 def test_failed_download_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def write_minari_dataset(
         The dataset, opened.
 
     Raises:
-        DatasetError: no episodes, a malformed id, or the id exists and `overwrite` is not set.
+        DatasetError: no episodes, a malformed id, the id exists and `overwrite` is not set, or the disk refuses.
     """
     check_dataset_id(dataset_id)
     root = get_dataset_path()
@@ -68,12 +68,15 @@ def write_minari_dataset(
         "description": description or _describe(buffers, environment),
         **({"code_permalink": code_permalink} if code_permalink else {}),
     }
-    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
-        fresh = Path(folder) / "dataset"
-        fresh.mkdir()
-        _write_files(fresh / "data", buffers, environment, metadata)
-        _make_namespace(dataset_id)
-        _publish(fresh, target, Path(folder) / "replaced")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
+            fresh = Path(folder) / "dataset"
+            fresh.mkdir()
+            _write_files(fresh / "data", buffers, environment, metadata)
+            _make_namespace(dataset_id)
+            _publish(fresh, target, Path(folder) / "replaced")
+    except OSError as error:
+        raise DatasetError(f"Dataset {dataset_id!r} could not be written to {root}: {error}.") from error
     return open_dataset(dataset_id)
 
 

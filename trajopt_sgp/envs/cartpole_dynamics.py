@@ -6,7 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trajopt_sgp.envs.cartpole_equations import CartPoleParameters, cartpole_derivative, swing_up_cost
+from trajopt_sgp.envs.cartpole_equations import (
+    CONTROL_NAMES,
+    STATE_NAMES,
+    CartPoleParameters,
+    cartpole_derivative,
+    swing_up_cost,
+)
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.models.integrators import midpoint
 
@@ -19,6 +25,8 @@ class CartPoleDynamics(torch.nn.Module):
 
     state_size = 4
     control_size = 1
+    state_names = STATE_NAMES
+    control_names = CONTROL_NAMES
 
     def __init__(self, parameters: CartPoleParameters | None = None) -> None:
         super().__init__()
