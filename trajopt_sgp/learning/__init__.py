@@ -1,0 +1,13 @@
+"""Learning: one trainer, one loss per model, training that resumes to the same bytes."""
+
+from trajopt_sgp.learning.losses import denoising_loss as denoising_loss
+from trajopt_sgp.learning.losses import dynamics_loss as dynamics_loss
+from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
+from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
+from trajopt_sgp.learning.settings import ScoreSettings as ScoreSettings
+from trajopt_sgp.learning.settings import TrainingSettings as TrainingSettings
+from trajopt_sgp.learning.train import MODEL_FILE as MODEL_FILE
+from trajopt_sgp.learning.train import train_dynamics as train_dynamics
+from trajopt_sgp.learning.train import train_energy as train_energy
+from trajopt_sgp.learning.train import train_score as train_score
+from trajopt_sgp.learning.trainer import TrainingResult as TrainingResult

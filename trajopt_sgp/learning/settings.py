@@ -1,0 +1,95 @@
+"""How each model is built and trained."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from trajopt_sgp.errors import OptionError
+
+SCHEDULES = ("constant", "cosine")
+"""Learning-rate schedules by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What the settings of all models have in common. The budget is counted in steps, whatever the dataset's size."""
+
+    hidden_sizes: tuple[int, ...] = (128, 128, 128)
+    """Width of each hidden layer."""
+    activation: str = "silu"
+    """A name from `trajopt_sgp.models.ACTIVATIONS`."""
+    steps: int = 4000
+    """Largest number of optimiser steps."""
+    batch_size: int = 512
+    """Transitions per step; the whole training set if that is smaller."""
+    learning_rate: float = 2e-3
+    """Of Adam, at its largest."""
+    schedule: str = "constant"
+    """`constant`, or `cosine`: falls to zero over all steps."""
+    warmup_steps: int = 100
+    """The learning rate rises linearly from zero over these first steps."""
+    ema_decay: float = 0.999
+    """Decay per step of the moving average of the weights; the average is what is validated and returned."""
+    validation_fraction: float = 0.05
+    """Share of the transitions held out for validation, by whole episodes."""
+    validate_every: int = 200
+    """Steps between validations; metrics and checkpoints are written then, and only then can training stop."""
+    patience: int = 0
+    """Stop when the validation loss has not improved for so many steps; 0: never. The best weights are returned."""
+    threads: int = 1
+    """PyTorch threads; another number may change the last digits."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
+        for name in ("steps", "batch_size", "validate_every", "threads"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup_steps", "patience"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("learning_rate", 0.0 < self.learning_rate < float("inf"), "positive")
+        self._require("ema_decay", 0.0 <= self.ema_decay < 1.0, "in [0, 1)")
+        self._require("validation_fraction", 0.0 < self.validation_fraction < 1.0, "between 0 and 1")
+        self._require("schedule", self.schedule in SCHEDULES, f"one of {list(SCHEDULES)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def _require(self, name: str, valid: bool, rule: str) -> None:
+        if not valid:
+            raise OptionError(f"{type(self).__name__}: {name} = {getattr(self, name)!r} must be {rule}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsSettings(TrainingSettings):
+    """Settings of `train_dynamics`."""
+
+    steps: int = 20_000
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    schedule: str = "cosine"
+    ema_decay: float = 0.995
+    validate_every: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserSettings(TrainingSettings):
+    """What the settings of score and energy networks have in common."""
+
+    sigma_range: tuple[float, float] = (0.02, 0.6)
+    """Smallest and largest noise level, in normalised units."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "sigma_range", tuple(self.sigma_range))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings(DenoiserSettings):
+    """Settings of `train_score`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergySettings(DenoiserSettings):
+    """Settings of `train_energy`."""
+
+    steps: int = 3000

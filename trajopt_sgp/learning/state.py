@@ -1,0 +1,114 @@
+"""The state of a training run between two steps, and its checkpoint."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.models import TransitionModel
+from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
+
+Model = TypeVar("Model", bound=TransitionModel)
+Record = dict[str, float]
+
+
+@dataclass
+class TrainingState(Generic[Model]):
+    """All that the rest of a run depends on."""
+
+    model: Model
+    """The weights that Adam moves."""
+    average: Model
+    """Their moving average."""
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    """Source of the order of the data and of the noise."""
+    epoch_start: Tensor
+    """State of the generator when the order of the present epoch was drawn."""
+    step: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """State of the average at the lowest validation loss so far."""
+    best_loss: float = math.inf
+    best_step: int = 0
+    history: list[Record] = field(default_factory=list)
+    """One record per validation."""
+    seconds: float = 0.0
+    """Time spent so far, over all interruptions."""
+
+
+def initial_state(model: Model, learning_rate: float, seed: int) -> TrainingState[Model]:
+    """Return the state before the first step of training `model`."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    return TrainingState(model, copy.deepcopy(model), optimizer, generator, generator.get_state())
+
+
+def write_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[str, Any]) -> None:
+    """Write the state to a file, whole or not at all. `identity` says which run it belongs to."""
+    tensors = {"generator": state.generator.get_state(), "epoch_start": state.epoch_start}
+    for part, values in _tensor_groups(state).items():
+        tensors.update({f"{part}.{name}": value for name, value in values.items()})
+    header = {
+        "identity": dict(identity),
+        "step": state.step,
+        "best_loss": state.best_loss,
+        "best_step": state.best_step,
+        "history": state.history,
+        "seconds": state.seconds,
+    }
+    write_tensors(path, header, tensors)
+
+
+def read_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[str, Any]) -> None:
+    """Bring an initial state to where a checkpoint left off.
+
+    Raises:
+        IncompatibleError: the checkpoint belongs to a run with another identity; names what differs.
+        ModelFileError: the checkpoint is damaged.
+    """
+    header, tensors = read_tensors(path)
+    _check_identity(header["identity"], identity, path.parent)
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "adam": {}}
+    for name, value in tensors.items():
+        part, _, rest = name.partition(".")
+        if rest:
+            groups[part][rest] = value.clone()
+    state.model.load_state_dict(groups["model"])
+    state.average.load_state_dict(groups["average"])
+    state.best = groups["best"]
+    _load_adam(state.optimizer, groups["adam"])
+    state.generator.set_state(tensors["generator"].clone())
+    state.epoch_start = tensors["epoch_start"].clone()
+    for name in ("step", "best_loss", "best_step", "history", "seconds"):
+        setattr(state, name, header[name])
+
+
+def _tensor_groups(state: TrainingState[Any]) -> dict[str, dict[str, Tensor]]:
+    moments = state.optimizer.state_dict()["state"]
+    adam = {f"{index}.{name}": value for index, entry in moments.items() for name, value in entry.items()}
+    weights = {"model": state.model.state_dict(), "average": state.average.state_dict(), "best": state.best}
+    return {**weights, "adam": adam}
+
+
+def _load_adam(optimizer: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+    different = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+    if different:
+        name = different[0]
+        raise IncompatibleError(
+            f"{folder} holds a training run with {name} = {found.get(name)!r}, not {wanted.get(name)!r}: it cannot be "
+            "resumed. Choose another folder, or delete this one to start anew."
+        )

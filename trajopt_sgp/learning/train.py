@@ -1,0 +1,191 @@
+"""Training each model on transitions.
+
+The same transitions, settings and seed give the same bytes on the same machine, also when a run is killed and called
+again with the same folder.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss
+from trajopt_sgp.learning.progress import ProgressCallback
+from trajopt_sgp.learning.settings import (
+    DenoiserSettings,
+    DynamicsSettings,
+    EnergySettings,
+    ScoreSettings,
+    TrainingSettings,
+)
+from trajopt_sgp.learning.state import Model
+from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
+from trajopt_sgp.models import Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer, save_model
+from trajopt_sgp.models.calibration import calibrate
+
+MODEL_FILE = "model.safetensors"
+"""Name of the model's file in the folder of its training run."""
+
+_VALIDATION_ROWS = 8192
+
+AnyDenoiser = TypeVar("AnyDenoiser", bound=Denoiser)
+
+
+def train_dynamics(
+    transitions: Transitions,
+    settings: DynamicsSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[LearnedDynamics]:
+    """Train residual dynamics on the normalised squared error of one step.
+
+    Args:
+        transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out.
+        settings: of network and optimisation; default `DynamicsSettings()`.
+        seed: of split, initial weights, order and noise.
+        folder: made if missing; receives `model.safetensors`, `checkpoint.safetensors`, `metrics.jsonl` and
+            `tensorboard/`. Without one nothing is written.
+        progress: True for a bar in the terminal, or a callback that gets the record of every validation.
+        normalizer: of z = [x; u]; default: fitted to all transitions.
+        device: where training runs; the model is returned there.
+
+    Raises:
+        DatasetError: there is only one episode.
+        IncompatibleError: the folder holds a run with other arguments.
+        ModelFileError: the checkpoint in the folder is damaged.
+        NotFiniteError: the loss became NaN or infinite; names the step.
+    """
+    settings = settings or DynamicsSettings()
+    seeds = _Seeds.spawn(seed)
+    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    model = LearnedDynamics(
+        transitions.dataset,
+        normalizer or fit_normalizer(transitions),
+        settings.hidden_sizes,
+        settings.activation,
+        torch.Generator().manual_seed(seeds.weights),
+    ).to(device)
+    steps = parts[0].next_states - parts[0].states
+    model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
+    training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
+    task = Task(model, dynamics_loss, training, validation, seeds.training, seeds.validation)
+    return _run(task, settings, seed, folder, progress)
+
+
+def train_score(
+    transitions: Transitions,
+    settings: ScoreSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[ScoreNetwork]:
+    """Train a score network by denoising score matching; arguments and errors as of `train_dynamics`."""
+    settings = settings or ScoreSettings()
+    task = _denoising_task(ScoreNetwork, transitions, settings, seed, normalizer, device)
+    return _run(task, settings, seed, folder, progress)
+
+
+def train_energy(
+    transitions: Transitions,
+    settings: EnergySettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[EnergyNetwork]:
+    """Train an energy network by denoising score matching on its gradient, and calibrate it on the held-out data.
+
+    Arguments and errors as of `train_dynamics`.
+    """
+    settings = settings or EnergySettings()
+    task = _denoising_task(EnergyNetwork, transitions, settings, seed, normalizer, device)
+    return _run(task, settings, seed, folder, progress, _calibrate)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seeds:
+    """Independent seeds, all from one; the split is the same for every kind of model."""
+
+    split: int
+    weights: int
+    training: int
+    validation: int
+
+    @classmethod
+    def spawn(cls, seed: int) -> "_Seeds":
+        children = np.random.SeedSequence(seed).generate_state(len(dataclasses.fields(cls)), np.uint32)
+        return cls(*children.tolist())
+
+
+def _denoising_task(
+    kind: type[AnyDenoiser],
+    transitions: Transitions,
+    settings: DenoiserSettings,
+    seed: int,
+    normalizer: Normalizer | None,
+    device: torch.device | str,
+) -> Task[AnyDenoiser]:
+    seeds = _Seeds.spawn(seed)
+    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    normalizer = normalizer or fit_normalizer(transitions)
+    training, validation = (normalizer.normalize(np.hstack([part.states, part.controls])) for part in parts)
+    model = kind(
+        transitions.dataset,
+        normalizer,
+        settings.hidden_sizes,
+        settings.activation,
+        settings.sigma_range,
+        float(np.sqrt(np.square(training).mean())),
+        torch.Generator().manual_seed(seeds.weights),
+    ).to(device)
+    # every held-out point as often as it takes: the noise on few points would drown the differences between losses
+    repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
+    batches = _tensors(device, training), _tensors(device, repeated)
+    return Task(model, denoising_loss, *batches, seeds.training, seeds.validation)
+
+
+def _run(
+    task: Task[Model],
+    settings: TrainingSettings,
+    seed: int,
+    folder: PathLike | None,
+    progress: bool | ProgressCallback,
+    finish: Callable[[Task[Model]], object] = lambda task: None,
+) -> TrainingResult[Model]:
+    identity = {
+        "model": type(task.model).__name__,
+        "dataset": task.model.dataset.hash,
+        "normalizer": task.model.normalizer.to_json(),
+        "seed": seed,
+        "torch": torch.__version__,
+        **settings.to_json(),
+    }
+    path = None if folder is None else Path(folder)
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+    result = fit(task, settings, path, progress, identity)
+    finish(task)
+    if path is not None:
+        save_model(result.model, path / MODEL_FILE)
+    return result
+
+
+def _calibrate(task: Task[EnergyNetwork]) -> None:
+    (z,) = task.validation
+    task.model.calibration = calibrate(task.model.distance, z, task.model.sigma_range)
+
+
+def _tensors(device: torch.device | str, *arrays: NDArray[np.float64]) -> tuple[Tensor, ...]:
+    return tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in arrays)

@@ -1,0 +1,15 @@
+"""Models: networks, learned dynamics, score and energy networks, their files, and integrators."""
+
+from trajopt_sgp.models.base import TransitionModel as TransitionModel
+from trajopt_sgp.models.base import check_same_data as check_same_data
+from trajopt_sgp.models.base import fit_normalizer as fit_normalizer
+from trajopt_sgp.models.calibration import Calibration as Calibration
+from trajopt_sgp.models.denoiser import Denoiser as Denoiser
+from trajopt_sgp.models.dynamics import LearnedDynamics as LearnedDynamics
+from trajopt_sgp.models.energy import EnergyNetwork as EnergyNetwork
+from trajopt_sgp.models.model_file import load_model as load_model
+from trajopt_sgp.models.model_file import load_model_as as load_model_as
+from trajopt_sgp.models.model_file import save_model as save_model
+from trajopt_sgp.models.networks import ACTIVATIONS as ACTIVATIONS
+from trajopt_sgp.models.networks import MLP as MLP
+from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork

@@ -1,0 +1,72 @@
+"""Learned discrete dynamics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from trajopt_sgp.data import DatasetInfo, Normalizer
+from trajopt_sgp.models.base import TransitionModel
+from trajopt_sgp.models.networks import MLP
+
+
+class LearnedDynamics(TransitionModel):
+    """Residual dynamics x' = x + mean + scale * network(z), z the normalised [x; u].
+
+    `step_mean` and `step_scale` `(n,)` are mean and standard deviation of x' - x in the data, so that the network's
+    outputs have unit variance too.
+
+    Args:
+        dataset: the dataset it is trained on; gives n and m.
+        normalizer: of z = [x; u].
+        hidden_sizes: width of each hidden layer.
+        activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
+        generator: source of the initial weights.
+    """
+
+    step_mean: Tensor
+    """Mean of x' - x, `(n,)`."""
+    step_scale: Tensor
+    """Standard deviation of x' - x, `(n,)`."""
+
+    def __init__(
+        self,
+        dataset: DatasetInfo,
+        normalizer: Normalizer,
+        hidden_sizes: Sequence[int] = (128, 128, 128),
+        activation: str = "silu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(dataset, normalizer)
+        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
+        self.network = MLP(*sizes, activation, generator)
+        self.register_buffer("step_mean", torch.zeros(self.state_size))
+        self.register_buffer("step_scale", torch.ones(self.state_size))
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
+        return self._architecture
+
+    @torch.no_grad()
+    def set_step_statistics(self, mean: ArrayLike, spread: ArrayLike) -> None:
+        """Set `step_mean` and `step_scale` `(n,)`, in raw units; where there is no spread the scale is 1."""
+        mean, spread = np.asarray(mean), np.asarray(spread)
+        self.step_mean.copy_(torch.from_numpy(mean))
+        self.step_scale.copy_(torch.from_numpy(np.where(spread > 0.0, spread, 1.0)))
+
+    def forward(
+        self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]
+    ) -> Float[Tensor, "*batch n"]:
+        """Return the next states `(..., n)` after `state` `(..., n)` under `control` `(..., m)`, in raw units.
+
+        Raises:
+            ShapeError: the sizes are not n and m.
+        """
+        step: Tensor = self.network(self.normalize(state, control))
+        return state + self.step_mean + self.step_scale * step

@@ -1,0 +1,99 @@
+"""Models as files: safetensors with a JSON header."""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.data import DatasetInfo, Normalizer, hash_arrays
+from trajopt_sgp.errors import ModelFileError, TrajoptError
+from trajopt_sgp.models.base import TransitionModel
+from trajopt_sgp.models.calibration import Calibration
+from trajopt_sgp.models.dynamics import LearnedDynamics
+from trajopt_sgp.models.energy import EnergyNetwork
+from trajopt_sgp.models.score import ScoreNetwork
+from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
+
+_CLASSES: dict[str, type[TransitionModel]] = {
+    kind.__name__: kind for kind in (LearnedDynamics, ScoreNetwork, EnergyNetwork)
+}
+_FORMAT = 1
+_PACKAGES = ("numpy", "torch", "trajopt_sgp")
+
+PathLike = str | os.PathLike[str]
+Model = TypeVar("Model", bound=TransitionModel)
+
+
+def save_model(model: TransitionModel, path: PathLike) -> None:
+    """Write a model to a file, whole or not at all; the same model gives the same bytes.
+
+    The header names class, architecture, normalizer, calibration, dataset and the versions that wrote it.
+    """
+    header = {
+        "format": _FORMAT,
+        "class": type(model).__name__,
+        "architecture": model.architecture,
+        "normalizer": {**model.normalizer.to_json(), "hash": _bind(model.normalizer, model.dataset)},
+        "calibration": _calibration_json(model),
+        "dataset": model.dataset.to_json(),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+    write_tensors(Path(path), header, model.state_dict())
+
+
+def load_model(path: PathLike, device: torch.device | str = "cpu") -> TransitionModel:
+    """Read a model from a file of `save_model`, in the precision in which it was saved.
+
+    Raises:
+        ModelFileError: the file is missing, truncated or damaged, of an unknown class or format, or its normalizer
+            is not the one of the dataset it claims.
+    """
+    file = Path(path)
+    header, tensors = read_tensors(file)
+    if header.get("format") != _FORMAT:
+        raise ModelFileError(f"{file} has format {header.get('format')!r}; this version reads format {_FORMAT} only.")
+    kind = _CLASSES.get(str(header.get("class")))
+    if kind is None:
+        raise ModelFileError(f"{file} holds a {header.get('class')!r}; known model classes are {sorted(_CLASSES)}.")
+    try:
+        return _build(kind, header, tensors).to(device)
+    except (TrajoptError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{file} holds no valid {kind.__name__}: {error}") from error
+
+
+def load_model_as(kind: type[Model], path: PathLike, device: torch.device | str = "cpu") -> Model:
+    """Read a model that must be of class `kind`.
+
+    Raises:
+        ModelFileError: as `load_model`, or the file holds a model of another class.
+    """
+    model = load_model(path, device)
+    if not isinstance(model, kind):
+        raise ModelFileError(f"{path} holds a {type(model).__name__}, not a {kind.__name__}.")
+    return model
+
+
+def _build(kind: type[TransitionModel], header: dict[str, Any], tensors: dict[str, Tensor]) -> TransitionModel:
+    dataset = DatasetInfo.from_json(header["dataset"])
+    normalizer = Normalizer.from_json(header["normalizer"])
+    if header["normalizer"]["hash"] != _bind(normalizer, dataset):
+        raise ModelFileError(f"its normalizer is not the one of dataset {dataset.id!r} (hash {dataset.hash[:12]}).")
+    model = kind(dataset, normalizer, **header["architecture"])
+    if isinstance(model, EnergyNetwork) and header["calibration"] is not None:
+        model.calibration = Calibration.from_json(header["calibration"])
+    model.to(next(iter(tensors.values())).dtype)
+    model.load_state_dict(tensors)
+    return model
+
+
+def _bind(normalizer: Normalizer, dataset: DatasetInfo) -> str:
+    """Return the hash of a normalizer together with the hash of the dataset it belongs to."""
+    return hash_arrays({dataset.hash: normalizer.center, "scale": normalizer.scale})
+
+
+def _calibration_json(model: TransitionModel) -> dict[str, Any] | None:
+    calibration = model.calibration if isinstance(model, EnergyNetwork) else None
+    return None if calibration is None else calibration.to_json()

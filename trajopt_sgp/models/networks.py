@@ -1,0 +1,109 @@
+"""Multilayer perceptrons with smooth activations, and their gradient with respect to the input in closed form."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from trajopt_sgp.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A smooth activation function and its derivative, both elementwise and differentiable."""
+
+    value: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor], Tensor]
+
+
+def _silu_derivative(inputs: Tensor) -> Tensor:
+    gate = torch.sigmoid(inputs)
+    return gate * (1.0 + inputs * (1.0 - gate))
+
+
+def _tanh_derivative(inputs: Tensor) -> Tensor:
+    return 1.0 - torch.tanh(inputs).square()
+
+
+ACTIVATIONS = {
+    "silu": Activation(nn.functional.silu, _silu_derivative),
+    "softplus": Activation(nn.functional.softplus, torch.sigmoid),
+    "tanh": Activation(torch.tanh, _tanh_derivative),
+}
+"""Activations by name; all are infinitely differentiable, as solvers with second derivatives require."""
+
+
+class MLP(nn.Module):
+    """Linear layers with an activation between them: inputs `(..., in)`, outputs `(..., out)`.
+
+    Args:
+        input_size: number of inputs.
+        hidden_sizes: width of each hidden layer; at least one.
+        output_size: number of outputs.
+        activation: a name from `ACTIVATIONS`.
+        generator: source of the initial weights, uniform within 1/sqrt(inputs) of zero; by default seeded with 0.
+
+    Raises:
+        OptionError: an unknown activation, no hidden layer, or a size below 1.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_sizes: Sequence[int],
+        output_size: int,
+        activation: str = "silu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise OptionError(f"Unknown activation {activation!r}; choose from {sorted(ACTIVATIONS)}.")
+        sizes = [input_size, *hidden_sizes, output_size]
+        if len(sizes) < 3 or min(sizes) < 1:
+            raise OptionError(f"An MLP needs at least one hidden layer and sizes of at least 1, not {sizes}.")
+        self.activation = ACTIVATIONS[activation]
+        # skip_init: the usual initialisation would draw from the global generator
+        pairs = itertools.pairwise(sizes)
+        self.layers = nn.ModuleList(skip_init(nn.Linear, *pair) for pair in pairs)  # type: ignore[no-untyped-call]
+        self._initialize(generator or torch.Generator().manual_seed(0))
+
+    @torch.no_grad()
+    def _initialize(self, generator: torch.Generator) -> None:
+        for layer in self._linear_layers():
+            bound = 1.0 / math.sqrt(layer.in_features)
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)
+
+    def _linear_layers(self) -> list[nn.Linear]:
+        return cast("list[nn.Linear]", list(self.layers))
+
+    def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
+        """Return the outputs `(..., out)` at `inputs` `(..., in)`."""
+        *hidden, last = self._linear_layers()
+        for layer in hidden:
+            inputs = self.activation.value(layer(inputs))
+        outputs: Tensor = last(inputs)
+        return outputs
+
+    def input_gradient(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch inputs"]:
+        """Return the gradient of the first output with respect to the inputs, `(..., in) -> (..., in)`.
+
+        It is written out as one forward and one backward sweep of ordinary operations, so that autograd, `torch.func`
+        and tracing pass through it as through any other function.
+        """
+        *hidden, last = self._linear_layers()
+        slopes = []
+        for layer in hidden:
+            sums = layer(inputs)
+            slopes.append(self.activation.derivative(sums))
+            inputs = self.activation.value(sums)
+        gradient: Tensor = last.weight[0]
+        for layer, slope in zip(reversed(hidden), reversed(slopes), strict=True):
+            gradient = (gradient * slope) @ layer.weight
+        return gradient
