@@ -5,6 +5,7 @@ from torch import Tensor
 
 from trajopt_sgp.models.calibration import Calibration, calibrated_length
 from trajopt_sgp.models.denoiser import Denoiser
+from trajopt_sgp.models.preconditioning import as_sigma
 
 
 class EnergyNetwork(Denoiser):
@@ -26,7 +27,7 @@ class EnergyNetwork(Denoiser):
         Raises:
             OptionError: sigma is a number outside `sigma_range`.
         """
-        scaling, sigma = self.preconditioning, self.preconditioning.as_sigma(sigma, z)
+        scaling, sigma = self.preconditioning, as_sigma(sigma, z, self.sigma_range)
         potential: Tensor = self.network(scaling.inputs(z, sigma))
         quadratic = 0.5 * scaling.pull(sigma) * z.square().sum(-1, keepdim=True)
         return (quadratic - sigma * scaling.sigma_data * potential).squeeze(-1)
@@ -37,7 +38,7 @@ class EnergyNetwork(Denoiser):
         Raises:
             OptionError: sigma is a number outside `sigma_range`.
         """
-        scaling, sigma = self.preconditioning, self.preconditioning.as_sigma(sigma, z)
+        scaling, sigma = self.preconditioning, as_sigma(sigma, z, self.sigma_range)
         field = self.network.input_gradient(scaling.inputs(z, sigma))[..., : z.shape[-1]]
         return scaling.pull(sigma) * z - scaling.c_out(sigma) * field
 

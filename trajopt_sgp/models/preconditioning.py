@@ -61,20 +61,6 @@ class Preconditioning:
         features = self.c_noise(sigma.reshape(1) if sigma.ndim == 0 else sigma)
         return torch.cat((self.c_in(sigma) * z, features.expand(*z.shape[:-1], NOISE_FEATURES)), dim=-1)
 
-    def as_sigma(self, sigma: float | Tensor, z: Tensor) -> Tensor:
-        """Return sigma as a tensor that multiplies z `(..., d)`.
-
-        Raises:
-            OptionError: a number outside `sigma_range` (tensors are not looked into).
-            ShapeError: a tensor that is neither 0-dimensional nor of shape `(..., 1)`.
-        """
-        if isinstance(sigma, Tensor):
-            if sigma.ndim > 0 and sigma.shape[-1] != 1:
-                raise ShapeError(f"sigma must be a number or a tensor () or (..., 1), not {tuple(sigma.shape)}.")
-            return sigma.to(z)
-        check_sigma(sigma, self.sigma_range)
-        return torch.full((), sigma, dtype=z.dtype, device=z.device)
-
 
 NOISE_FEATURES = 4
 """Number of features that `c_noise` returns."""
@@ -89,3 +75,18 @@ def check_sigma(sigma: float, sigma_range: tuple[float, float]) -> None:
     low, high = sigma_range
     if not low * (1.0 - _SLACK) <= sigma <= high * (1.0 + _SLACK):
         raise OptionError(f"sigma = {sigma} lies outside the model's range [{low}, {high}].")
+
+
+def as_sigma(sigma: float | Tensor, z: Tensor, sigma_range: tuple[float, float]) -> Tensor:
+    """Return sigma as a tensor that multiplies z `(..., d)`.
+
+    Raises:
+        OptionError: a number outside `sigma_range` (tensors are not looked into).
+        ShapeError: a tensor that is neither 0-dimensional nor of shape `(..., 1)`.
+    """
+    if isinstance(sigma, Tensor):
+        if sigma.ndim > 0 and sigma.shape[-1] != 1:
+            raise ShapeError(f"sigma must be a number or a tensor () or (..., 1), not {tuple(sigma.shape)}.")
+        return sigma.to(z)
+    check_sigma(sigma, sigma_range)
+    return torch.full((), sigma, dtype=z.dtype, device=z.device)

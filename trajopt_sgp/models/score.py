@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.models.denoiser import Denoiser
+from trajopt_sgp.models.preconditioning import as_sigma
 
 
 class ScoreNetwork(Denoiser):
@@ -21,6 +22,6 @@ class ScoreNetwork(Denoiser):
         Raises:
             OptionError: sigma is a number outside `sigma_range`.
         """
-        scaling, sigma = self.preconditioning, self.preconditioning.as_sigma(sigma, z)
+        scaling, sigma = self.preconditioning, as_sigma(sigma, z, self.sigma_range)
         field: Tensor = self.network(scaling.inputs(z, sigma))
         return scaling.pull(sigma) * z - scaling.c_out(sigma) * field

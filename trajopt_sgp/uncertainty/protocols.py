@@ -1,0 +1,40 @@
+"""What a model of the distance to data offers: a gradient field, or a value too."""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from trajopt_sgp.models.calibration import Calibration
+
+
+@runtime_checkable
+class GradientModel(Protocol):
+    """The gradient field of a smoothed distance d_sigma to data, as a score network has it.
+
+    z `(..., d)`, d = n + m, sigma and distances are in normalised coordinates. sigma is a number in `sigma_range`, or a
+    tensor of shape `()` or `(..., 1)`.
+    """
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Smallest and largest noise level."""
+
+    def normalize(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return z for states and controls in raw units, `(..., n), (..., m) -> (..., d)`."""
+
+    def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the gradient of d_sigma with respect to z, `(..., d) -> (..., d)`."""
+
+
+@runtime_checkable
+class ValueModel(GradientModel, Protocol):
+    """A smoothed distance with a value, twice differentiable: an energy network, or the closed form."""
+
+    calibration: Calibration | None
+    """Offsets that make lengths comparable; None before they are measured."""
+
+    def distance(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return d_sigma up to a constant for each sigma, half a squared length, `(..., d) -> (...)`."""
+
+    def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return sqrt(2 max(0, d_sigma - offset(sigma))), comparable across models and sigma, `(..., d) -> (...)`."""
