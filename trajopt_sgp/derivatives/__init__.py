@@ -1,0 +1,1 @@
+"""Derivatives of stage terms, in batches and assembled into sparse matrices."""

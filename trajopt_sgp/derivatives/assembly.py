@@ -1,0 +1,204 @@
+"""From stage terms to the sparse derivatives of a nonlinear program.
+
+Sparsity patterns are made once from the index maps; every evaluation is one batched call per term whose blocks are
+scattered by precomputed positions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.derivatives.generic import GenericBlocks
+from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
+
+
+class Blocks(Protocol):
+    """A derivative backend of one term: see `GenericBlocks`."""
+
+    def value(self, z: Tensor, parameters: Parameters) -> Tensor:
+        """Return phi at z `(K, d)`."""
+        ...
+
+    def jacobian(self, z: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Return phi and its Jacobian blocks."""
+        ...
+
+    def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
+        """Return the Hessian blocks of multipliers . phi."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Positions of the nonzeros of a sparse matrix, and where the entries of the blocks go.
+
+    Entries of different blocks that fall on one position are summed.
+    """
+
+    rows: IntArray
+    """Row of each nonzero, `(nnz,)`; column by column."""
+    columns: IntArray
+    """Column of each nonzero, `(nnz,)`, ascending."""
+    position: IntArray
+    """Nonzero to which each entry of the concatenated blocks is added."""
+
+    @classmethod
+    def of(cls, rows: IntArray, columns: IntArray) -> "Pattern":
+        """Make the pattern of entries at `rows`, `columns`, repeats allowed."""
+        stride = int(rows.max(initial=0)) + 1
+        unique, position = np.unique(columns * stride + rows, return_inverse=True)
+        return cls(unique % stride, unique // stride, position)
+
+    def assemble(self, entries: FloatArray) -> FloatArray:
+        """Return the nonzeros `(nnz,)` from the entries of all blocks."""
+        return np.bincount(self.position, entries, len(self.rows)).astype(np.float64, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """Objective, constraints and their sparse derivatives for scaled variables w `(size,)`, in float64."""
+
+    size: int
+    """Number of decision variables."""
+    costs: Sequence[StageTerm]
+    """Their values are summed."""
+    constraints: Sequence[StageTerm]
+    """Their rows are concatenated, instance by instance."""
+    jacobian_pattern: Pattern = field(init=False)
+    """Of the constraints."""
+    hessian_pattern: Pattern = field(init=False)
+    """Upper triangle of the Hessian of the Lagrangian."""
+    row_offsets: tuple[int, ...] = field(init=False)
+    """First row of each constraint term."""
+    row_count: int = field(init=False)
+    """Number of constraint rows."""
+
+    def __post_init__(self) -> None:
+        counts = [term.instances * term.rows for term in self.constraints]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
+        object.__setattr__(self, "row_count", int(offsets[-1]))
+        object.__setattr__(self, "jacobian_pattern", self._jacobian_pattern())
+        object.__setattr__(self, "hessian_pattern", self._hessian_pattern())
+
+    def objective(self, variables: FloatArray, parameters: Parameters) -> float:
+        """Return the sum of the costs."""
+        w = torch.as_tensor(variables)
+        return float(sum(float(_blocks(t).value(t.gather(w), parameters).sum()) for t in self.costs))
+
+    def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
+        """Return the objective and its gradient `(size,)`."""
+        w = torch.as_tensor(variables)
+        total, gradient = 0.0, np.zeros(self.size)
+        for term in self.costs:
+            value, blocks = _blocks(term).jacobian(term.gather(w), parameters)
+            total += float(value.sum())
+            np.add.at(gradient, term.index, blocks.numpy() * term.scale)
+        return total, gradient
+
+    def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the scaled constraint rows `(row_count,)`."""
+        w = torch.as_tensor(variables)
+        parts = [
+            _scaled_rows(term, _blocks(term).value(term.gather(w), parameters).numpy(), variables)
+            for term in self.constraints
+        ]
+        return np.concatenate([np.zeros(0), *parts])
+
+    def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
+        """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
+        w = torch.as_tensor(variables)
+        rows, entries = [np.zeros(0)], [np.zeros(0)]
+        for term in self.constraints:
+            value, blocks = _blocks(term).jacobian(term.gather(w), parameters)
+            rows.append(_scaled_rows(term, value.numpy(), variables))
+            entries.append((term.row_scale[:, None] * blocks.numpy() * term.scale).ravel())
+            entries.append(_linear_entries(term))
+        return np.concatenate(rows), self.jacobian_pattern.assemble(np.concatenate(entries))
+
+    def hessian(
+        self, variables: FloatArray, cost_factor: float, multipliers: FloatArray, parameters: Parameters
+    ) -> FloatArray:
+        """Return the nonzeros of the Hessian of cost_factor * objective + multipliers . rows, upper triangle."""
+        w = torch.as_tensor(variables)
+        entries = [np.zeros(0)]
+        for term in self.costs:
+            weights = torch.full((term.instances,), cost_factor, dtype=w.dtype)
+            entries.append(_scaled_hessian(term, w, weights, parameters))
+        for term, offset in zip(self.constraints, self.row_offsets, strict=True):
+            part = multipliers[offset : offset + term.instances * term.rows].reshape(term.instances, term.rows)
+            entries.append(_scaled_hessian(term, w, torch.as_tensor(part * term.row_scale), parameters))
+        return self.hessian_pattern.assemble(np.concatenate(entries))
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper bounds of the scaled rows, `(row_count,)` each."""
+        sides = []
+        for side in ("lower", "upper"):
+            parts = [np.tile(term.row_scale * getattr(term, side), term.instances) for term in self.constraints]
+            sides.append(np.concatenate([np.zeros(0), *parts]))
+        return sides[0], sides[1]
+
+    def row_unscale(self) -> FloatArray:
+        """Return the factor that turns a scaled row back into its own units, `(row_count,)`."""
+        return np.concatenate([np.zeros(0), *(np.tile(1.0 / t.row_scale, t.instances) for t in self.constraints)])
+
+    def row_name(self, row: int) -> tuple[str, int]:
+        """Return the name and the knot of a constraint row."""
+        which = int(np.searchsorted(self.row_offsets, row, side="right")) - 1
+        term = self.constraints[which]
+        return term.row_name(*divmod(row - self.row_offsets[which], term.rows))
+
+    def _jacobian_pattern(self) -> Pattern:
+        rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for term, offset in zip(self.constraints, self.row_offsets, strict=True):
+            indices = (term.index,) if term.linear_index is None else (term.index, term.linear_index)
+            for index in indices:
+                row = offset + np.arange(term.instances * term.rows).reshape(term.instances, term.rows, 1)
+                shape = (term.instances, term.rows, index.shape[1])
+                rows.append(np.broadcast_to(row, shape).ravel())
+                columns.append(np.broadcast_to(index[:, None, :], shape).ravel())
+        return Pattern.of(np.concatenate(rows), np.concatenate(columns))
+
+    def _hessian_pattern(self) -> Pattern:
+        rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for term in (*self.costs, *self.constraints):
+            first, second = _upper_triangle(term.index)
+            rows.append(first)
+            columns.append(second)
+        return Pattern.of(np.concatenate(rows), np.concatenate(columns))
+
+
+def _blocks(term: StageTerm) -> Blocks:
+    return GenericBlocks(term.function)
+
+
+def _scaled_rows(term: StageTerm, values: FloatArray, variables: FloatArray) -> FloatArray:
+    if term.linear is not None and term.linear_index is not None and term.linear_scale is not None:
+        values = values + (term.linear_scale * variables[term.linear_index]) @ term.linear.T
+    scaled: FloatArray = (term.row_scale * values).ravel()
+    return scaled
+
+
+def _linear_entries(term: StageTerm) -> FloatArray:
+    if term.linear is None or term.linear_scale is None:
+        return np.zeros(0)
+    return np.tile((term.row_scale[:, None] * term.linear * term.linear_scale).ravel(), term.instances)
+
+
+def _scaled_hessian(term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:
+    blocks = _blocks(term).hessian(term.gather(variables), weights, parameters).numpy()
+    scaled = blocks * (term.scale[:, None] * term.scale)
+    # a pair of variables stands twice in the symmetric block, once above the diagonal of the program's Hessian
+    first, second = np.triu_indices(term.index.shape[1])
+    return scaled[:, first, second].ravel()
+
+
+def _upper_triangle(index: IntArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    first, second = np.triu_indices(index.shape[1])
+    left, right = index[:, first].ravel(), index[:, second].ravel()
+    return np.minimum(left, right), np.maximum(left, right)

@@ -1,0 +1,60 @@
+"""Derivatives of stage terms for any torch function, by reverse-mode differentiation of the batched call.
+
+Instances do not interact, so one backward pass through the sum over instances differentiates all of them: r passes
+give every Jacobian block, d further passes every Hessian block.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
+
+# Above this many passes one batched pass is faster than a loop, despite the overhead of batching.
+_LOOP_LIMIT = 12
+
+
+@dataclass(frozen=True)
+class GenericBlocks:
+    """Values, Jacobian and Hessian blocks of phi at z `(K, d)`, in the units of the problem."""
+
+    function: TermFunction
+    """phi: z `(K, d)` to `(K,)` for a cost, `(K, r)` for a constraint."""
+
+    def value(self, z: Tensor, parameters: Parameters) -> Tensor:
+        """Return phi `(K,)` or `(K, r)`."""
+        with torch.no_grad():
+            return self.function(z, parameters)
+
+    def jacobian(self, z: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Return phi and its blocks: `(K, d)` for a cost, `(K, r, d)` for a constraint."""
+        point = z.detach().requires_grad_(True)
+        value = self.function(point, parameters)
+        if value.ndim == 1:
+            return value.detach(), _differentiate(value[:, None], point)[:, 0]
+        return value.detach(), _differentiate(value, point)
+
+    def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
+        """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi."""
+        point = z.detach().requires_grad_(True)
+        value = self.function(point, parameters)
+        if not value.requires_grad:
+            return z.new_zeros((*z.shape, z.shape[-1]))
+        (gradient,) = torch.autograd.grad(value, point, multipliers, create_graph=True, materialize_grads=True)
+        return _differentiate(gradient, point)
+
+
+def _differentiate(columns: Tensor, point: Tensor) -> Tensor:
+    """Return the derivative `(K, c, d)` of columns `(K, c)` by the point `(K, d)`, instances independent."""
+    count = columns.shape[-1]
+    if not columns.requires_grad:
+        return point.new_zeros((len(point), count, point.shape[-1]))
+    seeds = torch.eye(count, dtype=columns.dtype)[:, None, :].expand(count, *columns.shape)
+    if count <= _LOOP_LIMIT:
+        rows = [
+            torch.autograd.grad(columns, point, seed, retain_graph=True, materialize_grads=True)[0] for seed in seeds
+        ]
+        return torch.stack(rows, dim=-2)
+    (batched,) = torch.autograd.grad(columns, point, seeds, is_grads_batched=True, materialize_grads=True)
+    return batched.transpose(0, 1)

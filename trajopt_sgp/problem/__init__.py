@@ -1,0 +1,17 @@
+"""The vocabulary: optimal control problem, its terms, trajectory, solution and status."""
+
+from trajopt_sgp.problem.optimal_control import Box as Box
+from trajopt_sgp.problem.optimal_control import OptimalControlProblem as OptimalControlProblem
+from trajopt_sgp.problem.solution import Resimulation as Resimulation
+from trajopt_sgp.problem.solution import Row as Row
+from trajopt_sgp.problem.solution import Solution as Solution
+from trajopt_sgp.problem.solution import Transcription as Transcription
+from trajopt_sgp.problem.status import Status as Status
+from trajopt_sgp.problem.terms import Constraint as Constraint
+from trajopt_sgp.problem.terms import Dynamics as Dynamics
+from trajopt_sgp.problem.terms import Face as Face
+from trajopt_sgp.problem.terms import StageConstraint as StageConstraint
+from trajopt_sgp.problem.terms import StageCost as StageCost
+from trajopt_sgp.problem.terms import TerminalConstraint as TerminalConstraint
+from trajopt_sgp.problem.terms import TerminalCost as TerminalCost
+from trajopt_sgp.problem.trajectory import Trajectory as Trajectory

@@ -1,0 +1,148 @@
+"""The result of a solve, successful or not: plain data, and methods by which it proves itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.problem.evaluation import evaluate_costs
+from trajopt_sgp.problem.optimal_control import OptimalControlProblem
+from trajopt_sgp.problem.status import Status
+from trajopt_sgp.problem.trajectory import Trajectory
+
+FloatArray = NDArray[np.float64]
+
+Plant = Callable[[FloatArray, FloatArray], ArrayLike]
+"""A step of the plant: state `(n,)`, control `(m,)` to the next state `(n,)`, NumPy arrays."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One violated row of the constraints."""
+
+    name: str
+    """Constraint and component, for example `defect[theta_dot]` or `control_bounds[force]`."""
+    knot: int
+    """Knot t of the row."""
+    violation: float
+    """How far the row is outside its bounds, in the units of the row."""
+
+    def __str__(self) -> str:
+        return f"{self.name} at knot {self.knot}: {self.violation:.3g}"
+
+
+class Transcription(Protocol):
+    """What a solution asks of the formulation that made it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the formulation."""
+        ...
+
+    def sample(self, trajectory: Trajectory, times: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Interpolate states `(k, n)` and controls `(k, m)` at times `(k,)` [s] as the formulation does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resimulation:
+    """A plan's controls rolled through another model or plant, open loop."""
+
+    trajectory: Trajectory
+    """What the plant did; states `(N+1, n)`."""
+    gap: FloatArray
+    """Plant minus plan at each knot, `(N+1, n)`."""
+    cost_terms: Mapping[str, float]
+    """Cost by term along the states of the plant."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Solution:
+    """What a solver found.
+
+    The trajectory is the best iterate even when `status.ok` is False.
+    """
+
+    problem: OptimalControlProblem
+    """The problem that was solved."""
+    transcription: Transcription
+    """The formulation that made the nonlinear program."""
+    solver: str
+    """Name of the solver."""
+    status: Status
+    """How the solve ended."""
+    trajectory: Trajectory
+    """The plan: states `(N+1, n)`, controls `(N, m)`."""
+    cost_terms: Mapping[str, float]
+    """Cost by term name, weights included; for a distance to data its merit, see `surrogates`."""
+    surrogates: frozenset[str] = frozenset()
+    """Names of the cost terms that the solver followed by a gradient field alone: their cost is indicative."""
+    data_distance: FloatArray | None = None
+    """Length to the data of each knot 0..N-1 `(N,)`, in normalised coordinates, where the problem has such a term."""
+    rows: Sequence[Row] = ()
+    """Every row of bounds, constraints and defects that is violated at all, largest first."""
+    multipliers: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Multipliers of the solver for warm starts: `constraints` and `bounds` of the nonlinear program."""
+    iterations: int = 0
+    """Iterations in all stages."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time [s] by `build`, `derivatives`, `solver`, `total`."""
+    log: Sequence[Mapping[str, Any]] = ()
+    """One entry per iteration."""
+    starts: Sequence["Solution"] = ()
+    """All local solutions of a multi-start solve, in the order of the guesses."""
+
+    @property
+    def success(self) -> bool:
+        """Whether the plan may be used as it is."""
+        return self.status.ok
+
+    @property
+    def cost(self) -> float:
+        """Sum of the cost terms."""
+        return float(sum(self.cost_terms.values()))
+
+    @property
+    def task_cost(self) -> float:
+        """Sum of the cost terms without those followed by a gradient field alone."""
+        return float(sum(value for name, value in self.cost_terms.items() if name not in self.surrogates))
+
+    @property
+    def max_violation(self) -> float:
+        """Largest violation of a bound, constraint or defect; 0 when none is violated."""
+        return max((row.violation for row in self.rows), default=0.0)
+
+    def violations(self, tolerance: float = 1e-6) -> tuple[Row, ...]:
+        """Return the rows violated by more than `tolerance`, largest first."""
+        return tuple(row for row in self.rows if row.violation > tolerance)
+
+    def sample(self, times: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
+        return self.transcription.sample(self.trajectory, np.atleast_1d(np.asarray(times, dtype=np.float64)))
+
+    def resimulate(self, plant: Plant) -> "Resimulation":
+        """Roll the controls through `plant` from the plan's first state and report the gap.
+
+        Raises:
+            ShapeError: the plant returns a state of another shape.
+        """
+        states = [self.trajectory.states[0]]
+        for control in self.trajectory.controls:
+            after = np.asarray(plant(states[-1], control), dtype=np.float64)
+            if after.shape != states[0].shape:
+                raise ShapeError(f"The plant returned a state of shape {after.shape} instead of {states[0].shape}.")
+            states.append(after)
+        truth = Trajectory(np.stack(states), self.trajectory.controls, self.trajectory.time_step)
+        terms = evaluate_costs(self.problem, truth, needs_value=not self.surrogates).totals()
+        gap = truth.states - self.trajectory.states
+        return Resimulation(truth, gap, {name: float(value) for name, value in terms.items()})
+
+    def __str__(self) -> str:
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in self.cost_terms.items())
+        worst = f"; worst violation {self.rows[0]}" if self.rows else ""
+        return (
+            f"{self.status.label} by {self.solver} on {self.transcription.name}: cost {self.cost:.4g} ({terms}){worst}"
+        )

@@ -1,0 +1,94 @@
+"""What a solver is, and what it returns for each program of a batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.problem import Status
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a solver found for one program."""
+
+    variables: FloatArray
+    """Best scaled variables `(size,)`."""
+    status: Status
+    """How it ended."""
+    iterations: int
+    """Iterations in all stages."""
+    merit: float
+    """What starts are compared by: lower is better."""
+    multipliers: Mapping[str, FloatArray] = field(default_factory=dict)
+    """`constraints` and `bounds`, for a warm start."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time [s] by `derivatives`, `solver`."""
+    log: Sequence[Mapping[str, Any]] = ()
+    """One entry per iteration."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A batch of P programs that differ in initial state and guess."""
+
+    variables: FloatArray
+    """Guess in scaled variables `(P, size)`."""
+    initial_states: FloatArray
+    """`(P, n)`."""
+    multipliers: Sequence[Mapping[str, FloatArray]] = ()
+    """Multipliers of earlier solutions, `P` entries or none."""
+    time_limit: float | None = None
+    """Wall time for the whole batch [s]."""
+
+
+Minimiser = Callable[[Start], list[Outcome]]
+"""A solver made ready for one program; may be called again and again."""
+
+
+class Solver(ABC):
+    """An algorithm for nonlinear programs; its settings are the fields of a frozen dataclass."""
+
+    needs_value: ClassVar[bool]
+    """Whether it compares values of the objective, so that a gradient field alone does not serve it."""
+    needs_batched: ClassVar[bool]
+    """Whether it searches batches and so needs a formulation that offers them."""
+    precision: ClassVar[torch.dtype | None]
+    """Type in which the problem is evaluated; None for the type of the model."""
+
+    @property
+    def name(self) -> str:
+        """Name for tables and messages."""
+        return type(self).__name__
+
+    @property
+    def starts(self) -> int:
+        """Number of guesses made where the user gives none."""
+        return 1
+
+    @abstractmethod
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        """Build what can be built before the guess is known.
+
+        Raises:
+            IncompatibleError: the program holds something this solver cannot handle; names it.
+        """
+
+
+def check_positive(solver: str, **values: float) -> None:
+    """Check numerical settings of a solver.
+
+    Raises:
+        OptionError: a value is not a positive finite number; names it.
+    """
+    for name, value in values.items():
+        if not (np.isfinite(value) and value > 0):
+            raise OptionError(f"{solver}: {name} = {value!r}; it must be a positive number.")

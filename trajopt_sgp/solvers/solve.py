@@ -1,0 +1,251 @@
+"""Solve a problem: formulation and solver are two independent choices."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.derivatives.stage_term import Parameters
+from trajopt_sgp.derivatives.threads import limited_threads
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, ShapeError
+from trajopt_sgp.formulations import Formulation, NonlinearProgram
+from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem.evaluation import check_finite_costs, evaluate_costs
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.guess import check_guess, random_guesses, rollout
+
+FloatArray = NDArray[np.float64]
+Kind = TypeVar("Kind")
+
+
+def solve(
+    problem: OptimalControlProblem,
+    formulation: Formulation,
+    solver: Solver,
+    guess: Trajectory | Solution | None = None,
+    *,
+    time_limit: float | None = None,
+    generator: np.random.Generator | None = None,
+) -> Solution:
+    """Solve an optimal control problem.
+
+    Args:
+        problem: what to solve.
+        formulation: how to turn it into a nonlinear program.
+        solver: how to solve that.
+        guess: a trajectory, a batch of them `(S, ...)` for a multi-start, or an earlier solution, whose multipliers are
+            reused. Without one, the controls are drawn at random within their bounds.
+        time_limit: wall time [s]; the best iterate is returned when it is over.
+        generator: source of random guesses; a generator with seed 0 if not given.
+
+    Returns:
+        The best solution, its `starts` holding all local solutions of a multi-start. Numerical failure is reported by
+        its status, never raised.
+
+    Raises:
+        IncompatibleError: formulation and solver do not work together; lists the pairs that do.
+        ShapeError, NotFiniteError: the guess does not fit or is not finite, or a cost is not finite on it.
+    """
+    return prepare(problem, formulation, solver).solve(guess, time_limit=time_limit, generator=generator)
+
+
+def solve_batch(
+    problem: OptimalControlProblem,
+    initial_states: ArrayLike,
+    formulation: Formulation,
+    solver: Solver,
+    guess: Trajectory | None = None,
+    *,
+    time_limit: float | None = None,
+    generator: np.random.Generator | None = None,
+) -> list[Solution]:
+    """Solve the same problem from B initial states `(B, n)`; arguments, errors and results as in `solve`.
+
+    A guess has leading shape `(B,)`, or `(B, S)` for S starts each.
+    """
+    prepared = prepare(problem, formulation, solver)
+    return prepared.solve_batch(initial_states, guess, time_limit=time_limit, generator=generator)
+
+
+def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: Solver) -> "PreparedSolve":
+    """Build everything that does not depend on initial state and guess, for many solves of one problem.
+
+    Raises:
+        IncompatibleError: formulation and solver do not work together; lists the pairs that do.
+    """
+    check_pair(formulation, solver)
+    begin = time.perf_counter()
+    cast = problem if solver.precision is None else problem.to(solver.precision)
+    program = formulation.transcribe(cast, solver.needs_value)
+    minimiser = solver.prepare(program)
+    return PreparedSolve(problem, formulation, solver, program, minimiser, time.perf_counter() - begin)
+
+
+def check_pair(formulation: Formulation, solver: Solver) -> None:
+    """Check that a formulation offers what a solver needs.
+
+    Raises:
+        IncompatibleError: it does not; lists the pairs that work.
+    """
+    if solver.needs_batched and not formulation.batched:
+        raise IncompatibleError(
+            f"{formulation.name} does not work with {solver.name}. Pairs that do: {'; '.join(valid_pairs())}."
+        )
+
+
+def valid_pairs() -> list[str]:
+    """Return every pair of a formulation and a solver of this library that work together, as text."""
+    formulations: list[type[Formulation]] = _final_kinds(Formulation)
+    solvers: list[type[Solver]] = _final_kinds(Solver)
+    return [
+        f"{f.__name__} with {s.__name__}" for f in formulations for s in solvers if f.batched or not s.needs_batched
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSolve:
+    """A problem made ready for a solver; solving it again rebuilds nothing."""
+
+    problem: OptimalControlProblem
+    """As the user gave it."""
+    formulation: Formulation
+    """How it was transcribed."""
+    solver: Solver
+    """Its settings."""
+    program: NonlinearProgram
+    """In the precision of the solver."""
+    minimiser: Minimiser
+    """The solver made ready for the program."""
+    build_seconds: float
+    """Wall time of the preparation [s]."""
+
+    def solve(
+        self,
+        guess: Trajectory | Solution | None = None,
+        *,
+        time_limit: float | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> Solution:
+        """Solve from the problem's initial state; see `trajopt_sgp.solve`."""
+        trajectory = guess.trajectory if isinstance(guess, Solution) else guess
+        multipliers = [guess.multipliers] if isinstance(guess, Solution) and guess.multipliers else []
+        if trajectory is not None:
+            check_guess(self.problem, trajectory)
+            trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
+        return self._solve(self.problem.start[None], trajectory, multipliers, time_limit, generator)[0]
+
+    def solve_batch(
+        self,
+        initial_states: ArrayLike,
+        guess: Trajectory | None = None,
+        *,
+        time_limit: float | None = None,
+        generator: np.random.Generator | None = None,
+    ) -> list[Solution]:
+        """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
+
+        Raises:
+            ShapeError, NotFiniteError: the states or the guess do not fit or are not finite.
+        """
+        states = np.asarray(initial_states, dtype=np.float64)
+        if states.ndim != 2 or states.shape[1] != self.problem.state_size:
+            raise ShapeError(f"Initial states have shape {states.shape}; they must be (B, {self.problem.state_size}).")
+        if not np.isfinite(states).all():
+            raise NotFiniteError(f"Initial state {int(np.argmin(np.isfinite(states).all(axis=1)))} is not finite.")
+        if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
+            raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
+        return self._solve(states, guess, [], time_limit, generator)
+
+    def _solve(
+        self,
+        states: FloatArray,
+        guess: Trajectory | None,
+        multipliers: Sequence[Mapping[str, FloatArray]],
+        time_limit: float | None,
+        generator: np.random.Generator | None,
+    ) -> list[Solution]:
+        begin = time.perf_counter()
+        with limited_threads(1):
+            guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
+            check_finite_costs(self.program.problem, guesses, self.program.needs_value)
+            starts = guesses.controls.shape[1]
+            flat = Trajectory(_flat(guesses.states), _flat(guesses.controls), guesses.time_step)
+            initial = np.repeat(states, starts, axis=0)
+            start = Start(self.program.pack(flat), initial, multipliers if starts == 1 else (), time_limit)
+            outcomes = self.minimiser(start)
+            elapsed = time.perf_counter() - begin
+            solutions = [self._solution(o, x, elapsed) for o, x in zip(outcomes, initial, strict=True)]
+        best = []
+        for first in range(0, len(outcomes), starts):
+            rank = [outcome.merit for outcome in outcomes[first : first + starts]]
+            group = solutions[first : first + starts]
+            best.append(replace(group[int(np.argmin(rank))], starts=group if starts > 1 else ()))
+        return best
+
+    def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
+        """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""
+        given = 0 if guess is None else 1 if guess.controls.ndim == 3 else guess.controls.shape[1]
+        missing = max(self.solver.starts - given, 0) if given else self.solver.starts
+        parts = []
+        if guess is not None:
+            parts.append(Trajectory(_with_starts(guess.states), _with_starts(guess.controls), guess.time_step))
+        if missing:
+            random = random_guesses(self.problem, len(states) * missing, generator).controls
+            controls = random.reshape(len(states), missing, *random.shape[1:])
+            parts.append(rollout(self.problem, controls, states[:, None]))
+        return Trajectory(
+            np.concatenate([part.states for part in parts], axis=1),
+            np.concatenate([part.controls for part in parts], axis=1),
+            self.problem.time_step,
+        )
+
+    def _solution(self, outcome: Outcome, initial_state: FloatArray, elapsed: float) -> Solution:
+        program = self.program
+        trajectory = program.unpack(outcome.variables, initial_state)
+        terms = evaluate_costs(program.problem, trajectory, program.needs_value)
+        parameters = Parameters(torch.as_tensor(initial_state, dtype=program.problem.dtype), 1.0)
+        return Solution(
+            problem=self.problem,
+            transcription=self.formulation,
+            solver=self.solver.name,
+            status=outcome.status,
+            trajectory=trajectory,
+            cost_terms={name: float(value) for name, value in terms.totals().items()},
+            surrogates=terms.surrogates,
+            data_distance=data_lengths(program.problem, trajectory),
+            rows=program.violated_rows(outcome.variables, parameters) if program.needs_value else (),
+            multipliers=outcome.multipliers,
+            iterations=outcome.iterations,
+            seconds={"build": self.build_seconds, **outcome.seconds, "total": self.build_seconds + elapsed},
+            log=outcome.log,
+        )
+
+
+def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> FloatArray | None:
+    """Return the length to the data at the knots 0..N-1 `(..., N)` by the first term that measures one."""
+    for term in problem.stage_terms:
+        length = getattr(term, "length", None)
+        if length is not None:
+            states = torch.as_tensor(trajectory.states[..., :-1, :], dtype=problem.dtype)
+            with torch.no_grad():
+                lengths = length(states, torch.as_tensor(trajectory.controls, dtype=problem.dtype))
+            return np.asarray(lengths.to(torch.float64).numpy())
+    return None
+
+
+def _flat(array: FloatArray) -> FloatArray:
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _with_starts(array: FloatArray) -> FloatArray:
+    return array[:, None] if array.ndim == 3 else array
+
+
+def _final_kinds(base: type[Kind]) -> list[type[Kind]]:
+    """Return the concrete classes of this library, which nobody subclasses further."""
+    kinds = [kind for kind in base.__subclasses__() if kind.__module__.startswith("trajopt_sgp.")]
+    return sorted(kinds, key=lambda kind: kind.__name__)

@@ -1,0 +1,190 @@
+"""The distance to data as a term of an optimal control problem."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.problem import Face, StageConstraint
+from trajopt_sgp.problem.terms import cast
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
+
+Form = Literal["field", "value", "residual"]
+Weighting = Literal["sigma2", "none"]
+Schedule = Callable[[float], float]
+"""Progress in [0, 1] to noise level σ."""
+
+
+@dataclass(frozen=True)
+class GeometricSchedule:
+    """σ falling from `start` to `stop` by a constant factor per unit of progress (Song and Ermon 2019)."""
+
+    start: float
+    """σ at progress 0."""
+    stop: float
+    """σ at progress 1."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start) and 0.0 < self.stop <= self.start):
+            raise OptionError(f"A schedule needs start >= stop > 0, not start = {self.start}, stop = {self.stop}.")
+
+    def __call__(self, progress: float) -> float:
+        """Return σ at `progress` in [0, 1]."""
+        return float(self.start * (self.stop / self.start) ** progress)
+
+
+@dataclass(frozen=True, eq=False)
+class DataDistance:
+    """β d_σ(x, u), the smoothed squared distance to data, summed over the knots 0..N-1.
+
+    d_σ(z) = -σ² log Σ_i exp(-‖z - z_i‖²/2σ²) in normalised coordinates z; its gradient is -σ² times the score
+    (Suh et al. 2023, section 3). Solvers that compare values see the value a model offers (energy network, closed
+    form), or failing that the residual energy ½‖z - D(z, σ)‖² of its denoiser D; others follow the gradient field.
+
+    Among the constraints of a problem, with `upper` set, it keeps the calibrated length below `upper` at `sigma`.
+
+    Raises:
+        OptionError: an unknown form or weighting, a weight that is negative, a σ outside the range of the model.
+        IncompatibleError: the model does not offer the form asked for.
+    """
+
+    model: GradientModel
+    """Score network, energy network or exact smoothed distance."""
+    weight: float = 1.0
+    """β; it has a meaning only together with `weighting` and the σ schedule."""
+    sigma: float | None = None
+    """Fixed σ in normalised units; give either this or `schedule`."""
+    schedule: Schedule | None = None
+    """σ by progress of the solver."""
+    weighting: Weighting = "sigma2"
+    """"sigma2": β d_σ, a squared length. "none": β d_σ/σ² = -β log p_σ + constant."""
+    form: Form | None = None
+    """Force "field", "value" or "residual" on every solver."""
+    upper: float | None = None
+    """Length that the constraint allows, in normalised coordinates beyond the spread of the data themselves."""
+    name: str = "data_distance"
+    """Name in results and messages."""
+
+    def __post_init__(self) -> None:
+        _check_choice("form", self.form, (None, "field", "value", "residual"))
+        _check_choice("weighting", self.weighting, ("sigma2", "none"))
+        if not (math.isfinite(self.weight) and self.weight >= 0.0):
+            raise OptionError(f"{self.name}: weight = {self.weight}; it must be finite and not negative.")
+        if (self.sigma is None) == (self.schedule is None):
+            raise OptionError(f"{self.name}: give either sigma= or schedule=, not both or neither.")
+        if self.form == "value" and not isinstance(self.model, ValueModel):
+            raise IncompatibleError(_no_value(self, "form 'value'"))
+        low, high = self.model.sigma_range
+        for level in (self.sigma_at(0.0), self.sigma_at(1.0)):
+            if not low <= level <= high:
+                raise OptionError(f"{self.name}: sigma = {level} lies outside the range [{low}, {high}] of its model.")
+
+    @property
+    def annealed(self) -> bool:
+        """Whether σ changes with the progress of the solver."""
+        return self.sigma_at(0.0) != self.sigma_at(1.0)
+
+    def sigma_at(self, progress: float) -> float:
+        """Return σ at `progress` in [0, 1]."""
+        if self.schedule is not None:
+            return self.schedule(progress)
+        return float(self.sigma or 0.0)
+
+    def face(self, needs_value: bool) -> Face:
+        """Return the face for a solver that compares values, or for one that can follow a gradient field.
+
+        Raises:
+            IncompatibleError: `form="field"` was forced on a solver that needs values.
+        """
+        if self.form == "field" and needs_value:
+            raise IncompatibleError(
+                f"{self.name}: this solver compares values, which a gradient field does not have. "
+                'Use form="value" or form="residual", or GradientDescent.'
+            )
+        form = self.form or ("value" if isinstance(self.model, ValueModel) else "residual" if needs_value else "field")
+        if form == "value":
+            return Face("value", self._value, self._value, has_value=True)
+        if form == "residual":
+            return Face("residual", self._residual, self._residual, has_value=True)
+        return Face("field", self._field, self._residual, has_value=False)
+
+    def length(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return the length to the data `(...)` at the end of the schedule, in normalised coordinates.
+
+        Calibrated where the model has a value; else the length of the pull ‖z - D(z, σ)‖, which is blind in the middle
+        of a hole.
+        """
+        z, sigma = self.model.normalize(state, control), self.sigma_at(1.0)
+        if isinstance(self.model, ValueModel):
+            return self.model.calibrated_length(z, sigma)
+        return self.model.distance_gradient(z, sigma).square().sum(-1).sqrt()
+
+    def to(self, dtype: torch.dtype) -> "DataDistance":
+        """Return the term with its model converted to `dtype`."""
+        return replace(self, model=cast(self.model, dtype))
+
+    def as_constraint(self) -> StageConstraint:
+        """Return the constraint length <= `upper`, written as d_σ - d_σ⁰ <= upper²/2, which is smooth.
+
+        Raises:
+            IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
+            OptionError: `upper` is not set to a positive length.
+        """
+        if not isinstance(self.model, ValueModel):
+            raise IncompatibleError(_no_value(self, "a constraint"))
+        if self.upper is None or not self.upper > 0.0:
+            raise OptionError(f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}.")
+        return StageConstraint(
+            DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
+        )
+
+    def _factor(self, progress: float) -> float:
+        return self.weight if self.weighting == "sigma2" else self.weight / self.sigma_at(progress) ** 2
+
+    def _value(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+        model = self.model
+        if not isinstance(model, ValueModel):
+            raise IncompatibleError(_no_value(self, "a value"))
+        return self._factor(progress) * model.distance(model.normalize(state, control), self.sigma_at(progress))
+
+    def _residual(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+        z = self.model.normalize(state, control)
+        pull = self.model.distance_gradient(z, self.sigma_at(progress))
+        return self._factor(progress) * 0.5 * pull.square().sum(-1)
+
+    def _field(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+        z = self.model.normalize(state, control)
+        with torch.no_grad():
+            pull = self.model.distance_gradient(z, self.sigma_at(progress))
+        return self._factor(progress) * (z * pull).sum(-1)
+
+
+class DistanceMargin(torch.nn.Module):
+    """d_σ - d_σ⁰ of a model at one σ, as constraint rows `(..., 1)`."""
+
+    def __init__(self, model: ValueModel, sigma: float) -> None:
+        super().__init__()
+        if model.calibration is None:
+            raise IncompatibleError("A distance to data can bound a length only with a calibrated model.")
+        self.model, self.sigma, self.offset = model, sigma, float(model.calibration.offset(sigma))
+
+    def forward(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return the margin for state `(..., n)`, control `(..., m)`."""
+        distance = self.model.distance(self.model.normalize(state, control), self.sigma)
+        return (distance - self.offset)[..., None]
+
+
+def _check_choice(name: str, value: object, valid: tuple[object, ...]) -> None:
+    if value not in valid:
+        raise OptionError(f"Unknown {name} {value!r}; choose from {', '.join(map(repr, valid))}.")
+
+
+def _no_value(term: DataDistance, purpose: str) -> str:
+    return (
+        f"{term.name}: {type(term.model).__name__} has a gradient only, so it cannot serve as {purpose}. "
+        "Use an EnergyNetwork or ExactSmoothedDistance."
+    )
