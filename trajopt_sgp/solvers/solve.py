@@ -99,11 +99,8 @@ def check_pair(formulation: Formulation, solver: Solver) -> None:
 
 def valid_pairs() -> list[str]:
     """Return every pair of a formulation and a solver of this library that work together, as text."""
-    formulations: list[type[Formulation]] = _final_kinds(Formulation)
-    solvers: list[type[Solver]] = _final_kinds(Solver)
-    return [
-        f"{f.__name__} with {s.__name__}" for f in formulations for s in solvers if f.batched or not s.needs_batched
-    ]
+    kinds = itertools.product(_final_kinds(Formulation), _final_kinds(Solver))  # type: ignore[type-abstract]
+    return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.batched or not s.needs_batched]
 
 
 @dataclass(frozen=True, eq=False)
