@@ -6,7 +6,7 @@ scattered by precomputed positions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
 
 
+@runtime_checkable
 class Blocks(Protocol):
     """A derivative backend of one term: see `GenericBlocks`."""
 

@@ -32,8 +32,8 @@ class GenericBlocks:
         point = z.detach().requires_grad_(True)
         value = self.function(point, parameters)
         if value.ndim == 1:
-            return value.detach(), _differentiate(value[:, None], point)[:, 0]
-        return value.detach(), _differentiate(value, point)
+            return value.detach(), differentiate(value[:, None], point)[:, 0]
+        return value.detach(), differentiate(value, point)
 
     def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
         """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi."""
@@ -42,11 +42,11 @@ class GenericBlocks:
         if not value.requires_grad:
             return z.new_zeros((*z.shape, z.shape[-1]))
         (gradient,) = torch.autograd.grad(value, point, multipliers, create_graph=True, materialize_grads=True)
-        return _differentiate(gradient, point)
+        return differentiate(gradient, point)
 
 
-def _differentiate(columns: Tensor, point: Tensor) -> Tensor:
-    """Return the derivative `(K, c, d)` of columns `(K, c)` by the point `(K, d)`, instances independent."""
+def differentiate(columns: Tensor, point: Tensor) -> Tensor:
+    """Return the derivative `(K, c, d)` of columns `(K, c)` by the point `(K, d)`, where instances do not interact."""
     count = columns.shape[-1]
     if not columns.requires_grad:
         return point.new_zeros((len(point), count, point.shape[-1]))

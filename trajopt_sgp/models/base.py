@@ -22,7 +22,8 @@ def fit_normalizer(transitions: Transitions) -> Normalizer:
 
 def round_normalizer(normalizer: Normalizer) -> Normalizer:
     """Return the normalizer with its numbers rounded to float32."""
-    return Normalizer(normalizer.center.astype(np.float32), normalizer.scale.astype(np.float32))
+    rounded = [array.astype(np.float32).astype(np.float64) for array in (normalizer.center, normalizer.scale)]
+    return Normalizer(*rounded)
 
 
 class TransitionModel(nn.Module, ABC):

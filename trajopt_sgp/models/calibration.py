@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from trajopt_sgp.errors import ModelFileError, OptionError
@@ -61,7 +61,7 @@ class Calibration:
 @torch.no_grad()
 def calibrate(
     distance: Callable[[Tensor, float], Tensor],
-    z: Float[Tensor, "points d"],
+    z: Shaped[Tensor, "points *d"],
     sigma_range: tuple[float, float],
     quantile: float = CALIBRATION_QUANTILE,
 ) -> Calibration:
@@ -69,7 +69,7 @@ def calibrate(
 
     Args:
         distance: the model's d_sigma, `((points, d), sigma) -> (points,)`.
-        z: unseen, unperturbed data in normalised coordinates, `(points, d)`.
+        z: unseen, unperturbed data in normalised coordinates, `(points, d)`, or whatever `distance` knows them by.
         sigma_range: ends of the grid.
         quantile: share of `z` that shall read zero.
     """

@@ -15,6 +15,7 @@ from trajopt_sgp.problem.terms import (
     Constraint,
     ConstraintSource,
     Dynamics,
+    Numbers,
     StageConstraint,
     StageCost,
     StageFunction,
@@ -101,9 +102,9 @@ class OptimalControlProblem:
     """Of x_N."""
     constraints: Sequence[Constraint | ConstraintSource] = ()
     """Besides the dynamics and the bounds."""
-    state_bounds: tuple[ArrayLike, ArrayLike] | None = None
+    state_bounds: tuple[Numbers, Numbers] | None = None
     """Lower and upper bounds of x_1..x_N, numbers or `(n,)`."""
-    control_bounds: tuple[ArrayLike, ArrayLike] | None = None
+    control_bounds: tuple[Numbers, Numbers] | None = None
     """Lower and upper bounds of u_0..u_{N-1}, numbers or `(m,)`."""
     time_step: float = 1.0
     """Duration of one interval [s]."""
@@ -207,7 +208,7 @@ def _finite_vector(name: str, values: ArrayLike, size: int) -> FloatArray:
     return vector
 
 
-def _box(name: str, bounds: tuple[ArrayLike, ArrayLike] | None, size: int) -> Box:
+def _box(name: str, bounds: tuple[Numbers, Numbers] | None, size: int) -> Box:
     sides = []
     for side, values in zip(("lower", "upper"), bounds or (-np.inf, np.inf), strict=True):
         array = np.array(values, dtype=np.float64)

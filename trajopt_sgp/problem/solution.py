@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.problem.evaluation import evaluate_costs
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 from trajopt_sgp.problem.status import Status
+from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
 
 FloatArray = NDArray[np.float64]
@@ -34,6 +35,7 @@ class Row:
         return f"{self.name} at knot {self.knot}: {self.violation:.3g}"
 
 
+@runtime_checkable
 class Transcription(Protocol):
     """What a solution asks of the formulation that made it."""
 
@@ -119,7 +121,7 @@ class Solution:
         """Return the rows violated by more than `tolerance`, largest first."""
         return tuple(row for row in self.rows if row.violation > tolerance)
 
-    def sample(self, times: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def sample(self, times: Numbers) -> tuple[FloatArray, FloatArray]:
         """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
         return self.transcription.sample(self.trajectory, np.atleast_1d(np.asarray(times, dtype=np.float64)))
 

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from trajopt_sgp.errors import OptionError
 
+Numbers = ArrayLike | float
+"""A number or an array; NumPy's `ArrayLike` alone leaves plain floats to the numeric tower."""
+
 StageFunction = Callable[[Tensor, Tensor], Tensor]
 """A function of state `(..., n)` and control `(..., m)`."""
 
@@ -135,9 +138,9 @@ class StageConstraint:
 
     function: StageFunction
     """State `(..., n)` and control `(..., m)` to rows `(..., r)`."""
-    lower: ArrayLike = float("-inf")
+    lower: Numbers = float("-inf")
     """Lower bounds, a number or `(r,)`."""
-    upper: ArrayLike = float("inf")
+    upper: Numbers = float("inf")
     """Upper bounds, a number or `(r,)`."""
     name: str = "stage_constraint"
 
@@ -152,9 +155,9 @@ class TerminalConstraint:
 
     function: TerminalFunction
     """Last state `(..., n)` to rows `(..., r)`."""
-    lower: ArrayLike = float("-inf")
+    lower: Numbers = float("-inf")
     """Lower bounds, a number or `(r,)`."""
-    upper: ArrayLike = float("inf")
+    upper: Numbers = float("inf")
     """Upper bounds, a number or `(r,)`."""
     name: str = "terminal_constraint"
 

@@ -1,5 +1,6 @@
 """Solve a problem: formulation and solver are two independent choices."""
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,7 +100,9 @@ def check_pair(formulation: Formulation, solver: Solver) -> None:
 
 def valid_pairs() -> list[str]:
     """Return every pair of a formulation and a solver of this library that work together, as text."""
-    kinds = itertools.product(_final_kinds(Formulation), _final_kinds(Solver))  # type: ignore[type-abstract]
+    formulations: list[type[Formulation]] = _final_kinds(Formulation)  # type: ignore[type-abstract]
+    solvers: list[type[Solver]] = _final_kinds(Solver)  # type: ignore[type-abstract]
+    kinds = itertools.product(formulations, solvers)
     return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.batched or not s.needs_batched]
 
 
