@@ -181,21 +181,26 @@ class OptimalControlProblem:
         )
 
     def _probe(self) -> None:
-        """Call every function once on two copies of the initial state and the middle control, to check shapes."""
-        state = torch.as_tensor(np.stack([self.start] * 2), dtype=self.dtype)
-        control = torch.as_tensor(np.stack([self.control_box.middle()] * 2), dtype=self.dtype)
+        """Call every function once on copies of the initial state and the middle control, to check shapes.
+
+        Two leading dimensions, as programs and knots in a batch of plans; the second is longer than state and control,
+        so that a function that takes it for theirs is caught.
+        """
+        leading = (2, 1 + self.state_size + self.control_size)
+        state = torch.as_tensor(np.tile(self.start, (*leading, 1)), dtype=self.dtype)
+        control = torch.as_tensor(np.tile(self.control_box.middle(), (*leading, 1)), dtype=self.dtype)
         with torch.no_grad():
-            check_result("dynamics", self.dynamics(state, control), (2, self.state_size))
+            check_result("dynamics", self.dynamics(state, control), leading, (self.state_size,))
             for stage in self.stage_terms:
                 if isinstance(stage, StageCost):
-                    check_result(f"stage cost {stage.name!r}", stage.function(state, control), (2,))
+                    check_result(f"stage cost {stage.name!r}", stage.function(state, control), leading)
             for terminal in self.terminal_terms:
-                check_result(f"terminal cost {terminal.name!r}", terminal.function(state), (2,))
+                check_result(f"terminal cost {terminal.name!r}", terminal.function(state), leading)
             for constraint in self.constraint_terms:
                 if isinstance(constraint, StageConstraint):
-                    check_constraint(constraint, constraint.function(state, control))
+                    check_constraint(constraint, constraint.function(state, control), leading)
                 else:
-                    check_constraint(constraint, constraint.function(state))
+                    check_constraint(constraint, constraint.function(state), leading)
 
 
 def _finite_vector(name: str, values: ArrayLike, size: int) -> FloatArray:

@@ -6,35 +6,40 @@ import torch
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem.terms import Constraint
 
+Leading = tuple[int, ...]
 
-def check_result(what: str, result: object, shape: tuple[int, ...]) -> None:
-    """Check the result of a function called on a batch of two.
+
+def check_result(what: str, result: object, leading: Leading, size: tuple[int, ...] = ()) -> None:
+    """Check that a function called with these leading dimensions kept them, and returned `(*leading, *size)`.
 
     Raises:
         ShapeError: names the function, what it returned and what it must return.
     """
     if not isinstance(result, torch.Tensor):
         raise ShapeError(f"The {what} returned {type(result).__name__}; it must return a torch tensor.")
-    if tuple(result.shape) != shape:
+    shape = tuple(result.shape)
+    if shape != (*leading, *size):
         raise ShapeError(
-            f"The {what} returned shape {tuple(result.shape)} for a batch of {shape[0]}; it must return {shape}: "
-            "reduce over the last dimension only."
+            f"The {what} returned shape {shape} for leading dimensions {leading}; it must return {(*leading, *size)}: "
+            "index and reduce the last dimension only."
         )
 
 
-def check_constraint(constraint: Constraint, rows: object) -> None:
-    """Check rows and bounds of a constraint called on a batch of two.
+def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> None:
+    """Check rows and bounds of a constraint called with these leading dimensions.
 
     Raises:
-        ShapeError: the function does not return rows `(2, r)`, or its bounds do not fit them.
+        ShapeError: the function does not return rows `(..., r)`, or its bounds do not fit them.
         NotFiniteError: a bound is NaN.
         OptionError: a lower bound is above its upper bound.
     """
     what = f"constraint {constraint.name!r}"
-    if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or len(rows) != 2:
+    if not isinstance(rows, torch.Tensor) or rows.shape[:-1] != leading:
         returned = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
-        raise ShapeError(f"The {what} returned {returned} for a batch of 2; it must return rows (2, r).")
-    lower, upper = constraint_bounds(constraint, rows.shape[1])
+        raise ShapeError(
+            f"The {what} returned {returned} for leading dimensions {leading}; it must keep them and return rows (..., r)."
+        )
+    lower, upper = constraint_bounds(constraint, rows.shape[-1])
     if np.isnan(lower).any() or np.isnan(upper).any():
         raise NotFiniteError(f"The bounds of {what} hold NaN; use infinity for no bound.")
     if (lower > upper).any():

@@ -69,6 +69,10 @@ class ProgramFunctions:
     """Set anew before every solve."""
     seconds: float = 0.0
     """Wall time spent in evaluations."""
+    deadline: float | None = None
+    """When `stop` asks the solver to end, on the clock of `time.perf_counter`."""
+    error: BaseException | None = None
+    """What an evaluation raised; CasADi would take it for a failed step."""
     _held: list[NumericFunction] = field(default_factory=list)
 
     def problem(self) -> NumericFunction:
@@ -90,6 +94,17 @@ class ProgramFunctions:
         multipliers = {"lam_f": casadi.Sparsity.dense(1, 1), "lam_g": self._rows}
         return self._make("hess_lag", {"hess_gamma_x_x": pattern}, self._hessian, multipliers)
 
+    def stop(self) -> NumericFunction:
+        """Return the function CasADi calls after every iteration: 1 when the time is over or an evaluation raised."""
+        sizes = {"f": 1, "x": self.assembly.size, "lam_x": self.assembly.size, "lam_p": 0}
+        names = casadi.nlpsol_out()
+        inputs = {name: casadi.Sparsity.dense(sizes.get(name, self.assembly.row_count), 1) for name in names}
+        return self._hold(NumericFunction("stop", inputs, {"ret": casadi.Sparsity.dense(1, 1)}, self._stop))
+
+    def _stop(self, *iterate: FloatArray) -> Sequence[float | FloatArray]:
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        return (float(late or self.error is not None),)
+
     @property
     def _variables(self) -> casadi.Sparsity:
         return casadi.Sparsity.dense(self.assembly.size, 1)
@@ -106,15 +121,20 @@ class ProgramFunctions:
         more: dict[str, casadi.Sparsity] | None = None,
     ) -> NumericFunction:
         inputs = {"x": self._variables, "p": casadi.Sparsity.dense(0, 1), **(more or {})}
-        function = NumericFunction(name, inputs, outputs, self._timed(evaluate))
+        return self._hold(NumericFunction(name, inputs, outputs, self._guarded(outputs, evaluate)))
+
+    def _hold(self, function: NumericFunction) -> NumericFunction:
         self._held.append(function)  # CasADi keeps no reference to the Python object
         return function
 
-    def _timed(self, evaluate: Evaluate) -> Evaluate:
+    def _guarded(self, outputs: dict[str, casadi.Sparsity], evaluate: Evaluate) -> Evaluate:
+        """Time an evaluation, and remember what it raised; the solver then gets NaN, and ends."""
+
         def call(*arguments: FloatArray) -> Sequence[float | FloatArray]:
-            begin = time.perf_counter()
-            results = evaluate(*arguments)
-            self.seconds += time.perf_counter() - begin
+            results: Sequence[float | FloatArray] = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
+            if self.error is None:
+                with _Measured(self):
+                    results = evaluate(*arguments)
             return results
 
         return call
@@ -132,6 +152,22 @@ class ProgramFunctions:
         self, x: FloatArray, p: FloatArray, cost_factor: FloatArray, multipliers: FloatArray
     ) -> Sequence[float | FloatArray]:
         return (self.assembly.hessian(x, float(cost_factor[0]), multipliers, self.parameters),)
+
+
+@dataclass
+class _Measured:
+    """Add the time of a block to the functions' own, and keep what it raises from passing through CasADi."""
+
+    functions: ProgramFunctions
+    begin: float = 0.0
+
+    def __enter__(self) -> None:
+        self.begin = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.functions.seconds += time.perf_counter() - self.begin
+        self.functions.error = error
+        return True
 
 
 def sparsity(rows: int, columns: int, pattern: Pattern) -> casadi.Sparsity:

@@ -31,7 +31,6 @@ _STATUS = {
     "Invalid_Number_Detected": Status.NOT_FINITE,
 }
 
-
 _WARM_START = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
 
 
@@ -88,6 +87,7 @@ class _Prepared:
             "grad_f": self.functions.gradient(),
             "jac_g": self.functions.jacobian(),
             "hess_lag": self.functions.hessian(),
+            "iteration_callback": self.functions.stop(),
         }
         nlp = self.functions.problem()
         self.solvers = [
@@ -98,16 +98,13 @@ class _Prepared:
 
     def minimise(self, start: Start) -> list[Outcome]:
         outcomes = []
-        begin = time.perf_counter()
+        self.functions.deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
         for k, (guess, state) in enumerate(zip(start.variables, start.initial_states, strict=True)):
-            remaining = None if start.time_limit is None else start.time_limit - (time.perf_counter() - begin)
-            outcomes.append(self._solve(guess, state, start.multipliers[k] if start.multipliers else None, remaining))
+            outcomes.append(self._solve(guess, state, start.multipliers[k] if start.multipliers else None))
         return outcomes
 
-    def _solve(
-        self, guess: FloatArray, state: FloatArray, multipliers: Mapping[str, FloatArray] | None, limit: float | None
-    ) -> Outcome:
-        begin, self.functions.seconds = time.perf_counter(), 0.0
+    def _solve(self, guess: FloatArray, state: FloatArray, multipliers: Mapping[str, FloatArray] | None) -> Outcome:
+        begin, self.functions.seconds, self.functions.error = time.perf_counter(), 0.0, None
         lower, upper = self.program.bounds(state)
         row_lower, row_upper = self.program.assembly.bounds()
         point: dict[str, Any] = {"x0": np.clip(guess, lower, upper)}
@@ -121,9 +118,14 @@ class _Prepared:
         for progress, solver in stages:
             self.functions.parameters = Parameters(torch.as_tensor(state), float(progress))
             result = solver(**point, **bounds)
+            if self.functions.error is not None:
+                raise self.functions.error
             status = _STATUS.get(solver.stats()["return_status"], Status.FAILED)
             log += _iterations(solver.stats(), float(progress))
             point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
+            if status is Status.INTERRUPTED:
+                status = Status.TIME_LIMIT
+                break
         total = time.perf_counter() - begin
         return Outcome(
             variables=_vector(result["x"]),
@@ -144,16 +146,14 @@ def _options(settings: Ipopt, tolerance: float) -> dict[str, Any]:
 def _build(
     nlp: casadi.Function, callbacks: Mapping[str, casadi.Function], options: dict[str, Any], warm: bool
 ) -> casadi.Function:
-    start: dict[str, Any] = (
-        {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6} if warm else {}
-    )
     settings: dict[str, Any] = {
         **callbacks,
         "no_nlp_grad": True,
         "calc_lam_p": False,
         "print_time": False,
         "error_on_fail": False,
-        "ipopt": {**start, **options},
+        "show_eval_warnings": False,
+        "ipopt": {**(_WARM_START if warm else {}), **options},
     }
     try:
         return casadi.nlpsol("ipopt", "ipopt", nlp, settings)

@@ -132,7 +132,7 @@ class PreparedSolve:
     ) -> Solution:
         """Solve from the problem's initial state; see `trajopt_sgp.solve`."""
         trajectory = guess.trajectory if isinstance(guess, Solution) else guess
-        multipliers = [guess.multipliers] if isinstance(guess, Solution) and guess.multipliers else []
+        multipliers = [guess.multipliers] if isinstance(guess, Solution) and self._fits(guess) else []
         if trajectory is not None:
             check_guess(self.problem, trajectory)
             trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
@@ -159,6 +159,12 @@ class PreparedSolve:
         if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
             raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
         return self._solve(states, guess, [], time_limit, generator)
+
+    def _fits(self, earlier: Solution) -> bool:
+        """Return whether the multipliers of an earlier solution are those of a program like this one."""
+        sizes = {"constraints": self.program.assembly.row_count, "bounds": self.program.size}
+        found = {name: len(values) for name, values in earlier.multipliers.items()}
+        return earlier.transcription == self.formulation and found == sizes
 
     def _solve(
         self,
@@ -227,7 +233,7 @@ class PreparedSolve:
 
 def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> FloatArray | None:
     """Return the length to the data at the knots 0..N-1 `(..., N)` by the first term that measures one."""
-    for term in problem.stage_terms:
+    for term in (*problem.stage_terms, *(constraint.function for constraint in problem.constraint_terms)):
         length = getattr(term, "length", None)
         if length is not None:
             states = torch.as_tensor(trajectory.states[..., :-1, :], dtype=problem.dtype)

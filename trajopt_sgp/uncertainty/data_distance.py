@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.problem import Face, StageConstraint
-from trajopt_sgp.problem.terms import cast
+from trajopt_sgp.problem.terms import cast, parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 Form = Literal["field", "value", "residual"]
@@ -34,7 +34,7 @@ class GeometricSchedule:
 
     def __call__(self, progress: float) -> float:
         """Return σ at `progress` in [0, 1]."""
-        return float(self.start * (self.stop / self.start) ** progress)
+        return float(self.start ** (1.0 - progress) * self.stop**progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,11 +115,11 @@ class DataDistance:
     def length(self, state: Tensor, control: Tensor) -> Tensor:
         """Return the length to the data `(...)` at the end of the schedule, in normalised coordinates.
 
-        Calibrated where the model has a value; else the length of the pull ‖z - D(z, σ)‖, which is blind in the middle
-        of a hole.
+        Calibrated where the model is; else the length of the pull ‖z - D(z, σ)‖, which is blind in the middle of a
+        hole.
         """
-        z, sigma = self.model.normalize(state, control), self.sigma_at(1.0)
-        if isinstance(self.model, ValueModel):
+        z, sigma = _normalize(self.model, state, control), self.sigma_at(1.0)
+        if isinstance(self.model, ValueModel) and self.model.calibration is not None:
             return self.model.calibrated_length(z, sigma)
         return self.model.distance_gradient(z, sigma).square().sum(-1).sqrt()
 
@@ -149,15 +149,15 @@ class DataDistance:
         model = self.model
         if not isinstance(model, ValueModel):
             raise IncompatibleError(_no_value(self, "a value"))
-        return self._factor(progress) * model.distance(model.normalize(state, control), self.sigma_at(progress))
+        return self._factor(progress) * model.distance(_normalize(model, state, control), self.sigma_at(progress))
 
     def _residual(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
-        z = self.model.normalize(state, control)
+        z = _normalize(self.model, state, control)
         pull = self.model.distance_gradient(z, self.sigma_at(progress))
         return self._factor(progress) * 0.5 * pull.square().sum(-1)
 
     def _field(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
-        z = self.model.normalize(state, control)
+        z = _normalize(self.model, state, control)
         with torch.no_grad():
             pull = self.model.distance_gradient(z, self.sigma_at(progress))
         return self._factor(progress) * (z * pull).sum(-1)
@@ -174,8 +174,20 @@ class DistanceMargin(torch.nn.Module):
 
     def forward(self, state: Tensor, control: Tensor) -> Tensor:
         """Return the margin for state `(..., n)`, control `(..., m)`."""
-        distance = self.model.distance(self.model.normalize(state, control), self.sigma)
-        return (distance - self.offset)[..., None]
+        return self._margin(state, control)[..., None]
+
+    def length(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return the calibrated length to the data `(...)`, in normalised coordinates."""
+        return (2.0 * self._margin(state, control).clamp_min(0.0)).sqrt()
+
+    def _margin(self, state: Tensor, control: Tensor) -> Tensor:
+        return self.model.distance(_normalize(self.model, state, control), self.sigma) - self.offset
+
+
+def _normalize(model: GradientModel, state: Tensor, control: Tensor) -> Tensor:
+    """Return z in the precision of the model, which need not be that of the dynamics."""
+    dtype = parameter_dtype(model)
+    return model.normalize(state.to(dtype), control.to(dtype))
 
 
 def _check_choice(name: str, value: object, valid: tuple[object, ...]) -> None:
