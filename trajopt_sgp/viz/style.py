@@ -1,0 +1,158 @@
+"""One look for every figure: colours that colour-blind readers tell apart, sizes, labels and how figures are saved."""
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from trajopt_sgp.models.tensor_file import write_atomically
+
+Arguments = ParamSpec("Arguments")
+
+DPI = 150
+INK = "#22262e"
+FAINT = "#8b919b"
+GRID = "#e6e8eb"
+BOX = "#e9f1ea"
+BOX_EDGE = "#8fae94"
+GOOD = "#1b7f4b"
+BAD = "#b3261e"
+
+# Okabe and Ito, "Color Universal Design", 2008; black and yellow left out.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_KNOWN = {
+    "guided": PALETTE[0],
+    "naive": PALETTE[1],
+    "score": PALETTE[2],
+    "energy": PALETTE[3],
+    "dynamics": PALETTE[4],
+}
+
+CARTPOLE_UNITS: Mapping[str, str] = {
+    "cart_position": "m",
+    "pole_angle": "rad",
+    "cart_velocity": "m/s",
+    "pole_velocity": "rad/s",
+    "cart_force": "N",
+}
+"""Units by the names of the cart-pole's states and control, for the argument `units` of the plots."""
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.0,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "figure.titlesize": 13.0,
+    "figure.titleweight": "bold",
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Run a plotting function under the settings of this module; those of the caller are back afterwards."""
+
+    @functools.wraps(plot)
+    def run(*args: Arguments.args, **options: Arguments.kwargs) -> Figure:
+        with matplotlib.rc_context(_SETTINGS):
+            return plot(*args, **options)
+
+    return run
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of `width` by `height` [inch] with its own Agg canvas, known to no window system."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure whole or not at all and return the path.
+
+    Args:
+        figure: what to write.
+        path: the suffix chooses the format (.png, .svg, .pdf, ...); its folder is made if missing.
+        dpi: pixels per inch.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_SETTINGS):
+        figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", dpi=dpi)
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def pick_colours(labels: Iterable[str], chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a colour for each label: the chosen one, the same for "naive", "score", ... in every figure, or the next.
+
+    Beyond the six colours of the palette they repeat.
+    """
+    labels = tuple(labels)
+    fixed = {label: colour for label, colour in {**_KNOWN, **(chosen or {})}.items() if label in labels}
+    free = [colour for colour in PALETTE if colour not in fixed.values()] or list(PALETTE)
+    others = [label for label in labels if label not in fixed]
+    return {**fixed, **{label: free[i % len(free)] for i, label in enumerate(others)}}
+
+
+def axis_label(name: str, units: Mapping[str, str] | None = None) -> str:
+    """Return the text for an axis: `pole_angle` and `{"pole_angle": "rad"}` give "pole angle [rad]"."""
+    unit = (units or {}).get(name)
+    words = name.replace("_", " ")
+    return f"{words} [{unit}]" if unit else words
+
+
+def add_heading(figure: Figure, title: str) -> None:
+    """Set the title of a figure, on the left."""
+    figure.suptitle(title, x=0.012, horizontalalignment="left")
+
+
+def set_title(axes: Axes, title: str, note: str = "", colour: str = INK, note_colour: str = FAINT) -> None:
+    """Set the title of a panel and a note beside it, which may reach beyond the panel."""
+    text = axes.set_title(title, color=colour, fontsize=12.0, pad=8.0)
+    beside = axes.annotate(note, (1.0, 0.0), (9.0, 1.0), text, "offset points", color=note_colour, va="bottom")
+    beside.set_in_layout(False)
+
+
+def legend_above(axes: Axes, columns: int | None = None) -> None:
+    """Put the legend of a panel on its upper edge, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderaxespad=0.2,
+        ncols=columns or max(1, len(labels)),
+        columnspacing=1.4,
+        handlelength=1.6,
+    )
