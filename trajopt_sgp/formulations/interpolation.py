@@ -16,7 +16,7 @@ def sample_zero_order_hold(trajectory: Trajectory, times: FloatArray) -> tuple[F
         OptionError: a time lies outside the trajectory; names it.
     """
     end = trajectory.times[-1]
-    outside = (times < 0.0) | (times > end * (1.0 + 1e-12))
+    outside = ~((times >= 0.0) & (times <= end * (1.0 + 1e-12)))
     if outside.any():
         raise OptionError(f"time {times[outside][0]} s lies outside the plan, which runs from 0 to {end} s.")
     place = np.clip(times / trajectory.time_step, 0.0, trajectory.horizon)

@@ -29,7 +29,7 @@ class CostTerms:
 
     def totals(self) -> dict[str, FloatArray]:
         """Return the cost `(...)` of every term, stage costs summed over the knots."""
-        return {**{name: values.sum(axis=-1) for name, values in self.stage.items()}, **self.terminal}
+        return {**{name: np.asarray(values.sum(axis=-1)) for name, values in self.stage.items()}, **self.terminal}
 
 
 def evaluate_costs(

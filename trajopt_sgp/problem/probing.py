@@ -37,7 +37,7 @@ def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> 
     if not isinstance(rows, torch.Tensor) or rows.shape[:-1] != leading:
         returned = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
         raise ShapeError(
-            f"The {what} returned {returned} for leading dimensions {leading}; it must keep them and return rows (..., r)."
+            f"The {what} returned {returned} for leading dimensions {leading}; it must return rows (..., r)."
         )
     lower, upper = constraint_bounds(constraint, rows.shape[-1])
     if np.isnan(lower).any() or np.isnan(upper).any():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.errors import NotFiniteError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 
 FloatArray = NDArray[np.float64]
 
@@ -16,7 +16,6 @@ class Trajectory:
 
     Raises:
         ShapeError: states and controls do not fit together.
-        NotFiniteError: NaN or infinity in either.
     """
 
     states: FloatArray
@@ -60,14 +59,20 @@ class Trajectory:
         return self
 
     def shift(self, steps: int = 1) -> "Trajectory":
-        """Drop the first `steps` intervals and repeat the last control and state, for the next solve of an MPC."""
+        """Drop the first `steps` intervals and repeat the last control and state, for the next solve of an MPC.
+
+        Raises:
+            OptionError: `steps` is negative or more than there are.
+        """
+        if not 0 <= steps <= self.horizon:
+            raise OptionError(f"steps = {steps}: a trajectory of {self.horizon} intervals can be shifted by 0 to that.")
         states = np.concatenate([self.states[..., steps:, :], self.states[..., -1:, :].repeat(steps, axis=-2)], axis=-2)
         controls = np.concatenate(
             [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
         )
         return replace(self, states=states, controls=controls)
 
-    def select(self, index: ArrayLike) -> "Trajectory":
+    def select(self, index: ArrayLike | int) -> "Trajectory":
         """Return one member, or a part, of a batch of trajectories."""
         chosen = np.asarray(index)
         return replace(self, states=self.states[chosen], controls=self.controls[chosen])

@@ -83,7 +83,7 @@ class Solver(ABC):
         """
 
 
-def check_positive(solver: str, **values: float) -> None:
+def check_positive(solver: str, **values: int | float) -> None:
     """Check numerical settings of a solver.
 
     Raises:
@@ -92,3 +92,25 @@ def check_positive(solver: str, **values: float) -> None:
     for name, value in values.items():
         if not (np.isfinite(value) and value > 0):
             raise OptionError(f"{solver}: {name} = {value!r}; it must be a positive number.")
+
+
+def check_counts(solver: str, **values: int) -> None:
+    """Check settings of a solver that count something.
+
+    Raises:
+        OptionError: a value is not a whole number of at least 1; names it.
+    """
+    for name, value in values.items():
+        if type(value) is not int or value < 1:
+            raise OptionError(f"{solver}: {name} = {value!r}; it must be a whole number, at least 1.")
+
+
+def check_shares(solver: str, **values: float) -> None:
+    """Check settings of a solver that are a share of something.
+
+    Raises:
+        OptionError: a value is not in (0, 1]; names it.
+    """
+    for name, value in values.items():
+        if not 0.0 < value <= 1.0:
+            raise OptionError(f"{solver}: {name} = {value!r}; it must be above 0 and at most 1.")

@@ -15,7 +15,15 @@ from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_positive
+from trajopt_sgp.solvers.base import (
+    Minimiser,
+    Outcome,
+    Solver,
+    Start,
+    check_counts,
+    check_positive,
+    check_shares,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -53,16 +61,9 @@ class GradientDescent(Solver):
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        check_positive(
-            "GradientDescent",
-            iterations=self.iterations,
-            step_size=self.step_size,
-            final_step=self.final_step,
-            annealing=self.annealing,
-            count=self.count,
-            tolerance=self.tolerance,
-            patience=self.patience,
-        )
+        check_counts("GradientDescent", iterations=self.iterations, count=self.count, patience=self.patience)
+        check_positive("GradientDescent", step_size=self.step_size, tolerance=self.tolerance)
+        check_shares("GradientDescent", final_step=self.final_step, annealing=self.annealing)
 
     @property
     def starts(self) -> int:

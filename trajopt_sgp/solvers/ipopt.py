@@ -14,7 +14,7 @@ from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
 
 FloatArray = NDArray[np.float64]
@@ -58,13 +58,8 @@ class Ipopt(Solver):
     precision: ClassVar[torch.dtype | None] = torch.float64
 
     def __post_init__(self) -> None:
-        check_positive(
-            "Ipopt",
-            tolerance=self.tolerance,
-            max_iterations=self.max_iterations,
-            stages=self.stages,
-            stage_tolerance=self.stage_tolerance,
-        )
+        check_positive("Ipopt", tolerance=self.tolerance, stage_tolerance=self.stage_tolerance)
+        check_counts("Ipopt", max_iterations=self.max_iterations, stages=self.stages)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
@@ -139,7 +134,7 @@ class _Prepared:
 
 
 def _options(settings: Ipopt, tolerance: float) -> dict[str, Any]:
-    own = {"tol": tolerance, "max_iter": int(settings.max_iterations), "print_level": 0, "sb": "yes"}
+    own = {"tol": tolerance, "max_iter": settings.max_iterations, "print_level": 0, "sb": "yes"}
     return {**own, **settings.options}
 
 

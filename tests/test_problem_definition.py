@@ -1,0 +1,242 @@
+"""What a problem accepts, and the sentence with which it refuses the rest."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.problems import LQ_DYNAMICS, LQ_START, cartpole_swing_up, linear_quadratic, lq_cost, lq_terminal
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
+from trajopt_sgp.problem import (
+    Box,
+    OptimalControlProblem,
+    StageConstraint,
+    StageCost,
+    Status,
+    TerminalConstraint,
+    TerminalCost,
+    Trajectory,
+)
+from trajopt_sgp.problem.evaluation import count_rows, evaluate_costs
+
+
+def rows_of_two(state: Tensor, control: Tensor) -> Tensor:
+    return state[..., :2]
+
+
+def whole_sum(state: Tensor, control: Tensor) -> Tensor:
+    return state.square().sum()
+
+
+def second_dimension(state: Tensor, control: Tensor) -> Tensor:
+    """Right for states (K, n), silently wrong for batches of plans."""
+    return state[:, 0] ** 2 if state.ndim == 2 else state[:, 0].square()
+
+
+def number(state: Tensor, control: Tensor) -> Any:
+    return 1.0
+
+
+def kept_dimension(state: Tensor) -> Tensor:
+    return state.square().sum(-1, keepdim=True)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[TrajoptError], str]] = {
+    "horizon 0": ({"horizon": 0}, OptionError, "horizon = 0: it must be a whole number of intervals, at least 1."),
+    "horizon True": ({"horizon": True}, OptionError, "horizon = True"),
+    "time step": ({"time_step": 0.0}, OptionError, "time_step = 0.0: it must be a positive number of seconds."),
+    "infinite time step": ({"time_step": float("inf")}, OptionError, "time_step = inf"),
+    "start of wrong size": (
+        {"initial_state": [0.0]},
+        ShapeError,
+        "initial_state has shape (1,); this problem needs (3,).",
+    ),
+    "start NaN": ({"initial_state": [0.0, np.nan, 0.0]}, NotFiniteError, "initial_state must be finite"),
+    "control bounds crossed": (
+        {"control_bounds": ([-1.0, 2.0], [1.0, 1.0])},
+        OptionError,
+        "control_bounds: the lower bound 2.0 of coordinate 1 is above the upper, 1.0.",
+    ),
+    "state bounds crossed": (
+        {"state_bounds": (1.0, -1.0)},
+        OptionError,
+        "state_bounds: the lower bound 1.0 of coordinate 0",
+    ),
+    "bounds of wrong size": (
+        {"control_bounds": ([-1.0] * 3, 1.0)},
+        ShapeError,
+        "control_bounds: the lower bound has shape (3,); give a number or (2,).",
+    ),
+    "bounds NaN": ({"state_bounds": (-1.0, np.nan)}, NotFiniteError, "state_bounds: the upper bound holds NaN"),
+    "cost of a whole batch": (
+        {"stage_costs": [whole_sum]},
+        ShapeError,
+        "The stage cost 'whole_sum' returned shape () for leading dimensions (2, 6); it must return (2, 6)",
+    ),
+    "cost of one leading dimension": (
+        {"stage_costs": [second_dimension]},
+        ShapeError,
+        "The stage cost 'second_dimension' returned shape (2, 3)",
+    ),
+    "cost that is no tensor": (
+        {"stage_costs": [StageCost(number, name="effort")]},
+        ShapeError,
+        "The stage cost 'effort' returned float; it must return a torch tensor.",
+    ),
+    "terminal cost of wrong shape": (
+        {"terminal_costs": [TerminalCost(kept_dimension, name="goal")]},
+        ShapeError,
+        "The terminal cost 'goal' returned shape (2, 6, 1)",
+    ),
+    "constraint without rows": (
+        {"constraints": [TerminalConstraint(lq_terminal, upper=0.0, name="goal")]},
+        ShapeError,
+        "The constraint 'goal' returned (2, 6) for leading dimensions (2, 6); it must return rows",
+    ),
+    "constraint bounds crossed": (
+        {"constraints": [StageConstraint(rows_of_two, lower=[0.0, 3.0], upper=2.0, name="corridor")]},
+        OptionError,
+        "The constraint 'corridor' has lower bound 3.0 above upper bound 2.0 in row 1.",
+    ),
+    "constraint bounds NaN": (
+        {"constraints": [StageConstraint(rows_of_two, upper=float("nan"), name="corridor")]},
+        NotFiniteError,
+        "The bounds of constraint 'corridor' hold NaN",
+    ),
+    "constraint bounds of wrong size": (
+        {"constraints": [StageConstraint(rows_of_two, upper=[1.0, 2.0, 3.0], name="corridor")]},
+        ShapeError,
+        "The bounds of constraint 'corridor' do not fit its 2 rows.",
+    ),
+    "two terms of one name": (
+        {"stage_costs": [lq_cost, StageCost(lq_cost, name="lq_terminal")]},
+        OptionError,
+        "Two terms are called 'lq_terminal': give each a name= of its own.",
+    ),
+    "labels": ({"state_names": ["a"]}, ShapeError, "state_names lists 1 names; this problem needs 3."),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_problems_are_refused(case: str) -> None:
+    changes, kind, message = REFUSED[case]
+    with pytest.raises(kind, match=re.escape(message)):
+        linear_quadratic(**changes)
+
+
+def test_dynamics_of_wrong_shape_are_refused() -> None:
+    class Flat:
+        state_size, control_size = 3, 2
+
+        def __call__(self, state: Tensor, control: Tensor) -> Tensor:
+            return state[..., 0]
+
+    with pytest.raises(ShapeError, match=r"The dynamics returned shape \(2, 6\).*it must return \(2, 6, 3\)"):
+        linear_quadratic(dynamics=Flat())
+
+
+def test_labels_bounds_and_names_are_filled_in() -> None:
+    problem = linear_quadratic(state_bounds=([-1.0, -np.inf, 0.0], np.inf))
+    assert problem.state_labels == ("x[0]", "x[1]", "x[2]")
+    assert problem.control_labels == ("u[0]", "u[1]")
+    assert problem.state_box.bounded
+    np.testing.assert_array_equal(problem.state_box.lower, [-1.0, -np.inf, 0.0])
+    assert not linear_quadratic(control_bounds=None).control_box.bounded
+    assert [term.name for term in problem.stage_terms] == ["lq_cost"]
+    with pytest.raises(ValueError, match="read-only"):
+        problem.start[0] = 1.0
+
+
+def test_middle_of_a_box_lies_within_it() -> None:
+    box = Box("box", np.array([-np.inf, 2.0, -4.0, -np.inf]), np.array([np.inf, np.inf, -1.0, -3.0]))
+    np.testing.assert_array_equal(box.middle(), [0.0, 2.0, -2.5, -3.0])
+    np.testing.assert_array_equal(box.clip(np.array([7.0, 0.0, 0.0, 0.0])), [7.0, 2.0, -1.0, -3.0])
+
+
+def test_replaced_problem_is_checked_anew() -> None:
+    problem = linear_quadratic()
+    assert problem.replaced(horizon=3).horizon == 3
+    with pytest.raises(OptionError, match="horizon = 0"):
+        problem.replaced(horizon=0)
+
+
+def test_costs_of_a_trajectory_by_term() -> None:
+    problem = linear_quadratic(terminal_costs=[TerminalCost(lq_terminal, weight=2.0)])
+    rng = np.random.default_rng(0)
+    trajectory = Trajectory(rng.normal(size=(5, 13, 3)), rng.normal(size=(5, 12, 2)))
+    terms = evaluate_costs(problem, trajectory, needs_value=True)
+    assert terms.stage["lq_cost"].shape == (5, 12)
+    x, u = trajectory.states[3, 4], trajectory.controls[3, 4]
+    expected = 0.5 * (x @ np.diag([1.0, 0.5, 0.2]) @ x + u @ np.diag([0.3, 0.6]) @ u)
+    assert terms.stage["lq_cost"][3, 4] == pytest.approx(expected, rel=1e-14)
+    last = trajectory.states[3, -1]
+    assert terms.totals()["terminal_cost"][3] == pytest.approx(last @ np.diag([5.0, 4.0, 3.0]) @ last, rel=1e-14)
+    assert terms.totals()["lq_cost"] == pytest.approx(terms.stage["lq_cost"].sum(axis=1))
+
+
+def test_rows_of_a_constraint_are_counted() -> None:
+    problem = linear_quadratic(constraints=[StageConstraint(rows_of_two, upper=9.0)])
+    assert count_rows(problem, problem.constraint_terms[0]) == 2
+
+
+def test_precision_follows_the_dynamics() -> None:
+    assert cartpole_swing_up().dtype == torch.float64
+    assert OptimalControlProblem(dynamics=LQ_DYNAMICS, horizon=1, initial_state=LQ_START).dtype == torch.float64
+
+
+# --- trajectories -----------------------------------------------------------------------------------------------------
+
+
+def ramp(horizon: int = 4) -> Trajectory:
+    knots = np.arange(horizon + 1.0)
+    return Trajectory(np.stack([knots, -knots], axis=1), 10.0 * knots[:-1, None], time_step=0.5)
+
+
+def test_trajectory_times_and_horizon() -> None:
+    assert ramp().horizon == 4
+    np.testing.assert_array_equal(ramp().times, [0.0, 0.5, 1.0, 1.5, 2.0])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4])
+def test_shift_drops_the_first_intervals_and_repeats_the_last(steps: int) -> None:
+    shifted = ramp().shift(steps)
+    assert shifted.time_step == 0.5
+    np.testing.assert_array_equal(shifted.states[:, 0], np.minimum(np.arange(5.0) + steps, 4.0))
+    np.testing.assert_array_equal(shifted.controls[:, 0], 10.0 * np.minimum(np.arange(4.0) + steps, 3.0))
+
+
+def test_shift_of_a_batch_is_that_of_its_members() -> None:
+    batch = Trajectory(np.stack([ramp().states, 2.0 * ramp().states]), np.stack([ramp().controls] * 2))
+    np.testing.assert_array_equal(batch.shift(2).states[1], 2.0 * ramp().shift(2).states)
+    np.testing.assert_array_equal(batch.select(1).states, 2.0 * ramp().states)
+
+
+@pytest.mark.parametrize("steps", [-1, 5])
+def test_shift_beyond_the_trajectory_is_refused(steps: int) -> None:
+    with pytest.raises(OptionError, match=f"steps = {steps}: a trajectory of 4 intervals can"):
+        ramp().shift(steps)
+
+
+@pytest.mark.parametrize(
+    ("states", "controls"), [((5, 2), (5, 1)), ((5,), (4,)), ((2, 5, 2), (3, 4, 1)), ((2, 5, 2), (4, 1))]
+)
+def test_trajectory_of_wrong_shape_is_refused(states: tuple[int, ...], controls: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="A trajectory"):
+        Trajectory(np.zeros(states), np.zeros(controls))
+
+
+def test_trajectory_says_where_it_is_not_finite() -> None:
+    controls = ramp().controls.copy()
+    controls[2, 0] = np.inf
+    with pytest.raises(NotFiniteError, match=r"The guess is not finite: control\[0\] at knot 2"):
+        Trajectory(ramp().states, controls).check_finite("guess")
+    assert ramp().check_finite("guess").horizon == 4
+
+
+def test_status_says_what_to_do_next() -> None:
+    assert {status for status in Status if status.ok} == {Status.SOLVED, Status.CONVERGED, Status.ACCEPTABLE}
+    assert Status.TIME_LIMIT.label == "time_limit"
+    assert all(status.value.endswith(".") and ":" in status.value for status in Status)
