@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.rollout import roll_out, roll_out_once_differentiable
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm, TermFunction
 from trajopt_sgp.formulations.interpolation import sample_zero_order_hold
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
@@ -52,23 +53,17 @@ class _Shooting:
     problem: OptimalControlProblem
     faces: list[Face]
 
-    def states(self, initial_state: Tensor, controls: Tensor) -> Tensor:
-        """Roll out: `(..., n)` and `(..., N, m)` to `(..., N+1, n)`."""
-        states = [initial_state.expand(*controls.shape[:-2], -1)]
-        for control in controls.unbind(-2):
-            states.append(self.problem.dynamics(states[-1], control))
-        return torch.stack(states, dim=-2)
-
     def rollout(self, initial_state: FloatArray, controls: FloatArray) -> FloatArray:
         dtype = self.problem.dtype
         with torch.no_grad():
-            states = self.states(torch.as_tensor(initial_state, dtype=dtype), torch.as_tensor(controls, dtype=dtype))
+            start, inputs = torch.as_tensor(initial_state, dtype=dtype), torch.as_tensor(controls, dtype=dtype)
+            states = roll_out(self.problem.dynamics, start, inputs)
         return states.to(torch.float64).numpy()
 
     def search(self, variables: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         scale = torch.as_tensor(control_scale(self.problem), dtype=variables.dtype)
         controls = variables.reshape(*variables.shape[:-1], self.problem.horizon, -1) * scale
-        states = self.states(parameters.initial_state, controls)
+        states = roll_out_once_differentiable(self.problem.dynamics, parameters.initial_state, controls)
         objective = self._terminal(states)
         merit = objective.detach()
         for face in self.faces:
@@ -140,7 +135,7 @@ class _Shooting:
 
     def _unroll(self, z: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         controls = z.reshape(*z.shape[:-1], self.problem.horizon, -1)
-        return self.states(parameters.initial_state, controls), controls
+        return roll_out(self.problem.dynamics, parameters.initial_state, controls), controls
 
     def _terminal(self, states: Tensor) -> Tensor:
         last = states[..., -1, :]

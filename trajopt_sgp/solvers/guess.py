@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.derivatives.rollout import roll_out
+from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 
 FloatArray = NDArray[np.float64]
@@ -41,12 +42,10 @@ def rollout(
 ) -> Trajectory:
     """Return the trajectory of controls `(..., N, m)` under the problem's model from its (or another) initial state."""
     start = problem.start if initial_state is None else initial_state
-    inputs = torch.as_tensor(controls, dtype=problem.dtype)
-    states = [torch.tensor(start, dtype=problem.dtype).expand(*inputs.shape[:-2], problem.state_size)]
     with torch.no_grad():
-        for control in inputs.unbind(-2):
-            states.append(problem.dynamics(states[-1], control))
-    return Trajectory(torch.stack(states, dim=-2).to(torch.float64).numpy(), controls, problem.time_step)
+        inputs = torch.as_tensor(controls, dtype=problem.dtype)
+        states = roll_out(problem.dynamics, torch.tensor(start, dtype=problem.dtype), inputs)
+    return Trajectory(states.to(torch.float64).numpy(), controls, problem.time_step)
 
 
 def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory:
@@ -62,8 +61,4 @@ def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory
         raise ShapeError(
             f"The guess has states {got[0]} and controls {got[1]}; this problem needs {wanted[0]}, {wanted[1]}."
         )
-    for kind, array in (("state", guess.states), ("control", guess.controls)):
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            raise NotFiniteError(f"The guess is not finite: {kind}[{bad[0][-1]}] at knot {bad[0][-2]}.")
-    return guess
+    return guess.check_finite("guess")

@@ -25,7 +25,7 @@ _PAPER = "#fafaf7"
 _STRIP = 34
 _CAPTION = 30
 _MARGIN = 14
-_PALETTE_SIZE = 64
+_PALETTE_SIZE = 96
 
 
 def animate_cartpole(
@@ -115,7 +115,7 @@ class _Page:
 
     def _write_strip(self, pen: ImageDraw.ImageDraw, top: int, label: str) -> None:
         middle = top + _STRIP / 2
-        pen.rectangle((0, top, self.width, top + _STRIP - 1), fill="#eef0f2")
+        pen.rectangle((0, top, self.width, top + _STRIP - 1), fill="#e3e7ea")
         pen.rectangle((0, top, 5, top + _STRIP - 1), fill=self.colours[label])
         pen.text((_MARGIN, middle), label, self.colours[label], self.bold, anchor="lm")
         pen.text((self.width - _MARGIN, middle), self.notes.get(label, ""), INK, self.plain, anchor="rm")
@@ -146,7 +146,7 @@ def _encode(frames: list[Image.Image], durations: list[int]) -> bytes:
     sample = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
     sample.paste(frames[0], (0, 0))
     sample.paste(frames[-1], (0, frames[0].height))
-    palette = sample.quantize(_PALETTE_SIZE, Image.Quantize.MAXCOVERAGE)
+    palette = sample.quantize(_PALETTE_SIZE, Image.Quantize.MEDIANCUT)
     reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
     reduced[0].save(

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.tensor_file import write_atomically
@@ -192,7 +194,8 @@ def _table(table: Table) -> str:
     marks = [' class="highlight"' if i in table.highlight else "" for i in range(len(rows))]
     content = "\n".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(marks, rows, strict=True))
     caption = f'<p class="caption">{_inline(table.caption)}</p>' if table.caption else ""
-    return f'<div class="table"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{content}\n</tbody></table></div>{caption}'
+    body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{content}\n</tbody>"
+    return f'<div class="table"><table>\n{body}</table></div>{caption}'
 
 
 def _column(key: str, column: Column | str) -> Column:
@@ -210,12 +213,25 @@ def _figure(picture: Picture, title: str) -> str:
     if kind is None:
         raise OptionError(f"{picture.path} is no picture of a known kind: {', '.join(_MEDIA_TYPES)}.")
     try:
-        content = base64.b64encode(picture.path.read_bytes()).decode()
+        content = picture.path.read_bytes()
+        width = _width(content)
     except OSError as error:
-        raise OptionError(f"The picture {picture.path} cannot be read: {error.strerror}.") from error
+        raise OptionError(f"The picture {picture.path} cannot be read: {error}.") from error
     caption = f"<figcaption>{_inline(picture.caption)}</figcaption>" if picture.caption else ""
+    source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     alternative = _escape(picture.caption or title)
-    return f'<figure><img src="data:{kind};base64,{content}" alt="{alternative}">{caption}</figure>'
+    return f'<figure><img src="{source}" alt="{alternative}" style="width: {width}px">{caption}</figure>'
+
+
+def _width(content: bytes) -> int:
+    """Return the width on the page, in CSS pixels of 1/96 inch, so that letters in all pictures have one size.
+
+    Raises:
+        OSError: the content is no picture.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        dots_per_inch = float(image.info.get("dpi", (96.0, 96.0))[0])
+        return round(image.width * 96.0 / dots_per_inch)
 
 
 def _paragraphs(text: str) -> str:

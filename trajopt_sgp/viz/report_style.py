@@ -3,7 +3,7 @@
 STYLESHEET = """
 :root {
   --paper: #fbfbf9; --card: #ffffff; --ink: #22262e; --soft: #5c636e; --line: #dfe2e6; --accent: #0072b2;
-  --mark: #e9f2f8;
+  --mark: #e6f0f7;
 }
 @media (prefers-color-scheme: dark) {
   :root {
@@ -16,7 +16,7 @@ body {
   margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 17px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif;
 }
-main { max-width: 60rem; margin: 0 auto; padding: 2.5rem 1.25rem 3rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.25rem 3rem; }
 h1 { font-size: clamp(1.7rem, 5vw, 2.4rem); line-height: 1.2; margin: 0 0 0.75rem; letter-spacing: -0.01em; }
 h2 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 0.5rem; }
 p { margin: 0 0 0.9rem; max-width: 42rem; }
@@ -34,11 +34,11 @@ p { margin: 0 0 0.9rem; max-width: 42rem; }
 section { margin-top: 2.75rem; padding-top: 1.75rem; border-top: 1px solid var(--line); }
 figure { margin: 1.25rem 0; }
 img {
-  display: block; max-width: 100%; height: auto; margin: 0 auto; padding: 8px; background: #ffffff;
+  display: block; max-width: 100%; height: auto; background: #ffffff;
   border: 1px solid var(--line); border-radius: 10px;
 }
 figcaption, .caption {
-  margin: 0.6rem auto 0; max-width: 46rem; font-size: 0.9rem;
+  margin: 0.6rem 0 0; max-width: 46rem; font-size: 0.9rem;
   line-height: 1.5; color: var(--soft);
 }
 .table {
@@ -63,7 +63,6 @@ footer {
   main { padding: 1.5rem 1rem 2rem; }
   section { margin-top: 2rem; padding-top: 1.25rem; }
   .facts { grid-template-columns: repeat(2, 1fr); }
-  img { padding: 3px; }
 }
 @media print { section { break-inside: avoid; } }
 """

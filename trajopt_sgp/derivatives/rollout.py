@@ -1,0 +1,61 @@
+"""Rolling a discrete model out, and differentiating the result with few calls of the model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.derivatives.generic import differentiate
+
+Step = Callable[[Tensor, Tensor], Tensor]
+"""State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
+
+# Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
+_ADJOINT_LIMIT = 12
+
+
+def roll_out(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
+    """Return the states `(..., N+1, n)` after controls `(..., N, m)` from `initial_state` `(..., n)`.
+
+    Differentiable any number of times.
+    """
+    states = [initial_state.expand(*controls.shape[:-2], -1)]
+    for control in controls.unbind(-2):
+        states.append(step(states[-1], control))
+    return torch.stack(states, dim=-2)
+
+
+def roll_out_once_differentiable(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
+    """Return what `roll_out` returns, differentiable once by the controls `(P, N, m)`; faster for small batches."""
+    if len(controls) > _ADJOINT_LIMIT:
+        return roll_out(step, initial_state, controls)
+    states: Tensor = _AdjointRollout.apply(controls, initial_state, step)  # type: ignore[no-untyped-call]
+    return states
+
+
+class _AdjointRollout(torch.autograd.Function):
+    """Forward without recording; backward from the Jacobians of all steps, evaluated in one batched call."""
+
+    @staticmethod
+    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, step: Step) -> Tensor:
+        states = roll_out(step, initial_state, controls)
+        ctx.save_for_backward(states, controls)
+        ctx.step = step
+        return states
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        states, controls = ctx.saved_tensors
+        (batch, horizon, m), n = controls.shape, states.shape[-1]
+        with torch.enable_grad():
+            z = torch.cat([states[:, :-1], controls], dim=-1).reshape(-1, n + m).requires_grad_(True)
+            after = ctx.step(z[:, :n], z[:, n:])
+            jacobians = differentiate(after, z).reshape(batch, horizon, n, n + m)
+        adjoint = gradients[0][:, -1]
+        by_control = []
+        for t in range(horizon - 1, -1, -1):
+            product = torch.bmm(adjoint[:, None], jacobians[:, t])[:, 0]
+            by_control.append(product[:, n:])
+            adjoint = gradients[0][:, t] + product[:, :n]
+        return torch.stack(by_control[::-1], dim=1), None, None

@@ -1,0 +1,161 @@
+"""Model predictive control: solve, apply the first control, shift, repeat."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.solvers import PreparedSolve, prepare
+from trajopt_sgp.solvers.base import Solver
+
+FloatArray = NDArray[np.float64]
+Fallback = Literal["shift", "hold"] | Callable[[FloatArray], ArrayLike]
+"""What to apply when a solve fails: the next control of the previous plan, the last control again, or a function."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What happened in one step of a controller."""
+
+    seconds: float
+    """Wall time of the step [s]."""
+    solved: bool
+    """Whether the plan of this step was used; otherwise the fallback was."""
+    age: int
+    """Steps since the plan in use was made."""
+    status: str
+    """How the solve ended."""
+
+
+@dataclass(eq=False, kw_only=True)
+class MPC:
+    """A receding-horizon controller for one state `(n,)` or a batch `(B, n)`, all episodes in one batched solve.
+
+    Every step starts from the plan of the step before, moved on by one interval. A plan is used when its solver ended
+    without failure; running out of iterations or time is no failure, since the best iterate is at hand.
+
+    Raises:
+        OptionError: an unknown fallback, or a time limit that is not positive.
+        IncompatibleError: formulation and solver do not work together.
+    """
+
+    problem: OptimalControlProblem
+    """Solved again in every step, from the measured state."""
+    formulation: Formulation
+    """How it is transcribed."""
+    solver: Solver
+    """For steps that start from an earlier plan."""
+    first_solver: Solver | None = None
+    """For the first step, which has no earlier plan: usually more starts and iterations. Default: `solver`."""
+    time_limit: float | None = None
+    """Wall time of one solve [s]."""
+    fallback: Fallback = "shift"
+    """What to apply when a solve fails."""
+    generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    """Source of random guesses."""
+
+    plan: Trajectory | None = field(init=False, default=None)
+    """The plan in use, `(B, N+1, n)` and `(B, N, m)`."""
+    solutions: list[Solution] = field(init=False, default_factory=list)
+    """What the last step found, one per episode."""
+    records: list[StepRecord] = field(init=False, default_factory=list)
+    """One entry per step since the last reset."""
+
+    def __post_init__(self) -> None:
+        if not (callable(self.fallback) or self.fallback in ("shift", "hold")):
+            raise OptionError(f"Unknown fallback {self.fallback!r}; choose 'shift', 'hold' or a function of the state.")
+        if self.time_limit is not None and not self.time_limit > 0.0:
+            raise OptionError(f"time_limit = {self.time_limit}: it must be positive [s], or None.")
+        self._prepared = prepare(self.problem, self.formulation, self.solver)
+        self._first = self._prepared
+        if self.first_solver is not None:
+            self._first = prepare(self.problem, self.formulation, self.first_solver)
+        self._ages = np.zeros(0, dtype=np.int64)
+        self._applied: FloatArray | None = None
+
+    def reset(self) -> None:
+        """Forget plan and records, before a new episode."""
+        self.plan, self._applied = None, None
+        self.solutions, self.records = [], []
+
+    def step(self, state: ArrayLike) -> FloatArray:
+        """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`.
+
+        Raises:
+            ShapeError: the state has the wrong shape, or another batch size than in the step before.
+            NotFiniteError: the state holds NaN or infinity.
+        """
+        begin = time.perf_counter()
+        measured = np.asarray(state, dtype=np.float64)
+        states = self._check(np.atleast_2d(measured))
+        cold = self.plan is None
+        prepared: PreparedSolve = self._first if cold else self._prepared
+        guess = None if self.plan is None else self.plan.shift()
+        self.solutions = prepared.solve_batch(states, guess, time_limit=self.time_limit, generator=self.generator)
+        used = np.array([usable(solution) for solution in self.solutions])
+        controls = self._adopt(used, guess, states)
+        self._applied = controls
+        statuses = ",".join(sorted({solution.status.label for solution in self.solutions}))
+        seconds = time.perf_counter() - begin
+        self.records.append(StepRecord(seconds, bool(used.all()), int(self._ages.max()), statuses))
+        return controls[0] if measured.ndim == 1 else controls
+
+    def statistics(self) -> Mapping[str, float]:
+        """Return median and 99th percentile of the step time [ms], the first step apart, and the share of fallbacks."""
+        if not self.records:
+            raise OptionError("No statistics before the first step.")
+        milliseconds = 1e3 * np.array([r.seconds for r in self.records[1:] or self.records])
+        return {
+            "step_ms_p50": float(np.percentile(milliseconds, 50)),
+            "step_ms_p99": float(np.percentile(milliseconds, 99)),
+            "first_step_ms": 1e3 * self.records[0].seconds,
+            "fallback_rate": float(np.mean([not record.solved for record in self.records])),
+        }
+
+    def _check(self, states: FloatArray) -> FloatArray:
+        n = self.problem.state_size
+        batch = len(states) if self.plan is None else len(self.plan.states)
+        if states.shape != (batch, n):
+            raise ShapeError(f"The state has shape {states.shape}; this controller needs ({n},) or ({batch}, {n}).")
+        if not np.isfinite(states).all():
+            raise NotFiniteError(f"The measured state must be finite, not {states}.")
+        return states
+
+    def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
+        """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""
+        new = [solution.trajectory for solution in self.solutions]
+        fresh = Trajectory(np.stack([p.states for p in new]), np.stack([p.controls for p in new]), new[0].time_step)
+        if guess is None:
+            self.plan, self._ages = fresh, np.zeros(len(states), dtype=np.int64)
+        else:
+            choose = used[:, None, None]
+            self.plan = replace(
+                fresh,
+                states=np.where(choose, fresh.states, guess.states),
+                controls=np.where(choose, fresh.controls, guess.controls),
+            )
+            self._ages = np.where(used, 0, self._ages + 1)
+        controls = self.plan.controls[:, 0].copy()
+        for b in np.flatnonzero(~used):
+            controls[b] = self._fall_back(int(b), controls[b], states[b])
+        return self.problem.control_box.clip(controls)
+
+    def _fall_back(self, episode: int, planned: FloatArray, state: FloatArray) -> FloatArray:
+        if callable(self.fallback):
+            return np.asarray(self.fallback(state), dtype=np.float64).reshape(self.problem.control_size)
+        if self.fallback == "hold" and self._applied is not None:
+            return self._applied[episode]
+        return planned
+
+
+def usable(solution: Solution) -> bool:
+    """Return whether a plan may be applied: finite, feasible, its solver ended well or ran out of time or iterations."""
+    ended = solution.success or solution.status.label in ("iteration_limit", "time_limit")
+    feasible = solution.max_violation <= 1e-3 or solution.success
+    return bool(ended and feasible and np.isfinite(solution.trajectory.controls).all())

@@ -1,0 +1,1 @@
+"""Studies: experiments that put the parts together and measure them."""

@@ -1,0 +1,35 @@
+"""How strongly a plan turns small errors of its model into a large error of its last state."""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.derivatives.generic import differentiate
+from trajopt_sgp.problem import Dynamics, Trajectory
+from trajopt_sgp.problem.terms import parameter_dtype
+
+FloatArray = NDArray[np.float64]
+
+
+def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale: ArrayLike) -> float:
+    """Return the largest ratio of the error of the last state to the root sum of squares of one-step errors.
+
+    To first order, one-step errors e_1..e_N of the model lead to x_N - x̂_N = Σ_t A_{N-1} ... A_t e_t with A_t = ∂f/∂x
+    along the plan; the ratio is the spectral norm of [A_{N-1}...A_1, ..., A_{N-1}, I], all in units of `state_scale`
+    `(n,)`. The controls are those of the plan, open loop.
+    """
+    scale = np.asarray(state_scale, dtype=np.float64)
+    jacobians = _state_jacobians(dynamics, trajectory) * scale / scale[:, None]
+    sensitivity = np.eye(len(scale))
+    blocks = [sensitivity]
+    for jacobian in jacobians[:0:-1]:
+        sensitivity = sensitivity @ jacobian
+        blocks.append(sensitivity)
+    return float(np.linalg.norm(np.concatenate(blocks, axis=1), ord=2))
+
+
+def _state_jacobians(dynamics: Dynamics, trajectory: Trajectory) -> FloatArray:
+    dtype = parameter_dtype(dynamics)
+    states = torch.tensor(trajectory.states[:-1], dtype=dtype, requires_grad=True)
+    after = dynamics(states, torch.as_tensor(trajectory.controls, dtype=dtype))
+    return differentiate(after, states).detach().to(torch.float64).numpy()
