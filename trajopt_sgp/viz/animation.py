@@ -92,12 +92,7 @@ class _Page:
         """Draw the pictures one after the other."""
         duration = max(trajectory.times[-1] for trajectory in self.trajectories.values())
         for time in np.arange(round(duration * fps) + 1) / fps:
-            yield self._draw(
-                [
-                    renderer.draw(*_at(trajectory, time), time=min(time, trajectory.times[-1]))
-                    for trajectory in self.trajectories.values()
-                ]
-            )
+            yield self._draw([renderer.draw(*_at(trajectory, time)) for trajectory in self.trajectories.values()])
 
     def _draw(self, pictures: list[NDArray[np.uint8]]) -> Image.Image:
         height = round(self.width * pictures[0].shape[0] / pictures[0].shape[1])
@@ -133,12 +128,13 @@ def _check(trajectories: Mapping[str, Trajectory], fps: int, width: int, hold: f
             raise OptionError(f"{name} = {value}: choose from {low} to {high}.")
 
 
-def _at(trajectory: Trajectory, time: float) -> tuple[FloatArray, float]:
-    """Return state and force at a time: states between knots on straight lines, forces as steps."""
-    held = min(time, trajectory.times[-1])
+def _at(trajectory: Trajectory, time: float) -> tuple[FloatArray, float, float]:
+    """Return state, force and time, at most the end: states between knots on straight lines, forces as steps."""
+    end = float(trajectory.times[-1])
+    held = end if time > end - 1e-9 else time
     state = np.array([np.interp(held, trajectory.times, column) for column in trajectory.states.T])
     knot = min(int(held / trajectory.time_step + 1e-9), trajectory.horizon - 1)
-    return state, float(trajectory.controls[knot, 0])
+    return state, float(trajectory.controls[knot, 0]), held
 
 
 def _encode(frames: list[Image.Image], durations: list[int]) -> bytes:

@@ -183,6 +183,8 @@ def _pair(label: str, group: tuple[ArrayLike, ArrayLike]) -> tuple[FloatArray, F
 def _log_limits(arrays: Sequence[FloatArray]) -> tuple[float, float]:
     values = np.concatenate(arrays)
     positive = values[np.isfinite(values) & (values > 0.0)]
+    if not positive.size:
+        return 1e-3, 1.0
     return float(10.0 ** np.floor(np.log10(positive.min()) - 0.3)), float(
         10.0 ** np.ceil(np.log10(positive.max()) + 0.3)
     )

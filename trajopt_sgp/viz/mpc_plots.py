@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import ShapeError
-from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, INK, PALETTE, add_heading, axis_label, new_figure, styled
+from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, INK, PALETTE, Bounds, add_heading, axis_label, new_figure, styled
 
 FloatArray = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def plot_mpc(
     tolerances: Mapping[int, float] | None = None,
     judged_from: float = 0.0,
     success: ArrayLike | None = None,
-    control_limits: tuple[ArrayLike, ArrayLike] | None = None,
+    control_limits: Bounds | None = None,
     units: Mapping[str, str] | None = None,
     title: str = "Closed loop on the true system",
 ) -> Figure:
@@ -123,7 +123,7 @@ def _limit_to_successes(axes: Axes, values: FloatArray) -> None:
         axes.set_ylim(max(low, finite.min() - margin), min(high, finite.max() + margin))
 
 
-def _mark_limits(axes: Axes, limits: tuple[ArrayLike, ArrayLike] | None, index: int, size: int) -> None:
+def _mark_limits(axes: Axes, limits: Bounds | None, index: int, size: int) -> None:
     for side in limits or ():
         limit = np.broadcast_to(np.asarray(side, dtype=np.float64), (size,))[index]
         if np.isfinite(limit):

@@ -21,6 +21,7 @@ from trajopt_sgp.viz.style import (
     FAINT,
     GOOD,
     INK,
+    Bounds,
     add_heading,
     axis_label,
     legend_above,
@@ -31,7 +32,6 @@ from trajopt_sgp.viz.style import (
 )
 
 FloatArray = NDArray[np.float64]
-Bounds = tuple[ArrayLike, ArrayLike]
 Corners = tuple[FloatArray, FloatArray]
 Panel = tuple[int, int] | int
 

@@ -18,6 +18,7 @@ from trajopt_sgp.viz.report_style import STYLESHEET
 
 Cell = str | bool | int | float | np.generic | None
 
+_WIDE = 800
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -126,7 +127,7 @@ def format_cell(value: Cell, column: Column) -> str:
     return str(plain)
 
 
-def _format_number(value: float, column: Column) -> str:
+def _format_number(value: int | float, column: Column) -> str:
     if not math.isfinite(value):
         return {math.inf: "∞", -math.inf: "-∞"}.get(value, "not a number")
     scaled = 100 * value if column.unit == "%" else value
@@ -220,7 +221,9 @@ def _figure(picture: Picture, title: str) -> str:
     caption = f"<figcaption>{_inline(picture.caption)}</figcaption>" if picture.caption else ""
     source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     alternative = _escape(picture.caption or title)
-    return f'<figure><img src="{source}" alt="{alternative}" style="width: {width}px">{caption}</figure>'
+    size = ' class="wide"' if width > _WIDE else ""
+    image = f'<img{size} src="{source}" alt="{alternative}" style="width: {width}px">'
+    return f'<figure><div class="scroll">{image}</div>{caption}</figure>'
 
 
 def _width(content: bytes) -> int:

@@ -63,6 +63,8 @@ footer {
   main { padding: 1.5rem 1rem 2rem; }
   section { margin-top: 2rem; padding-top: 1.25rem; }
   .facts { grid-template-columns: repeat(2, 1fr); }
+  .scroll { overflow-x: auto; }
+  img.wide { max-width: none; min-width: 680px; width: 680px !important; }
 }
 @media print { section { break-inside: avoid; } }
 """

@@ -11,10 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.tensor_file import write_atomically
 
 Arguments = ParamSpec("Arguments")
+
+Bounds = tuple[ArrayLike | float | int, ArrayLike | float | int]
+"""Lower and upper bounds: numbers or arrays."""
 
 DPI = 150
 INK = "#22262e"
@@ -103,11 +108,18 @@ def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
         figure: what to write.
         path: the suffix chooses the format (.png, .svg, .pdf, ...); its folder is made if missing.
         dpi: pixels per inch.
+
+    Raises:
+        OptionError: the suffix is none of a known format; lists them.
     """
+    kinds = figure.canvas.get_supported_filetypes()
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in kinds:
+        raise OptionError(f"{path}: {path.suffix!r} is no format of figures; choose from {', '.join(sorted(kinds))}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     with matplotlib.rc_context(_SETTINGS):
-        figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", dpi=dpi)
+        figure.savefig(buffer, format=kind, dpi=dpi)
     write_atomically(path, buffer.getvalue())
     return path
 
