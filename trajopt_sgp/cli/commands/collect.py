@@ -1,0 +1,38 @@
+"""`trajopt-sgp collect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trajopt_sgp.cli.parameters import Folder, JsonOutput, Seed, examples
+from trajopt_sgp.cli.report import Report
+
+EXAMPLES = examples(
+    "trajopt-sgp collect",
+    "trajopt-sgp collect --transitions 50000 --dataset cartpole/large-v0",
+    "trajopt-sgp collect --seed 1 --overwrite --json",
+)
+
+
+def collect(
+    transitions: Annotated[int, typer.Option(help="Number of transitions.")] = 10_000,
+    episode_steps: Annotated[int, typer.Option(help="Largest number of steps of an episode.")] = 10,
+    dataset: Annotated[str, typer.Option(help="Minari id of the dataset, namespace/name-v0.")] = "cartpole/random-v0",
+    environment: Annotated[
+        str, typer.Option(help="Gymnasium id; module:id imports a module that registers it.")
+    ] = "trajopt_sgp/CartPoleSwingUp-v0",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same id.")] = False,
+    folder: Folder = Path("runs/collect"),
+    seed: Seed = 0,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Step an environment under random actions and write a Minari dataset.
+
+    Episodes start uniformly in the environment's data box and end where they leave it. The dataset goes to Minari's
+    root: `MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
+    """
+    arguments = locals()
+    from trajopt_sgp.cli.jobs.collect import CollectRequest, run_collect
+
+    return run_collect(CollectRequest(**arguments))

@@ -1,0 +1,31 @@
+"""`trajopt-sgp info`."""
+
+from typing import Annotated
+
+import typer
+
+from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
+from trajopt_sgp.cli.report import Report
+
+EXAMPLES = examples(
+    "trajopt-sgp info",
+    "trajopt-sgp info cartpole/random-v0",
+    "trajopt-sgp info runs/train/energy/model.safetensors --json",
+)
+
+
+def info(
+    target: Annotated[
+        str | None, typer.Argument(help="A model file, the folder of its training, or a Minari dataset id.")
+    ] = None,
+    seed: Seed = 0,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Describe a model file or a dataset; without either, this installation.
+
+    Models: class, sizes, dataset, normalizer, range of σ [normalised units], calibration. Datasets: spaces,
+    transitions, hash. Installation: versions, devices, local datasets. Nothing here is random: the seed is ignored.
+    """
+    from trajopt_sgp.cli.jobs.info import run_info
+
+    return run_info(target)

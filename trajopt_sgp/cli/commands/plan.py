@@ -1,0 +1,76 @@
+"""`trajopt-sgp plan`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trajopt_sgp.cli.parameters import (
+    DynamicsFile,
+    EnergyFile,
+    Folder,
+    FormulationName,
+    JsonOutput,
+    ScoreFile,
+    Seed,
+    SolverName,
+    SolverOptions,
+    examples,
+)
+from trajopt_sgp.cli.report import Report
+
+EXAMPLES = examples(
+    "trajopt-sgp plan --dynamics runs/train/dynamics --score runs/train/score",
+    "trajopt-sgp plan --dynamics runs/train/dynamics",
+    "trajopt-sgp plan --dynamics runs/train/dynamics --energy runs/train/energy \\",
+    "    --solver ipopt --starts 4 --option tolerance=1e-6 --option options.mu_strategy=adaptive",
+)
+_GUIDANCE = "Guidance"
+
+
+def plan(
+    dynamics: DynamicsFile,
+    score: ScoreFile = None,
+    energy: EnergyFile = None,
+    formulation: Annotated[
+        FormulationName | None, typer.Option(help="By default the one that suits the solver.")
+    ] = None,
+    solver: Annotated[SolverName, typer.Option(help="How the problem is solved.")] = "gradient-descent",
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            help="β, weight of the distance to data with weighting σ²; 0: unguided.  [default: 10, ipopt 1]",
+            rich_help_panel=_GUIDANCE,
+        ),
+    ] = None,
+    sigma_start: Annotated[
+        float, typer.Option(help="σ at the start, in normalised units.", rich_help_panel=_GUIDANCE)
+    ] = 0.3,
+    sigma_stop: Annotated[
+        float | None,
+        typer.Option(help="σ at the end, in normalised units.  [default: 0.02, ipopt 0.1]", rich_help_panel=_GUIDANCE),
+    ] = None,
+    effort: Annotated[
+        float | None, typer.Option(help="Weight of (force / 80 N)² at every knot.  [default: 0, ipopt 0.001]")
+    ] = None,
+    starts: Annotated[
+        int | None, typer.Option(help="Random guesses; the best plan is kept.  [default: 16, ipopt 4]")
+    ] = None,
+    horizon: Annotated[int, typer.Option(help="Number of intervals of 0.05 s.")] = 60,
+    time_limit: Annotated[float | None, typer.Option(help="Wall time of the solve [s].  [default: none]")] = None,
+    option: SolverOptions = None,
+    plots: Annotated[bool, typer.Option(help="Draw plan.png, distance.png and cost.png.")] = True,
+    folder: Folder = Path("runs/plan"),
+    seed: Seed = 0,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Plan the cart-pole's swing-up over a learned model and judge the plan on the true system.
+
+    The pole hangs at rest and shall stand after the horizon: terminal cost p² + (θ-π)² + 0.1ṗ² + 0.1θ̇², force within
+    ±80 N. With a score or an energy network the plan is held to the data. Every plan's forces are then applied to the
+    true equations; a true cost below 0.1 is a success. The exit code says that planning ran, not that it succeeded.
+    """
+    arguments = locals()
+    from trajopt_sgp.cli.jobs.plan import PlanRequest, run_plan
+
+    return run_plan(PlanRequest(**arguments))

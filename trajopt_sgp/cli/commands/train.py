@@ -1,0 +1,67 @@
+"""`trajopt-sgp train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trajopt_sgp.cli.parameters import Folder, JsonOutput, Seed, examples
+from trajopt_sgp.cli.report import Report
+
+EXAMPLES = examples(
+    "trajopt-sgp train --dataset cartpole/random-v0",
+    "trajopt-sgp train --dataset cartpole/random-v0 --models energy --steps-energy 10000 --folder runs/longer",
+    "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
+)
+_OPTIMISATION = "Network and optimisation"
+
+
+def train(
+    dataset: Annotated[str, typer.Option(help="Minari id of the dataset.")],
+    download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset from the Minari hub.")] = False,
+    models: Annotated[str, typer.Option(help="Which models, separated by commas.")] = "dynamics,score,energy",
+    observation_key: Annotated[
+        list[str] | None,
+        typer.Option(help="For dict observations: an entry that belongs to the state; repeatable, in order."),
+    ] = None,
+    steps_dynamics: Annotated[
+        int | None,
+        typer.Option(help="Steps of the dynamics.  [default: 20000]", rich_help_panel=_OPTIMISATION),
+    ] = None,
+    steps_score: Annotated[
+        int | None, typer.Option(help="Steps of the score.  [default: 4000]", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    steps_energy: Annotated[
+        int | None, typer.Option(help="Steps of the energy.  [default: 3000]", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    hidden_sizes: Annotated[
+        str | None, typer.Option(help="Layer widths.  [default: 128,128,128]", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Transitions per step.  [default: 256 or 512]", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of Adam.  [default: 0.003 or 0.002]", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    validate_every: Annotated[
+        int | None,
+        typer.Option(help="Steps between checkpoints.  [default: 500 or 200]", rich_help_panel=_OPTIMISATION),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after this many idle steps.  [default: never]", rich_help_panel=_OPTIMISATION),
+    ] = None,
+    device: Annotated[str, typer.Option(help="PyTorch device.", rich_help_panel=_OPTIMISATION)] = "cpu",
+    folder: Folder = Path("runs/train"),
+    seed: Seed = 0,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Train dynamics, score and energy networks on a Minari dataset.
+
+    Each model goes to its own subfolder, with checkpoint, metrics.jsonl and TensorBoard files. A run that was
+    interrupted is resumed by the same command, to the same bytes.
+    """
+    arguments = locals()
+    from trajopt_sgp.cli.jobs.train import TrainRequest, run_train
+
+    return run_train(TrainRequest(**arguments))

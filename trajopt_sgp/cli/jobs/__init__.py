@@ -1,0 +1,1 @@
+"""The work behind each command: a request in, a report out."""

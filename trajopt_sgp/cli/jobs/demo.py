@@ -1,0 +1,63 @@
+"""The demo, and its table."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trajopt_sgp.cli.report import Block, Report, make_table, note
+from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.studies.demo import DemoSettings, run_demo
+
+_COLUMNS = {
+    "name": "planner",
+    "beta": "β",
+    "starts": "plans",
+    "success_rate": "success",
+    "predicted_cost_median": "predicted cost",
+    "true_cost_median": "true cost",
+    "left_data_rate": "left the data",
+    "seconds_per_plan": "s / plan",
+}
+_TITLE = "Plans, judged on the true system (medians; success: true cost below 0.1)"
+_RATES = {"success_rate", "left_data_rate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRequest:
+    """The arguments of the command."""
+
+    full: bool
+    folder: Path
+    seed: int
+    json_output: bool
+
+
+def run_demo_job(request: DemoRequest) -> Report:
+    """Run the demo, tell on standard error what goes on, and report its summary."""
+    begin = time.perf_counter()
+    settings = DemoSettings(seed=request.seed, full=request.full, folder=request.folder)
+    folder = RunFolder(request.folder)
+    folder.write_config("demo", asdict(request))
+
+    def tell(text: str) -> None:
+        note(f"[{time.perf_counter() - begin:5.0f} s] {text}", request.json_output)
+
+    summary = run_demo(settings, report=tell)
+    return Report(summary, [*summary_blocks(summary), f"Report: {folder.path / 'report.html'}"])
+
+
+def summary_blocks(summary: Mapping[str, Any]) -> list[Block]:
+    """Return the tables of a demo's summary.json."""
+    rows = [[_cell(name, row.get(name)) for name in _COLUMNS] for row in summary["plans"]]
+    mpc = summary["mpc"]
+    return [
+        make_table(_TITLE, [*_COLUMNS.values()], rows),
+        f"MPC: {100.0 * mpc['success_rate']:.0f} % of {mpc['episodes']} episodes succeed; step median "
+        f"{mpc['step_ms_p50']:.1f} ms, 99 % within {mpc['step_ms_p99']:.1f} ms.",
+    ]
+
+
+def _cell(name: str, value: Any) -> Any:
+    return f"{100.0 * value:.0f} %" if name in _RATES else value

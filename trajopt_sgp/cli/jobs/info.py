@@ -1,0 +1,85 @@
+"""Describing models, datasets and the installation."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from trajopt_sgp.cli.jobs.models import model_file
+from trajopt_sgp.cli.report import Report, make_listing
+from trajopt_sgp.cli.run_folder import versions
+from trajopt_sgp.data import DatasetInfo, load_transitions, local_dataset_ids
+from trajopt_sgp.models import EnergyNetwork, TransitionModel, load_model
+from trajopt_sgp.models.denoiser import Denoiser
+
+
+def run_info(target: str | None) -> Report:
+    """Describe a model file, a dataset, or the installation.
+
+    Raises:
+        ModelFileError: the model file is missing or damaged.
+        DatasetError: there is no such dataset, or it is damaged.
+    """
+    if target is None:
+        return _installation()
+    path = Path(target)
+    if path.suffix == ".safetensors" or path.exists():
+        return _model(model_file(path))
+    return _dataset(target)
+
+
+def _installation() -> Report:
+    document: dict[str, dict[str, Any]] = {
+        "versions": versions(),
+        "devices": {"cpu": {"cores": os.cpu_count(), "threads": torch.get_num_threads()}, **_accelerators()},
+        "datasets": {"root": get_dataset_path(), "ids": local_dataset_ids()},
+    }
+    return Report(document, [make_listing(name, content) for name, content in document.items()])
+
+
+def _accelerators() -> dict[str, Any]:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {f"cuda:{i}": {"name": torch.cuda.get_device_name(i)} for i in range(count)}
+
+
+def _dataset(dataset_id: str) -> Report:
+    data = load_transitions(dataset_id)
+    extent = {
+        name: {"low": values.min(axis=0), "high": values.max(axis=0)}
+        for name, values in (("state", data.states), ("control", data.controls))
+    }
+    described = {**data.dataset.to_json(), "state_size": data.state_size, "control_size": data.control_size}
+    document = {"kind": "dataset", **described, "path": get_dataset_path(dataset_id), "extent": extent}
+    return Report(document, [make_listing(f"Dataset {dataset_id}", document)])
+
+
+def _model(path: Path) -> Report:
+    model = load_model(path)
+    document: dict[str, Any] = {
+        "kind": "model",
+        "file": path,
+        "class": type(model).__name__,
+        "state_size": model.state_size,
+        "control_size": model.control_size,
+        "parameters": sum(weights.numel() for weights in model.parameters()),
+        "precision": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "architecture": model.architecture,
+        "dataset": _short(model.dataset),
+        "normalizer": model.normalizer.to_json(),
+        **_noise_levels(model),
+    }
+    return Report(document, [make_listing(f"Model {path}", document)])
+
+
+def _noise_levels(model: TransitionModel) -> dict[str, Any]:
+    levels: dict[str, Any] = {"sigma_range": model.sigma_range} if isinstance(model, Denoiser) else {}
+    if isinstance(model, EnergyNetwork):
+        levels["calibration"] = None if model.calibration is None else model.calibration.to_json()
+    return levels
+
+
+def _short(dataset: DatasetInfo) -> dict[str, Any]:
+    kept = ("id", "hash", "transitions", "episodes", "environment")
+    return {name: getattr(dataset, name) for name in kept}

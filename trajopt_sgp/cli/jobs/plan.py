@@ -1,0 +1,198 @@
+"""Planning a swing-up and judging it on the true system."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.cli.jobs.models import Models, load_models
+from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
+from trajopt_sgp.cli.report import Block, Report, make_table, working
+from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.cli.solver_options import make_solver
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.solvers import PreparedSolve, prepare, random_guesses
+from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
+from trajopt_sgp.uncertainty import DataDistance
+
+FORMULATIONS: Mapping[str, type[Formulation]] = {
+    "single-shooting": SingleShooting,
+    "direct-transcription": DirectTranscription,
+}
+"""Formulations by their name on the command line."""
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """What holds for a solver unless the user says otherwise."""
+
+    formulation: str
+    guidance: Guidance
+    effort: float
+    starts: int
+    settings: Mapping[str, Any]
+
+
+_PRESETS = {
+    "gradient-descent": _Preset(
+        "single-shooting", Guidance(), 0.0, 16, {"iterations": 250, "step_size": 0.3, "annealing": 0.6}
+    ),
+    "ipopt": _Preset("direct-transcription", Guidance(beta=1.0, sigma_stop=0.1), 1e-3, 4, {}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """The arguments of the command."""
+
+    dynamics: Path
+    score: Path | None
+    energy: Path | None
+    formulation: str | None
+    solver: str
+    beta: float | None
+    sigma_start: float
+    sigma_stop: float | None
+    effort: float | None
+    starts: int | None
+    horizon: int
+    time_limit: float | None
+    option: list[str] | None
+    plots: bool
+    folder: Path
+    seed: int
+    json_output: bool
+
+
+def run_plan(request: PlanRequest) -> Report:
+    """Plan, judge, write plan.json and pictures, and report.
+
+    Raises:
+        ModelFileError: a model file is missing or damaged.
+        IncompatibleError: the models come from different data, or formulation and solver do not work together.
+        OptionError: an unknown setting, or a value out of range.
+    """
+    _check_numbers(request)
+    models = load_models(request.dynamics, request.score, request.energy)
+    problem, prepared = _prepare(request, models)
+    folder = RunFolder(request.folder)
+    starts = request.starts or _PRESETS[request.solver].starts
+    with working(f"Planning from {starts} guesses", request.json_output):
+        guesses = random_guesses(problem, starts, np.random.default_rng(request.seed))
+        solution = prepared.solve(guesses, time_limit=request.time_limit)
+        result = judge(solution)
+    folder.write_config("plan", asdict(request))
+    plan_file = folder.write_json("plan.json", {**_document(request, models, result), **result.arrays()})
+    files = {"plan": plan_file, **(_draw(folder.path, result, models) if request.plots else {})}
+    document = {**_document(request, models, result), "files": files}
+    return Report(document, _blocks(document))
+
+
+def guidance(preset: Guidance, beta: float | None, start: float, stop: float | None, models: Models) -> Guidance:
+    """Return the guidance asked for; none where there is no model that measures a distance.
+
+    Raises:
+        OptionError: a β without such a model.
+    """
+    if models.distance is None:
+        if beta:
+            raise OptionError(f"--beta {beta:g} needs a distance to data: give --score or --energy.")
+        return Guidance(beta=0.0)
+    return Guidance(preset.beta if beta is None else beta, start, preset.sigma_stop if stop is None else stop)
+
+
+def _check_numbers(request: PlanRequest) -> None:
+    if request.starts is not None and request.starts < 1:
+        raise OptionError(f"--starts {request.starts}: give at least 1 guess.")
+    if request.time_limit is not None and not request.time_limit > 0.0:
+        raise OptionError(f"--time-limit {request.time_limit:g}: it must be positive [s].")
+
+
+def _prepare(request: PlanRequest, models: Models) -> tuple[OptimalControlProblem, PreparedSolve]:
+    preset = _PRESETS[request.solver]
+    starts = {"count": request.starts or preset.starts} if request.solver == "gradient-descent" else {}
+    solver = make_solver(request.solver, {**preset.settings, **starts}, request.option or ())
+    formulation = FORMULATIONS[request.formulation or preset.formulation]()
+    problem = swing_up_problem(
+        models.dynamics,
+        models.terms(guidance(preset.guidance, request.beta, request.sigma_start, request.sigma_stop, models)),
+        horizon=request.horizon,
+        effort_weight=preset.effort if request.effort is None else request.effort,
+    )
+    return problem, prepare(problem, formulation, solver)
+
+
+def _document(request: PlanRequest, models: Models, result: PlanResult) -> dict[str, Any]:
+    solution = result.solution
+    terms = [term for term in solution.problem.stage_terms if isinstance(term, DataDistance)]
+    return {
+        "models": models.describe(),
+        "formulation": solution.transcription.name,
+        "solver": solution.solver,
+        "guidance": [
+            {"beta": term.weight, "weighting": term.weighting, "sigma": [term.sigma_at(0.0), term.sigma_at(1.0)]}
+            for term in terms
+        ],
+        "horizon": request.horizon,
+        "seed": request.seed,
+        **result.document(),
+    }
+
+
+def _draw(folder: Path, result: PlanResult, models: Models) -> dict[str, Path]:
+    # drawing takes two seconds to import, and only those who draw shall wait
+    from trajopt_sgp.cli.jobs.plan_plots import draw_plan
+
+    return draw_plan(folder, result, models)
+
+
+def _blocks(document: Mapping[str, Any]) -> list[Block]:
+    guided = document["guidance"]
+    costs = document["cost_terms"]
+    blocks: list[Block] = [
+        f"{document['solver']} on {document['formulation']}: {document['sentence']}",
+        make_table(
+            "Cost by term",
+            ["term", "planned", "on the true system"],
+            [[name, costs[name], document["true_cost_terms"][name]] for name in costs],
+        ),
+    ]
+    if document["surrogates"]:
+        blocks.append(f"Followed by a gradient field alone, cost indicative: {', '.join(document['surrogates'])}.")
+    return [*blocks, _violations(document), *(_distance(document) if guided else []), *_verdict(document)]
+
+
+def _violations(document: Mapping[str, Any]) -> Block:
+    rows = document["violations"]
+    if not rows:
+        return "Violations: none."
+    shown = [[row["name"], row["knot"], row["violation"]] for row in rows[:5]]
+    return make_table(f"Violations ({len(rows)} in all)", ["row", "knot", "by"], shown)
+
+
+def _distance(document: Mapping[str, Any]) -> list[Block]:
+    distance = document["data_distance"]
+    if distance is None:
+        return []
+    return [f"Distance to data [normalised units]: mean {distance['mean']:.3g}, largest {distance['max']:.3g}."]
+
+
+def _verdict(document: Mapping[str, Any]) -> list[Block]:
+    starts = document["starts"]
+    reached = "reached" if document["true_success"] else "missed"
+    lines: list[Block] = [
+        f"Terminal cost: predicted {document['predicted_cost']:.4g}, true {document['true_cost']:.4g}; "
+        f"upright {reached} (success: below {SUCCESS_COST})."
+    ]
+    if starts["count"] > 1:
+        lines.append(
+            f"All {starts['count']} starts: {100.0 * starts['success_rate']:.0f} % succeed on the true system, "
+            f"median true cost {starts['true_cost_median']:.4g}."
+        )
+    lines.append(f"{document['iterations']} iterations, {document['seconds']['total']:.2f} s.")
+    lines += [f"Wrote {path}" for path in document["files"].values()]
+    return lines

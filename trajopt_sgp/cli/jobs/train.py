@@ -1,0 +1,146 @@
+"""Training models."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trajopt_sgp.cli.report import Report, make_table, note, progress_bar
+from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder
+from trajopt_sgp.data import Transitions, load_transitions
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.learning import (
+    MODEL_FILE,
+    DynamicsSettings,
+    EnergySettings,
+    ScoreSettings,
+    TrainingResult,
+    TrainingSettings,
+    train_dynamics,
+    train_energy,
+    train_score,
+)
+
+_KINDS: Mapping[str, tuple[type[TrainingSettings], Callable[..., TrainingResult[Any]]]] = {
+    "dynamics": (DynamicsSettings, train_dynamics),
+    "score": (ScoreSettings, train_score),
+    "energy": (EnergySettings, train_energy),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """The arguments of the command."""
+
+    dataset: str
+    download: bool
+    models: str
+    observation_key: list[str] | None
+    steps_dynamics: int | None
+    steps_score: int | None
+    steps_energy: int | None
+    hidden_sizes: str | None
+    batch_size: int | None
+    learning_rate: float | None
+    validate_every: int | None
+    patience: int | None
+    device: str
+    folder: Path
+    seed: int
+    json_output: bool
+
+
+def run_train(request: TrainRequest) -> Report:
+    """Train the models asked for, one after the other, and report how well they do on unseen transitions.
+
+    Raises:
+        OptionError: an unknown model or device, a setting out of range.
+        DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN.
+        IncompatibleError: the folder holds a run with other settings.
+    """
+    settings = {kind: _settings(request, kind) for kind in _chosen(request.models)}
+    device = _device(request.device)
+    data = load_transitions(request.dataset, request.download, request.observation_key)
+    folder = RunFolder(request.folder)
+    if not (folder.path / CONFIG_FILE).exists():
+        folder.write_config("train", asdict(request))
+    results = {kind: _train(kind, data, request, chosen, device) for kind, chosen in settings.items()}
+    folder.write_config("train", asdict(request))
+    document = {
+        "dataset": {"id": request.dataset, "transitions": len(data), "hash": data.dataset.hash},
+        "folder": folder.path,
+        "models": results,
+    }
+    folder.write_json("train.json", document)
+    columns = ["model", "steps", "seconds", "validation_loss", "validation_rmse", "file"]
+    rows = [[kind, *(entry.get(column) for column in columns[1:])] for kind, entry in results.items()]
+    return Report(document, [make_table(f"Trained on {request.dataset}", columns, rows)])
+
+
+def _train(
+    kind: str, data: Transitions, request: TrainRequest, settings: TrainingSettings, device: torch.device
+) -> dict[str, Any]:
+    place = request.folder / kind
+    if (place / "checkpoint.safetensors").exists():
+        note(f"{kind}: resuming in {place}", request.json_output)
+    train = _KINDS[kind][1]
+    with progress_bar(f"Training {kind}", settings.steps, request.json_output) as update:
+        result = train(
+            data,
+            settings,
+            request.seed,
+            place,
+            lambda record: update(int(record["step"]), f"validation loss {record['validation_loss']:.3g}"),
+            device=device,
+        )
+    rmse = {"validation_rmse": result.validation_rmse} if kind == "dynamics" else {}
+    return {
+        "file": place / MODEL_FILE,
+        "steps": int(result.history[-1]["step"]),
+        "best_step": result.best_step,
+        "seconds": result.seconds,
+        "validation_loss": result.validation_loss,
+        **rmse,
+    }
+
+
+def _chosen(text: str) -> list[str]:
+    kinds = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [kind for kind in kinds if kind not in _KINDS]
+    if unknown or not kinds:
+        raise OptionError(f"--models {text!r}: choose one or more of {', '.join(_KINDS)}, separated by commas.")
+    return list(dict.fromkeys(kinds))
+
+
+def _settings(request: TrainRequest, kind: str) -> TrainingSettings:
+    given = {
+        "steps": getattr(request, f"steps_{kind}"),
+        "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
+        "batch_size": request.batch_size,
+        "learning_rate": request.learning_rate,
+        "validate_every": request.validate_every,
+        "patience": request.patience,
+    }
+    return _KINDS[kind][0](**{name: value for name, value in given.items() if value is not None})
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(f"--hidden-sizes {text!r}: give whole numbers separated by commas, as 128,128.") from error
+    if min(sizes) < 1:
+        raise OptionError(f"--hidden-sizes {text!r}: every layer needs at least one unit.")
+    return sizes
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise OptionError(f"--device {name!r} cannot be used: {reason}. `trajopt-sgp info` lists devices.") from error
+    return device

@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+FormulationName = Literal["single-shooting", "direct-transcription"]
+SolverName = Literal["gradient-descent", "ipopt"]
+
+JsonOutput = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers; the same seed gives the same result.", min=0)]
+Folder = Annotated[Path, typer.Option(help="Folder of the run: results and config.json; made if missing.")]
+DynamicsFile = Annotated[Path, typer.Option("--dynamics", help="Dynamics: model file, or folder it was trained in.")]
+ScoreFile = Annotated[
+    Path | None, typer.Option("--score", help="Score network that measures the distance to data: file or folder.")
+]
+EnergyFile = Annotated[
+    Path | None, typer.Option("--energy", help="Energy network that measures the distance to data: file or folder.")
+]
+SolverOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="A setting of the solver, as key=value; repeatable. A wrong key lists all."),
+]
+
+
+def examples(*lines: str) -> str:
+    """Return the last paragraph of a help text."""
+    # the leading line break keeps the indentation, which is what makes it code
+    return "\nExamples:\n\n" + "\n".join(f"    {line}" for line in lines)

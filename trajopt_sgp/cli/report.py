@@ -1,0 +1,131 @@
+"""What a command has to say: one document for programs, tables and lines for people."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Block = str | Table
+
+
+class Update(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, remark: str = "") -> None:
+        """Show the work done so far, and a remark."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a command."""
+
+    document: Mapping[str, Any]
+    """For `--json`: plain values, arrays, paths."""
+    blocks: Sequence[Block] = ()
+    """For people, printed in order."""
+
+
+def print_report(report: Report) -> None:
+    """Print tables and lines on standard output."""
+    # square brackets hold units, not markup
+    console = Console(markup=False, highlight=False, emoji=False)
+    for block in report.blocks:
+        console.print(block, soft_wrap=isinstance(block, str))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document on standard output."""
+    print(dump_json(document), flush=True)
+
+
+def dump_json(document: Mapping[str, Any]) -> str:
+    """Return strict JSON: paths become text, arrays lists, and what is not finite null."""
+    return json.dumps(_plain(document), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a table; numbers are shown with four digits and stand on the right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(format_value, row))
+    return table
+
+
+def make_listing(title: str, entries: Mapping[str, object]) -> Table:
+    """Return a table of two columns without a head: names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in entries.items():
+        table.add_row(name, format_value(value))
+    return table
+
+
+def format_value(value: object) -> str:
+    """Return a value as it stands in a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {format_value(entry)}" for name, entry in value.items()) or "-"
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(format_value, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress_bar(title: str, total: int, quiet: bool) -> Iterator[Update]:
+    """Yield a function of the work done so far, and a remark; a bar on standard error unless quiet or no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, TextColumn("{task.fields[remark]}"), console=console, disable=hidden) as bar:
+        task = bar.add_task(title, total=total, remark="")
+
+        def update(done: int, remark: str = "") -> None:
+            bar.update(task, completed=done, remark=remark)
+
+        yield update
+
+
+@contextmanager
+def working(title: str, quiet: bool) -> Iterator[None]:
+    """Show on standard error that something goes on whose end is not known, unless quiet or no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+    else:
+        with console.status(title):
+            yield
+
+
+def note(text: str, quiet: bool) -> None:
+    """Write a line about what goes on to standard error, unless quiet."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
