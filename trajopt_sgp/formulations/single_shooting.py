@@ -56,7 +56,7 @@ class _Shooting:
     def rollout(self, initial_state: FloatArray, controls: FloatArray) -> FloatArray:
         dtype = self.problem.dtype
         with torch.no_grad():
-            start, inputs = torch.as_tensor(initial_state, dtype=dtype), torch.as_tensor(controls, dtype=dtype)
+            start, inputs = torch.tensor(initial_state, dtype=dtype), torch.tensor(controls, dtype=dtype)
             states = roll_out(self.problem.dynamics, start, inputs)
         return states.to(torch.float64).numpy()
 

@@ -43,8 +43,8 @@ def evaluate_costs(
         needs_value: which face of a distance to data is meant, as in `StageTerm.face`.
         progress: where on the annealing schedule distances to data are evaluated, in [0, 1].
     """
-    states = torch.as_tensor(trajectory.states, dtype=problem.dtype)
-    controls = torch.as_tensor(trajectory.controls, dtype=problem.dtype)
+    states = torch.tensor(trajectory.states, dtype=problem.dtype)
+    controls = torch.tensor(trajectory.controls, dtype=problem.dtype)
     faces = {term.name: term.face(needs_value) for term in problem.stage_terms}
     with torch.no_grad():
         stage = {name: face.merit(states[..., :-1, :], controls, progress) for name, face in faces.items()}
@@ -56,22 +56,24 @@ def evaluate_costs(
     )
 
 
-def check_finite_costs(problem: OptimalControlProblem, trajectory: Trajectory, needs_value: bool) -> None:
-    """Evaluate the costs on a guess and refuse NaN and infinity.
+def check_finite_terms(problem: OptimalControlProblem, trajectory: Trajectory, needs_value: bool) -> None:
+    """Evaluate costs and constraints on a guess and refuse NaN and infinity.
 
     Raises:
         NotFiniteError: names the first such term and its knot.
     """
     terms = evaluate_costs(problem, trajectory, needs_value, progress=0.0)
     for name, values in terms.stage.items():
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            raise NotFiniteError(f"The stage cost {name!r} is NaN or infinite at knot {bad[0][-1]} of the guess.")
+        _check_finite(f"stage cost {name!r}", values)
     for name, values in terms.terminal.items():
-        if not np.isfinite(values).all():
-            raise NotFiniteError(
-                f"The terminal cost {name!r} is NaN or infinite at knot {trajectory.horizon} of the guess."
-            )
+        _check_finite(f"terminal cost {name!r}", values[..., None], trajectory.horizon)
+    states = torch.tensor(trajectory.states, dtype=problem.dtype)
+    controls = torch.tensor(trajectory.controls, dtype=problem.dtype)
+    for constraint in problem.constraint_terms:
+        with torch.no_grad():
+            rows = _numpy(evaluate_constraint(constraint, states, controls).sum(-1))
+        first_knot = 0 if isinstance(constraint, StageConstraint) else trajectory.horizon
+        _check_finite(f"constraint {constraint.name!r}", rows, first_knot)
 
 
 def evaluate_constraint(constraint: Constraint, states: Tensor, controls: Tensor) -> Tensor:
@@ -87,6 +89,12 @@ def count_rows(problem: OptimalControlProblem, constraint: Constraint) -> int:
     controls = torch.as_tensor(problem.control_box.middle()[None], dtype=problem.dtype)
     with torch.no_grad():
         return int(evaluate_constraint(constraint, states, controls).shape[-1])
+
+
+def _check_finite(what: str, values: FloatArray, first_knot: int = 0) -> None:
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise NotFiniteError(f"The {what} is NaN or infinite at knot {first_knot + bad[0][-1]} of the guess.")
 
 
 def _numpy(values: torch.Tensor) -> FloatArray:

@@ -109,6 +109,7 @@ class _Descent:
         self.best = self.variables.detach().clone()
         self.merit = torch.full((len(self.variables),), math.inf, dtype=dtype)
         self.converged = torch.zeros(len(self.variables), dtype=torch.bool)
+        self.iterations = torch.zeros(len(self.variables), dtype=torch.int64)
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> list[Outcome]:
@@ -119,7 +120,7 @@ class _Descent:
                 status = Status.TIME_LIMIT
                 break
             if self._progress(i) >= 1.0 and (i + 1) % self.settings.patience == 0:
-                self.converged = reached - self.merit <= self.settings.tolerance * self.merit.abs()
+                self.converged |= reached - self.merit <= self.settings.tolerance * self.merit.abs()
                 reached = self.merit.clone()
                 if self.converged.all():
                     break
@@ -131,7 +132,9 @@ class _Descent:
     def _step(self, i: int) -> None:
         objective, merit = self.program.search(self.variables, Parameters(self.initial, self._progress(i)))  # type: ignore[misc]
         with torch.no_grad():
-            better = merit < self.merit
+            # a program that has converged is frozen: its result does not depend on the others of its batch
+            self.iterations += ~self.converged
+            better = (merit < self.merit) & ~self.converged
             self.best[better] = self.variables[better]
             self.merit = torch.where(better, merit, self.merit)
         self.log.append({"progress": self._progress(i), "merit": merit.detach(), "best": self.merit})
@@ -154,15 +157,16 @@ class _Descent:
         for p in range(len(self.best)):
             finite = bool(torch.isfinite(self.merit[p]))
             own = Status.CONVERGED if bool(self.converged[p]) else status
+            count = int(self.iterations[p])
             log = [
                 {"progress": entry["progress"], "merit": columns["merit"][i][p], "best": columns["best"][i][p]}
-                for i, entry in enumerate(self.log)
+                for i, entry in enumerate(self.log[:count])
             ]
             outcomes.append(
                 Outcome(
                     variables=self.best[p].to(torch.float64).numpy(),
                     status=own if finite else Status.NOT_FINITE,
-                    iterations=len(self.log),
+                    iterations=count,
                     merit=float(self.merit[p]),
                     seconds=seconds,
                     log=log,

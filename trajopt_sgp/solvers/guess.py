@@ -43,7 +43,7 @@ def rollout(
     """Return the trajectory of controls `(..., N, m)` under the problem's model from its (or another) initial state."""
     start = problem.start if initial_state is None else initial_state
     with torch.no_grad():
-        inputs = torch.as_tensor(controls, dtype=problem.dtype)
+        inputs = torch.tensor(controls, dtype=problem.dtype)
         states = roll_out(problem.dynamics, torch.tensor(start, dtype=problem.dtype), inputs)
     return Trajectory(states.to(torch.float64).numpy(), controls, problem.time_step)
 

@@ -15,7 +15,7 @@ from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
-from trajopt_sgp.problem.evaluation import check_finite_costs, evaluate_costs
+from trajopt_sgp.problem.evaluation import check_finite_terms, evaluate_costs
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.guess import check_guess, random_guesses, rollout
 
@@ -177,7 +177,7 @@ class PreparedSolve:
         begin = time.perf_counter()
         with limited_threads(1):
             guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
-            check_finite_costs(self.program.problem, guesses, self.program.needs_value)
+            check_finite_terms(self.program.problem, guesses, self.program.needs_value)
             starts = guesses.controls.shape[1]
             flat = Trajectory(_flat(guesses.states), _flat(guesses.controls), guesses.time_step)
             initial = np.repeat(states, starts, axis=0)
@@ -236,9 +236,9 @@ def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> Floa
     for term in (*problem.stage_terms, *(constraint.function for constraint in problem.constraint_terms)):
         length = getattr(term, "length", None)
         if length is not None:
-            states = torch.as_tensor(trajectory.states[..., :-1, :], dtype=problem.dtype)
+            states = torch.tensor(trajectory.states[..., :-1, :], dtype=problem.dtype)
             with torch.no_grad():
-                lengths = length(states, torch.as_tensor(trajectory.controls, dtype=problem.dtype))
+                lengths = length(states, torch.tensor(trajectory.controls, dtype=problem.dtype))
             return np.asarray(lengths.to(torch.float64).numpy())
     return None
 

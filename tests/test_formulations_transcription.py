@@ -1,0 +1,187 @@
+"""Packing, bounds, scaling, and the agreement of formulations with each other and with known optima."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.problems import (
+    around_a_pillar,
+    block_move,
+    block_move_optimum,
+    cartpole_data,
+    cartpole_swing_up,
+    linear_quadratic,
+    riccati,
+)
+from trajopt_sgp.derivatives.stage_term import Parameters
+from trajopt_sgp.formulations import DirectTranscription, Formulation, NonlinearProgram, SingleShooting
+from trajopt_sgp.formulations.scaling import control_scale, state_scale
+from trajopt_sgp.models import LearnedDynamics, fit_normalizer
+from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem.evaluation import evaluate_costs
+from trajopt_sgp.solvers import Ipopt, random_guesses, solve
+
+FloatArray = NDArray[np.float64]
+
+FORMULATIONS = [SingleShooting(), DirectTranscription()]
+each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)
+
+
+def guesses(problem: OptimalControlProblem, count: int = 3) -> Trajectory:
+    return random_guesses(problem, count, np.random.default_rng(1))
+
+
+def bounded_cartpole() -> OptimalControlProblem:
+    return cartpole_swing_up(horizon=5, state_bounds=([-5.0, -np.inf, -8.0, -12.0], [5.0, np.inf, 8.0, 12.0]))
+
+
+@each_formulation
+def test_pack_and_unpack_are_inverse(formulation: Formulation) -> None:
+    problem = bounded_cartpole()
+    program = formulation.transcribe(problem, needs_value=True)
+    trajectories = guesses(problem)
+    variables = program.pack(trajectories)
+    assert variables.shape == (3, program.size)
+    back = program.unpack(variables, problem.start)
+    np.testing.assert_allclose(back.states, trajectories.states, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(back.controls, trajectories.controls, rtol=1e-13)
+    assert back.time_step == problem.time_step
+    np.testing.assert_allclose(program.pack(back), variables, rtol=1e-12, atol=1e-12)
+
+
+@each_formulation
+def test_bounds_hold_the_initial_state_and_the_boxes(formulation: Formulation) -> None:
+    problem = bounded_cartpole()
+    program = formulation.transcribe(problem, needs_value=True)
+    start = np.array([9.0, 0.1, 0.2, 0.3])  # outside the box, which begins at x_1
+    lower, upper = (side * program.scale for side in program.bounds(start))
+    np.testing.assert_allclose(lower[program.control_index], -80.0)
+    np.testing.assert_allclose(upper[program.control_index], 80.0)
+    if program.state_index is not None:
+        np.testing.assert_allclose(lower[program.state_index[0]], start)
+        np.testing.assert_allclose(upper[program.state_index[0]], start)
+        np.testing.assert_allclose(upper[program.state_index[1:]], np.tile([5.0, np.inf, 8.0, 12.0], (5, 1)))
+    else:
+        row_lower, row_upper = (side * program.assembly.row_unscale() for side in program.assembly.bounds())
+        np.testing.assert_allclose(row_lower, np.tile([-5.0, -np.inf, -8.0, -12.0], 5))
+        np.testing.assert_allclose(row_upper, np.tile([5.0, np.inf, 8.0, 12.0], 5))
+
+
+@each_formulation
+def test_a_rollout_has_the_costs_of_the_problem_and_no_defects(formulation: Formulation) -> None:
+    problem = cartpole_swing_up(horizon=6)
+    program = formulation.transcribe(problem, needs_value=True)
+    trajectory = guesses(problem).select(0)
+    variables, parameters = program.pack(trajectory), Parameters(torch.tensor(problem.start))
+    total = sum(float(v) for v in evaluate_costs(problem, trajectory, needs_value=True).totals().values())
+    assert program.assembly.objective(variables, parameters) == pytest.approx(total, rel=1e-12)
+    assert np.abs(program.assembly.rows(variables, parameters)).max(initial=0.0) <= 1e-13
+    assert all(row.violation <= 1e-12 for row in program.violated_rows(variables, parameters))
+
+
+def test_shooting_clips_controls_before_it_rolls_out() -> None:
+    problem = cartpole_swing_up(horizon=3)
+    program = SingleShooting().transcribe(problem, needs_value=True)
+    trajectory = program.unpack(np.array([5.0, -5.0, 0.5]), problem.start)
+    np.testing.assert_array_equal(trajectory.controls[:, 0], [80.0, -80.0, 40.0])
+    after = problem.dynamics(torch.zeros(4, dtype=torch.float64), torch.tensor([80.0], dtype=torch.float64))
+    np.testing.assert_allclose(trajectory.states[1], after.numpy(), rtol=1e-14)
+
+
+def test_units_come_from_bounds_then_from_the_model_then_are_one() -> None:
+    free = cartpole_swing_up(control_bounds=None)
+    np.testing.assert_array_equal(state_scale(free), np.ones(4))
+    np.testing.assert_array_equal(control_scale(free), [1.0])
+    boxed = cartpole_swing_up(state_bounds=([-5.0, -np.inf, -8.0, 2.0], [5.0, 1.0, 8.0, 4.0]))
+    np.testing.assert_array_equal(state_scale(boxed), [5.0, 1.0, 8.0, 1.0])
+    np.testing.assert_array_equal(control_scale(boxed), [80.0])
+    held = cartpole_swing_up(control_bounds=(3.0, 3.0))
+    np.testing.assert_array_equal(control_scale(held), [1.0])
+    data = cartpole_data()
+    learned = free.replaced(dynamics=LearnedDynamics(data.dataset, fit_normalizer(data), (4,)))
+    scale = fit_normalizer(data).scale
+    np.testing.assert_array_equal(state_scale(learned), scale[:4])
+    np.testing.assert_array_equal(control_scale(learned), scale[4:])
+
+
+def solved(problem: OptimalControlProblem, formulation: Formulation, guess: Trajectory | None = None) -> Solution:
+    solution = solve(problem, formulation, Ipopt(), guess)
+    assert solution.status.label == "solved", str(solution)
+    return solution
+
+
+@each_formulation
+def test_linear_quadratic_optimum_is_that_of_riccati(formulation: Formulation) -> None:
+    cost, controls = riccati()
+    solution = solved(linear_quadratic(), formulation)
+    assert solution.cost == pytest.approx(cost, rel=1e-9)
+    np.testing.assert_allclose(solution.trajectory.controls, controls, atol=1e-7)
+
+
+@each_formulation
+def test_block_move_takes_the_least_norm_force(formulation: Formulation) -> None:
+    solution = solved(block_move(), formulation)
+    np.testing.assert_allclose(solution.trajectory.controls[:, 0], block_move_optimum(), atol=1e-6)
+    np.testing.assert_allclose(solution.trajectory.states[-1], [1.0, 0.0], atol=1e-7)
+    # the continuous optimum is 12; held controls cost 1/(1 - 1/N^2) of it
+    assert solution.cost == pytest.approx(12.0 / (1.0 - 1.0 / 20**2), rel=1e-7)
+
+
+@pytest.mark.parametrize("factor", [1e-2, 7.0])
+def test_solution_does_not_depend_on_the_units(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other scales of the variables and rows make the same plan."""
+    problem = linear_quadratic(control_bounds=([-0.6, -0.3], [0.6, 0.3]), state_bounds=(-2.0, 2.0))
+    expected = solved(problem, DirectTranscription())
+    module = "trajopt_sgp.formulations.direct_transcription"
+    monkeypatch.setattr(f"{module}.state_scale", lambda problem: factor * state_scale(problem))
+    monkeypatch.setattr(f"{module}.control_scale", lambda problem: control_scale(problem) / factor)
+    program = DirectTranscription().transcribe(problem, needs_value=True)
+    assert program.scale[0] == pytest.approx(factor * state_scale(problem)[0])
+    solution = solved(problem, DirectTranscription())
+    np.testing.assert_allclose(solution.trajectory.controls, expected.trajectory.controls, atol=1e-5)
+    np.testing.assert_allclose(solution.trajectory.states, expected.trajectory.states, atol=1e-5)
+
+
+def test_formulations_agree_on_the_swing_up() -> None:
+    problem = cartpole_swing_up()
+    direct = solved(problem, DirectTranscription())
+    nudged = direct.trajectory.controls + np.random.default_rng(0).normal(scale=2.0, size=(20, 1))
+    shooting = solved(problem, SingleShooting(), replace(direct.trajectory, controls=nudged))
+    assert direct.cost_terms["upright"] < 0.2
+    assert shooting.cost == pytest.approx(direct.cost, rel=1e-7)
+    np.testing.assert_allclose(shooting.trajectory.controls, direct.trajectory.controls, atol=1e-3)
+    np.testing.assert_allclose(shooting.trajectory.states, direct.trajectory.states, atol=1e-4)
+
+
+def test_formulations_agree_around_a_pillar() -> None:
+    problem = around_a_pillar()
+    plans = [solved(problem, formulation, guesses(problem).select(0)) for formulation in FORMULATIONS]
+    for plan in plans:
+        radius = np.linalg.norm(plan.trajectory.states[:-1], axis=1)
+        assert radius.min() >= 0.5 - 1e-6
+        assert radius.min() <= 0.5 + 1e-4  # the constraint is active
+    assert plans[0].cost == pytest.approx(plans[1].cost, rel=1e-6)
+
+
+def search(program: NonlinearProgram, variables: FloatArray, states: FloatArray) -> tuple[FloatArray, FloatArray]:
+    assert program.search is not None
+    w = torch.tensor(variables, requires_grad=True)
+    objective, merit = program.search(w, Parameters(torch.tensor(states), 0.0))
+    (gradient,) = torch.autograd.grad(objective.sum(), w)
+    np.testing.assert_allclose(merit.detach().numpy(), objective.detach().numpy(), rtol=1e-12)
+    return objective.detach().numpy(), gradient.numpy()
+
+
+def test_search_of_a_batch_is_the_objective_of_its_members() -> None:
+    problem = cartpole_swing_up(horizon=5)
+    program = SingleShooting().transcribe(problem, needs_value=True)
+    rng = np.random.default_rng(0)
+    variables, states = rng.uniform(-1.0, 1.0, (4, 5)), rng.normal(size=(4, 4))
+    objective, gradient = search(program, variables, states)
+    for k in range(4):
+        value, slope = program.assembly.gradient(variables[k], Parameters(torch.tensor(states[k])))
+        assert objective[k] == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(gradient[k], slope, rtol=1e-9, atol=1e-12)
