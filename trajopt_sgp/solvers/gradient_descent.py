@@ -75,7 +75,7 @@ class GradientDescent(Solver):
 
         Raises:
             IncompatibleError: the problem has other constraints; names them.
-            OptionError: the optimiser does not accept its options.
+            OptionError: the optimiser does not accept its options, or wants to evaluate the objective itself.
         """
         if program.constraints:
             names = ", ".join(term.name for term in program.constraints)
@@ -83,13 +83,16 @@ class GradientDescent(Solver):
                 f"GradientDescent respects bounds on the controls only, but the problem also has: {names}. "
                 "Use Ipopt, or turn them into costs."
             )
-        self._open(torch.zeros(1, requires_grad=True))
+        if isinstance(self._open(torch.zeros(1, requires_grad=True)), torch.optim.LBFGS):
+            raise OptionError(
+                "GradientDescent: LBFGS evaluates the objective itself; choose an optimiser such as Adam."
+            )
         return lambda start: _Descent(self, program, start).run()
 
     def _open(self, variables: Tensor) -> torch.optim.Optimizer:
         try:
             return self.optimizer([variables], lr=self.step_size, **self.optimizer_options)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise OptionError(f"GradientDescent: the optimiser does not accept its options: {error}.") from error
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.derivatives.threads import limited_threads
-from trajopt_sgp.errors import IncompatibleError, NotFiniteError, ShapeError
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.problem.evaluation import check_finite_terms, evaluate_costs
@@ -49,7 +49,8 @@ def solve(
 
     Raises:
         IncompatibleError: formulation and solver do not work together; lists the pairs that do.
-        ShapeError, NotFiniteError: the guess does not fit or is not finite, or a cost is not finite on it.
+        ShapeError, NotFiniteError: the guess does not fit or is not finite, or a cost or constraint is not finite on it.
+        OptionError: the time limit is not positive, or random guesses have no bounds to be drawn from.
     """
     return prepare(problem, formulation, solver).solve(guess, time_limit=time_limit, generator=generator)
 
@@ -174,6 +175,8 @@ class PreparedSolve:
         time_limit: float | None,
         generator: np.random.Generator | None,
     ) -> list[Solution]:
+        if time_limit is not None and not time_limit > 0.0:
+            raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
         begin = time.perf_counter()
         with limited_threads(1):
             guesses = self._guesses(states, guess, generator or np.random.default_rng(0))

@@ -1,0 +1,259 @@
+"""Gradient descent: optimum, exact bounds, best iterate, repeatability, batches, annealing, limits, refusals."""
+
+import re
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.problems import (
+    block_move,
+    cartpole_data,
+    cartpole_swing_up,
+    linear_quadratic,
+    lq_cost,
+    riccati,
+    score_network,
+)
+from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
+from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.models import LearnedDynamics, fit_normalizer
+from trajopt_sgp.problem import Status, Trajectory
+from trajopt_sgp.problem.evaluation import evaluate_costs
+from trajopt_sgp.solvers import GradientDescent, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
+
+FloatArray = NDArray[np.float64]
+SHOOTING = SingleShooting()
+
+
+def test_reaches_the_linear_quadratic_optimum() -> None:
+    optimum, controls = riccati()
+    problem = linear_quadratic(control_bounds=(-3.0, 3.0))
+    solution = solve(problem, SHOOTING, GradientDescent(iterations=300, tolerance=1e-7))
+    assert optimum * (1.0 - 1e-9) <= solution.cost <= 1.02 * optimum
+    np.testing.assert_allclose(solution.trajectory.controls, controls, atol=0.05)
+    assert solution.surrogates == frozenset()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_control_bounds_are_never_violated(dtype: torch.dtype) -> None:
+    """Exactly, also where the bounds are no single-precision numbers and every control wants beyond them."""
+    lower, upper = np.array([-0.1]), np.array([0.3])
+
+    def greedy(state: Tensor, control: Tensor) -> Tensor:
+        return -control[..., 0] * torch.where(state[..., 0] < 0.01, 1.0, -1.0)
+
+    data = cartpole_data()
+    model = LearnedDynamics(data.dataset, fit_normalizer(data), (4,), generator=torch.Generator().manual_seed(0))
+    problem = cartpole_swing_up(
+        dynamics=model.to(dtype), horizon=8, stage_costs=[greedy], control_bounds=(lower, upper)
+    )
+    solution = solve(problem, SHOOTING, GradientDescent(iterations=40, count=4))
+    for start in solution.starts:
+        assert (start.trajectory.controls >= lower).all()
+        assert (start.trajectory.controls <= upper).all()
+        assert start.rows == ()
+    assert (solution.trajectory.controls == upper).any()
+
+
+def test_best_iterate_is_returned_and_never_gets_worse() -> None:
+    """Steps far too long make the last iterate worse than the best."""
+    problem = cartpole_swing_up(horizon=10)
+    solver = GradientDescent(iterations=60, step_size=1.5, final_step=1.0)
+    solution = solve(problem, SHOOTING, solver)
+    merits = [entry["merit"] for entry in solution.log]
+    best = [entry["best"] for entry in solution.log]
+    assert best == [min(merits[: i + 1]) for i in range(len(merits))]
+    assert merits[-1] > best[-1]
+    assert solution.cost == pytest.approx(best[-1], rel=1e-12)
+    assert solution.iterations == len(solution.log) == 60
+
+
+def test_same_seed_gives_the_same_bytes() -> None:
+    problem = cartpole_swing_up(horizon=10)
+    solver = GradientDescent(iterations=20, count=3)
+    plans = [
+        solve(problem, SHOOTING, solver, generator=np.random.default_rng(seed)).trajectory.controls
+        for seed in (7, 7, 8)
+    ]
+    assert plans[0].tobytes() == plans[1].tobytes()
+    assert plans[0].tobytes() != plans[2].tobytes()
+
+
+@pytest.mark.parametrize("count", [3, 15])
+def test_batch_of_initial_states_equals_single_solves(count: int) -> None:
+    """Also where some converge long before others, and for small and large batches."""
+    problem = linear_quadratic(control_bounds=(-1.0, 1.0))
+    states = np.random.default_rng(0).normal(size=(count, 3)) * np.geomspace(0.01, 2.0, count)[:, None]
+    guess = Trajectory(np.zeros((count, 13, 3)), np.zeros((count, 12, 2)), 0.1)
+    solver = GradientDescent(iterations=200, tolerance=1e-3, annealing=0.1)
+    together = solve_batch(problem, states, SHOOTING, solver, guess)
+    assert len(together) == count
+    assert len({solution.iterations for solution in together}) > 1
+    for solution, state, k in zip(together, states, range(count), strict=True):
+        alone = solve(problem.replaced(initial_state=state), SHOOTING, solver, guess.select(k))
+        np.testing.assert_allclose(solution.trajectory.controls, alone.trajectory.controls, atol=1e-9)
+        np.testing.assert_array_equal(solution.trajectory.states[0], state)
+        assert (solution.status, solution.iterations) == (alone.status, alone.iterations)
+        assert [entry["best"] for entry in solution.log] == pytest.approx([entry["best"] for entry in alone.log])
+
+
+def test_annealing_follows_the_schedule() -> None:
+    """Sigma runs over the first share of the iterations, then stays; the plan is judged at its end."""
+    levels: list[float] = []
+
+    def schedule(progress: float) -> float:
+        levels.append(progress)
+        return GeometricSchedule(0.5, 0.05)(progress)
+
+    model = score_network(cartpole_data()).double()
+    problem = cartpole_swing_up(horizon=4, stage_costs=[DataDistance(model, weight=1.0, schedule=schedule)])
+    solution = solve(problem, SHOOTING, GradientDescent(iterations=20, annealing=0.5, patience=100))
+    expected = [min(1.0, i / 9.0) for i in range(20)]
+    assert [entry["progress"] for entry in solution.log] == pytest.approx(expected)
+    assert set(np.round(levels, 12)) >= set(np.round(expected, 12))
+    terms = evaluate_costs(solution.problem, solution.trajectory, needs_value=False, progress=1.0).totals()
+    merit = sum(float(value) for value in terms.values())
+    assert solution.log[-1]["best"] == pytest.approx(merit, rel=1e-9)
+    assert solution.surrogates == {"data_distance"}
+    assert solution.task_cost == pytest.approx(solution.cost_terms["upright"])
+
+
+def test_converged_only_after_the_schedule_has_run() -> None:
+    solution = solve(linear_quadratic(), SHOOTING, GradientDescent(iterations=400, annealing=0.5, tolerance=1e-3))
+    assert solution.status is Status.CONVERGED
+    assert 200 <= solution.iterations < 400
+    assert solve(linear_quadratic(), SHOOTING, GradientDescent(iterations=10)).status is Status.ITERATION_LIMIT
+
+
+def test_time_limit_is_honoured_to_within_one_iteration() -> None:
+    def slow(state: Tensor, control: Tensor) -> Tensor:
+        time.sleep(0.02)
+        return lq_cost(state, control)
+
+    prepared = prepare(linear_quadratic(stage_costs=[slow]), SHOOTING, GradientDescent(iterations=1000))
+    begin = time.perf_counter()
+    solution = prepared.solve(time_limit=0.3)
+    elapsed = time.perf_counter() - begin
+    assert solution.status is Status.TIME_LIMIT
+    assert 0 < solution.iterations <= 8
+    # an iteration evaluates the cost twice; so do the check of the guess and the report
+    assert elapsed < 0.3 + 4 * 0.02 + 0.2
+
+
+def test_starts_are_random_where_no_guess_is_given_and_added_to_it_otherwise() -> None:
+    problem = cartpole_swing_up(horizon=6)
+    solver = GradientDescent(iterations=5, count=4)
+    guess = random_guesses(problem, 1, np.random.default_rng(9)).select(0)
+    solution = solve(problem, SHOOTING, solver, guess)
+    alone = solve(problem, SHOOTING, GradientDescent(iterations=5), guess)
+    assert len(solution.starts) == 4
+    np.testing.assert_allclose(solution.starts[0].trajectory.controls, alone.trajectory.controls, atol=1e-9)
+    assert solution.cost == min(start.cost for start in solution.starts)
+    assert len({start.cost for start in solution.starts}) == 4
+    assert solve(problem, SHOOTING, GradientDescent(iterations=5), guess).starts == ()
+
+
+def test_any_elementwise_optimiser_serves() -> None:
+    optimum, _ = riccati()
+    solver = GradientDescent(
+        iterations=300, step_size=0.003, optimizer=torch.optim.SGD, optimizer_options={"momentum": 0.9}
+    )
+    assert solve(linear_quadratic(control_bounds=(-3.0, 3.0)), SHOOTING, solver).cost <= 1.02 * optimum
+
+
+def test_single_precision_score_works_with_double_precision_dynamics() -> None:
+    """Each model is evaluated in its own precision."""
+    term = DataDistance(score_network(cartpole_data()), weight=1.0, sigma=0.3)
+    problem = cartpole_swing_up(horizon=4, stage_costs=[term])
+    solution = solve(problem, SHOOTING, GradientDescent(iterations=3))
+    assert solution.data_distance is not None
+    assert solution.data_distance.shape == (4,)
+    assert np.isfinite(solution.cost)
+    assert np.isfinite(solution.resimulate(lambda state, control: state).gap).all()
+
+
+def test_gradient_that_is_not_finite_does_not_spoil_the_plan() -> None:
+    def root(state: Tensor, control: Tensor) -> Tensor:
+        return control[..., 0].abs().sqrt()
+
+    guess = Trajectory(np.zeros((21, 2)), np.zeros((20, 1)), 0.05)
+    solution = solve(block_move(stage_costs=[root], constraints=[]), SHOOTING, GradientDescent(iterations=5), guess)
+    assert np.isfinite(solution.trajectory.controls).all()
+    assert solution.cost == 0.0
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"iterations": 0}, "GradientDescent: iterations = 0; it must be a whole number, at least 1."),
+        ({"count": -3}, "GradientDescent: count = -3"),
+        ({"patience": 0}, "GradientDescent: patience = 0"),
+        ({"step_size": -0.1}, "GradientDescent: step_size = -0.1; it must be a positive number."),
+        ({"tolerance": float("inf")}, "GradientDescent: tolerance = inf"),
+        ({"annealing": 1.5}, "GradientDescent: annealing = 1.5; it must be above 0 and at most 1."),
+        ({"final_step": 0.0}, "GradientDescent: final_step = 0.0"),
+    ],
+)
+def test_invalid_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        GradientDescent(**settings)
+
+
+def test_unknown_optimiser_option_is_named() -> None:
+    solver = GradientDescent(optimizer_options={"momentun": 0.9})
+    with pytest.raises(OptionError, match="GradientDescent: the optimiser does not accept its options.*momentun"):
+        prepare(linear_quadratic(), SHOOTING, solver)
+
+
+def test_invalid_optimiser_value_is_refused() -> None:
+    solver = GradientDescent(optimizer_options={"betas": (2.0, 0.9)})
+    with pytest.raises(OptionError, match="GradientDescent: the optimiser does not accept its options.*beta"):
+        prepare(linear_quadratic(), SHOOTING, solver)
+
+
+def test_optimiser_that_needs_a_closure_is_refused() -> None:
+    with pytest.raises(OptionError, match="GradientDescent: LBFGS evaluates the objective itself"):
+        prepare(linear_quadratic(), SHOOTING, GradientDescent(optimizer=torch.optim.LBFGS))
+
+
+def test_constraints_are_refused_by_name() -> None:
+    problem = block_move(state_bounds=(-2.0, 2.0))
+    with pytest.raises(IncompatibleError, match="the problem also has: state_bounds, target.*Use Ipopt"):
+        prepare(problem, SHOOTING, GradientDescent())
+
+
+def test_pair_that_does_not_exist_lists_those_that_do() -> None:
+    with pytest.raises(IncompatibleError) as caught:
+        solve(linear_quadratic(), DirectTranscription(), GradientDescent())
+    message = str(caught.value)
+    assert message.startswith("DirectTranscription does not work with GradientDescent. Pairs that do: ")
+    for pair in ("SingleShooting with GradientDescent", "SingleShooting with Ipopt", "DirectTranscription with Ipopt"):
+        assert pair in message
+    assert "DirectTranscription with GradientDescent" not in message
+
+
+def test_random_guesses_need_bounds() -> None:
+    with pytest.raises(OptionError, match=r"Random guesses need bounded controls; u\[1\] has no bounds"):
+        solve(linear_quadratic(control_bounds=(-1.0, [1.0, np.inf])), SHOOTING, GradientDescent())
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (np.zeros(3), r"Initial states have shape \(3,\); they must be \(B, 3\)"),
+        (np.zeros((2, 4)), r"Initial states have shape \(2, 4\)"),
+        (np.array([[0.0, 0.0, 0.0], [0.0, np.nan, 0.0]]), "Initial state 1 is not finite"),
+    ],
+)
+def test_bad_initial_states_are_refused(states: FloatArray, message: str) -> None:
+    with pytest.raises(TrajoptError, match=message):
+        solve_batch(linear_quadratic(), states, SHOOTING, GradientDescent())

@@ -1,0 +1,101 @@
+"""What solve does with guesses, whatever the solver."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.problems import cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.solvers.guess import rollout
+from trajopt_sgp.solvers.solve import data_lengths
+from trajopt_sgp.uncertainty import DataDistance
+from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
+
+FloatArray = NDArray[np.float64]
+
+
+@pytest.mark.parametrize(
+    ("states", "controls"), [((12, 3), (11, 2)), ((13, 2), (12, 2)), ((13, 3), (12, 1)), ((4, 14, 3), (4, 13, 2))]
+)
+def test_guess_of_wrong_shape_is_refused(states: tuple[int, ...], controls: tuple[int, ...]) -> None:
+    guess = Trajectory(np.zeros(states), np.zeros(controls))
+    with pytest.raises(ShapeError, match=r"The guess has states .*; this problem needs \(13, 3\), \(12, 2\)"):
+        solve(linear_quadratic(), DirectTranscription(), Ipopt(), guess)
+
+
+def test_guess_with_nan_is_refused() -> None:
+    states = np.zeros((13, 3))
+    states[4, 1] = np.nan
+    with pytest.raises(NotFiniteError, match=r"The guess is not finite: state\[1\] at knot 4"):
+        solve(linear_quadratic(), DirectTranscription(), Ipopt(), Trajectory(states, np.zeros((12, 2))))
+
+
+def test_read_only_guess_is_accepted_and_left_alone() -> None:
+    states, controls = np.zeros((13, 3)), np.full((12, 2), 0.1)
+    states.setflags(write=False)
+    controls.setflags(write=False)
+    for formulation, solver in ((DirectTranscription(), Ipopt()), (SingleShooting(), GradientDescent(iterations=3))):
+        solve(linear_quadratic(), formulation, solver, Trajectory(states, controls))
+    assert (controls == 0.1).all()
+
+
+def test_guess_for_another_number_of_initial_states_is_refused() -> None:
+    guess = Trajectory(np.zeros((2, 13, 3)), np.zeros((2, 12, 2)))
+    with pytest.raises(ShapeError, match="The guess is for 2 initial states, not for 3"):
+        solve_batch(linear_quadratic(), np.zeros((3, 3)), DirectTranscription(), Ipopt(), guess)
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.0, float("nan")])
+def test_time_limit_that_is_no_time_is_refused(limit: float) -> None:
+    with pytest.raises(OptionError, match=f"time_limit = {limit}: it must be a positive number of seconds"):
+        solve(linear_quadratic(), DirectTranscription(), Ipopt(), time_limit=limit)
+
+
+def test_batch_of_ipopt_equals_single_solves() -> None:
+    states = np.random.default_rng(0).normal(size=(3, 3))
+    prepared = prepare(linear_quadratic(), DirectTranscription(), Ipopt())
+    for solution, state in zip(prepared.solve_batch(states), states, strict=True):
+        alone = solve(linear_quadratic(initial_state=state), DirectTranscription(), Ipopt())
+        np.testing.assert_allclose(solution.trajectory.controls, alone.trajectory.controls, atol=1e-6)
+        np.testing.assert_array_equal(solution.trajectory.states[0], state)
+
+
+def test_starts_of_a_batch_stay_with_their_state() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 3))
+    solutions = solve_batch(linear_quadratic(), states, SingleShooting(), GradientDescent(iterations=5, count=3))
+    for solution, state in zip(solutions, states, strict=True):
+        assert len(solution.starts) == 3
+        for start in solution.starts:
+            np.testing.assert_array_equal(start.trajectory.states[0], state)
+
+
+def test_random_guesses_obey_model_and_spread() -> None:
+    problem = cartpole_swing_up(horizon=5, control_bounds=(-10.0, 30.0))
+    guesses = random_guesses(problem, 200, np.random.default_rng(0), spread=0.5)
+    assert guesses.controls.shape == (200, 5, 1)
+    assert 0.0 <= guesses.controls.min() < 0.5
+    assert 19.5 < guesses.controls.max() <= 20.0
+    again = rollout(problem, guesses.controls[3], np.zeros(4))
+    np.testing.assert_allclose(guesses.states[3], again.states, atol=1e-12)
+
+
+def test_every_plan_reports_its_distance_to_data() -> None:
+    """Whether the distance is a cost, a constraint, or measured by a model without calibration."""
+    data = cartpole_data()
+    exact = ExactSmoothedDistance(data)
+    trajectory = random_guesses(cartpole_swing_up(horizon=5), 1, np.random.default_rng(0)).select(0)
+    as_cost = cartpole_swing_up(horizon=5, stage_costs=[DataDistance(exact, sigma=0.2)])
+    as_constraint = cartpole_swing_up(horizon=5, constraints=[DataDistance(exact, sigma=0.2, upper=0.3)])
+    first, second = (data_lengths(problem, trajectory) for problem in (as_cost, as_constraint))
+    assert first is not None
+    assert second is not None
+    np.testing.assert_allclose(first, second, rtol=1e-9)
+    z = exact.normalizer.normalize(np.hstack([trajectory.states[:-1], trajectory.controls]))
+    assert ((first == 0.0) | (first < exact.nearest(z) + 0.3)).all()
+    network = energy_network(data)
+    network.calibration = None
+    raw = cartpole_swing_up(horizon=5, stage_costs=[DataDistance(network, sigma=0.2)])
+    assert solve(raw, SingleShooting(), GradientDescent(iterations=2)).data_distance is not None
