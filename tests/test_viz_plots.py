@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -166,15 +167,20 @@ def test_cost_by_iteration_draws_median_of_starts_and_residuals(descent: Solutio
     assert (left.get_yscale(), left.get_ylabel()) == ("log", "best merit so far")
 
 
+@pytest.mark.parametrize(
+    ("best", "scale"),
+    [([0.0, 0.0], "linear"), ([2.0, -1.0], "symlog"), ([np.inf, 0.5], "log"), ([3.0], "log")],
+)
+def test_cost_by_iteration_takes_any_merit(descent: Solution, best: list[float], scale: str) -> None:
+    log = [{"progress": i / len(best), "merit": value, "best": value} for i, value in enumerate(best, 1)]
+    figure = plot_cost_by_iteration({"odd": [replace(descent, log=log, starts=())] * 2})
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_yscale() == scale
+    assert holds(figure.axes[0], np.array([1.0]), np.array(best[-1:]))
+
+
 def test_cost_by_iteration_names_a_solution_without_log(descent: Solution) -> None:
-    bare = Solution(
-        problem=descent.problem,
-        transcription=descent.transcription,
-        solver="none",
-        status=descent.status,
-        trajectory=descent.trajectory,
-        cost_terms={},
-    )
+    bare = replace(descent, log=(), starts=())
     with pytest.raises(OptionError, match="'bare'"):
         plot_cost_by_iteration({"bare": bare})
 

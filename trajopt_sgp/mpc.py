@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +14,9 @@ from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
 
 FloatArray = NDArray[np.float64]
-Fallback = Literal["shift", "hold"] | Callable[[FloatArray], ArrayLike]
-"""What to apply when a solve fails: the next control of the previous plan, the last control again, or a function."""
+Fallback = str | Callable[[FloatArray], ArrayLike]
+"""What to apply when a solve fails: "shift", the next control of the previous plan; "hold", the last control again; or
+a function of the state `(n,)`."""
 
 
 @dataclass(frozen=True)

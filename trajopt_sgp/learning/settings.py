@@ -31,7 +31,7 @@ class TrainingSettings:
     """Decay per step of the moving average of the weights; the average is what is validated and returned."""
     validation_fraction: float = 0.05
     """Share of the transitions held out for validation, by whole episodes."""
-    validate_every: int = 200
+    validate_every: int = 250
     """Steps between validations; metrics and checkpoints are written then, and only then can training stop."""
     patience: int = 0
     """Stop when the validation loss has not improved for so many steps; 0: never. The best weights are returned."""
@@ -85,11 +85,13 @@ class DenoiserSettings(TrainingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSettings(DenoiserSettings):
-    """Settings of `train_score`."""
+    """Settings of `train_score`; the defaults suit 10,000 transitions. More data deserve more steps."""
+
+    steps: int = 3500
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySettings(DenoiserSettings):
-    """Settings of `train_energy`."""
+    """Settings of `train_energy`; the defaults suit 10,000 transitions. More data deserve more steps."""
 
-    steps: int = 3000
+    steps: int = 2000

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.data import DatasetInfo, Normalizer, hash_arrays
-from trajopt_sgp.errors import ModelFileError, TrajoptError
+from trajopt_sgp.errors import ModelFileError, OptionError, TrajoptError
 from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.calibration import Calibration
 from trajopt_sgp.models.dynamics import LearnedDynamics
@@ -31,7 +31,13 @@ def save_model(model: TransitionModel, path: PathLike) -> None:
     """Write a model to a file, whole or not at all; the same model gives the same bytes.
 
     The header names class, architecture, normalizer, calibration, dataset and the versions that wrote it.
+
+    Raises:
+        OptionError: models of this class have no file format.
+        ModelFileError: the file cannot be written.
     """
+    if type(model).__name__ not in _CLASSES:
+        raise OptionError(f"A {type(model).__name__} cannot be saved; models with a file are {sorted(_CLASSES)}.")
     header = {
         "format": _FORMAT,
         "class": type(model).__name__,

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,23 +31,32 @@ def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, T
         path: the file; its folder exists. An existing file is replaced.
         header: a JSON document without the entry "checksum".
         tensors: tensors by name, of any shape and type, on any device.
+
+    Raises:
+        ModelFileError: the file cannot be written.
     """
     document = json.dumps({"checksum": _BLANK, **header}, allow_nan=False)
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {_KEY: document})
     checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    write_atomically(path, content.replace(_BLANK.encode(), checksum.encode(), 1))
+    try:
+        write_atomically(path, content.replace(_BLANK.encode(), checksum.encode(), 1))
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write bytes to a file whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
+    """Write bytes to a file whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # a fixed name: what a killed run leaves behind is overwritten by the next one
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
@@ -131,7 +131,8 @@ def _draw_descents(axes: Axes, groups: Mapping[str, Sequence[Log]], colours: Map
         length = max(map(len, runs))
         best = np.stack([np.pad(_column(run, "best"), (0, length - len(run)), mode="edge") for run in runs])
         iterations = np.arange(1, length + 1)
-        low, middle, high = np.nanpercentile(best, (5.0, 50.0, 95.0), axis=0)
+        with np.errstate(invalid="ignore"):  # between two infinities: not a number, which is not drawn
+            low, middle, high = np.percentile(best, (5.0, 50.0, 95.0), axis=0)
         count = f" ({len(runs)} starts)" if len(runs) > 1 else ""
         axes.fill_between(iterations, low, high, color=colours[label], alpha=0.18, linewidth=0.0)
         axes.plot(iterations, middle, color=colours[label], label=label + count)
@@ -141,8 +142,9 @@ def _draw_descents(axes: Axes, groups: Mapping[str, Sequence[Log]], colours: Map
     for i, end in enumerate(sorted(ends)):
         name = "end of the schedule" if i == 0 else "_"
         axes.axvline(end, color=INK, linestyle=":", linewidth=1.2, label=name)
-    axes.fill_between([], [], color=FAINT, alpha=0.3, linewidth=0.0, label="5 % to 95 % of the starts")
-    _scale_y(axes, np.concatenate([_column(run, "best") for runs in groups.values() for run in runs]))
+    if any(len(runs) > 1 for runs in groups.values()):
+        axes.fill_between([], [], color=FAINT, alpha=0.3, linewidth=0.0, label="5 % to 95 % of the starts")
+    _scale_axes(axes, np.concatenate([_column(run, "best") for runs in groups.values() for run in runs]))
     axes.set(xlabel="iteration", ylabel="best merit so far")
     axes.margins(x=0.01)
     legend_above(axes, columns=2)
@@ -157,20 +159,21 @@ def _draw_interior_point(axes: Axes, label: str, log: Log) -> None:
     for i, (first, last) in enumerate(list(pairwise(edges))[1::2]):
         name = "stages of the schedule" if i == 0 else "_"
         axes.axvspan(first, last, color=FAINT, alpha=0.15, linewidth=0.0, zorder=0, label=name)
-    _scale_y(axes, np.concatenate([_column(log, name) for name in _IPOPT_CURVES]))
+    _scale_axes(axes, np.concatenate([_column(log, name) for name in _IPOPT_CURVES]))
     axes.set(xlabel=f"iteration of Ipopt ({label})", ylabel="value")
     axes.margins(x=0.01)
     legend_above(axes, columns=2)
 
 
-def _scale_y(axes: Axes, values: FloatArray) -> None:
-    """Make the axis logarithmic; with a linear part around zero where a value is negative."""
+def _scale_axes(axes: Axes, values: FloatArray) -> None:
+    """Make the vertical axis logarithmic, with a linear part around zero where a value is negative."""
     finite = values[np.isfinite(values)]
     if (finite < 0.0).any():
         axes.set_yscale("symlog", linthresh=1e-3)
-    else:
+    elif finite.any():
         axes.set_yscale("log", nonpositive="mask")
     axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _pair(label: str, group: tuple[ArrayLike, ArrayLike]) -> tuple[FloatArray, FloatArray]:

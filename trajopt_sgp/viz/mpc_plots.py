@@ -118,7 +118,7 @@ def _limit_to_successes(axes: Axes, values: FloatArray) -> None:
     """Keep a failure that runs away from flattening everything else: it may leave the panel."""
     finite = values[np.isfinite(values)]
     if finite.size:
-        margin = 0.15 * (finite.max() - finite.min()) + 1e-9
+        margin = 0.15 * (finite.max() - finite.min()) or 0.5
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, finite.min() - margin), min(high, finite.max() + margin))
 

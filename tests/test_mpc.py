@@ -1,0 +1,154 @@
+"""Receding-horizon control on problems whose answer is known, and its behaviour when a solve fails."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.envs import CartPoleDynamics
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.formulations import DirectTranscription, NonlinearProgram, SingleShooting
+from trajopt_sgp.mpc import MPC
+from trajopt_sgp.problem import OptimalControlProblem, StageCost, Status, TerminalCost
+from trajopt_sgp.solvers import GradientDescent, Ipopt
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
+from trajopt_sgp.studies.swing_up import swing_up_problem
+
+FloatArray = NDArray[np.float64]
+
+
+class DoubleIntegrator:
+    """x' = A x + B u with a time step of 0.1."""
+
+    state_size, control_size = 2, 1
+    transition = torch.tensor([[1.0, 0.1], [0.0, 1.0]], dtype=torch.float64)
+    effect = torch.tensor([[0.005], [0.1]], dtype=torch.float64)
+
+    def __call__(self, state: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        return state @ self.transition.T + control @ self.effect.T
+
+
+def quadratic_problem(horizon: int = 30) -> OptimalControlProblem:
+    def running(state: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        return state.square().sum(-1) + 0.1 * control.square().sum(-1)
+
+    return OptimalControlProblem(
+        dynamics=DoubleIntegrator(),
+        horizon=horizon,
+        initial_state=[1.0, 0.0],
+        stage_costs=[StageCost(running)],
+        terminal_costs=[TerminalCost(lambda state: 10.0 * state.square().sum(-1))],
+        control_bounds=(-5.0, 5.0),
+        time_step=0.1,
+    )
+
+
+def riccati_gain(horizon: int) -> FloatArray:
+    a, b = DoubleIntegrator.transition.numpy(), DoubleIntegrator.effect.numpy()
+    value, gain = 10.0 * np.eye(2), np.zeros((1, 2))
+    for _ in range(horizon):
+        gain = np.linalg.solve(0.1 * np.eye(1) + b.T @ value @ b, b.T @ value @ a)
+        value = np.eye(2) + a.T @ value @ (a - b @ gain)
+    return gain
+
+
+@pytest.mark.parametrize("formulation", [DirectTranscription(), SingleShooting()])
+def test_closed_loop_equals_the_riccati_feedback(formulation: DirectTranscription | SingleShooting) -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=formulation, solver=Ipopt())
+    plant, gain, state = DoubleIntegrator(), riccati_gain(30), np.array([1.0, 0.0])
+    for _ in range(5):
+        control = controller.step(state)
+        np.testing.assert_allclose(control, -gain @ state, atol=1e-6)
+        state = plant(torch.as_tensor(state), torch.as_tensor(control)).numpy()
+
+
+def test_a_batch_of_states_gets_the_controls_of_each_state() -> None:
+    states = np.array([[1.0, 0.0], [-0.5, 0.3]])
+    batch = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt()).step(states)
+    for state, control in zip(states, batch, strict=True):
+        single = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt())
+        np.testing.assert_allclose(control, single.step(state), atol=1e-7)
+
+
+def test_later_steps_start_from_the_shifted_plan() -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=SingleShooting(), solver=GradientDescent(iterations=1))
+    controller.step(np.array([1.0, 0.0]))
+    assert controller.plan is not None
+    expected = controller.plan.shift().controls[0]
+    controller.step(controller.plan.states[0, 1])
+    np.testing.assert_allclose(controller.plan.controls[0], expected, atol=1e-12)
+
+
+class FailsAfterFirst(Solver):
+    """Solves once with Ipopt, then reports failure with a useless iterate."""
+
+    needs_value, needs_batched, precision = True, False, torch.float64
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        inner, calls = Ipopt().prepare(program), [0]
+
+        def minimise(start: Start) -> list[Outcome]:
+            calls[0] += 1
+            if calls[0] == 1:
+                return inner(start)
+            return [Outcome(np.zeros(program.size), Status.FAILED, 0, np.inf) for _ in start.variables]
+
+        return minimise
+
+
+def test_fallbacks() -> None:
+    def controller(fallback: object) -> MPC:
+        return MPC(
+            problem=quadratic_problem(),
+            formulation=DirectTranscription(),
+            solver=FailsAfterFirst(),
+            fallback=fallback,
+        )
+
+    state = np.array([1.0, 0.0])
+    shift, hold, custom = controller("shift"), controller("hold"), controller(lambda x: [x[0]])
+    first = shift.step(state)
+    assert shift.plan is not None
+    planned = shift.plan.controls[0, 1]
+    np.testing.assert_array_equal(shift.step(state), planned)
+    assert [record.age for record in shift.records] == [0, 1]
+    assert shift.statistics()["fallback_rate"] == 0.5
+    hold.step(state)
+    np.testing.assert_array_equal(hold.step(state), first)
+    custom.step(state)
+    np.testing.assert_array_equal(custom.step(np.array([0.25, 0.0])), [0.25])
+
+
+def test_bad_input_is_named() -> None:
+    problem = quadratic_problem()
+    with pytest.raises(OptionError, match="'jump'.*shift.*hold"):
+        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(), fallback="jump")
+    with pytest.raises(OptionError, match=r"time_limit = 0\.0"):
+        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(), time_limit=0.0)
+    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    with pytest.raises(ShapeError, match=r"\(1, 3\).*\(2,\)"):
+        controller.step(np.zeros(3))
+    with pytest.raises(NotFiniteError, match="nan"):
+        controller.step(np.array([np.nan, 0.0]))
+
+
+def test_the_analytic_model_swings_the_real_environment_up_and_holds_it() -> None:
+    problem = swing_up_problem(CartPoleDynamics(), horizon=40, effort_weight=1e-3, tracking_weight=0.05)
+    controller = MPC(
+        problem=problem,
+        formulation=DirectTranscription(),
+        solver=Ipopt(tolerance=1e-4, options={"mu_init": 1e-3}),
+        first_solver=Ipopt(tolerance=1e-4),
+    )
+    results = run_episodes(controller, random_hanging_states(1, seed=0), steps=100)
+    assert results.success.all()
+    assert results.step_milliseconds.shape == (99,)
+    assert np.abs(results.controls).max() <= 80.0
+
+
+def test_success_means_upright_either_way_round_for_the_whole_of_the_end() -> None:
+    states = np.zeros((3, 101, 4))
+    states[0, :, 1], states[1, :, 1], states[2, :, 1] = np.pi, -np.pi, np.pi
+    states[2, 70, 0] = 1.5
+    assert ends_upright(states, 0.05).tolist() == [True, True, False]
