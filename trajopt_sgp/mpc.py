@@ -150,12 +150,13 @@ class MPC:
         if callable(self.fallback):
             return np.asarray(self.fallback(state), dtype=np.float64).reshape(self.problem.control_size)
         if self.fallback == "hold" and self._applied is not None:
-            return self._applied[episode]
+            held: FloatArray = self._applied[episode]
+            return held
         return planned
 
 
 def usable(solution: Solution) -> bool:
-    """Return whether a plan may be applied: finite, feasible, its solver ended well or ran out of time or iterations."""
+    """Return whether a plan may be applied: finite and feasible, its solver not failed but at most out of time."""
     ended = solution.success or solution.status.label in ("iteration_limit", "time_limit")
     feasible = solution.max_violation <= 1e-3 or solution.success
     return bool(ended and feasible and np.isfinite(solution.trajectory.controls).all())

@@ -49,7 +49,7 @@ def solve(
 
     Raises:
         IncompatibleError: formulation and solver do not work together; lists the pairs that do.
-        ShapeError, NotFiniteError: the guess does not fit or is not finite, or a cost or constraint is not finite on it.
+        ShapeError, NotFiniteError: the guess does not fit or is not finite, or a term is not finite on it.
         OptionError: the time limit is not positive, or random guesses have no bounds to be drawn from.
     """
     return prepare(problem, formulation, solver).solve(guess, time_limit=time_limit, generator=generator)

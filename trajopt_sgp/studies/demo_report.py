@@ -199,8 +199,8 @@ def _other_sections(plots: Path, summary: Mapping[str, Any]) -> list[Section]:
             "Model predictive control",
             f"{mpc['success_rate']:.0%} of {mpc['episodes']} episodes from random hanging states end with the pole "
             f"within {UPRIGHT_ANGLE} rad of upright and the cart within {NEAR_ORIGIN} m for the last "
-            f"{SETTLED_SECONDS:g} s. A step takes {mpc['step_ms_p50']:.0f} ms (median), {mpc['step_ms_p99']:.0f} ms (99th percentile); the "
-            "control period is 50 ms.",
+            f"{SETTLED_SECONDS:g} s. A step takes {mpc['step_ms_p50']:.0f} ms (median), {mpc['step_ms_p99']:.0f} ms "
+            "(99th percentile); the control period is 50 ms.",
             images=[Picture(plots / "mpc.png")],
         ),
         Section(
