@@ -176,7 +176,7 @@ def test_cost_by_iteration_takes_any_merit(descent: Solution, best: list[float],
     figure = plot_cost_by_iteration({"odd": [replace(descent, log=log, starts=())] * 2})
     figure.draw_without_rendering()
     assert figure.axes[0].get_yscale() == scale
-    assert holds(figure.axes[0], np.array([1.0]), np.array(best[-1:]))
+    assert holds(figure.axes[0], np.array([len(best)]), np.array(best[-1:]))
 
 
 def test_cost_by_iteration_names_a_solution_without_log(descent: Solution) -> None:
