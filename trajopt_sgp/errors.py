@@ -27,3 +27,7 @@ class DatasetError(TrajoptError):
 
 class ModelFileError(TrajoptError):
     """A model file or checkpoint is missing, damaged or belongs to something else."""
+
+
+class ConformanceError(TrajoptError):
+    """A part breaks a promise of its interface; raised by the conformance checkers, names the fault."""

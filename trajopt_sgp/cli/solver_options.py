@@ -1,5 +1,6 @@
 """Settings of solvers from `key=value` texts."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
@@ -37,6 +38,17 @@ def make_solver(name: str, defaults: Mapping[str, Any], entries: Sequence[str]) 
             settings[key] = _convert(kind, key, text)
     make: Callable[..., Solver] = kind
     return make(**settings)
+
+
+def check_weights(**weights: float | None) -> None:
+    """Check weights of cost terms by the name of their option.
+
+    Raises:
+        OptionError: a weight is negative or not finite; names it.
+    """
+    for name, weight in weights.items():
+        if weight is not None and not 0.0 <= weight < math.inf:
+            raise OptionError(f"--{name} {weight:g}: a weight must be finite and not negative.")
 
 
 def _convert(kind: type[Solver], key: str, text: str) -> int | float:

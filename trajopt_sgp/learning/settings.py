@@ -63,7 +63,7 @@ class TrainingSettings:
 class DynamicsSettings(TrainingSettings):
     """Settings of `train_dynamics`."""
 
-    steps: int = 20_000
+    steps: int = 12_000
     batch_size: int = 256
     learning_rate: float = 3e-3
     schedule: str = "cosine"

@@ -83,7 +83,8 @@ def _draw_plans(
     oracle = ExactSmoothedDistance(data, models.dynamics.normalizer)
     lengths = {view.label: _lengths(oracle, view.solution.trajectory) for view in views}
     save_figure(plot_data_distance(lengths, views[0].truth.time_step), plots / "data_distance.png")
-    costs = {row.planner.name: (row.predicted_costs, row.true_costs) for row in rows}
+    shooting = [row for row in rows if row.planner.distance == "score"]
+    costs = {row.planner.name: (row.predicted_costs, row.true_costs) for row in shooting}
     save_figure(plot_predicted_against_true(costs, SUCCESS_COST), plots / "predicted_and_true.png")
     animate_cartpole(
         {view.label: view.truth for view in views},

@@ -24,7 +24,7 @@ SUCCESS_COST = 0.1
 class Guidance:
     """How strongly and how closely a plan is held to the data; β counts only with its weighting and σ beside it."""
 
-    beta: float = 10.0
+    beta: float = 5.0
     """β, weight of the distance to data."""
     sigma_start: float = 0.3
     """σ at the start of the schedule, in normalised units."""

@@ -94,7 +94,7 @@ def plot_predicted_against_true(
         raise OptionError("plot_predicted_against_true needs at least one group.")
     left, right = _log_limits([predicted for predicted, _ in pairs.values()])
     low, high = _log_limits([*(true for _, true in pairs.values()), np.array([threshold])])
-    figure = new_figure(7.4, 5.2)
+    figure = new_figure(8.6, 5.4)
     axes = figure.subplots()
     axes.axhspan(low, threshold, color=BOX, zorder=0)
     axes.axhline(threshold, color=GOOD, linewidth=1.2)
@@ -108,7 +108,7 @@ def plot_predicted_against_true(
     axes.set_xlabel("cost predicted by the learned model")
     axes.set_ylabel("cost on the true system")
     _write_regions(axes, threshold)
-    legend_above(axes)
+    legend_above(axes, columns=1 if len(pairs) < 2 else 2)
     add_heading(figure, title)
     return figure
 

@@ -10,7 +10,7 @@ import numpy as np
 from trajopt_sgp.cli.jobs.models import Models, load_models
 from trajopt_sgp.cli.report import Block, Report, make_table, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder
-from trajopt_sgp.cli.solver_options import make_solver
+from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription
@@ -87,6 +87,7 @@ def run_mpc(request: MpcRequest) -> Report:
 def _count_steps(request: MpcRequest) -> int:
     if request.episodes < 1:
         raise OptionError(f"--episodes {request.episodes}: give at least 1.")
+    check_weights(beta=request.beta, effort=request.effort, tracking=request.tracking)
     if not SETTLED_SECONDS < request.seconds < float("inf"):
         raise OptionError(f"--seconds {request.seconds:g}: success is judged over the last {SETTLED_SECONDS:g} s.")
     return round(request.seconds / CartPoleParameters().time_step)

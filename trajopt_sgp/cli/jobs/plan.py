@@ -11,7 +11,7 @@ from trajopt_sgp.cli.jobs.models import Models, load_models
 from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
 from trajopt_sgp.cli.report import Block, Report, make_table, working
 from trajopt_sgp.cli.run_folder import RunFolder
-from trajopt_sgp.cli.solver_options import make_solver
+from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem
@@ -108,6 +108,7 @@ def guidance(preset: Guidance, beta: float | None, start: float, stop: float | N
 def _check_numbers(request: PlanRequest) -> None:
     if request.starts is not None and request.starts < 1:
         raise OptionError(f"--starts {request.starts}: give at least 1 guess.")
+    check_weights(beta=request.beta, effort=request.effort)
     if request.time_limit is not None and not request.time_limit > 0.0:
         raise OptionError(f"--time-limit {request.time_limit:g}: it must be positive [s].")
 

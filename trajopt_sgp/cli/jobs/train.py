@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trajopt_sgp.cli.report import Report, make_table, note, progress_bar
+from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder
 from trajopt_sgp.data import Transitions, load_transitions
 from trajopt_sgp.errors import OptionError
@@ -74,9 +74,7 @@ def run_train(request: TrainRequest) -> Report:
         "models": results,
     }
     folder.write_json("train.json", document)
-    columns = ["model", "steps", "seconds", "validation_loss", "validation_rmse", "file"]
-    rows = [[kind, *(entry.get(column) for column in columns[1:])] for kind, entry in results.items()]
-    return Report(document, [make_table(f"Trained on {request.dataset}", columns, rows)])
+    return Report(document, _blocks(request.dataset, results))
 
 
 def _train(
@@ -104,6 +102,14 @@ def _train(
         "validation_loss": result.validation_loss,
         **rmse,
     }
+
+
+def _blocks(dataset: str, results: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+    head = ["model", "steps", "seconds", "validation loss", "one-step error"]
+    names = ("steps", "seconds", "validation_loss", "validation_rmse")
+    rows = [[kind, *(entry.get(name) for name in names)] for kind, entry in results.items()]
+    title = f"Trained on {dataset}; losses on unseen transitions"
+    return [make_table(title, head, rows), *(f"Wrote {entry['file']}" for entry in results.values())]
 
 
 def _chosen(text: str) -> list[str]:
