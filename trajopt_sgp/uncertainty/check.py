@@ -1,0 +1,91 @@
+"""Conformance of models of the distance to data with the protocols of this package."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trajopt_sgp.errors import ConformanceError, TrajoptError
+from trajopt_sgp.models.check import check_batched, check_derivatives
+from trajopt_sgp.problem.terms import cast, parameter_dtype
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
+
+
+def check_score(
+    model: GradientModel,
+    states: Float[Tensor, "samples n"],
+    controls: Float[Tensor, "samples m"],
+    tolerance: float = 1e-6,
+) -> None:
+    """Check that a model of the distance to data keeps its contract, in double precision, at three noise levels.
+
+    Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
+    where the model has a value, be the gradient of that value; calibrated lengths must follow from the value.
+
+    Args:
+        model: a torch module is checked as a copy in double precision.
+        states: samples `(K, n)` in raw units, K at least 2.
+        controls: samples `(K, m)`.
+        tolerance: of values and derivatives, relative to the largest, or to 1.
+
+    Raises:
+        ConformanceError: names the fault.
+    """
+    model = cast(model, torch.float64)
+    low, high = model.sigma_range
+    if not 0.0 < low < high < math.inf:
+        raise ConformanceError(f"sigma_range = {(low, high)}: it must be two increasing positive numbers.")
+    size = states.shape[1] + controls.shape[1]
+    dtype = parameter_dtype(model)
+
+    def normalize(raw: Tensor) -> Tensor:
+        return model.normalize(raw[..., : states.shape[1]], raw[..., states.shape[1] :])
+
+    raw = torch.cat([states, controls], dim=1).to(dtype)
+    check_batched("normalisation", normalize, raw, size, tolerance)
+    z = normalize(raw).detach()
+    for sigma in (low, math.sqrt(low * high), high):
+        _check_gradient(model, z, sigma, tolerance)
+        if isinstance(model, ValueModel):
+            _check_value(model, z, sigma, tolerance)
+    _check_refusal(model, z, 0.5 * low)
+    _check_refusal(model, z, 2.0 * high)
+
+
+def _check_gradient(model: GradientModel, z: Tensor, sigma: float, tolerance: float) -> None:
+    what = f"distance gradient at sigma = {sigma:.3g}"
+    check_batched(what, lambda z: model.distance_gradient(z, sigma), z, z.shape[1], tolerance)
+    expected = model.distance_gradient(z, sigma)
+    forms = {"()": torch.tensor(sigma, dtype=z.dtype), "(K, 1)": torch.full((len(z), 1), sigma, dtype=z.dtype)}
+    for form, level in forms.items():
+        error = (model.distance_gradient(z, level) - expected).abs().max()
+        if not float(error) <= tolerance * max(1.0, float(expected.abs().max())):
+            raise ConformanceError(f"The {what} differs where sigma is a tensor {form} instead of a number.")
+
+
+def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -> None:
+    what = f"distance at sigma = {sigma:.3g}"
+    inputs = [f"z[{i}]" for i in range(z.shape[1])]
+    check_batched(what, lambda z: model.distance(z, sigma)[..., None], z, 1, tolerance)
+    derivatives = check_derivatives(what, lambda z: model.distance(z, sigma)[..., None], z, inputs, tolerance)[:, 0]
+    error = (derivatives - model.distance_gradient(z, sigma)).abs()
+    if float(error.max()) > tolerance * max(1.0, float(derivatives.abs().max())):
+        sample, column = (int(i) for i in torch.unravel_index(error.argmax(), error.shape))
+        raise ConformanceError(
+            f"distance_gradient is not the gradient of distance at sigma = {sigma:.3g}: coordinate {column} differs by "
+            f"{float(error.max()):.3g} at sample {sample}."
+        )
+    if model.calibration is not None:
+        excess = model.distance(z, sigma) - model.calibration.offset(sigma)
+        error = (model.calibrated_length(z, sigma) - (2.0 * excess.clamp_min(0.0)).sqrt()).abs()
+        if not float(error.max()) <= tolerance:
+            raise ConformanceError(f"calibrated_length does not follow from distance at sigma = {sigma:.3g}.")
+
+
+def _check_refusal(model: GradientModel, z: Tensor, sigma: float) -> None:
+    try:
+        model.distance_gradient(z, sigma)
+    except TrajoptError:
+        return
+    raise ConformanceError(f"sigma = {sigma:.3g} lies outside the model's range {model.sigma_range} and is accepted.")
