@@ -1,11 +1,11 @@
 """The command `trajopt-sgp`: dispatches to the commands, prints their result, turns errors into one sentence."""
 
 import contextlib
+import itertools
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -38,23 +38,15 @@ _USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
 app = typer.Typer(name="trajopt-sgp", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-@dataclass
-class Session:
-    """What holds for all commands."""
-
-    debug: bool = False
-    """Whether errors show their traceback."""
-
-
-def _show_version(value: bool) -> None:
+def _show_version(value: bool) -> bool:
     if value:
         typer.echo(f"trajopt-sgp {version('trajopt_sgp')}")
         raise typer.Exit
+    return value
 
 
 @app.callback()
 def trajopt_sgp(
-    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     show_version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
@@ -64,7 +56,6 @@ def trajopt_sgp(
 
     Global options stand before the command: `trajopt-sgp --debug plan ...`
     """
-    context.obj.debug = debug
 
 
 app.command(epilog=COLLECT_EXAMPLES)(collect)
@@ -80,9 +71,9 @@ def run(arguments: Sequence[str]) -> int:
 
     0: done; 1: an error of the input or of the machine; 2: the command line cannot be read; 130: interrupted.
     """
-    session, json_wanted = Session(), "--json" in arguments and "--help" not in arguments
+    json_wanted = "--json" in arguments and "--help" not in arguments
     try:
-        result = _invoke(arguments, session, json_wanted)
+        result = _invoke(arguments, json_wanted)
         if isinstance(result, Report):
             print_json(result.document) if json_wanted else print_report(result)
     except _USAGE_ERRORS as error:
@@ -92,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return FAILED
     except (TrajoptError, OSError) as error:
-        return _failure(error, session, json_wanted)
+        return _failure(error, _debug_wanted(arguments), json_wanted)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(json_wanted)
     if result == INTERRUPTED:
@@ -100,12 +91,17 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _invoke(arguments: Sequence[str], session: Session, json_wanted: bool) -> Any:
+def _invoke(arguments: Sequence[str], json_wanted: bool) -> Any:
     # whatever a library prints goes elsewhere: with --json standard output holds the document alone
     elsewhere = contextlib.redirect_stdout(sys.stderr) if json_wanted else contextlib.nullcontext()
     with elsewhere:
         command = typer.main.get_command(app)
-        return command.main(list(arguments), prog_name="trajopt-sgp", standalone_mode=False, obj=session)
+        return command.main(list(arguments), prog_name="trajopt-sgp", standalone_mode=False)
+
+
+def _debug_wanted(arguments: Sequence[str]) -> bool:
+    # errors may arise before typer has read the options, so it is not typer who tells
+    return "--debug" in itertools.takewhile(lambda argument: argument.startswith("-"), arguments)
 
 
 def _usage_error(error: Any, json_wanted: bool) -> int:
@@ -115,8 +111,8 @@ def _usage_error(error: Any, json_wanted: bool) -> int:
     return int(error.exit_code)
 
 
-def _failure(error: TrajoptError | OSError, session: Session, json_wanted: bool) -> int:
-    if session.debug:
+def _failure(error: TrajoptError | OSError, debug: bool, json_wanted: bool) -> int:
+    if debug:
         traceback.print_exception(error)
     sentence = _os_sentence(error) if isinstance(error, OSError) else str(error)
     typer.echo(f"Error: {sentence}", err=True)
