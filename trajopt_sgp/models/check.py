@@ -1,6 +1,7 @@
 """Conformance of models: what formulations and solvers rely on, tried out on sample points."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -42,7 +43,7 @@ def check_dynamics(
     model = cast(dynamics, torch.float64)
     z = torch.cat([states, controls], dim=1).double()
 
-    def step(z: Tensor) -> Tensor:
+    def step(z: Tensor) -> Any:
         return model(z[..., :n], z[..., n:])
 
     check_batched("dynamics", step, z, n, tolerance)

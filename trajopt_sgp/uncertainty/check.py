@@ -53,6 +53,7 @@ def check_score(
     _check_refusal(model, z, 2.0 * high)
 
 
+@torch.no_grad()
 def _check_gradient(model: GradientModel, z: Tensor, sigma: float, tolerance: float) -> None:
     what = f"distance gradient at sigma = {sigma:.3g}"
     check_batched(what, lambda z: model.distance_gradient(z, sigma), z, z.shape[1], tolerance)
@@ -69,7 +70,7 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
     inputs = [f"z[{i}]" for i in range(z.shape[1])]
     check_batched(what, lambda z: model.distance(z, sigma)[..., None], z, 1, tolerance)
     derivatives = check_derivatives(what, lambda z: model.distance(z, sigma)[..., None], z, inputs, tolerance)[:, 0]
-    error = (derivatives - model.distance_gradient(z, sigma)).abs()
+    error = (derivatives - model.distance_gradient(z, sigma).detach()).abs()
     if float(error.max()) > tolerance * max(1.0, float(derivatives.abs().max())):
         sample, column = (int(i) for i in torch.unravel_index(error.argmax(), error.shape))
         raise ConformanceError(
@@ -77,8 +78,8 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
             f"{float(error.max()):.3g} at sample {sample}."
         )
     if model.calibration is not None:
-        excess = model.distance(z, sigma) - model.calibration.offset(sigma)
-        error = (model.calibrated_length(z, sigma) - (2.0 * excess.clamp_min(0.0)).sqrt()).abs()
+        excess = model.distance(z, sigma).detach() - model.calibration.offset(sigma)
+        error = (model.calibrated_length(z, sigma).detach() - (2.0 * excess.clamp_min(0.0)).sqrt()).abs()
         if not float(error.max()) <= tolerance:
             raise ConformanceError(f"calibrated_length does not follow from distance at sigma = {sigma:.3g}.")
 
