@@ -175,13 +175,15 @@ def search(program: NonlinearProgram, variables: FloatArray, states: FloatArray)
     return objective.detach().numpy(), gradient.numpy()
 
 
-def test_search_of_a_batch_is_the_objective_of_its_members() -> None:
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_search_of_a_batch_is_the_objective_of_its_members(count: int) -> None:
+    """Small and large batches are differentiated in different ways."""
     problem = cartpole_swing_up(horizon=5)
     program = SingleShooting().transcribe(problem, needs_value=True)
     rng = np.random.default_rng(0)
-    variables, states = rng.uniform(-1.0, 1.0, (4, 5)), rng.normal(size=(4, 4))
+    variables, states = rng.uniform(-1.0, 1.0, (count, 5)), rng.normal(size=(count, 4))
     objective, gradient = search(program, variables, states)
-    for k in range(4):
+    for k in range(count):
         value, slope = program.assembly.gradient(variables[k], Parameters(torch.tensor(states[k])))
         assert objective[k] == pytest.approx(value, rel=1e-12)
         np.testing.assert_allclose(gradient[k], slope, rtol=1e-9, atol=1e-12)

@@ -114,7 +114,12 @@ REFUSED: dict[str, tuple[dict[str, Any], type[TrajoptError], str]] = {
     "two terms of one name": (
         {"stage_costs": [lq_cost, StageCost(lq_cost, name="lq_terminal")]},
         OptionError,
-        "Two terms are called 'lq_terminal': give each a name= of its own.",
+        "'lq_terminal' is the name of two terms: give each term a name= of its own.",
+    ),
+    "name of the library": (
+        {"stage_costs": [StageCost(lq_cost, name="defect")]},
+        OptionError,
+        "'defect' is a name the library uses: give each term a name= of its own.",
     ),
     "labels": ({"state_names": ["a"]}, ShapeError, "state_names lists 1 names; this problem needs 3."),
 }
@@ -136,6 +141,11 @@ def test_dynamics_of_wrong_shape_are_refused() -> None:
 
     with pytest.raises(ShapeError, match=r"The dynamics returned shape \(2, 6\).*it must return \(2, 6, 3\)"):
         linear_quadratic(dynamics=Flat())
+
+
+def test_something_that_is_no_model_is_refused() -> None:
+    with pytest.raises(OptionError, match="a model needs state_size, control_size and a call"):
+        linear_quadratic(dynamics=torch.nn.Linear(3, 3))
 
 
 def test_labels_bounds_and_names_are_filled_in() -> None:

@@ -174,6 +174,16 @@ def test_multi_start_returns_the_best_and_keeps_them_all() -> None:
     np.testing.assert_array_equal(alone.trajectory.controls, solution.starts[1].trajectory.controls)
 
 
+def test_of_starts_that_all_fail_the_least_infeasible_is_returned() -> None:
+    problem = cartpole_swing_up(horizon=12)
+    guesses = random_guesses(problem, 3, np.random.default_rng(2))
+    solution = solve(problem, DirectTranscription(), Ipopt(max_iterations=3), guess=guesses)
+    assert not any(start.success for start in solution.starts)
+    violations = [start.max_violation for start in solution.starts]
+    assert len(set(violations)) == 3
+    assert solution.max_violation == min(violations)
+
+
 # --- failures are statuses --------------------------------------------------------------------------------------------
 
 

@@ -347,5 +347,5 @@ def test_uncalibrated_model_cannot_bound_a_length() -> None:
 
 def test_cost_and_constraint_of_one_name_are_refused() -> None:
     term = DataDistance(EXACT, sigma=0.3, upper=0.1)
-    with pytest.raises(OptionError, match="Two terms are called 'data_distance'"):
+    with pytest.raises(OptionError, match="'data_distance' is the name of two terms"):
         cartpole_swing_up(stage_costs=[term], constraints=[term])

@@ -157,12 +157,14 @@ class Assembly:
     def _jacobian_pattern(self) -> Pattern:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
-            indices = (term.index,) if term.linear_index is None else (term.index, term.linear_index)
-            for index in indices:
-                row = offset + np.arange(term.instances * term.rows).reshape(term.instances, term.rows, 1)
-                shape = (term.instances, term.rows, index.shape[1])
-                rows.append(np.broadcast_to(row, shape).ravel())
-                columns.append(np.broadcast_to(index[:, None, :], shape).ravel())
+            row = offset + np.arange(term.instances * term.rows).reshape(term.instances, term.rows)
+            shape = (term.instances, term.rows, term.index.shape[1])
+            rows.append(np.broadcast_to(row[..., None], shape).ravel())
+            columns.append(np.broadcast_to(term.index[:, None, :], shape).ravel())
+            if term.linear is not None and term.linear_index is not None:
+                first, second = np.nonzero(term.linear)
+                rows.append(row[:, first].ravel())
+                columns.append(term.linear_index[:, second].ravel())
         return Pattern.of(np.concatenate(rows), np.concatenate(columns))
 
     def _hessian_pattern(self) -> Pattern:
@@ -188,7 +190,8 @@ def _scaled_rows(term: StageTerm, values: FloatArray, variables: FloatArray) -> 
 def _linear_entries(term: StageTerm) -> FloatArray:
     if term.linear is None or term.linear_scale is None:
         return np.zeros(0)
-    return np.tile((term.row_scale[:, None] * term.linear * term.linear_scale).ravel(), term.instances)
+    scaled = term.row_scale[:, None] * term.linear * term.linear_scale
+    return np.tile(scaled[np.nonzero(term.linear)], term.instances)
 
 
 def _scaled_hessian(term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:

@@ -85,7 +85,7 @@ class OptimalControlProblem:
     are batched over leading dimensions and written in torch: `cost(x: (..., n), u: (..., m)) -> (...)`.
 
     Raises:
-        OptionError: horizon below 1, bounds crossed, two terms of one name, time_step not positive.
+        OptionError: horizon below 1, bounds crossed, two terms of one name, time_step not positive, no model.
         ShapeError: an array or the result of a term has the wrong shape; names it.
         NotFiniteError: NaN or infinity in the initial state, NaN in a bound.
     """
@@ -133,6 +133,10 @@ class OptimalControlProblem:
     """Names of the controls, given or made."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.dynamics, Dynamics):
+            raise OptionError(
+                f"dynamics = {self.dynamics!r}: a model needs state_size, control_size and a call (x, u)."
+            )
         if type(self.horizon) is not int or self.horizon < 1:
             raise OptionError(f"horizon = {self.horizon!r}: it must be a whole number of intervals, at least 1.")
         if not (math.isfinite(self.time_step) and self.time_step > 0.0):

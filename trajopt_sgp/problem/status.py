@@ -14,7 +14,7 @@ class Status(Enum):
     INTERRUPTED = "interrupted: the best iterate so far is returned."
     INFEASIBLE = "converged to a point that violates constraints: see violations(), loosen them or try another guess."
     DIVERGED = "the iterates grow without bound: bound the states and controls, or check the sign of the costs."
-    NOT_FINITE = "a function returned NaN or infinity on the way: see the log for its term and knot; bound its inputs."
+    NOT_FINITE = "a function returned NaN or infinity on the way: bound its inputs, or try another guess."
     FAILED = "the solver gave up: try another guess, looser tolerances or another solver; see the log."
 
     @property

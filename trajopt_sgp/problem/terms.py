@@ -216,16 +216,21 @@ def as_constraints(entries: Sequence[Constraint | ConstraintSource]) -> tuple[Co
     return tuple(constraints)
 
 
+RESERVED_NAMES = ("defect", "state_bounds", "control_bounds")
+"""What rows that belong to no term of the user are called."""
+
+
 def check_names(terms: Sequence[StageTerm | TerminalCost | StageConstraint | TerminalConstraint]) -> None:
-    """Refuse two terms of one name, since results and messages go by names.
+    """Refuse two terms of one name, or of a name that rows of the library have, since results and messages go by names.
 
     Raises:
-        OptionError: names the repeated name.
+        OptionError: names the name.
     """
-    names = [term.name for term in terms]
+    names = [*RESERVED_NAMES, *(term.name for term in terms)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise OptionError(f"Two terms are called {repeated[0]!r}: give each a name= of its own.")
+        owner = "is a name the library uses" if repeated[0] in RESERVED_NAMES else "is the name of two terms"
+        raise OptionError(f"{repeated[0]!r} {owner}: give each term a name= of its own.")
 
 
 def _function(entry: object) -> Callable[..., Tensor]:

@@ -121,8 +121,8 @@ def _check_claim(what: str, solution: Solution, feasibility: float) -> None:
         worst = max(_defect(solution), _constraint_violation(solution))
         if worst > feasibility:
             raise ConformanceError(
-                f"On the {what} the solver reports success ({solution.status.label}), but the plan violates the model or "
-                f"a constraint by {worst:.3g}."
+                f"On the {what} the solver reports success ({solution.status.label}), but the plan violates the model "
+                f"or a constraint by {worst:.3g}."
             )
 
 

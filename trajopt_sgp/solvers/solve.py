@@ -190,9 +190,11 @@ class PreparedSolve:
             solutions = [self._solution(o, x, elapsed) for o, x in zip(outcomes, initial, strict=True)]
         best = []
         for first in range(0, len(outcomes), starts):
-            rank = [outcome.merit for outcome in outcomes[first : first + starts]]
-            group = solutions[first : first + starts]
-            best.append(replace(group[int(np.argmin(rank))], starts=group if starts > 1 else ()))
+            group = range(first, first + starts)
+            # of starts that all failed, the one that violates least
+            chosen = min(group, key=lambda i: (outcomes[i].merit, solutions[i].max_violation, solutions[i].cost))
+            members = solutions[first : first + starts] if starts > 1 else ()
+            best.append(replace(solutions[chosen], starts=members))
         return best
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
