@@ -143,11 +143,6 @@ def test_dynamics_of_wrong_shape_are_refused() -> None:
         linear_quadratic(dynamics=Flat())
 
 
-def test_something_that_is_no_model_is_refused() -> None:
-    with pytest.raises(OptionError, match="a model needs state_size, control_size and a call"):
-        linear_quadratic(dynamics=torch.nn.Linear(3, 3))
-
-
 def test_labels_bounds_and_names_are_filled_in() -> None:
     problem = linear_quadratic(state_bounds=([-1.0, -np.inf, 0.0], np.inf))
     assert problem.state_labels == ("x[0]", "x[1]", "x[2]")
