@@ -142,7 +142,7 @@ class ExactSmoothedDistance(TransitionModel):
         values = []
         for part in torch.split(rows, max(1, _ELEMENTS_AT_ONCE // len(self.points))):
             z = self.points[part]
-            exponents = _exponents(z, self.points, torch.tensor(sigma))
+            exponents = _exponents(z, self.points, torch.tensor(sigma, dtype=z.dtype))
             exponents[torch.arange(len(part)), part] = -torch.inf
             values.append(0.5 * z.square().sum(-1) - sigma**2 * exponents.logsumexp(-1))
         return torch.cat(values)

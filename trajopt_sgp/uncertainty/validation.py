@@ -53,7 +53,7 @@ def gradient_error(
 
 
 def weighted_mean(
-    queries: Float[Tensor, "queries d"], points: Float[Tensor, "points d"], sigma: float
+    queries: Float[Tensor, "queries d"], points: Float[Tensor, "points e"], sigma: float
 ) -> Float[Tensor, "queries d"]:
     """Return the mean of the points, weighted by exp(-|z - p|^2 / (2 sigma^2)), for every query z.
 

@@ -1,0 +1,168 @@
+"""Model files: equal bytes for equal models, and a clear refusal of everything damaged or mismatched."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.synthetic import linear_transitions
+from trajopt_sgp.errors import ModelFileError, OptionError
+from trajopt_sgp.models import (
+    Calibration,
+    EnergyNetwork,
+    LearnedDynamics,
+    ScoreNetwork,
+    TransitionModel,
+    fit_normalizer,
+    load_model,
+    load_model_as,
+    save_model,
+)
+from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
+from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
+
+TRANSITIONS = linear_transitions(60, 0)
+KINDS: list[type[TransitionModel]] = [LearnedDynamics, ScoreNetwork, EnergyNetwork]
+
+Header = dict[str, Any]
+
+
+def make(kind: type[TransitionModel]) -> TransitionModel:
+    options: dict[str, Any] = {"hidden_sizes": (4,), "generator": torch.Generator().manual_seed(7)}
+    model = kind(TRANSITIONS.dataset, fit_normalizer(TRANSITIONS), **options)
+    if isinstance(model, LearnedDynamics):
+        model.set_step_statistics([0.1, 0.2, 0.3], [1.0, 2.0, 3.0])
+    if isinstance(model, EnergyNetwork):
+        model.calibration = Calibration((0.02, 0.6), (1.0 / 3.0, -2.0))
+    return model
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_model(make(EnergyNetwork), tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_comes_back_whole(kind: type[TransitionModel], dtype: torch.dtype, tmp_path: Path) -> None:
+    model = make(kind).to(dtype)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_model(model, first)
+    loaded = load_model_as(kind, first)
+    save_model(loaded, second)
+    assert second.read_bytes() == first.read_bytes()
+    assert type(loaded) is kind
+    assert (loaded.dataset, loaded.normalizer, loaded.architecture) == (
+        model.dataset, model.normalizer, model.architecture
+    )  # fmt: skip
+    for (name, value), (other, back) in zip(model.named_buffers(), loaded.named_buffers(), strict=True):
+        assert name == other
+        assert torch.equal(value, back)
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    assert getattr(loaded, "calibration", None) == getattr(model, "calibration", None)
+    assert {path.name for path in tmp_path.iterdir()} == {"first.safetensors", "second.safetensors"}
+
+
+def test_one_flipped_bit_anywhere_is_noticed(saved: Path, tmp_path: Path) -> None:
+    content, damaged = saved.read_bytes(), tmp_path / "damaged"
+    for position in range(len(content)):
+        flipped = content[position] ^ (1 << position % 8)
+        damaged.write_bytes(content[:position] + bytes([flipped]) + content[position + 1 :])
+        with pytest.raises(ModelFileError, match="damaged"):
+            load_model(damaged)
+
+
+def test_a_file_cut_anywhere_is_noticed(saved: Path, tmp_path: Path) -> None:
+    content, cut = saved.read_bytes(), tmp_path / "cut"
+    for length in [*range(0, len(content), 7), len(content) - 1]:
+        cut.write_bytes(content[:length])
+        with pytest.raises(ModelFileError, match="truncated"):
+            load_model(cut)
+
+
+def test_appended_bytes_are_noticed(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes() + b"\0")
+    with pytest.raises(ModelFileError, match="checksum"):
+        load_model(saved)
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="No such file"):
+        load_model(tmp_path / "nothing.safetensors")
+    (tmp_path / "text").write_text("Not a model, and long enough to hold the length of a header.")
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model(tmp_path / "text")
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save_model(make(ScoreNetwork), tmp_path / "no folder" / "model.safetensors")
+
+
+def _other_class(header: Header) -> None:
+    header["class"] = "Oracle"
+
+
+def _other_format(header: Header) -> None:
+    header["format"] = 99
+
+
+def _other_architecture(header: Header) -> None:
+    header["architecture"]["hidden_sizes"] = [5]
+
+
+def _unknown_option(header: Header) -> None:
+    header["architecture"]["dropout"] = 0.1
+
+
+def _no_dataset(header: Header) -> None:
+    del header["dataset"]
+
+
+def _other_normalizer(header: Header) -> None:
+    header["normalizer"] |= fit_normalizer(linear_transitions(60, 1)).to_json()
+
+
+def _other_dataset(header: Header) -> None:
+    header["dataset"] = linear_transitions(60, 1).dataset.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_other_class, r"'Oracle'; known model classes are \['EnergyNetwork'"),
+        (_other_format, "format 99"),
+        (_other_architecture, "size mismatch"),
+        (_unknown_option, "dropout"),
+        (_no_dataset, "dataset"),
+        (_other_normalizer, "normalizer is not the one of dataset 'test/synthetic-v0'"),
+        (_other_dataset, "normalizer is not the one of dataset"),
+    ],
+)
+def test_headers_that_do_not_fit_are_refused(saved: Path, change: Callable[[Header], None], message: str) -> None:
+    header, tensors = read_tensors(saved)
+    change(header)
+    header.pop("checksum")
+    write_tensors(saved, header, tensors)
+    with pytest.raises(ModelFileError, match=message):
+        load_model(saved)
+
+
+def test_a_model_of_another_class_is_refused(saved: Path) -> None:
+    with pytest.raises(ModelFileError, match="holds a EnergyNetwork, not a ScoreNetwork"):
+        load_model_as(ScoreNetwork, saved)
+
+
+def test_models_without_a_format_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="ExactSmoothedDistance cannot be saved"):
+        save_model(ExactSmoothedDistance(TRANSITIONS), tmp_path / "exact")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file(saved: Path) -> None:
+    before = saved.read_bytes()
+    # a folder in the place of the temporary file: it cannot be opened
+    (saved.parent / f".{saved.name}.partial").mkdir()
+    with pytest.raises(ModelFileError, match="cannot be written"):
+        save_model(make(ScoreNetwork), saved)
+    assert saved.read_bytes() == before
