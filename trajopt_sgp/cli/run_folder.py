@@ -1,7 +1,8 @@
 """The folder of a run: made early, so that an unwritable one is refused before the work; every file whole or absent."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,17 +16,30 @@ CONFIG_FILE = "config.json"
 _PACKAGES = ("trajopt_sgp", "torch", "numpy", "casadi", "gymnasium", "minari", "typer", "rich")
 
 
+@contextmanager
+def open_run_folder(path: Path) -> Iterator["RunFolder"]:
+    """Make a folder if it is missing and yield it; a new one that stays empty, since the work failed, goes again.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    made = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+        yield RunFolder(path)
+    finally:
+        if made and not any(path.iterdir()):
+            path.rmdir()
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A folder that exists and can be written."""
 
     path: Path
-    """Made if missing."""
-
-    def __post_init__(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self.path):
-            pass
+    """Where it is."""
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write a document whole or not at all and return its path."""

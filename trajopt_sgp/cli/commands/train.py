@@ -13,7 +13,7 @@ EXAMPLES = examples(
     "trajopt-sgp train --dataset cartpole/random-v0 --models energy --steps-energy 10000 --folder runs/longer",
     "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
 )
-_OPTIMISATION = "Network and optimisation"
+_OPTIMISATION = "Network and optimisation (by default what suits 10,000 transitions; see train.json)"
 
 
 def train(
@@ -26,30 +26,26 @@ def train(
     ] = None,
     steps_dynamics: Annotated[
         int | None,
-        typer.Option(help="Steps of the dynamics.  [default: 20000]", rich_help_panel=_OPTIMISATION),
+        typer.Option(help="Steps of the dynamics.", rich_help_panel=_OPTIMISATION),
     ] = None,
-    steps_score: Annotated[
-        int | None, typer.Option(help="Steps of the score.  [default: 4000]", rich_help_panel=_OPTIMISATION)
-    ] = None,
+    steps_score: Annotated[int | None, typer.Option(help="Steps of the score.", rich_help_panel=_OPTIMISATION)] = None,
     steps_energy: Annotated[
-        int | None, typer.Option(help="Steps of the energy.  [default: 3000]", rich_help_panel=_OPTIMISATION)
+        int | None, typer.Option(help="Steps of the energy.", rich_help_panel=_OPTIMISATION)
     ] = None,
     hidden_sizes: Annotated[
-        str | None, typer.Option(help="Layer widths.  [default: 128,128,128]", rich_help_panel=_OPTIMISATION)
+        str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Transitions per step.  [default: 256 or 512]", rich_help_panel=_OPTIMISATION)
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Transitions per step.", rich_help_panel=_OPTIMISATION)] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam.  [default: 0.003 or 0.002]", rich_help_panel=_OPTIMISATION)
+        float | None, typer.Option(help="Of Adam, at its largest.", rich_help_panel=_OPTIMISATION)
     ] = None,
     validate_every: Annotated[
         int | None,
-        typer.Option(help="Steps between checkpoints.  [default: 500 or 200]", rich_help_panel=_OPTIMISATION),
+        typer.Option(help="Steps between validations and checkpoints.", rich_help_panel=_OPTIMISATION),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after this many idle steps.  [default: never]", rich_help_panel=_OPTIMISATION),
+        typer.Option(help="Stop after so many steps without progress; 0: never.", rich_help_panel=_OPTIMISATION),
     ] = None,
     device: Annotated[str, typer.Option(help="PyTorch device.", rich_help_panel=_OPTIMISATION)] = "cpu",
     folder: Folder = Path("runs/train"),

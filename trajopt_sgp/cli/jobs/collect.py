@@ -1,5 +1,6 @@
 """Collecting a dataset."""
 
+import contextlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import gymnasium
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from trajopt_sgp.cli.report import Report, make_listing, progress_bar
-from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import collect_random_transitions, load_transitions, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.data.minari_io import check_dataset_id
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
@@ -38,16 +39,19 @@ def run_collect(request: CollectRequest) -> Report:
         OptionError: an unknown environment, a number below 1.
         IncompatibleError: the environment does not offer what collecting needs.
     """
-    begin = time.perf_counter()
     _check_free(request)
     environment = make_environment(request.environment)
-    folder = RunFolder(request.folder)
+    with open_run_folder(request.folder) as folder, contextlib.closing(environment):
+        return _collect(request, environment, folder)
+
+
+def _collect(request: CollectRequest, environment: gymnasium.Env[Any, Any], folder: RunFolder) -> Report:
+    begin = time.perf_counter()
     with progress_bar("Collecting", request.transitions, request.json_output) as update:
         buffers = collect_random_transitions(
             environment, request.transitions, request.seed, request.episode_steps, lambda done: update(done, "")
         )
     write_minari_dataset(buffers, request.dataset, environment, overwrite=request.overwrite)
-    environment.close()
     data = load_transitions(request.dataset)
     document = {
         "dataset": request.dataset,

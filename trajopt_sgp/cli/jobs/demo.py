@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trajopt_sgp.cli.report import Block, Report, make_table, note
-from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.studies.demo import DemoSettings, run_demo
 
 _COLUMNS = {
@@ -36,9 +36,13 @@ class DemoRequest:
 
 def run_demo_job(request: DemoRequest) -> Report:
     """Run the demo, tell on standard error what goes on, and report its summary."""
-    begin = time.perf_counter()
     settings = DemoSettings(seed=request.seed, full=request.full, folder=request.folder)
-    folder = RunFolder(request.folder)
+    with open_run_folder(request.folder) as folder:
+        return _run(request, settings, folder)
+
+
+def _run(request: DemoRequest, settings: DemoSettings, folder: RunFolder) -> Report:
+    begin = time.perf_counter()
     folder.write_config("demo", asdict(request))
 
     def tell(text: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from trajopt_sgp.cli.jobs.models import Models, load_models
 from trajopt_sgp.cli.report import Block, Report, make_table, progress_bar
-from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
@@ -70,7 +70,11 @@ def run_mpc(request: MpcRequest) -> Report:
     steps = _count_steps(request)
     models = load_models(request.dynamics, request.score, request.energy)
     controller = _controller(request, models)
-    folder = RunFolder(request.folder)
+    with open_run_folder(request.folder) as folder:
+        return _run(request, models, controller, steps, folder)
+
+
+def _run(request: MpcRequest, models: Models, controller: MPC, steps: int, folder: RunFolder) -> Report:
     starts = random_hanging_states(request.episodes, request.seed)
     with progress_bar("Steps", steps * request.episodes, request.json_output) as update:
         results = run_episodes(controller, starts, steps, lambda done, total: update(done, ""))

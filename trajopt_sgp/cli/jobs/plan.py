@@ -10,7 +10,7 @@ import numpy as np
 from trajopt_sgp.cli.jobs.models import Models, load_models
 from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
 from trajopt_sgp.cli.report import Block, Report, make_table, working
-from trajopt_sgp.cli.run_folder import RunFolder
+from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
@@ -79,7 +79,13 @@ def run_plan(request: PlanRequest) -> Report:
     _check_numbers(request)
     models = load_models(request.dynamics, request.score, request.energy)
     problem, prepared = _prepare(request, models)
-    folder = RunFolder(request.folder)
+    with open_run_folder(request.folder) as folder:
+        return _plan(request, models, problem, prepared, folder)
+
+
+def _plan(
+    request: PlanRequest, models: Models, problem: OptimalControlProblem, prepared: PreparedSolve, folder: RunFolder
+) -> Report:
     starts = request.starts or _PRESETS[request.solver].starts
     with working(f"Planning from {starts} guesses", request.json_output):
         guesses = random_guesses(problem, starts, np.random.default_rng(request.seed))

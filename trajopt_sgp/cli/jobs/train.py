@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
-from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder
+from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder, open_run_folder
 from trajopt_sgp.data import Transitions, load_transitions
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning import (
@@ -63,7 +63,17 @@ def run_train(request: TrainRequest) -> Report:
     settings = {kind: _settings(request, kind) for kind in _chosen(request.models)}
     device = _device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
-    folder = RunFolder(request.folder)
+    with open_run_folder(request.folder) as folder:
+        return _train_all(request, settings, device, data, folder)
+
+
+def _train_all(
+    request: TrainRequest,
+    settings: Mapping[str, TrainingSettings],
+    device: torch.device,
+    data: Transitions,
+    folder: RunFolder,
+) -> Report:
     if not (folder.path / CONFIG_FILE).exists():
         folder.write_config("train", asdict(request))
     results = {kind: _train(kind, data, request, chosen, device) for kind, chosen in settings.items()}
@@ -96,6 +106,7 @@ def _train(
     rmse = {"validation_rmse": result.validation_rmse} if kind == "dynamics" else {}
     return {
         "file": place / MODEL_FILE,
+        "settings": settings.to_json(),
         "steps": int(result.history[-1]["step"]),
         "best_step": result.best_step,
         "seconds": result.seconds,

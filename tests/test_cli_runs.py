@@ -1,0 +1,166 @@
+"""The command line as users run it: a process of its own, a folder of its own, tiny settings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from trajopt_sgp.data import load_transitions
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
+
+COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
+DATASET = "cli/runs-v0"
+SMALL = ("--hidden-sizes", "16,16", "--steps-dynamics", "50", "--steps-score", "50", "--steps-energy", "50")
+
+
+def execute(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in `folder` and insist on success."""
+    result = subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def document(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON document on standard output; anything beside it is an error."""
+    parsed: dict[str, Any] = json.loads(result.stdout)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset collected and models trained by the command."""
+    place = tmp_path_factory.mktemp("runs")
+    execute(place, "collect", "--transitions", "300", "--dataset", DATASET, "--json")
+    execute(place, "train", "--dataset", DATASET, *SMALL, "--folder", "train", "--json")
+    return place
+
+
+def models(*kinds: str) -> list[str]:
+    """Options that name trained models by the folder of their run."""
+    return [part for kind in kinds for part in (f"--{kind}", f"train/{kind}")]
+
+
+def test_help_is_fast() -> None:
+    begin = time.perf_counter()
+    result = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - begin < 2.0
+    assert all(name in result.stdout for name in ("collect", "train", "plan", "mpc", "demo", "info"))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import contextlib, io, sys
+from trajopt_sgp.cli.main import run
+with contextlib.redirect_stdout(io.StringIO()):
+    run(["plan", "--help"])
+print([name for name in ("torch", "casadi", "numpy", "gymnasium", "minari", "matplotlib") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_collect_writes_a_dataset_that_minari_reads(folder: Path) -> None:
+    data = load_transitions(DATASET)
+    written = json.loads((folder / "runs/collect/collect.json").read_text())
+    assert (len(data), data.dataset.hash) == (300, written["hash"])
+    assert data.dataset.environment == CARTPOLE_SWING_UP_ID
+
+
+def test_train_leaves_models_metrics_and_config(folder: Path) -> None:
+    config = json.loads((folder / "train/config.json").read_text())
+    assert (config["command"], config["arguments"]["dataset"], config["arguments"]["seed"]) == ("train", DATASET, 0)
+    assert {"python", "torch", "trajopt_sgp"} <= set(config["versions"])
+    summary = json.loads((folder / "train/train.json").read_text())
+    for kind in ("dynamics", "score", "energy"):
+        assert summary["models"][kind]["settings"]["hidden_sizes"] == [16, 16]
+        assert {path.name for path in (folder / "train" / kind).iterdir()} == {
+            "model.safetensors",
+            "checkpoint.safetensors",
+            "metrics.jsonl",
+            "tensorboard",
+        }
+
+
+def test_train_once_more_changes_nothing(folder: Path) -> None:
+    before = (folder / "train/dynamics/model.safetensors").read_bytes()
+    result = execute(folder, "train", "--dataset", DATASET, *SMALL, "--folder", "train", "--models", "dynamics")
+    assert "one-step error" in result.stdout
+    assert "Wrote train/dynamics/model.safetensors" in result.stdout
+    assert (folder / "train/dynamics/model.safetensors").read_bytes() == before
+
+
+def test_train_refuses_the_folder_of_another_run(folder: Path) -> None:
+    before = (folder / "train/dynamics/checkpoint.safetensors").read_bytes()
+    arguments = ["train", "--dataset", DATASET, *SMALL, "--folder", "train", "--models", "dynamics", "--seed", "5"]
+    result = subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "holds a training run with seed = 0, not 5" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (folder / "train/dynamics/checkpoint.safetensors").read_bytes() == before
+    assert json.loads((folder / "train/config.json").read_text())["arguments"]["seed"] == 0
+
+
+def test_plan_writes_what_it_prints_and_is_judged_by_the_environment(folder: Path) -> None:
+    small = ("--option", "iterations=30", "--starts", "3", "--horizon", "12", "--folder", "plan")
+    printed = document(execute(folder, "plan", *models("dynamics", "score"), *small, "--json"))
+    stored = json.loads((folder / "plan/plan.json").read_text())
+    files = printed.pop("files")
+    assert {name: stored[name] for name in printed} == printed
+    assert all((folder / path).stat().st_size > 0 for path in files.values())
+    assert np.shape(stored["states"]) == (13, 4)
+    assert np.shape(stored["controls"]) == (12, 1)
+    environment = gymnasium.make(CARTPOLE_SWING_UP_ID)
+    state, _ = environment.reset(options={"state": stored["states"][0]})
+    for control, expected in zip(stored["controls"], stored["true_states"][1:], strict=True):
+        state = environment.step(control)[0]
+        np.testing.assert_allclose(state, expected, rtol=0.0, atol=1e-12)
+    environment.close()
+
+
+def test_plan_with_ipopt_reports_status_costs_and_distance(folder: Path) -> None:
+    small = ("--solver", "ipopt", "--option", "max_iterations=2", "--option", "options.mu_strategy=adaptive")
+    arguments = (*models("dynamics", "energy"), *small, "--starts", "2", "--horizon", "8", "--no-plots")
+    output = execute(folder, "plan", *arguments, "--folder", "ipopt").stdout
+    assert "Ipopt on DirectTranscription: stopped at the iteration limit" in output
+    assert all(text in output for text in ("effort", "terminal", "Distance to data [normalised units]", "All 2 starts"))
+    assert {path.name for path in (folder / "ipopt").iterdir()} == {"config.json", "plan.json"}
+
+
+def test_mpc_runs_in_the_environment(folder: Path) -> None:
+    small = ("--episodes", "2", "--seconds", "2.1", "--horizon", "4", "--option", "max_iterations=3")
+    printed = document(execute(folder, "mpc", *models("dynamics", "energy"), *small, "--folder", "mpc", "--json"))
+    stored = json.loads((folder / "mpc/mpc.json").read_text())
+    assert np.shape(stored["states"]) == (2, 43, 4)
+    assert np.abs(stored["controls"]).max() <= 80.0
+    assert printed["success_rate"] == np.mean(printed["success"])
+    assert printed["step_ms_p99"] >= printed["step_ms_p50"] > 0.0
+    assert (folder / "mpc/mpc.png").stat().st_size > 0
+
+
+def test_info_tells_a_model_from_a_dataset(folder: Path) -> None:
+    model = document(execute(folder, "info", "train/energy/model.safetensors", "--json"))
+    data = document(execute(folder, "info", DATASET, "--json"))
+    assert (model["class"], model["dataset"]["hash"]) == ("EnergyNetwork", data["hash"])
+    assert len(model["calibration"]["sigmas"]) == len(model["calibration"]["offsets"]) > 1
+    assert (data["transitions"], data["state_size"], data["control_size"]) == (300, 4, 1)
+
+
+def test_interrupt_is_one_line_and_leaves_whole_files(folder: Path) -> None:
+    arguments = ["train", "--dataset", DATASET, "--models", "energy", "--validate-every", "5", "--folder", "stopped"]
+    process = subprocess.Popen([COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60.0
+    while not (folder / "stopped/energy/checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60.0)
+    assert (process.returncode, errors) == (130, "Interrupted.\n")
+    names = {path.name for path in (folder / "stopped/energy").iterdir()}
+    assert names == {"checkpoint.safetensors", "metrics.jsonl", "tensorboard"}
