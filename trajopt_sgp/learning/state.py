@@ -15,7 +15,8 @@ from trajopt_sgp.models import TransitionModel
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 
 Model = TypeVar("Model", bound=TransitionModel)
-Record = dict[str, float]
+Record = dict[str, int | float]
+"""Numbers by name, of one validation."""
 
 
 @dataclass

@@ -1,0 +1,138 @@
+"""Killed runs resume to the bytes of an undisturbed run; other runs are refused."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import linear_transitions
+from trajopt_sgp.errors import IncompatibleError, ModelFileError
+from trajopt_sgp.learning import EnergySettings, train_energy, train_score
+from trajopt_sgp.learning.state import Record
+from trajopt_sgp.models.tensor_file import read_tensors
+
+SETTINGS = EnergySettings(steps=400, hidden_sizes=(32, 32), batch_size=64, validate_every=7)
+TRANSITIONS = linear_transitions(300, 0)
+
+# The subprocess: this very file, run as a script with the folder as its argument.
+_FILES = ("model.safetensors", "metrics.jsonl")
+
+
+def train(folder: Path, settings: EnergySettings = SETTINGS, seed: int = 0) -> None:
+    train_energy(TRANSITIONS, settings, seed, folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(folder)
+    return folder
+
+
+def train_until_validation(folder: Path, settings: EnergySettings) -> bool:
+    """Train until the next validation, or to the end; return whether it was interrupted."""
+
+    class Interrupt(Exception):
+        pass
+
+    def interrupt(record: Record) -> None:
+        raise Interrupt
+
+    try:
+        train_energy(TRANSITIONS, settings, 0, folder, interrupt)
+    except Interrupt:
+        return True
+    return False
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[1]
+    return subprocess.Popen([sys.executable, "-m", "tests.test_learning_resume", str(folder)], cwd=root)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(read_tensors(checkpoint)[0]["step"]) if checkpoint.exists() else 0
+
+
+def test_killed_again_and_again_a_run_ends_with_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    steps = [0]
+    # seconds from the first sign of progress to the kill: at any point of steps, validation and writing
+    for delay in (0.0, 0.043, 0.111):
+        process = start(tmp_path)
+        while step_of(checkpoint) == steps[-1] and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.kill()
+        assert process.wait() == -9, "it ended before it was killed"
+        steps.append(step_of(checkpoint))
+        assert not (tmp_path / "model.safetensors").exists()
+    assert 0 < steps[1] < steps[2] < steps[3] < SETTINGS.steps
+    last = start(tmp_path)
+    assert last.wait() == 0
+    for name in _FILES:
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("validate_every", [1, 4, 5, 9])
+def test_resuming_is_exact_at_every_position_of_an_epoch(validate_every: int, tmp_path: Path) -> None:
+    """285 training transitions make 4 batches of 64: an interrupt falls within an epoch, and between two."""
+    settings = replace(SETTINGS, steps=18, validate_every=validate_every)
+    train(tmp_path / "whole", settings)
+
+    interrupts = 0
+    while not (tmp_path / "parts" / "model.safetensors").exists():
+        interrupts += train_until_validation(tmp_path / "parts", settings)
+    assert interrupts == -(-18 // validate_every)
+    for name in _FILES:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_other_ones(undisturbed: Path, tmp_path: Path) -> None:
+    train(tmp_path / "again")
+    train(tmp_path / "other", seed=1)
+    expected = (undisturbed / "model.safetensors").read_bytes()
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == expected
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() != expected
+
+
+def test_a_finished_run_is_returned_as_it_is(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=20)
+    first = train_energy(TRANSITIONS, settings, 0, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    again = train_energy(TRANSITIONS, settings, 0, tmp_path)
+    assert (first.history, first.seconds, first.best_step) == (again.history, again.seconds, again.best_step)
+    assert (tmp_path / "model.safetensors").exists()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+
+
+def test_runs_with_other_arguments_are_refused(undisturbed: Path) -> None:
+    before = (undisturbed / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(IncompatibleError, match="steps = 400, not 401: it cannot be resumed"):
+        train(undisturbed, replace(SETTINGS, steps=401))
+    with pytest.raises(IncompatibleError, match="seed = 0, not 1"):
+        train(undisturbed, seed=1)
+    with pytest.raises(IncompatibleError, match="model = 'EnergyNetwork', not 'ScoreNetwork'"):
+        train_score(TRANSITIONS, folder=undisturbed)
+    with pytest.raises(IncompatibleError, match="dataset = "):
+        train_energy(linear_transitions(300, 1), SETTINGS, 0, undisturbed)
+    assert (undisturbed / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=7)
+    train(tmp_path, settings)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    content = bytearray(checkpoint.read_bytes())
+    content[-1] ^= 1
+    checkpoint.write_bytes(content)
+    with pytest.raises(ModelFileError, match="checkpoint.safetensors is damaged"):
+        train(tmp_path, settings)
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]))

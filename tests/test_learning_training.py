@@ -1,0 +1,186 @@
+"""What training learns, on data whose answer is known, and what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.synthetic import linear_transitions, make_transitions
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
+from trajopt_sgp.learning import (
+    DynamicsSettings,
+    EnergySettings,
+    ScoreSettings,
+    denoising_loss,
+    dynamics_loss,
+    train_dynamics,
+    train_energy,
+    train_score,
+)
+from trajopt_sgp.learning.state import Record
+from trajopt_sgp.models import Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
+
+QUICK = DynamicsSettings(steps=60, hidden_sizes=(16,), batch_size=64, validate_every=20)
+
+
+def test_dynamics_loss_is_the_error_in_units_of_the_step(generator: torch.Generator) -> None:
+    data = linear_transitions(50, 0)
+    model = LearnedDynamics(data.dataset, fit_normalizer(data), (8,)).double()
+    model.set_step_statistics([0.0] * 3, [1.0, 10.0, 0.1])
+    state, control = torch.from_numpy(data.states.copy()), torch.from_numpy(data.controls.copy())
+    target = model(state, control).detach() + torch.tensor([3.0, 10.0, 0.0], dtype=torch.float64)
+    loss = dynamics_loss(model, (state, control, target), generator)
+    assert loss.item() == pytest.approx((9.0 + 1.0 + 0.0) / 3.0)
+
+
+@pytest.mark.parametrize("kind", [ScoreNetwork, EnergyNetwork])
+def test_denoising_loss_without_network_is_one_for_gaussian_data(kind: type[Denoiser]) -> None:
+    """c_out^2 is the variance of what c_skip z leaves, if the data have the variance sigma_data^2."""
+    data = linear_transitions(50, 0)
+    model = kind(data.dataset, fit_normalizer(data), (8,), sigma_data=0.4)
+    for parameter in model.network.layers[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    generator = torch.Generator().manual_seed(0)
+    z = 0.4 * torch.randn((100_000, 5), generator=generator)
+    assert denoising_loss(model, (z,), generator).item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_dynamics_learn_a_linear_system() -> None:
+    settings = DynamicsSettings(steps=3000, hidden_sizes=(32, 32), validate_every=500)
+    result = train_dynamics(linear_transitions(2000, 0), settings)
+    assert result.validation_rmse < 0.02
+    unseen = linear_transitions(500, 1)
+    predicted = result.model.double()(torch.tensor(unseen.states), torch.tensor(unseen.controls)).detach().numpy()
+    error = (predicted - unseen.next_states) / (unseen.next_states - unseen.states).std(axis=0)
+    # fresh data reach a little beyond the range of the training data
+    assert np.sqrt(np.square(error).mean()) < 0.04
+
+
+@pytest.mark.parametrize("kind", ["score", "energy"])
+def test_denoisers_learn_the_gradient_of_a_gaussian(kind: str) -> None:
+    """For normal data of variance s^2 the gradient of d_sigma is sigma^2 / (s^2 + sigma^2) (z - mean)."""
+    rng = np.random.default_rng(0)
+    states, controls = rng.normal(3.0, 2.0, (20_000, 1)), rng.normal(0.0, 0.5, (20_000, 1))
+    data = make_transitions(states, controls, states)
+    options: dict[str, Any] = {"steps": 1500, "hidden_sizes": (32, 32), "learning_rate": 4e-3, "validate_every": 500}
+    if kind == "score":
+        model: Denoiser = train_score(data, ScoreSettings(**options)).model
+    else:
+        model = train_energy(data, EnergySettings(**options)).model
+    z = model.normalizer.normalize(np.hstack([states, controls]))
+    mean, variance = z.mean(axis=0), z.var(axis=0)
+    for sigma in (0.1, 0.3, 0.6):
+        queries = z[:1000] + sigma * rng.normal(size=(1000, 2))
+        expected = sigma**2 / (sigma**2 + variance) * (queries - mean)
+        gradient = model.double().distance_gradient(torch.from_numpy(queries), sigma).detach().numpy()
+        assert np.linalg.norm(gradient - expected) < 0.1 * np.linalg.norm(expected), sigma
+
+
+def test_energy_is_calibrated_on_data_it_has_not_seen() -> None:
+    data = linear_transitions(2000, 0)
+    settings = EnergySettings(steps=500, hidden_sizes=(32, 32), validate_every=250, validation_fraction=0.2)
+    result = train_energy(data, settings)
+    calibration = result.model.calibration
+    assert calibration is not None
+    fresh = linear_transitions(2000, 1)
+    z = result.model.normalize(torch.tensor(fresh.states).float(), torch.tensor(fresh.controls).float())
+    for sigma in calibration.sigmas:
+        share = (result.model.calibrated_length(z, sigma) == 0.0).float().mean().item()
+        assert share == pytest.approx(calibration.quantile, abs=0.03)
+
+
+def test_validation_data_are_unseen_episodes_and_do_not_train() -> None:
+    """The held-out transitions are wrong: training does not notice, validation does."""
+    data = linear_transitions(500, 0)
+    clean = train_dynamics(data, QUICK, seed=4)
+    split = np.random.SeedSequence(4).generate_state(4, np.uint32)[0]
+    _, held_out = data.split(QUICK.validation_fraction, np.random.default_rng(int(split)))
+    wrong = data.next_states + np.where(np.isin(data.episodes, held_out.episodes), 100.0, 0.0)[:, None]
+    spoilt = train_dynamics(replace(data, next_states=wrong), QUICK, seed=4)
+    training = [[record["training_loss"] for record in result.history] for result in (clean, spoilt)]
+    assert training[0] == training[1]
+    assert spoilt.validation_loss > 100.0 * clean.validation_loss
+
+
+def test_every_transition_is_visited_once_per_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = linear_transitions(500, 0)
+    batches: list[torch.Tensor] = []
+
+    def watched(model: LearnedDynamics, batch: tuple[torch.Tensor, ...], generator: torch.Generator) -> torch.Tensor:
+        if len(batch[0]) == 19:
+            batches.append(batch[0])
+        return dynamics_loss(model, batch, generator)
+
+    monkeypatch.setattr("trajopt_sgp.learning.train.dynamics_loss", watched)
+    # 475 training transitions make 25 batches
+    train_dynamics(data, replace(QUICK, batch_size=19, steps=50, validate_every=10))
+    epochs = [torch.cat(batches[:25]), torch.cat(batches[25:])]
+    assert not torch.equal(epochs[0], epochs[1])
+    for epoch in epochs:
+        assert len(torch.unique(epoch, dim=0)) == 475
+    assert torch.equal(torch.unique(epochs[0], dim=0), torch.unique(epochs[1], dim=0))
+
+
+def test_the_best_weights_are_returned_and_training_stops_early() -> None:
+    # far too fast: the loss soon rises
+    settings = replace(QUICK, steps=2000, patience=100, learning_rate=0.3, schedule="constant", ema_decay=0.0)
+    result = train_dynamics(linear_transitions(300, 0), settings)
+    losses = {record["step"]: record["validation_loss"] for record in result.history}
+    assert result.validation_loss == min(losses.values()) == losses[result.best_step]
+    assert max(losses) == result.best_step + 100 < 2000
+
+
+def test_metrics_checkpoint_and_model_are_written(tmp_path: Path) -> None:
+    records: list[Record] = []
+    result = train_dynamics(linear_transitions(500, 0), QUICK, folder=tmp_path / "new" / "run", progress=records.append)
+    folder = tmp_path / "new" / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines == records == result.history
+    assert [record["step"] for record in records] == [20, 40, 60]
+    assert {path.name for path in folder.iterdir()} == {
+        "checkpoint.safetensors", "metrics.jsonl", "model.safetensors", "tensorboard"
+    }  # fmt: skip
+    assert len(list((folder / "tensorboard").iterdir())) == 1
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    train_dynamics(linear_transitions(100, 0), replace(QUICK, steps=1))
+    assert not any(tmp_path.iterdir())
+
+
+def test_threads_and_global_generators_are_left_alone() -> None:
+    state, numpy_state, threads = torch.get_rng_state(), str(np.random.get_state()), torch.get_num_threads()  # noqa: NPY002
+    train_score(linear_transitions(100, 0), ScoreSettings(steps=2, hidden_sizes=(4,), threads=2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert str(np.random.get_state()) == numpy_state  # noqa: NPY002
+    assert torch.get_num_threads() == threads
+
+
+def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
+    settings = replace(QUICK, learning_rate=1e30, warmup_steps=0)
+    with pytest.raises(NotFiniteError, match=r"LearnedDynamics is (nan|inf) at step \d+: try a learning rate below"):
+        train_dynamics(linear_transitions(300, 0), settings, folder=tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_single_episode_is_refused() -> None:
+    with pytest.raises(DatasetError, match="single episode"):
+        train_score(linear_transitions(5, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0), ("batch_size", 0), ("validate_every", 0), ("threads", 0), ("patience", -1), ("warmup_steps", -1),
+        ("learning_rate", 0.0), ("learning_rate", float("nan")), ("ema_decay", 1.0), ("validation_fraction", 1.0),
+        ("schedule", "linear"),
+    ],
+)  # fmt: skip
+def test_impossible_settings_are_refused(name: str, value: object) -> None:
+    with pytest.raises(OptionError, match=f"DynamicsSettings: {name} = "):
+        replace(QUICK, **{name: value})  # type: ignore[arg-type]
