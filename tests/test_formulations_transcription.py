@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests.problems import (
     around_a_pillar,
@@ -178,7 +179,11 @@ def search(program: NonlinearProgram, variables: FloatArray, states: FloatArray)
 @pytest.mark.parametrize("count", [1, 4, 20])
 def test_search_of_a_batch_is_the_objective_of_its_members(count: int) -> None:
     """Small and large batches are differentiated in different ways."""
-    problem = cartpole_swing_up(horizon=5)
+
+    def running(state: Tensor, control: Tensor) -> Tensor:
+        return state.cos().sum(-1) * control[..., 0].square()
+
+    problem = cartpole_swing_up(horizon=5, stage_costs=[running])
     program = SingleShooting().transcribe(problem, needs_value=True)
     rng = np.random.default_rng(0)
     variables, states = rng.uniform(-1.0, 1.0, (count, 5)), rng.normal(size=(count, 4))
