@@ -95,7 +95,7 @@ class Solution:
     log: Sequence[Mapping[str, Any]] = ()
     """One entry per iteration."""
     starts: Sequence["Solution"] = ()
-    """All local solutions of a multi-start solve, in the order of the guesses."""
+    """The local solutions of all guesses in their order, one where there was one guess."""
 
     @property
     def success(self) -> bool:

@@ -44,7 +44,7 @@ def solve(
         generator: source of random guesses; a generator with seed 0 if not given.
 
     Returns:
-        The best solution, its `starts` holding all local solutions of a multi-start. Numerical failure is reported by
+        The best solution, its `starts` holding the local solutions of all guesses. Numerical failure is reported by
         its status, never raised.
 
     Raises:
@@ -193,8 +193,7 @@ class PreparedSolve:
             group = range(first, first + starts)
             # of starts that all failed, the one that violates least
             chosen = min(group, key=lambda i: (outcomes[i].merit, solutions[i].max_violation, solutions[i].cost))
-            members = solutions[first : first + starts] if starts > 1 else ()
-            best.append(replace(solutions[chosen], starts=members))
+            best.append(replace(solutions[chosen], starts=solutions[first : first + starts]))
         return best
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
