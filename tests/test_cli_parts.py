@@ -4,16 +4,25 @@ import json
 import re
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from trajopt_sgp.cli.jobs.demo import summary_blocks
+from trajopt_sgp.cli.jobs.plan import FORMULATIONS
+from trajopt_sgp.cli.jobs.plan_result import judge
 from trajopt_sgp.cli.main import app, run
+from trajopt_sgp.cli.presets import PRESETS
 from trajopt_sgp.cli.report import Block, Report, dump_json, format_value, make_listing, make_table, print_report
 from trajopt_sgp.cli.solver_options import make_solver
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleDynamics
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.solvers import GradientDescent, Ipopt
+from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.studies.planning import planners
+from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
 COMMANDS = ("collect", "train", "plan", "mpc", "demo", "info")
 
@@ -29,6 +38,24 @@ def help_text(command: str) -> str:
 def test_help_has_examples_and_the_common_options(command: str) -> None:
     text = help_text(command)
     assert all(part in text for part in ("--json", "--seed", f"Examples: trajopt-sgp {command}"))
+
+
+@pytest.mark.parametrize(
+    ("solver", "row"), [("gradient-descent", "guided shooting"), ("ipopt", "guided transcription")]
+)
+def test_presets_are_those_of_the_demo(solver: str, row: str) -> None:
+    preset, planner = PRESETS[solver], next(planner for planner in planners() if planner.name == row)
+    assert FORMULATIONS[preset.formulation]() == planner.formulation
+    assert make_solver(solver, preset.settings, ()) == planner.solver
+    assert Guidance(preset.beta, preset.sigma_start, preset.sigma_stop) == planner.guidance
+    assert preset.effort == planner.effort_weight
+
+
+def test_help_of_plan_gives_the_presets() -> None:
+    text = help_text("plan")
+    first, second = PRESETS["gradient-descent"], PRESETS["ipopt"]
+    for name in ("beta", "sigma_stop", "effort", "starts"):
+        assert f"[default: {getattr(first, name)}, ipopt {getattr(second, name)}]" in text
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +74,21 @@ def test_solver_settings_are_converted_to_the_kind_of_their_field() -> None:
 def test_settings_that_are_not_numbers_of_the_solver_are_refused(entry: str) -> None:
     with pytest.raises(OptionError, match="choose from iterations, step_size"):
         make_solver("gradient-descent", {}, [entry])
+
+
+def test_plan_beyond_the_motor_is_judged_as_the_environment_would() -> None:
+    problem = swing_up_problem(CartPoleDynamics(), horizon=5, force_limits=False)
+    guess = Trajectory(np.zeros((6, 4)), np.full((5, 1), 200.0), problem.time_step)
+    result = judge(solve(problem, SingleShooting(), GradientDescent(iterations=1), guess))
+    environment = gymnasium.make(CARTPOLE_SWING_UP_ID)
+    state, _ = environment.reset(options={"state": problem.start})
+    for control, expected in zip(guess.controls, result.truth.states[1:], strict=True):
+        state = environment.step(control)[0]
+        np.testing.assert_allclose(state, expected, rtol=0.0, atol=1e-12)
+    environment.close()
+    np.testing.assert_array_equal(result.truth.controls, np.full((5, 1), 80.0))
+    assert result.true_costs == pytest.approx([result.true_cost])
+    assert abs(result.predicted_cost - result.true_cost) > 0.1
 
 
 def test_json_is_strict() -> None:
@@ -92,9 +134,11 @@ def test_table_of_the_demo(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         "seconds_per_plan": 0.5,
     }
     mpc = {"episodes": 5, "success_rate": 0.8, "step_ms_p50": 31.25, "step_ms_p99": 80.0}
-    print_report(Report({}, summary_blocks({"plans": [plan], "mpc": mpc})))
+    means = {"guided shooting": {"mean": 0.97, "low": 0.91, "high": 1.0}}
+    print_report(Report({}, summary_blocks({"plans": [plan], "mpc": mpc, "mean_of_seeds": means})))
     output = capsys.readouterr().out
     row = next(line for line in output.splitlines() if "guided shooting" in line)
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells == ["guided shooting", "10", "64", "98 %", "0.0161", "0.0174", "0 %", "0.5"]
+    assert "│ guided shooting │ 97 % │ 91 % │ 100 % │" in output
     assert "MPC: 80 % of 5 episodes succeed; step median 31.2 ms, 99 % within 80.0 ms." in output

@@ -126,19 +126,20 @@ def test_plan_writes_what_it_prints_and_is_judged_by_the_environment(folder: Pat
 
 
 def test_plan_with_ipopt_reports_status_costs_and_distance(folder: Path) -> None:
-    small = ("--solver", "ipopt", "--option", "max_iterations=2", "--option", "options.mu_strategy=adaptive")
-    arguments = (*models("dynamics", "energy"), *small, "--starts", "2", "--horizon", "8", "--no-plots")
+    small = ("--solver", "ipopt", "--option", "max_iterations=1", "--option", "options.mu_strategy=adaptive")
+    arguments = (*models("dynamics", "energy"), *small, "--starts", "2", "--horizon", "8", "--no-plots", "--no-limits")
     output = execute(folder, "plan", *arguments, "--folder", "ipopt").stdout
     assert "Ipopt on DirectTranscription: stopped at the iteration limit" in output
     assert all(text in output for text in ("effort", "terminal", "Distance to data [normalised units]", "All 2 starts"))
+    assert json.loads((folder / "ipopt/plan.json").read_text())["force_limits"] is False
     assert {path.name for path in (folder / "ipopt").iterdir()} == {"config.json", "plan.json"}
 
 
 def test_mpc_runs_in_the_environment(folder: Path) -> None:
-    small = ("--episodes", "2", "--seconds", "2.1", "--horizon", "4", "--option", "max_iterations=3")
+    small = ("--episodes", "2", "--seconds", "2.05", "--horizon", "3", "--option", "max_iterations=3")
     printed = document(execute(folder, "mpc", *models("dynamics", "energy"), *small, "--folder", "mpc", "--json"))
     stored = json.loads((folder / "mpc/mpc.json").read_text())
-    assert np.shape(stored["states"]) == (2, 43, 4)
+    assert np.shape(stored["states"]) == (2, 42, 4)
     assert np.abs(stored["controls"]).max() <= 80.0
     assert printed["success_rate"] == np.mean(printed["success"])
     assert printed["step_ms_p99"] >= printed["step_ms_p50"] > 0.0

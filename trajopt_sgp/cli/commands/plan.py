@@ -17,6 +17,7 @@ from trajopt_sgp.cli.parameters import (
     SolverOptions,
     examples,
 )
+from trajopt_sgp.cli.presets import default_note
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
@@ -39,22 +40,26 @@ def plan(
     beta: Annotated[
         float | None,
         typer.Option(
-            help="β, weight of the distance to data with weighting σ²; 0: unguided.  [default: 10, ipopt 1]",
+            help="β, weight of the distance to data with weighting σ²; 0: unguided." + default_note("beta"),
             rich_help_panel=_GUIDANCE,
         ),
     ] = None,
     sigma_start: Annotated[
-        float, typer.Option(help="σ at the start, in normalised units.", rich_help_panel=_GUIDANCE)
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            help="σ at the start, in normalised units." + default_note("sigma_start"), rich_help_panel=_GUIDANCE
+        ),
+    ] = None,
     sigma_stop: Annotated[
         float | None,
-        typer.Option(help="σ at the end, in normalised units.  [default: 0.02, ipopt 0.1]", rich_help_panel=_GUIDANCE),
+        typer.Option(help="σ at the end, normalised." + default_note("sigma_stop"), rich_help_panel=_GUIDANCE),
     ] = None,
     effort: Annotated[
-        float | None, typer.Option(help="Weight of (force / 80 N)² at every knot.  [default: 0, ipopt 0.001]")
+        float | None, typer.Option(help="Weight of (force / 80 N)² at every knot." + default_note("effort"))
     ] = None,
+    limits: Annotated[bool, typer.Option(help="Tell the planner that the motor ends at ±80 N; it always does.")] = True,
     starts: Annotated[
-        int | None, typer.Option(help="Random guesses; the best plan is kept.  [default: 16, ipopt 4]")
+        int | None, typer.Option(help="Random guesses; the best plan is kept." + default_note("starts"))
     ] = None,
     horizon: Annotated[int, typer.Option(help="Number of intervals of 0.05 s.")] = 60,
     time_limit: Annotated[float | None, typer.Option(help="Wall time of the solve [s].  [default: none]")] = None,

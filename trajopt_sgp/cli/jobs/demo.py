@@ -15,12 +15,12 @@ _COLUMNS = {
     "beta": "β",
     "starts": "plans",
     "success_rate": "success",
-    "predicted_cost_median": "predicted cost",
-    "true_cost_median": "true cost",
-    "left_data_rate": "left the data",
+    "predicted_cost_median": "predicted",
+    "true_cost_median": "true",
+    "left_data_rate": "left data",
     "seconds_per_plan": "s / plan",
 }
-_TITLE = "Plans, judged on the true system (medians; success: true cost below 0.1)"
+_TITLE = "Plans, judged on the true system (median costs; success: true cost below 0.1)"
 _RATES = {"success_rate", "left_data_rate"}
 
 
@@ -58,9 +58,17 @@ def summary_blocks(summary: Mapping[str, Any]) -> list[Block]:
     mpc = summary["mpc"]
     return [
         make_table(_TITLE, [*_COLUMNS.values()], rows),
+        *_intervals(summary.get("mean_of_seeds", {})),
         f"MPC: {100.0 * mpc['success_rate']:.0f} % of {mpc['episodes']} episodes succeed; step median "
         f"{mpc['step_ms_p50']:.1f} ms, 99 % within {mpc['step_ms_p99']:.1f} ms.",
     ]
+
+
+def _intervals(means: Mapping[str, Mapping[str, float]]) -> list[Block]:
+    if not means:
+        return []
+    rows = [[name, *(f"{100.0 * mean[end]:.0f} %" for end in ("mean", "low", "high"))] for name, mean in means.items()]
+    return [make_table("Success over all seeds, with its 95 % interval", ["planner", "mean", "from", "to"], rows)]
 
 
 def _cell(name: str, value: Any) -> Any:

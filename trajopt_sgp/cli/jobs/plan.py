@@ -9,9 +9,11 @@ import numpy as np
 
 from trajopt_sgp.cli.jobs.models import Models, load_models
 from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
+from trajopt_sgp.cli.presets import PRESETS
 from trajopt_sgp.cli.report import Block, Report, make_table, working
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
+from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem
@@ -26,25 +28,6 @@ FORMULATIONS: Mapping[str, type[Formulation]] = {
 """Formulations by their name on the command line."""
 
 
-@dataclass(frozen=True)
-class _Preset:
-    """What holds for a solver unless the user says otherwise."""
-
-    formulation: str
-    guidance: Guidance
-    effort: float
-    starts: int
-    settings: Mapping[str, Any]
-
-
-_PRESETS = {
-    "gradient-descent": _Preset(
-        "single-shooting", Guidance(), 0.0, 16, {"iterations": 250, "step_size": 0.3, "annealing": 0.6}
-    ),
-    "ipopt": _Preset("direct-transcription", Guidance(beta=1.0, sigma_stop=0.1), 1e-3, 4, {}),
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest:
     """The arguments of the command."""
@@ -55,9 +38,10 @@ class PlanRequest:
     formulation: str | None
     solver: str
     beta: float | None
-    sigma_start: float
+    sigma_start: float | None
     sigma_stop: float | None
     effort: float | None
+    limits: bool
     starts: int | None
     horizon: int
     time_limit: float | None
@@ -86,9 +70,11 @@ def run_plan(request: PlanRequest) -> Report:
 def _plan(
     request: PlanRequest, models: Models, problem: OptimalControlProblem, prepared: PreparedSolve, folder: RunFolder
 ) -> Report:
-    starts = request.starts or _PRESETS[request.solver].starts
+    starts = request.starts or PRESETS[request.solver].starts
     with working(f"Planning from {starts} guesses", request.json_output):
-        guesses = random_guesses(problem, starts, np.random.default_rng(request.seed))
+        limit = CartPoleParameters().force_limit
+        bounded = problem.replaced(control_bounds=(-limit, limit))
+        guesses = random_guesses(bounded, starts, np.random.default_rng(request.seed))
         solution = prepared.solve(guesses, time_limit=request.time_limit)
         result = judge(solution)
     folder.write_config("plan", asdict(request))
@@ -98,17 +84,18 @@ def _plan(
     return Report(document, _blocks(document))
 
 
-def guidance(preset: Guidance, beta: float | None, start: float, stop: float | None, models: Models) -> Guidance:
-    """Return the guidance asked for; none where there is no model that measures a distance.
-
-    Raises:
-        OptionError: a β without such a model.
-    """
+def _guidance(request: PlanRequest, models: Models) -> Guidance:
+    """Return the guidance asked for; none where there is no model that measures a distance."""
+    preset = PRESETS[request.solver]
     if models.distance is None:
-        if beta:
-            raise OptionError(f"--beta {beta:g} needs a distance to data: give --score or --energy.")
+        if request.beta:
+            raise OptionError(f"--beta {request.beta:g} needs a distance to data: give --score or --energy.")
         return Guidance(beta=0.0)
-    return Guidance(preset.beta if beta is None else beta, start, preset.sigma_stop if stop is None else stop)
+    return Guidance(
+        beta=preset.beta if request.beta is None else request.beta,
+        sigma_start=preset.sigma_start if request.sigma_start is None else request.sigma_start,
+        sigma_stop=preset.sigma_stop if request.sigma_stop is None else request.sigma_stop,
+    )
 
 
 def _check_numbers(request: PlanRequest) -> None:
@@ -120,15 +107,16 @@ def _check_numbers(request: PlanRequest) -> None:
 
 
 def _prepare(request: PlanRequest, models: Models) -> tuple[OptimalControlProblem, PreparedSolve]:
-    preset = _PRESETS[request.solver]
+    preset = PRESETS[request.solver]
     starts = {"count": request.starts or preset.starts} if request.solver == "gradient-descent" else {}
     solver = make_solver(request.solver, {**preset.settings, **starts}, request.option or ())
     formulation = FORMULATIONS[request.formulation or preset.formulation]()
     problem = swing_up_problem(
         models.dynamics,
-        models.terms(guidance(preset.guidance, request.beta, request.sigma_start, request.sigma_stop, models)),
+        models.terms(_guidance(request, models)),
         horizon=request.horizon,
         effort_weight=preset.effort if request.effort is None else request.effort,
+        force_limits=request.limits,
     )
     return problem, prepare(problem, formulation, solver)
 
@@ -145,6 +133,7 @@ def _document(request: PlanRequest, models: Models, result: PlanResult) -> dict[
             for term in terms
         ],
         "horizon": request.horizon,
+        "force_limits": request.limits,
         "seed": request.seed,
         **result.document(),
     }
