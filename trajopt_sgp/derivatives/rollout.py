@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,10 +53,12 @@ class _AdjointRollout(torch.autograd.Function):
             z = torch.cat([states[:, :-1], controls], dim=-1).reshape(-1, n + m).requires_grad_(True)
             after = ctx.step(z[:, :n], z[:, n:])
             jacobians = differentiate(after, z).reshape(batch, horizon, n, n + m)
-        adjoint = gradients[0][:, -1]
-        by_control = []
+        # the recursion is sequential and tiny: NumPy has a fraction of the overhead
+        blocks, direct = jacobians.cpu().numpy(), gradients[0].cpu().numpy()
+        by_control = np.empty((batch, horizon, m), dtype=blocks.dtype)
+        adjoint = direct[:, -1]
         for t in range(horizon - 1, -1, -1):
-            product = torch.bmm(adjoint[:, None], jacobians[:, t])[:, 0]
-            by_control.append(product[:, n:])
-            adjoint = gradients[0][:, t] + product[:, :n]
-        return torch.stack(by_control[::-1], dim=1), None, None
+            product = (adjoint[:, None] @ blocks[:, t])[:, 0]
+            by_control[:, t] = product[:, n:]
+            adjoint = direct[:, t] + product[:, :n]
+        return torch.from_numpy(by_control).to(controls.device), None, None

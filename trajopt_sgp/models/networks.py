@@ -90,10 +90,10 @@ class MLP(nn.Module):
     def forward(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """Return the outputs `(..., out)` at `inputs` `(..., in)`."""
         *hidden, last = self._linear_layers()
+        # not layer(inputs): at batch one, in rollouts, calling a module costs more than its product
         for layer in hidden:
-            inputs = self.activation.value(layer(inputs))
-        outputs: Tensor = last(inputs)
-        return outputs
+            inputs = self.activation.value(nn.functional.linear(inputs, layer.weight, layer.bias))
+        return nn.functional.linear(inputs, last.weight, last.bias)
 
     def input_gradient(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch inputs"]:
         """Return the gradient of the first output with respect to the inputs, `(..., in) -> (..., in)`.

@@ -40,7 +40,7 @@ def evaluate_costs(
     Args:
         problem: its costs are evaluated; its initial state plays no part.
         trajectory: may be a batch.
-        needs_value: which face of a distance to data is meant, as in `StageTerm.face`.
+        needs_value: which face of a distance to data is meant, as in `StageCostTerm.face`.
         progress: where on the annealing schedule distances to data are evaluated, in [0, 1].
     """
     states = torch.tensor(trajectory.states, dtype=problem.dtype)

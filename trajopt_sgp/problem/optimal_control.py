@@ -18,8 +18,8 @@ from trajopt_sgp.problem.terms import (
     Numbers,
     StageConstraint,
     StageCost,
+    StageCostTerm,
     StageFunction,
-    StageTerm,
     TerminalCost,
     TerminalFunction,
     as_constraints,
@@ -96,7 +96,7 @@ class OptimalControlProblem:
     """Number of intervals N."""
     initial_state: ArrayLike
     """x_0, `(n,)`."""
-    stage_costs: Sequence[StageTerm | StageFunction] = ()
+    stage_costs: Sequence[StageCostTerm | StageFunction] = ()
     """Summed over t = 0..N-1."""
     terminal_costs: Sequence[TerminalCost | TerminalFunction] = ()
     """Of x_N."""
@@ -121,7 +121,7 @@ class OptimalControlProblem:
     """The bounds of the states as arrays."""
     control_box: Box = field(init=False)
     """The bounds of the controls as arrays."""
-    stage_terms: tuple[StageTerm, ...] = field(init=False)
+    stage_terms: tuple[StageCostTerm, ...] = field(init=False)
     """The stage costs, plain functions wrapped."""
     terminal_terms: tuple[TerminalCost, ...] = field(init=False)
     """The terminal costs, plain functions wrapped."""

@@ -53,7 +53,7 @@ class Face:
     """One way in which a cost shows itself to a solver."""
 
     form: str
-    """What stands behind it: "value", or for a distance to data "field", "energy", "exact" or "residual"."""
+    """What stands behind it: "value", or for a distance to data also "field" or "residual"."""
     function: FaceFunction
     """The cost `(...)`, weight included; for a field its gradient alone has a meaning."""
     merit: FaceFunction
@@ -63,7 +63,7 @@ class Face:
 
 
 @runtime_checkable
-class StageTerm(Protocol):
+class StageCostTerm(Protocol):
     """What a problem asks of a stage cost: `StageCost` and every distance to data fulfil it."""
 
     @property
@@ -80,7 +80,7 @@ class StageTerm(Protocol):
         """Return the face for a solver that needs values (line search) or can follow a gradient field alone."""
         ...
 
-    def to(self, dtype: torch.dtype) -> "StageTerm":
+    def to(self, dtype: torch.dtype) -> "StageCostTerm":
         """Return the term with the modules in it converted to `dtype`."""
         ...
 
@@ -185,10 +185,10 @@ def cast(function: Function, dtype: torch.dtype) -> Function:
     return function
 
 
-def as_stage_costs(entries: Sequence[StageTerm | StageFunction]) -> tuple[StageTerm, ...]:
+def as_stage_costs(entries: Sequence[StageCostTerm | StageFunction]) -> tuple[StageCostTerm, ...]:
     """Wrap plain functions as stage costs named after them."""
     return tuple(
-        entry if isinstance(entry, StageTerm) else StageCost(_function(entry), name=_name_of(entry))
+        entry if isinstance(entry, StageCostTerm) else StageCost(_function(entry), name=_name_of(entry))
         for entry in entries
     )
 
@@ -220,7 +220,7 @@ RESERVED_NAMES = ("defect", "state_bounds", "control_bounds")
 """What rows that belong to no term of the user are called."""
 
 
-def check_names(terms: Sequence[StageTerm | TerminalCost | StageConstraint | TerminalConstraint]) -> None:
+def check_names(terms: Sequence[StageCostTerm | TerminalCost | StageConstraint | TerminalConstraint]) -> None:
     """Refuse two terms of one name, or of a name that rows of the library have, since results and messages go by names.
 
     Raises:

@@ -12,7 +12,7 @@ from trajopt_sgp.envs import CartPoleParameters, cartpole_swing_up_cost
 from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_NAMES
 from trajopt_sgp.models import check_same_data
 from trajopt_sgp.problem import Dynamics, OptimalControlProblem, StageCost, TerminalCost
-from trajopt_sgp.problem.terms import StageTerm
+from trajopt_sgp.problem.terms import StageCostTerm
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
@@ -66,7 +66,7 @@ def swing_up_problem(
     check_same_data(*learned)
     parameters = CartPoleParameters()
     limit = parameters.force_limit
-    costs: list[StageTerm] = list(distances)
+    costs: list[StageCostTerm] = list(distances)
 
     def effort(state: Tensor, control: Tensor) -> Tensor:
         return (control / limit).square().sum(-1)
