@@ -359,3 +359,14 @@ def test_local_datasets_are_listed_whatever_else_lies_there(root: Path) -> None:
     (root / ".unfinished-x" / "dataset" / "data" / "metadata.json").write_text("{}")
     (root / "no-version" / "data").mkdir(parents=True)
     assert local_dataset_ids() == ["deep/er/one-v0", "two-v3"]
+
+
+def test_a_hub_that_cannot_be_reached_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+
+    def refuse(*args: object, **options: object) -> None:
+        raise httpx2.ConnectError("no network")
+
+    monkeypatch.setattr("minari.download_dataset", refuse)
+    with pytest.raises(DatasetError, match="'namespace/absent-v0' could not be downloaded: no network"):
+        load_transitions("namespace/absent-v0", download=True)

@@ -114,14 +114,13 @@ def _download(dataset_id: str) -> None:
             minari.download_dataset(dataset_id)
     except _download_errors() as error:
         raise DatasetError(
-            f"Dataset {dataset_id!r} could not be downloaded: {error} "
-            "List those on the hub with `minari list remote`; downloads need `pip install 'minari[hf]'` and a network."
+            f"Dataset {dataset_id!r} could not be downloaded: {error}. "
+            "List those on the hub with `minari list remote`; downloads need a network."
         ) from error
 
 
 def _download_errors() -> tuple[type[Exception], ...]:
-    errors: tuple[type[Exception], ...] = (ImportError, KeyError, OSError, RuntimeError, ValueError)
-    if importlib.util.find_spec("httpx") is not None:
-        # the hub's client raises these when there is no network
-        errors = (*errors, importlib.import_module("httpx").HTTPError)
-    return errors
+    """Return what a failed download raises; what the hub's client raises without a network depends on its version."""
+    clients = [name for name in ("httpx", "httpx2") if importlib.util.find_spec(name) is not None]
+    network = tuple(importlib.import_module(name).HTTPError for name in clients)
+    return (ImportError, KeyError, OSError, RuntimeError, ValueError, *network)
