@@ -152,3 +152,22 @@ def test_success_means_upright_either_way_round_for_the_whole_of_the_end() -> No
     states[0, :, 1], states[1, :, 1], states[2, :, 1] = np.pi, -np.pi, np.pi
     states[2, 70, 0] = 1.5
     assert ends_upright(states, 0.05).tolist() == [True, True, False]
+
+
+def test_a_cost_that_becomes_nan_leads_to_the_fallback_instead_of_an_exception() -> None:
+    limit = torch.tensor(1.05, dtype=torch.float64)
+
+    def barrier(state: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        return state.square().sum(-1) + 0.01 * control.square().sum(-1) - torch.log(limit - state[..., 0])
+
+    problem = quadratic_problem().replaced(stage_costs=[StageCost(barrier)])
+    for solver, formulation in (
+        (Ipopt(max_iterations=50), DirectTranscription()),
+        (GradientDescent(iterations=5, count=1), SingleShooting()),
+    ):
+        controller = MPC(problem=problem, formulation=formulation, solver=solver)
+        controller.step(np.array([0.5, 0.0]))
+        control = controller.step(np.array([1.2, 0.0]))
+        assert np.isfinite(control).all()
+        assert not controller.records[-1].solved
+        assert controller.records[-1].age == 1

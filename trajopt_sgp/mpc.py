@@ -97,7 +97,9 @@ class MPC:
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
-        self.solutions = prepared.solve_batch(states, guess, time_limit=self.time_limit, generator=self.generator)
+        self.solutions = prepared.solve_batch(
+            states, guess, time_limit=self.time_limit, generator=self.generator, checked=guess is None
+        )
         used = np.array([usable(solution) for solution in self.solutions])
         controls = self._adopt(used, guess, states)
         self._applied = controls

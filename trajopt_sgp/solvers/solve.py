@@ -137,7 +137,7 @@ class PreparedSolve:
         if trajectory is not None:
             check_guess(self.problem, trajectory)
             trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
-        return self._solve(self.problem.start[None], trajectory, multipliers, time_limit, generator)[0]
+        return self._solve(self.problem.start[None], trajectory, multipliers, time_limit, generator, checked=True)[0]
 
     def solve_batch(
         self,
@@ -146,8 +146,12 @@ class PreparedSolve:
         *,
         time_limit: float | None = None,
         generator: np.random.Generator | None = None,
+        checked: bool = True,
     ) -> list[Solution]:
         """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
+
+        With `checked=False` a term that is not finite on the guess is a numerical failure, told by the status: for
+        controllers, which must not stop there.
 
         Raises:
             ShapeError, NotFiniteError: the states or the guess do not fit or are not finite.
@@ -159,7 +163,7 @@ class PreparedSolve:
             raise NotFiniteError(f"Initial state {int(np.argmin(np.isfinite(states).all(axis=1)))} is not finite.")
         if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
             raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
-        return self._solve(states, guess, [], time_limit, generator)
+        return self._solve(states, guess, [], time_limit, generator, checked)
 
     def _fits(self, earlier: Solution) -> bool:
         """Return whether the multipliers of an earlier solution are those of a program like this one."""
@@ -174,13 +178,15 @@ class PreparedSolve:
         multipliers: Sequence[Mapping[str, FloatArray]],
         time_limit: float | None,
         generator: np.random.Generator | None,
+        checked: bool,
     ) -> list[Solution]:
         if time_limit is not None and not time_limit > 0.0:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
         begin = time.perf_counter()
         with limited_threads(1):
             guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
-            check_finite_terms(self.program.problem, guesses, self.program.needs_value)
+            if checked:
+                check_finite_terms(self.program.problem, guesses, self.program.needs_value)
             starts = guesses.controls.shape[1]
             flat = Trajectory(_flat(guesses.states), _flat(guesses.controls), guesses.time_step)
             initial = np.repeat(states, starts, axis=0)
