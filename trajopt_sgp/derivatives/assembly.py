@@ -6,7 +6,6 @@ scattered by precomputed positions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,23 +14,6 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
-
-
-@runtime_checkable
-class Blocks(Protocol):
-    """A derivative backend of one term: see `GenericBlocks`."""
-
-    def value(self, z: Tensor, parameters: Parameters) -> Tensor:
-        """Return phi at z `(K, d)`."""
-        ...
-
-    def jacobian(self, z: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
-        """Return phi and its Jacobian blocks."""
-        ...
-
-    def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
-        """Return the Hessian blocks of multipliers . phi."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -104,36 +86,55 @@ class Assembly:
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled constraint rows `(row_count,)`."""
-        w = torch.as_tensor(variables)
-        parts = [
-            _scaled_rows(term, _blocks(term).value(term.gather(w), parameters).numpy(), variables)
-            for term in self.constraints
-        ]
-        return np.concatenate([np.zeros(0), *parts])
+        w, parts = torch.as_tensor(variables), [np.zeros(0)]
+        for term in self.constraints:
+            value = None if term.function is None else _blocks(term).value(term.gather(w), parameters).numpy()
+            parts.append(_scaled_rows(term, value, variables))
+        return np.concatenate(parts)
 
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
         w = torch.as_tensor(variables)
         rows, entries = [np.zeros(0)], [np.zeros(0)]
         for term in self.constraints:
-            value, blocks = _blocks(term).jacobian(term.gather(w), parameters)
-            rows.append(_scaled_rows(term, value.numpy(), variables))
-            entries.append((term.row_scale[:, None] * blocks.numpy() * term.scale).ravel())
+            value = None
+            if term.function is not None:
+                result, blocks = _blocks(term).jacobian(term.gather(w), parameters)
+                value = result.numpy()
+                entries.append((term.row_scale[:, None] * blocks.numpy() * term.scale).ravel())
+            rows.append(_scaled_rows(term, value, variables))
             entries.append(_linear_entries(term))
         return np.concatenate(rows), self.jacobian_pattern.assemble(np.concatenate(entries))
 
+    def blocks(self, term: StageTerm, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the scaled Jacobian blocks `(K, r, d)` of the nonlinear part of a constraint."""
+        blocks = _blocks(term).jacobian(term.gather(torch.as_tensor(variables)), parameters)[1].numpy()
+        scaled: FloatArray = term.row_scale[:, None] * blocks * term.scale
+        return scaled
+
     def hessian(
-        self, variables: FloatArray, cost_factor: float, multipliers: FloatArray, parameters: Parameters
+        self,
+        variables: FloatArray,
+        cost_factor: float,
+        multipliers: FloatArray,
+        parameters: Parameters,
+        exact: bool = True,
     ) -> FloatArray:
-        """Return the nonzeros of the Hessian of cost_factor * objective + multipliers . rows, upper triangle."""
+        """Return the nonzeros of the Hessian of cost_factor * objective + multipliers . rows, upper triangle.
+
+        Without `exact` it is that of Gauss and Newton: costs that are squares of residuals give the product of their
+        Jacobians, other costs their own Hessian, and constraints nothing.
+        """
         w = torch.as_tensor(variables)
         entries = [np.zeros(0)]
         for term in self.costs:
-            weights = torch.full((term.instances,), cost_factor, dtype=w.dtype)
-            entries.append(_scaled_hessian(term, w, weights, parameters))
+            entries.append(cost_factor * _scaled_cost_hessian(term, w, parameters, exact))
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
+            if term.function is None:
+                continue
             part = multipliers[offset : offset + term.instances * term.rows].reshape(term.instances, term.rows)
-            entries.append(_scaled_hessian(term, w, torch.as_tensor(part * term.row_scale), parameters))
+            weights = torch.as_tensor(part * term.row_scale)
+            entries.append(_scaled_hessian(term, w, weights, parameters) if exact else np.zeros(_triangle_size(term)))
         return self.hessian_pattern.assemble(np.concatenate(entries))
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -158,48 +159,73 @@ class Assembly:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
             row = offset + np.arange(term.instances * term.rows).reshape(term.instances, term.rows)
-            shape = (term.instances, term.rows, term.index.shape[1])
-            rows.append(np.broadcast_to(row[..., None], shape).ravel())
-            columns.append(np.broadcast_to(term.index[:, None, :], shape).ravel())
-            if term.linear is not None and term.linear_index is not None:
-                first, second = np.nonzero(term.linear)
+            if term.function is not None:
+                shape = (term.instances, term.rows, term.index.shape[1])
+                rows.append(np.broadcast_to(row[..., None], shape).ravel())
+                columns.append(np.broadcast_to(term.index[:, None, :], shape).ravel())
+            if term.linear is not None:
+                _, first, second = term.linear.entries()
                 rows.append(row[:, first].ravel())
-                columns.append(term.linear_index[:, second].ravel())
+                columns.append(term.linear.index[:, second].ravel())
         return Pattern.of(np.concatenate(rows), np.concatenate(columns))
 
     def _hessian_pattern(self) -> Pattern:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for term in (*self.costs, *self.constraints):
-            first, second = _upper_triangle(term.index)
-            rows.append(first)
-            columns.append(second)
+            if term.function is not None:
+                first, second = _upper_triangle(term.index)
+                rows.append(first)
+                columns.append(second)
         return Pattern.of(np.concatenate(rows), np.concatenate(columns))
 
 
-def _blocks(term: StageTerm) -> Blocks:
+def _blocks(term: StageTerm) -> GenericBlocks:
+    if term.function is None:
+        raise ValueError(f"the term {term.name!r} is linear")
     return GenericBlocks(term.function)
 
 
-def _scaled_rows(term: StageTerm, values: FloatArray, variables: FloatArray) -> FloatArray:
-    if term.linear is not None and term.linear_index is not None and term.linear_scale is not None:
-        values = values + (term.linear_scale * variables[term.linear_index]) @ term.linear.T
-    scaled: FloatArray = (term.row_scale * values).ravel()
+def _scaled_rows(term: StageTerm, values: FloatArray | None, variables: FloatArray) -> FloatArray:
+    total = np.zeros((term.instances, term.rows)) if values is None else values
+    if term.linear is not None:
+        total = total + term.linear.rows(variables)
+    scaled: FloatArray = (term.row_scale * total).ravel()
     return scaled
 
 
 def _linear_entries(term: StageTerm) -> FloatArray:
-    if term.linear is None or term.linear_scale is None:
+    if term.linear is None:
         return np.zeros(0)
-    scaled = term.row_scale[:, None] * term.linear * term.linear_scale
-    return np.tile(scaled[np.nonzero(term.linear)], term.instances)
+    values, rows, _ = term.linear.entries()
+    scaled: FloatArray = (values * term.row_scale[rows]).ravel()
+    return scaled
+
+
+def _scaled_cost_hessian(term: StageTerm, variables: Tensor, parameters: Parameters, exact: bool) -> FloatArray:
+    if exact or term.residual is None:
+        weights = torch.ones(term.instances, dtype=variables.dtype)
+        return _scaled_hessian(term, variables, weights, parameters)
+    jacobian = GenericBlocks(term.residual).jacobian(term.gather(variables), parameters)[1]
+    return _scaled_triangle(term, (jacobian.mT @ jacobian).numpy())
 
 
 def _scaled_hessian(term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:
-    blocks = _blocks(term).hessian(term.gather(variables), weights, parameters).numpy()
+    return _scaled_triangle(term, _blocks(term).hessian(term.gather(variables), weights, parameters).numpy())
+
+
+def _scaled_triangle(term: StageTerm, blocks: FloatArray) -> FloatArray:
     scaled = blocks * (term.scale[:, None] * term.scale)
     # a pair of variables stands twice in the symmetric block, once above the diagonal of the program's Hessian
     first, second = np.triu_indices(term.index.shape[1])
-    return scaled[:, first, second].ravel()
+    entries = scaled[:, first, second]
+    # two places of one instance may be one variable: then both halves of the block fall on the diagonal
+    twice = (term.index[:, first] == term.index[:, second]) & (first != second)
+    return np.where(twice, 2.0 * entries, entries).ravel()
+
+
+def _triangle_size(term: StageTerm) -> int:
+    d = term.index.shape[1]
+    return term.instances * d * (d + 1) // 2
 
 
 def _upper_triangle(index: IntArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,10 +28,14 @@ def roll_out(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
 
 
 def roll_out_once_differentiable(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
-    """Return what `roll_out` returns, differentiable once by the controls `(P, N, m)`; faster for small batches."""
+    """Return what `roll_out` returns, differentiable once; faster for small batches.
+
+    The batch is that of the controls `(P, N, m)`; the initial states are `(P, n)` or `(n,)`.
+    """
     if len(controls) > _ADJOINT_LIMIT:
         return roll_out(step, initial_state, controls)
-    states: Tensor = _AdjointRollout.apply(controls, initial_state, step)  # type: ignore[no-untyped-call]
+    start = initial_state.expand(len(controls), -1)
+    states: Tensor = _AdjointRollout.apply(controls, start, step)  # type: ignore[no-untyped-call]
     return states
 
 
@@ -46,7 +50,7 @@ class _AdjointRollout(torch.autograd.Function):
         return states
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         states, controls = ctx.saved_tensors
         (batch, horizon, m), n = controls.shape, states.shape[-1]
         with torch.enable_grad():
@@ -61,4 +65,4 @@ class _AdjointRollout(torch.autograd.Function):
             product = (adjoint[:, None] @ blocks[:, t])[:, 0]
             by_control[:, t] = product[:, n:]
             adjoint = direct[:, t] + product[:, :n]
-        return torch.from_numpy(by_control).to(controls.device), None, None
+        return torch.from_numpy(by_control).to(controls.device), torch.from_numpy(adjoint).to(controls.device), None

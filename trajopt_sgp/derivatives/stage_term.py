@@ -12,63 +12,86 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.problem.parameters import Parameters as Parameters
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class Parameters:
-    """What may change between two solves of one program without rebuilding it."""
-
-    initial_state: Tensor
-    """x_0, `(n,)`, or `(P, n)` for a batch of programs."""
-    progress: float = 0.0
-    """Place on the annealing schedule of the distances to data, in [0, 1]."""
-
-
 TermFunction = Callable[[Tensor, Parameters], Tensor]
-"""z `(..., d)` and parameters to a cost `(...)` or to constraint rows `(..., r)`."""
+"""z `(..., K, d)` and parameters to a cost `(..., K)` or to constraint rows `(..., K, r)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPart:
+    """A constant linear function of decision variables that is added to the rows of a constraint.
+
+    It is never differentiated: rows_k += row_scale * matrix_k @ (scale * w[index_k]).
+    """
+
+    matrix: FloatArray
+    """`(r, e)`, or `(K, r, e)` where instances differ."""
+    index: IntArray
+    """Decision variables, `(K, e)`."""
+    scale: FloatArray
+    """Their units, `(e,)`."""
+
+    def entries(self) -> tuple[FloatArray, IntArray, IntArray]:
+        """Return the nonzero entries `(K, k)` with their rows `(k,)` and columns `(k,)` in an instance, unscaled."""
+        matrices = np.broadcast_to(self.matrix, (len(self.index), *self.matrix.shape[-2:]))
+        rows, columns = np.nonzero((matrices != 0.0).any(axis=0))
+        return matrices[:, rows, columns] * self.scale[columns], rows, columns
+
+    def rows(self, variables: FloatArray) -> FloatArray:
+        """Return matrix_k @ (scale * w[index_k]), `(K, r)`."""
+        values = self.scale * variables[self.index]
+        product: FloatArray = (self.matrix @ values[..., None])[..., 0]
+        return product
+
+    def torch_rows(self, variables: Tensor) -> Tensor:
+        """Return the same for a batch of variables `(..., size)`: `(..., K, r)`."""
+        values = variables[..., torch.as_tensor(self.index)] * torch.as_tensor(self.scale, dtype=variables.dtype)
+        return (torch.as_tensor(self.matrix, dtype=variables.dtype) @ values[..., None])[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
 class StageTerm:
     """A cost or a constraint that repeats over the knots.
 
-    Decision variables are scaled: z_k = scale * w[index_k]. A constraint may have a linear part, which is constant and
-    never differentiated: rows_k = row_scale * (phi(z_k) + linear @ (linear_scale * w[linear_index_k])).
+    Decision variables are scaled: z_k = scale * w[index_k]. The rows of a constraint are row_scale * (phi(z_k) + linear
+    part).
     """
 
     name: str
     """For messages."""
-    function: TermFunction
-    """phi, in the units of the problem."""
+    function: TermFunction | None
+    """phi, in the units of the problem; None for a constraint that is linear."""
     index: IntArray
     """Decision variables of each instance, `(K, d)`."""
     scale: FloatArray
     """Units of the variables of an instance, `(d,)`."""
     knots: IntArray
     """Knot of each instance, `(K,)`, for messages."""
+    labels: tuple[str, ...] = ()
+    """What tells instances of one knot apart, one text for each, for messages; none where each has its own knot."""
+    merit: TermFunction | None = None
+    """What iterates are compared by, where the value of a cost has no meaning."""
+    residual: TermFunction | None = None
+    """r `(..., K, k)` where a cost is half its squared length."""
     row_names: tuple[str, ...] = ()
     """Names of the rows; empty for a cost."""
-    row_knots: IntArray | None = None
-    """Knot of each row `(r,)`, where one instance spans several knots."""
     row_scale: FloatArray = field(default_factory=lambda: np.ones(0))
     """Factor of each row, `(r,)`."""
     lower: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Lower bounds of the unscaled rows, `(r,)`."""
     upper: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Upper bounds of the unscaled rows, `(r,)`."""
-    linear: FloatArray | None = None
-    """Linear part, `(r, e)`."""
-    linear_index: IntArray | None = None
-    """Decision variables of the linear part, `(K, e)`."""
-    linear_scale: FloatArray | None = None
-    """Units of the variables of the linear part, `(e,)`."""
+    linear: LinearPart | None = None
+    """Added to the rows."""
 
     @property
     def instances(self) -> int:
         """Number of instances K."""
-        return len(self.index)
+        return len(self.knots)
 
     @property
     def rows(self) -> int:
@@ -77,10 +100,29 @@ class StageTerm:
 
     def row_name(self, instance: int, row: int) -> tuple[str, int]:
         """Return the name and the knot of a row."""
-        knot = self.knots[instance] if self.row_knots is None else self.row_knots[row]
-        return f"{self.name}[{self.row_names[row]}]", int(knot)
+        label = f", {self.labels[instance]}" if self.labels and self.labels[instance] else ""
+        return f"{self.name}[{self.row_names[row]}{label}]", int(self.knots[instance])
 
     def gather(self, variables: Tensor) -> Tensor:
         """Return z `(..., K, d)` in the units of the problem from scaled variables `(..., size)`."""
         scale = torch.as_tensor(self.scale, dtype=variables.dtype)
         return variables[..., torch.as_tensor(self.index)] * scale
+
+    def cost(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the sum over the instances of a cost, `(..., size) -> (...)`."""
+        if self.function is None:
+            raise ValueError(f"the term {self.name!r} is no cost")
+        return self.function(self.gather(variables), parameters).sum(-1)
+
+    def merit_cost(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the sum over the instances of what iterates are compared by."""
+        function = self.merit or self.function
+        if function is None:
+            raise ValueError(f"the term {self.name!r} is no cost")
+        return function(self.gather(variables), parameters).sum(-1)
+
+    def scaled_rows(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the scaled rows of all instances, `(..., size) -> (..., K * r)`."""
+        parts = [] if self.function is None else [self.function(self.gather(variables), parameters)]
+        parts += [] if self.linear is None else [self.linear.torch_rows(variables)]
+        return (torch.as_tensor(self.row_scale, dtype=variables.dtype) * sum(parts)).flatten(-2)

@@ -1,6 +1,11 @@
-"""Formulations: problem to nonlinear program, and its solution back to a trajectory."""
+"""Formulations: optimal control problem to nonlinear program, and its solution back to a trajectory."""
 
+from trajopt_sgp.formulations.collocation import HermiteSimpson as HermiteSimpson
+from trajopt_sgp.formulations.collocation import OrthogonalCollocation as OrthogonalCollocation
+from trajopt_sgp.formulations.collocation import TrapezoidalCollocation as TrapezoidalCollocation
 from trajopt_sgp.formulations.direct_transcription import DirectTranscription as DirectTranscription
+from trajopt_sgp.formulations.program import Evaluation as Evaluation
 from trajopt_sgp.formulations.program import Formulation as Formulation
 from trajopt_sgp.formulations.program import NonlinearProgram as NonlinearProgram
-from trajopt_sgp.formulations.single_shooting import SingleShooting as SingleShooting
+from trajopt_sgp.formulations.shooting import MultipleShooting as MultipleShooting
+from trajopt_sgp.formulations.shooting import SingleShooting as SingleShooting

@@ -1,30 +1,74 @@
 """The nonlinear program that a formulation makes and a solver solves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.derivatives.assembly import Assembly
+from trajopt_sgp.derivatives.assembly import Assembly, Pattern
+from trajopt_sgp.derivatives.elimination import CondensedAssembly, Elimination
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
-from trajopt_sgp.problem import OptimalControlProblem, Row, Trajectory
+from trajopt_sgp.formulations.layout import Layout
+from trajopt_sgp.formulations.optimality import kkt_residual
+from trajopt_sgp.problem import KktResidual, OptimalControlProblem, Row, Trajectory
+from trajopt_sgp.problem.curve import Curve
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-Search = Callable[[Tensor, Parameters], tuple[Tensor, Tensor]]
-"""Scaled variables `(P, size)` to an objective `(P,)` to differentiate and a merit `(P,)` to compare iterates by."""
+Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
+"""Variables `(size,)` in the units of the problem to states and controls between the knots."""
+
+MeshError = Callable[[Trajectory, Parameters], FloatArray]
+"""A plan to the error of discretisation of each interval `(N,)`."""
+
+
+class ProgramDerivatives(Protocol):
+    """Values and sparse derivatives of a program, in float64: what `Assembly` offers."""
+
+    jacobian_pattern: Pattern
+    hessian_pattern: Pattern
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def row_count(self) -> int: ...
+
+    def objective(self, variables: FloatArray, parameters: Parameters) -> float: ...
+
+    def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]: ...
+
+    def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray: ...
+
+    def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]: ...
+
+    def hessian(
+        self,
+        variables: FloatArray,
+        cost_factor: float,
+        multipliers: FloatArray,
+        parameters: Parameters,
+        exact: bool = True,
+    ) -> FloatArray: ...
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]: ...
+
+    def row_unscale(self) -> FloatArray: ...
+
+    def row_name(self, row: int) -> tuple[str, int]: ...
 
 
 class Formulation(ABC):
     """A way to turn an optimal control problem into a nonlinear program."""
 
-    batched: ClassVar[bool]
-    """Whether first-order and sampling solvers can search a batch of programs at once."""
+    rolls_out: ClassVar[bool] = False
+    """Whether the dynamics hold at every iterate, so that sampling solvers can search the controls."""
 
     @property
     def name(self) -> str:
@@ -38,18 +82,30 @@ class Formulation(ABC):
         Args:
             problem: in the precision in which the solver wants it evaluated.
             needs_value: whether the solver compares values, so that distances to data must offer one.
+
+        Raises:
+            IncompatibleError: the formulation cannot handle something in the problem; names it.
         """
 
-    @abstractmethod
-    def sample(self, trajectory: Trajectory, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Interpolate states `(k, n)` and controls `(k, m)` at times `(k,)` [s] as the formulation does."""
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A batch of P points, as solvers see them that search batches."""
+
+    objective: Tensor
+    """`(P,)`; its gradient is what first-order solvers follow."""
+    merit: Tensor
+    """`(P,)`, at the end of annealing schedules, detached: what iterates are compared by."""
+    rows: Tensor
+    """Scaled constraint rows `(P, row_count)`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NonlinearProgram:
     """Minimise the sum of costs over scaled variables w within bounds, subject to bounded rows.
 
-    `state_index` and `control_index` say which variables are states and controls; `-1` marks one that is not decided.
+    Terms are functions of the variables of a transcription; with an elimination, only a part of them is decided, and
+    the rest follows from the dynamics.
     """
 
     problem: OptimalControlProblem
@@ -58,78 +114,230 @@ class NonlinearProgram:
     """What made it."""
     needs_value: bool
     """Which face of the distances to data it holds."""
-    scale: FloatArray
-    """Units of the variables, `(size,)`."""
-    control_index: IntArray
-    """`(N, m)`."""
-    state_index: IntArray | None
-    """`(N+1, n)`, or None where states are not variables."""
+    layout: Layout
+    """Where states and controls are among the variables of the transcription."""
+    full_scale: FloatArray
+    """Units of the variables of the transcription, slack included."""
+    slack: IntArray
+    """Variables of soft constraints, which are not negative."""
     costs: tuple[StageTerm, ...]
     """Summed."""
     constraints: tuple[StageTerm, ...]
-    """Rows."""
-    search: Search | None = None
-    """Objective and merit of a batch of points, where the formulation is batched."""
-    rollout: Callable[[FloatArray, FloatArray], FloatArray] | None = None
-    """Initial states `(..., n)`, controls `(..., N, m)` to states `(..., N+1, n)`, where states are not variables."""
-    assembly: Assembly = field(init=False)
-    """Sparse derivatives of the same terms."""
+    """Rows; the dynamics first."""
+    elimination: Elimination | None = None
+    """Which variables follow from the others, in shooting."""
+    curves: Curves | None = None
+    """States and controls between the knots, where the formulation says more than the knots do."""
+    estimate_mesh_error: MeshError | None = None
+    """Where time is continuous."""
+    assembly: ProgramDerivatives = field(init=False)
+    """Values and sparse derivatives for the decision variables."""
+    full_assembly: Assembly = field(init=False)
+    """The same for the variables of the transcription."""
+    decided: IntArray = field(init=False)
+    """Decision variables among those of the transcription."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "assembly", Assembly(self.size, self.costs, self.constraints))
+        full = Assembly(len(self.full_scale), self.costs, self.constraints)
+        e = self.elimination
+        object.__setattr__(self, "full_assembly", full)
+        object.__setattr__(self, "assembly", full if e is None else CondensedAssembly(full, e))
+        object.__setattr__(self, "decided", np.arange(full.size) if e is None else e.kept)
+
+    @property
+    def name(self) -> str:
+        """Name of the formulation."""
+        return self.formulation.name
 
     @property
     def size(self) -> int:
         """Number of decision variables."""
-        return len(self.scale)
+        return len(self.decided)
+
+    @property
+    def scale(self) -> FloatArray:
+        """Units of the decision variables, `(size,)`."""
+        return self.full_scale[self.decided]
 
     def bounds(self, initial_state: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper bounds of the scaled variables; the initial state is held by its bounds."""
+        """Return lower and upper bounds of the scaled decision variables, `(..., size)` for initial states `(..., n)`.
+
+        States that are given at the ends are held by their bounds.
+        """
+        problem, layout = self.problem, self.layout
+        leading = np.shape(initial_state)[:-1]
         sides = []
-        for side in ("lower", "upper"):
-            bound = np.empty(self.size)
-            bound[self.control_index] = getattr(self.problem.control_box, side)
-            if self.state_index is not None:
-                bound[self.state_index] = getattr(self.problem.state_box, side)
-                bound[self.state_index[0]] = initial_state
-            sides.append(bound / self.scale)
+        for side in (0, 1):
+            bound = np.full((*leading, len(self.full_scale)), (-np.inf, np.inf)[side])
+            box, controls = ((b.lower, b.upper)[side] for b in (problem.state_box, problem.control_box))
+            for index in layout.states.values():
+                bound[..., index] = box
+            for index in layout.controls.values():
+                bound[..., index] = controls
+            bound[..., layout.states[0.0][0]] = problem.initial.bounds(problem.state_box, initial_state)[side]
+            bound[..., layout.states[1.0][-1]] = problem.final.bounds(problem.state_box)[side]
+            if layout.duration is not None and problem.grid.limits is not None:
+                bound[..., layout.duration] = (problem.grid.limits.lower, problem.grid.limits.upper)[side]
+            if side == 0:
+                bound[..., self.slack] = 0.0
+            sides.append((bound / self.full_scale)[..., self.decided])
         return sides[0], sides[1]
 
     def pack(self, trajectory: Trajectory) -> FloatArray:
-        """Return scaled variables `(..., size)` of a trajectory."""
-        variables = np.empty((*trajectory.controls.shape[:-2], self.size))
-        variables[..., self.control_index] = trajectory.controls
-        if self.state_index is not None:
-            variables[..., self.state_index] = trajectory.states
-        return variables / self.scale
+        """Return scaled decision variables `(..., size)` of a trajectory."""
+        return self.pack_all(trajectory)[..., self.decided]
 
-    def unpack(self, variables: FloatArray, initial_state: FloatArray) -> Trajectory:
-        """Return the trajectory of scaled variables `(..., size)`."""
-        values = variables * self.scale
-        controls = self.problem.control_box.clip(values[..., self.control_index])
-        if self.state_index is not None:
-            return Trajectory(values[..., self.state_index], controls, self.problem.time_step)
-        if self.rollout is None:
-            raise ValueError("a program without state variables needs a rollout")
-        return Trajectory(self.rollout(initial_state, controls), controls, self.problem.time_step)
+    def pack_all(self, trajectory: Trajectory) -> FloatArray:
+        """Return scaled variables of the transcription `(..., full size)` of a trajectory; slack is zero."""
+        values = np.zeros((*trajectory.controls.shape[:-2], len(self.full_scale)))
+        starts, shares = self.problem.grid.mesh[:-1], self.problem.grid.shares
+        # from the end of each interval to its beginning: a control shared by two belongs to the later one
+        for fraction, index in sorted(self.layout.controls.items(), reverse=True):
+            held = trajectory.control_curve is None and fraction == 1.0
+            values[..., index] = trajectory.sample_shares(starts + (1.0 - 1e-6 if held else fraction) * shares)[1]
+        for fraction, index in self.layout.states.items():
+            if 0.0 < fraction < 1.0:
+                values[..., index] = trajectory.sample_shares(starts + fraction * shares)[0]
+        values[..., self.layout.knot_states] = trajectory.states
+        if self.layout.duration is not None:
+            values[..., self.layout.duration] = trajectory.duration
+        return values / self.full_scale
+
+    def unpack(self, variables: FloatArray, parameters: Parameters) -> Trajectory:
+        """Return the trajectory of scaled decision variables `(size,)`, controls moved within their bounds."""
+        lower, upper = self.bounds(_numpy(parameters.initial_state))
+        controls = np.isin(self.decided, np.concatenate([i.ravel() for i in self.layout.controls.values()]))
+        clipped = np.where(controls, np.clip(variables, lower, upper), variables)
+        values = self.lift(clipped, parameters) * self.full_scale
+        grid, layout = self.problem.grid, self.layout
+        duration = grid.duration if layout.duration is None else float(values[layout.duration])
+        states, first = values[layout.knot_states], values[layout.first_controls]
+        first = self.problem.control_box.clip(first)
+        uniform = np.allclose(grid.shares, grid.shares[0], rtol=1e-9)
+        step, mesh = duration / self.problem.horizon, None if uniform else grid.mesh
+        if self.curves is None or not np.isfinite(values).all():
+            return Trajectory(states, first, step, mesh)
+        return Trajectory(states, first, step, mesh, *self.curves(values, parameters))
+
+    def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return all scaled variables of the transcription `(full size,)`, eliminated states by rolling out."""
+        if self.elimination is None:
+            return variables
+        dtype = self.problem.dtype
+        with torch.no_grad():
+            full = self.elimination.lift(torch.as_tensor(variables, dtype=dtype)[None], parameters)[0]
+        return _numpy(full)
+
+    def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
+        """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""
+        full = variables if self.elimination is None else self.elimination.lift(variables, parameters)
+        objective = variables.new_zeros(len(variables))
+        for term in self.costs:
+            objective = objective + term.cost(full, parameters)
+        rows = [term.scaled_rows(full, parameters) for term in self.constraints if self._has_rows(term)]
+        joined = torch.cat(rows, dim=-1) if rows else variables.new_zeros((len(variables), 0))
+        places = self._row_places()
+        return Evaluation(
+            objective, self.merit(full.detach(), parameters), joined if places is None else joined[:, places]
+        )
+
+    def merit(self, full: Tensor, parameters: Parameters) -> Tensor:
+        """Return what iterates are compared by, `(P,)`, for all variables `(P, full size)`."""
+        end = parameters.at_end()
+        total = full.new_zeros(len(full))
+        with torch.no_grad():
+            for term in self.costs:
+                total = total + term.merit_cost(full, end)
+        return total
+
+    def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:
+        """Return the cost of a trajectory by term, at the end of annealing schedules; what slack costs apart."""
+        return self.costs_at(self.pack_all(trajectory), parameters)
+
+    def costs_at(self, full: FloatArray, parameters: Parameters) -> dict[str, float]:
+        """Return the cost by term of all scaled variables `(full size,)`."""
+        point, end = torch.as_tensor(full, dtype=self.problem.dtype), parameters.at_end()
+        with torch.no_grad():
+            return {term.name: float(term.merit_cost(point[None], end)[0]) for term in self.costs}
+
+    def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the rows of the dynamics `(K, n)` in the units of the states; zero where they are rolled out."""
+        term = self.constraints[0] if self.constraints else None
+        if term is None or term.name != "defect":
+            return np.zeros((self.problem.horizon, 0))
+        full = torch.as_tensor(self.lift(variables, parameters), dtype=self.problem.dtype)
+        with torch.no_grad():
+            rows = _numpy(term.scaled_rows(full, parameters)).reshape(term.instances, term.rows)
+        return rows / term.row_scale
+
+    def kkt_residual(
+        self, variables: FloatArray, multipliers: Mapping[str, FloatArray], parameters: Parameters
+    ) -> KktResidual:
+        """Return the residual of the first-order conditions at scaled decision variables `(size,)`."""
+        return kkt_residual(
+            self.assembly, self.bounds(_numpy(parameters.initial_state)), variables, multipliers, parameters
+        )
+
+    def mesh_error(self, trajectory: Trajectory, parameters: Parameters) -> FloatArray:
+        """Return the error of discretisation of each interval `(N,)`; zero where time is discrete."""
+        if self.estimate_mesh_error is None:
+            return np.zeros(self.problem.horizon)
+        return self.estimate_mesh_error(trajectory, parameters)
 
     def violated_rows(self, variables: FloatArray, parameters: Parameters) -> tuple[Row, ...]:
         """Return every row and bound that is violated at `variables` `(size,)`, in its own units, largest first."""
         lower, upper = self.assembly.bounds()
-        values = self.assembly.rows(variables, parameters) if self.constraints else np.zeros(0)
+        values = self.rows(variables, parameters)
         excess = np.maximum(np.maximum(lower - values, values - upper), 0.0) * self.assembly.row_unscale()
+        excess = np.nan_to_num(excess, nan=np.inf)
         rows = [Row(*self.assembly.row_name(int(i)), float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
-        initial = parameters.initial_state.detach().cpu().numpy().astype(np.float64)
-        return tuple(sorted((*rows, *self._violated_bounds(variables, initial)), key=lambda row: -row.violation))
+        return tuple(sorted((*rows, *self._violated_bounds(variables, parameters)), key=lambda row: -row.violation))
 
-    def _violated_bounds(self, variables: FloatArray, initial_state: FloatArray) -> list[Row]:
-        lower, upper = self.bounds(initial_state)
+    def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the scaled rows `(row_count,)`, in the precision of the problem."""
+        if not self.assembly.row_count:
+            return np.zeros(0)
+        point = torch.as_tensor(variables, dtype=self.problem.dtype)[None]
+        with torch.no_grad():
+            return _numpy(self.evaluate(point, parameters).rows[0])
+
+    def variable_name(self, variable: int) -> str:
+        """Return what a decision variable is, for messages."""
+        return self.full_name(int(self.decided[variable]))
+
+    def full_name(self, place: int) -> str:
+        """Return what a variable of the transcription is, for messages."""
+        groups = [(self.layout.controls, self.problem.control_labels), (self.layout.states, self.problem.state_labels)]
+        for group, labels in groups:
+            for fraction, index in group.items():
+                for knot, i in np.argwhere(index == place):
+                    at = f"{knot + fraction:.3g}" if 0.0 < fraction < 1.0 else f"{knot + int(fraction)}"
+                    return f"{labels[i]} at knot {at}"
+        return "the duration" if place == self.layout.duration else f"slack variable {place}"
+
+    def _violated_bounds(self, variables: FloatArray, parameters: Parameters) -> list[Row]:
+        lower, upper = self.bounds(_numpy(parameters.initial_state))
         excess = np.maximum(np.maximum(lower - variables, variables - upper), 0.0) * self.scale
-        groups = [("control_bounds", self.control_index, self.problem.control_labels)]
-        if self.state_index is not None:
-            groups.append(("state_bounds", self.state_index, self.problem.state_labels))
-        return [
-            Row(f"{name}[{labels[i]}]", int(knot), float(excess[index[knot, i]]))
-            for name, index, labels in groups
-            for knot, i in np.argwhere(excess[index] > 0.0)
-        ]
+        found = []
+        for place in np.flatnonzero(excess > 0.0):
+            name, _, knot = self.variable_name(int(place)).partition(" at knot ")
+            kind = "control_bounds" if name in self.problem.control_labels else "state_bounds"
+            found.append(Row(f"{kind}[{name}]", int(float(knot or 0)), float(excess[place])))
+        return found
+
+    def _has_rows(self, term: StageTerm) -> bool:
+        """Return whether any row of a term remains; the dynamics have none in single shooting."""
+        e = self.elimination
+        return e is None or term is not self.constraints[0] or bool((~e.eliminated[1:]).any())
+
+    def _row_places(self) -> Tensor | None:
+        """Return which of the rows that `evaluate` computes remain, or None for all."""
+        if self.elimination is None or not isinstance(self.assembly, CondensedAssembly):
+            return None
+        first = self.constraints[0]
+        skipped = 0 if self._has_rows(first) else first.instances * first.rows
+        return torch.as_tensor(self.assembly.row_places - skipped)
+
+
+def _numpy(values: Tensor) -> FloatArray:
+    return values.detach().cpu().to(torch.float64).numpy()

@@ -1,32 +1,66 @@
-"""Units in which decision variables are of order one."""
+"""Units in which decision variables and constraints are of order one."""
+
+from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from trajopt_sgp.problem import Box, OptimalControlProblem
+from trajopt_sgp.derivatives.generic import differentiate
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.problem.boundary import make_scale
 
 FloatArray = NDArray[np.float64]
 
+_SAMPLES = 8
+
 
 def state_scale(problem: OptimalControlProblem) -> FloatArray:
-    """Return the unit of each state `(n,)`: half the range of the model's data, of the bounds, or 1."""
-    return _scale(problem, slice(0, problem.state_size), problem.state_box)
+    """Return the unit of each state `(n,)`: the user's, half the range of the model's data, of the bounds, or 1."""
+    if problem.state_scale is not None:
+        return make_scale("state_scale", problem.state_scale, problem.state_size)
+    learned = _learned(problem, slice(0, problem.state_size))
+    return (
+        _half_width(problem.state_box.lower, problem.state_box.upper, np.ones(problem.state_size))
+        if learned is None
+        else learned
+    )
 
 
 def control_scale(problem: OptimalControlProblem) -> FloatArray:
-    """Return the unit of each control `(m,)`: half the range of the bounds, of the model's data, or 1."""
-    learned = _scale(problem, slice(problem.state_size, None), Box("", -np.ones(0), np.ones(0)))
-    box = problem.control_box
-    bounded = np.isfinite(box.upper - box.lower) & (box.upper > box.lower)
-    return np.where(bounded, 0.5 * np.where(bounded, box.upper - box.lower, 1.0), learned)
+    """Return the unit of each control `(m,)`: the user's, half the range of the bounds, of the model's data, or 1."""
+    if problem.control_scale is not None:
+        return make_scale("control_scale", problem.control_scale, problem.control_size)
+    learned = _learned(problem, slice(problem.state_size, None))
+    other = np.ones(problem.control_size) if learned is None else learned
+    return _half_width(problem.control_box.lower, problem.control_box.upper, other)
 
 
-def _scale(problem: OptimalControlProblem, part: slice, box: Box) -> FloatArray:
+def row_scale(function: Callable[[Tensor], Tensor], units: FloatArray, centre: FloatArray) -> FloatArray:
+    """Return factors `(r,)` that make the derivatives of rows by scaled variables of order one.
+
+    They are the inverse of the largest derivative at a few points around `centre`, within half a unit; 1 where a row
+    does not react.
+
+    Args:
+        function: z `(K, d)` to rows `(K, r)`.
+        units: of z, `(d,)`.
+        centre: a typical z, `(d,)`.
+    """
+    spread = np.random.default_rng(0).uniform(-0.5, 0.5, (_SAMPLES, len(centre)))
+    point = torch.tensor(centre + spread * units, requires_grad=True)
+    jacobian = differentiate(function(point), point).detach().numpy() * units
+    largest = np.nan_to_num(np.abs(jacobian), nan=0.0, posinf=0.0).max(axis=(0, 2))
+    return np.where(largest > 1e-8, 1.0 / np.where(largest > 1e-8, largest, 1.0), 1.0)
+
+
+def _learned(problem: OptimalControlProblem, part: slice) -> FloatArray | None:
     normalizer = getattr(problem.dynamics, "normalizer", None)
-    if normalizer is not None:
-        return np.array(normalizer.scale[part], dtype=np.float64)
-    size = len(range(problem.state_size + problem.control_size)[part])
-    if len(box.lower) != size:
-        return np.ones(size)
-    width = box.upper - box.lower
-    return np.where(np.isfinite(width) & (width > 0.0), 0.5 * np.where(np.isfinite(width), width, 2.0), 1.0)
+    return None if normalizer is None else np.array(normalizer.scale[part], dtype=np.float64)
+
+
+def _half_width(lower: FloatArray, upper: FloatArray, otherwise: FloatArray) -> FloatArray:
+    width = upper - lower
+    bounded = np.isfinite(width) & (width > 0.0)
+    return np.where(bounded, 0.5 * np.where(bounded, width, 2.0), otherwise)

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import ConformanceError, ShapeError
-from trajopt_sgp.problem.terms import Dynamics, cast
+from trajopt_sgp.problem.dynamics import Dynamics
+from trajopt_sgp.problem.precision import cast
 
 BatchedFunction = Callable[[Tensor], Tensor]
 """z `(..., d)` to values `(..., r)`."""

@@ -1,12 +1,96 @@
 """Checks of what the functions of a problem return, made once when the problem is built."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.problem.terms import Constraint
+from trajopt_sgp.problem.dynamics import parameter_names
+from trajopt_sgp.problem.terms import (
+    BoundaryConstraint,
+    Constraint,
+    LeastSquaresCost,
+    StageConstraint,
+    StageCost,
+)
+
+if TYPE_CHECKING:
+    from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 
 Leading = tuple[int, ...]
+FloatArray = NDArray[np.float64]
+
+
+def probe(problem: OptimalControlProblem) -> None:
+    """Call every function once on copies of the initial state and the middle control, to check shapes.
+
+    Two leading dimensions, as programs and knots in a batch of plans; the second is longer than state and control, so
+    that a function that takes it for theirs is caught.
+
+    Raises:
+        ShapeError, NotFiniteError, OptionError: names the function, or the parameter it asks for that does not exist.
+    """
+    leading = (2, 1 + problem.state_size + problem.control_size)
+    state = torch.as_tensor(np.tile(problem.start, (*leading, 1)), dtype=problem.dtype)
+    control = torch.as_tensor(np.tile(problem.control_box.middle(), (*leading, 1)), dtype=problem.dtype)
+    check_parameter_names(problem)
+    parameters = problem.values().local(np.zeros(leading[1]))
+    with torch.no_grad():
+        if problem.dynamics is not None:
+            extra = [parameters.values[name] for name in parameter_names(problem.dynamics)]
+            check_result("dynamics", problem.dynamics(state, control, *extra), leading, (problem.state_size,))
+        for stage in problem.stage_terms:
+            if isinstance(stage, StageCost):
+                value = stage.evaluate(state, control, parameters=parameters)
+                check_result(f"stage cost {stage.name!r}", value, leading)
+            if isinstance(stage, LeastSquaresCost):
+                check_rows(f"residual {stage.name!r}", stage.evaluate(state, control, parameters=parameters), leading)
+        for terminal in problem.terminal_terms:
+            value = terminal.evaluate(state, parameters=parameters)
+            check_result(f"terminal cost {terminal.name!r}", value, leading)
+        for constraint in problem.constraint_terms:
+            rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
+            check_constraint(constraint, rows, leading)
+
+
+def check_parameter_names(problem: OptimalControlProblem) -> None:
+    """Check that every parameter that a function asks for is declared.
+
+    Raises:
+        OptionError: names the term and the parameter, and lists those that are declared.
+    """
+    terms = [*problem.stage_terms, *problem.terminal_terms, *problem.constraint_terms]
+    named = [(term.name, getattr(term, "parameters", ())) for term in terms]
+    for owner, names in [("dynamics", parameter_names(problem.dynamics)), *named]:
+        for name in names:
+            if name not in problem.parameters:
+                known = ", ".join(problem.parameters) or "none"
+                raise OptionError(
+                    f"{owner} asks for parameter {name!r}, which the problem does not have; it has: {known}."
+                )
+
+
+def constraint_points(
+    constraint: Constraint, state: torch.Tensor, control: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor] | tuple[torch.Tensor]:
+    """Return what a kind of constraint is a function of, besides parameters, to try it out."""
+    if isinstance(constraint, StageConstraint):
+        return state, control
+    return (state, state) if isinstance(constraint, BoundaryConstraint) else (state,)
+
+
+def count_rows(problem: OptimalControlProblem, constraint: Constraint) -> int:
+    """Return the number of rows r of a constraint at one knot."""
+    state = torch.as_tensor(problem.start[None], dtype=problem.dtype)
+    control = torch.as_tensor(problem.control_box.middle()[None], dtype=problem.dtype)
+    parameters = problem.values().local(np.zeros(1))
+    with torch.no_grad():
+        rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
+    return int(rows.shape[-1])
 
 
 def check_result(what: str, result: object, leading: Leading, size: tuple[int, ...] = ()) -> None:
@@ -25,6 +109,20 @@ def check_result(what: str, result: object, leading: Leading, size: tuple[int, .
         )
 
 
+def check_rows(what: str, rows: object, leading: Leading) -> int:
+    """Check that a function returned rows `(*leading, r)`, and return r.
+
+    Raises:
+        ShapeError: it did not.
+    """
+    if not isinstance(rows, torch.Tensor) or rows.shape[:-1] != leading:
+        returned = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
+        raise ShapeError(
+            f"The {what} returned {returned} for leading dimensions {leading}; it must return rows (..., r)."
+        )
+    return int(rows.shape[-1])
+
+
 def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> None:
     """Check rows and bounds of a constraint called with these leading dimensions.
 
@@ -34,12 +132,7 @@ def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> 
         OptionError: a lower bound is above its upper bound.
     """
     what = f"constraint {constraint.name!r}"
-    if not isinstance(rows, torch.Tensor) or rows.shape[:-1] != leading:
-        returned = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
-        raise ShapeError(
-            f"The {what} returned {returned} for leading dimensions {leading}; it must return rows (..., r)."
-        )
-    lower, upper = constraint_bounds(constraint, rows.shape[-1])
+    lower, upper = constraint_bounds(constraint, check_rows(what, rows, leading))
     if np.isnan(lower).any() or np.isnan(upper).any():
         raise NotFiniteError(f"The bounds of {what} hold NaN; use infinity for no bound.")
     if (lower > upper).any():
@@ -47,7 +140,7 @@ def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> 
         raise OptionError(f"The {what} has lower bound {lower[row]} above upper bound {upper[row]} in row {row}.")
 
 
-def constraint_bounds(constraint: Constraint, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def constraint_bounds(constraint: Constraint, rows: int) -> tuple[FloatArray, FloatArray]:
     """Return lower and upper bounds `(rows,)` of a constraint.
 
     Raises:

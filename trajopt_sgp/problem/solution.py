@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import ShapeError
-from trajopt_sgp.problem.evaluation import evaluate_costs
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem
+from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.status import Status
 from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
@@ -35,17 +35,59 @@ class Row:
         return f"{self.name} at knot {self.knot}: {self.violation:.3g}"
 
 
+@dataclass(frozen=True)
+class KktResidual:
+    """How far a point is from the first-order conditions of optimality, in the scaled variables of its program.
+
+    Source: J. Nocedal and S. J. Wright, Numerical Optimization, chapter 12.
+    """
+
+    stationarity: float
+    """Largest entry of the gradient of the Lagrangian."""
+    feasibility: float
+    """Largest violation of a scaled row or bound."""
+    complementarity: float
+    """Largest product of a multiplier and the distance to its bound."""
+    sign: float
+    """Largest multiplier of the wrong sign."""
+    multiplier_norm: float
+    """Largest multiplier; what residuals are compared with."""
+
+    @property
+    def largest(self) -> float:
+        """The largest of the four residuals."""
+        return max(self.stationarity, self.feasibility, self.complementarity, self.sign)
+
+    def holds(self, tolerance: float = 1e-6) -> bool:
+        """Return whether every residual is at most tolerance * max(1, largest multiplier)."""
+        return self.largest <= tolerance * max(1.0, self.multiplier_norm)
+
+
 @runtime_checkable
 class Transcription(Protocol):
-    """What a solution asks of the formulation that made it."""
+    """What a solution asks of the nonlinear program that it solves."""
 
     @property
     def name(self) -> str:
         """Name of the formulation."""
         ...
 
-    def sample(self, trajectory: Trajectory, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Interpolate states `(k, n)` and controls `(k, m)` at times `(k,)` [s] as the formulation does."""
+    def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return how far each interval is from the dynamics, in the units of the states."""
+        ...
+
+    def kkt_residual(
+        self, variables: FloatArray, multipliers: Mapping[str, FloatArray], parameters: Parameters
+    ) -> KktResidual:
+        """Return the residual of the first-order conditions."""
+        ...
+
+    def mesh_error(self, trajectory: Trajectory, parameters: Parameters) -> FloatArray:
+        """Return the error of discretisation of each interval `(N,)`."""
+        ...
+
+    def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:
+        """Return the cost of a trajectory by term."""
         ...
 
 
@@ -71,13 +113,17 @@ class Solution:
     problem: OptimalControlProblem
     """The problem that was solved."""
     transcription: Transcription
-    """The formulation that made the nonlinear program."""
+    """The nonlinear program that was solved."""
     solver: str
     """Name of the solver."""
     status: Status
     """How the solve ended."""
     trajectory: Trajectory
-    """The plan: states `(N+1, n)`, controls `(N, m)`."""
+    """The plan: states `(N+1, n)`, controls `(N, m)`, and what lies between."""
+    variables: FloatArray
+    """The same as scaled variables of the nonlinear program."""
+    parameters: Parameters
+    """Initial state, parameters and weights of this solve."""
     cost_terms: Mapping[str, float]
     """Cost by term name, weights included; for a distance to data its merit, see `surrogates`."""
     surrogates: frozenset[str] = frozenset()
@@ -113,6 +159,11 @@ class Solution:
         return float(sum(value for name, value in self.cost_terms.items() if name not in self.surrogates))
 
     @property
+    def duration(self) -> float:
+        """Duration of the plan [s]; what was sought where it was free."""
+        return self.trajectory.duration
+
+    @property
     def max_violation(self) -> float:
         """Largest violation of a bound, constraint or defect; 0 when none is violated."""
         return max((row.violation for row in self.rows), default=0.0)
@@ -121,9 +172,27 @@ class Solution:
         """Return the rows violated by more than `tolerance`, largest first."""
         return tuple(row for row in self.rows if row.violation > tolerance)
 
+    @property
+    def defects(self) -> FloatArray:
+        """How far each interval is from the dynamics `(N, ...)`, in the units of the states; zero where rolled out."""
+        return self.transcription.defects(self.variables, self.parameters)
+
+    def kkt_residual(self) -> KktResidual:
+        """Return the residual of the first-order conditions, recomputed from the program and the multipliers."""
+        return self.transcription.kkt_residual(self.variables, self.multipliers, self.parameters)
+
+    @property
+    def mesh_error(self) -> FloatArray:
+        """Error of discretisation of each interval `(N,)`, relative to the units of the states; zero for discrete time.
+
+        It is the largest difference between the plan between two knots and an accurate integration of the dynamics from
+        the first of them under the planned controls.
+        """
+        return self.transcription.mesh_error(self.trajectory, self.parameters)
+
     def sample(self, times: Numbers) -> tuple[FloatArray, FloatArray]:
         """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
-        return self.transcription.sample(self.trajectory, np.atleast_1d(np.asarray(times, dtype=np.float64)))
+        return self.trajectory.sample(times)
 
     def resimulate(self, plant: Plant) -> "Resimulation":
         """Roll the controls through `plant` from the plan's first state and report the gap.
@@ -137,10 +206,10 @@ class Solution:
             if after.shape != states[0].shape:
                 raise ShapeError(f"The plant returned a state of shape {after.shape} instead of {states[0].shape}.")
             states.append(after)
-        truth = Trajectory(np.stack(states), self.trajectory.controls, self.trajectory.time_step)
-        terms = evaluate_costs(self.problem, truth, needs_value=not self.surrogates).totals()
-        gap = truth.states - self.trajectory.states
-        return Resimulation(truth, gap, {name: float(value) for name, value in terms.items()})
+        plan = self.trajectory
+        truth = Trajectory(np.stack(states), plan.controls, plan.time_step, plan.mesh)
+        terms = self.transcription.cost_terms(truth, self.parameters)
+        return Resimulation(truth, truth.states - plan.states, terms)
 
     def __str__(self) -> str:
         terms = ", ".join(f"{name} {value:.4g}" for name, value in self.cost_terms.items())

@@ -1,4 +1,4 @@
-"""States and controls at the knots of a plan."""
+"""States and controls at the knots of a plan, and between them."""
 
 from dataclasses import dataclass, replace
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.problem.curve import Curve
 
 FloatArray = NDArray[np.float64]
 
@@ -14,6 +15,9 @@ FloatArray = NDArray[np.float64]
 class Trajectory:
     """States and controls at the knots; leading dimensions, if any, are a batch.
 
+    Between the knots a trajectory follows its curves, where its formulation has given it any; else states are linear
+    and controls are held over each interval.
+
     Raises:
         ShapeError: states and controls do not fit together.
     """
@@ -21,9 +25,15 @@ class Trajectory:
     states: FloatArray
     """`(..., N+1, n)`."""
     controls: FloatArray
-    """`(..., N, m)`."""
+    """At the beginning of each interval, `(..., N, m)`."""
     time_step: float = 1.0
-    """Duration of one interval [s]."""
+    """Mean duration of an interval [s]."""
+    mesh: FloatArray | None = None
+    """Shares of the duration that have passed at the knots, `(N+1,)`; equal intervals if not given."""
+    state_curve: Curve | None = None
+    """States between the knots."""
+    control_curve: Curve | None = None
+    """Controls between the knots."""
 
     def __post_init__(self) -> None:
         for name in ("states", "controls"):
@@ -35,6 +45,8 @@ class Trajectory:
             )
         if states[-2] != controls[-2] + 1:
             raise ShapeError(f"A trajectory has one state more than controls, not {states[-2]} and {controls[-2]}.")
+        if self.mesh is not None and self.mesh.shape != (states[-2],):
+            raise ShapeError(f"A trajectory of {controls[-2]} intervals needs a mesh ({states[-2]},).")
 
     @property
     def horizon(self) -> int:
@@ -42,9 +54,45 @@ class Trajectory:
         return int(self.controls.shape[-2])
 
     @property
+    def duration(self) -> float:
+        """Duration of the whole trajectory [s]."""
+        return self.time_step * self.horizon
+
+    @property
     def times(self) -> FloatArray:
         """Time of each knot `(N+1,)` [s]."""
-        return self.time_step * np.arange(self.horizon + 1, dtype=np.float64)
+        if self.mesh is None:
+            return self.time_step * np.arange(self.horizon + 1, dtype=np.float64)
+        return self.duration * self.mesh
+
+    def sample(self, times: ArrayLike | float) -> tuple[FloatArray, FloatArray]:
+        """Return states `(k, n)` and controls `(k, m)` at times `(k,)` [s] from the beginning.
+
+        Raises:
+            OptionError: a time lies outside the trajectory; names it.
+            ShapeError: this is a batch of trajectories.
+        """
+        when = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        end = float(self.times[-1])
+        outside = ~((when >= -1e-12 * end) & (when <= end * (1.0 + 1e-12)))
+        if outside.any():
+            raise OptionError(f"time {when[outside][0]} s lies outside the plan, which runs from 0 to {end} s.")
+        interval, fraction = self._locate(when)
+        return self._at(interval, fraction)
+
+    def sample_shares(self, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return states `(..., k, n)` and controls `(..., k, m)` where shares `(k,)` of the duration have passed.
+
+        Works on a batch of trajectories too, as long as it has no curves.
+        """
+        interval, fraction = self._locate(np.clip(shares, 0.0, 1.0) * float(self.times[-1]))
+        return self._at(interval, fraction)
+
+    def resample(self, horizon: int, mesh: FloatArray | None = None) -> "Trajectory":
+        """Return the trajectory at other knots: a guess for a problem with another horizon or mesh."""
+        shares = np.linspace(0.0, 1.0, horizon + 1) if mesh is None else mesh
+        states, controls = self.sample_shares(shares)
+        return Trajectory(states, controls[..., :-1, :], self.duration / horizon, mesh)
 
     def check_finite(self, name: str) -> "Trajectory":
         """Return the trajectory itself if every number is finite, else say where it is not.
@@ -70,9 +118,25 @@ class Trajectory:
         controls = np.concatenate(
             [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
         )
-        return replace(self, states=states, controls=controls)
+        return Trajectory(states, controls, self.time_step)
 
     def select(self, index: ArrayLike | int) -> "Trajectory":
         """Return one member, or a part, of a batch of trajectories."""
         chosen = np.asarray(index)
         return replace(self, states=self.states[chosen], controls=self.controls[chosen])
+
+    def _locate(self, when: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+        knots = self.times
+        interval = np.clip(np.searchsorted(knots, when, side="right") - 1, 0, self.horizon - 1)
+        fraction = (when - knots[interval]) / (knots[interval + 1] - knots[interval])
+        return interval, np.clip(fraction, 0.0, 1.0)
+
+    def _at(self, interval: NDArray[np.int64], fraction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if self.state_curve is None:
+            share = fraction[:, None]
+            states = (1.0 - share) * self.states[..., interval, :] + share * self.states[..., interval + 1, :]
+        else:
+            states = self.state_curve.at(interval, fraction)
+        if self.control_curve is None:
+            return states, self.controls[..., interval, :]
+        return states, self.control_curve.at(interval, fraction)

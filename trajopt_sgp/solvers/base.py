@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.problem import Status
+from trajopt_sgp.problem import Parameters, Status
 
 FloatArray = NDArray[np.float64]
 
@@ -42,12 +42,16 @@ class Start:
 
     variables: FloatArray
     """Guess in scaled variables `(P, size)`."""
-    initial_states: FloatArray
-    """`(P, n)`."""
+    parameters: Parameters
+    """Of this solve; initial states `(P, n)`."""
     multipliers: Sequence[Mapping[str, FloatArray]] = ()
     """Multipliers of earlier solutions, `P` entries or none."""
     time_limit: float | None = None
     """Wall time for the whole batch [s]."""
+
+    def one(self, member: int) -> Parameters:
+        """Return the parameters of one program of the batch."""
+        return replace(self.parameters, initial_state=self.parameters.initial_state[member])
 
 
 Minimiser = Callable[[Start], list[Outcome]]
@@ -59,8 +63,8 @@ class Solver(ABC):
 
     needs_value: ClassVar[bool]
     """Whether it compares values of the objective, so that a gradient field alone does not serve it."""
-    needs_batched: ClassVar[bool]
-    """Whether it searches batches and so needs a formulation that offers them."""
+    needs_rollout: ClassVar[bool] = False
+    """Whether it searches controls alone, and so needs a formulation whose dynamics hold at every iterate."""
     precision: ClassVar[torch.dtype | None]
     """Type in which the problem is evaluated; None for the type of the model."""
 
@@ -114,3 +118,13 @@ def check_shares(solver: str, **values: float) -> None:
     for name, value in values.items():
         if not 0.0 < value <= 1.0:
             raise OptionError(f"{solver}: {name} = {value!r}; it must be above 0 and at most 1.")
+
+
+def check_choice(solver: str, name: str, value: object, valid: Sequence[object]) -> None:
+    """Check a setting of a solver that is one of a few.
+
+    Raises:
+        OptionError: it is not; lists those that are.
+    """
+    if value not in valid:
+        raise OptionError(f"{solver}: unknown {name} {value!r}; choose from {', '.join(map(repr, valid))}.")

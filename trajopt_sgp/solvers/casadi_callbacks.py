@@ -8,8 +8,9 @@ import casadi
 import numpy as np
 from numpy.typing import NDArray
 
-from trajopt_sgp.derivatives.assembly import Assembly, Pattern
+from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.stage_term import Parameters
+from trajopt_sgp.formulations.program import ProgramDerivatives
 
 FloatArray = NDArray[np.float64]
 Evaluate = Callable[..., Sequence[float | FloatArray]]
@@ -63,10 +64,12 @@ class NumericFunction(casadi.Callback):
 class ProgramFunctions:
     """The functions that CasADi's `nlpsol` asks for, sharing values at one point and counting their own time."""
 
-    assembly: Assembly
+    assembly: ProgramDerivatives
     """Values and derivatives."""
     parameters: Parameters
     """Set anew before every solve."""
+    exact: bool = True
+    """Whether the Hessian is exact, not that of Gauss and Newton."""
     seconds: float = 0.0
     """Wall time spent in evaluations."""
     deadline: float | None = None
@@ -151,7 +154,7 @@ class ProgramFunctions:
     def _hessian(
         self, x: FloatArray, p: FloatArray, cost_factor: FloatArray, multipliers: FloatArray
     ) -> Sequence[float | FloatArray]:
-        return (self.assembly.hessian(x, float(cost_factor[0]), multipliers, self.parameters),)
+        return (self.assembly.hessian(x, float(cost_factor[0]), multipliers, self.parameters, self.exact),)
 
 
 @dataclass

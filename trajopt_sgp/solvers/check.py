@@ -42,7 +42,7 @@ def check_solver(
         ConformanceError: names the fault.
         IncompatibleError: formulation and solver do not work together.
     """
-    formulation = formulation or (SingleShooting() if solver.needs_batched else DirectTranscription())
+    formulation = formulation or (SingleShooting() if solver.needs_rollout else DirectTranscription())
     prepared = prepare(_regulator(), formulation, solver)
     optimum = _optimum(_START)
     _check_claim("regulator", prepared.solve(_infeasible_guess()), feasibility)
@@ -129,7 +129,7 @@ def _check_claim(what: str, solution: Solution, feasibility: float) -> None:
 def _defect(solution: Solution) -> float:
     plan = solution.trajectory
     with torch.no_grad():
-        after = solution.problem.dynamics(torch.tensor(plan.states[:-1]), torch.tensor(plan.controls)).numpy()
+        after = _DoubleIntegrator()(torch.tensor(plan.states[:-1]), torch.tensor(plan.controls)).numpy()
     jump = np.abs(plan.states[0] - solution.problem.start).max()
     return float(max(jump, np.abs(after - plan.states[1:]).max()))
 
@@ -140,7 +140,7 @@ def _constraint_violation(solution: Solution) -> float:
     worst = 0.0
     for constraint in solution.problem.constraint_terms:
         if isinstance(constraint, TerminalConstraint):
-            rows = constraint.function(last).numpy()
+            rows = constraint.evaluate(last, parameters=solution.parameters).numpy()
             sides = np.asarray(constraint.lower) - rows, rows - np.asarray(constraint.upper)
             worst = max(worst, float(np.maximum(*sides).max()))
     return worst

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.derivatives.stage_term import Parameters
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import (
     Minimiser,
     Outcome,
@@ -24,17 +24,19 @@ from trajopt_sgp.solvers.base import (
     check_positive,
     check_shares,
 )
+from trajopt_sgp.solvers.best_iterates import BestIterates
+from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class GradientDescent(Solver):
-    """Any torch optimiser on the controls of many starts at once, projected onto the control bounds.
+    """Any torch optimiser on the variables of many starts at once, projected onto their bounds.
 
-    Distances to data follow their schedule over the first `annealing` share of the iterations and stay at its end
+    Constraints, the dynamics of a transcription among them, are met by an augmented Lagrangian. Distances to data follow their schedule over the first `annealing` share of the iterations and stay at its end
     after that; the step size falls along a half cosine. The best iterate of every start is kept, compared at the end
-    of the schedule.
+    of the schedule; one that meets the constraints is better than any that does not.
     """
 
     iterations: int = 500
@@ -51,18 +53,25 @@ class GradientDescent(Solver):
     """Converged when the best merit improved by less than this share over `patience` iterations at the end."""
     patience: int = 25
     """Iterations between two tests of convergence."""
+    feasibility: float = 1e-3
+    """Largest violation of a scaled constraint in an iterate that counts as feasible."""
+    penalty: float = 10.0
+    """First penalty of constraints in the augmented Lagrangian."""
+    multiplier_update: int = 25
+    """Iterations between two updates of its multipliers."""
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
     """Called with the variables, `lr` and `optimizer_options`."""
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the optimiser."""
 
     needs_value: ClassVar[bool] = False
-    needs_batched: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        check_counts("GradientDescent", iterations=self.iterations, count=self.count, patience=self.patience)
-        check_positive("GradientDescent", step_size=self.step_size, tolerance=self.tolerance)
+        counts = {name: getattr(self, name) for name in ("iterations", "count", "patience", "multiplier_update")}
+        check_counts("GradientDescent", **counts)
+        positive = {name: getattr(self, name) for name in ("step_size", "tolerance", "feasibility", "penalty")}
+        check_positive("GradientDescent", **positive)
         check_shares("GradientDescent", final_step=self.final_step, annealing=self.annealing)
 
     @property
@@ -71,18 +80,11 @@ class GradientDescent(Solver):
         return self.count
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
-        """Check that bounds of the controls are all there is to respect.
+        """Check the optimiser.
 
         Raises:
-            IncompatibleError: the problem has other constraints; names them.
             OptionError: the optimiser does not accept its options, or wants to evaluate the objective itself.
         """
-        if program.constraints:
-            names = ", ".join(term.name for term in program.constraints)
-            raise IncompatibleError(
-                f"GradientDescent respects bounds on the controls only, but the problem also has: {names}. "
-                "Use Ipopt, or turn them into costs."
-            )
         if isinstance(self._open(torch.zeros(1, requires_grad=True)), torch.optim.LBFGS):
             raise OptionError(
                 "GradientDescent: LBFGS evaluates the objective itself; choose an optimiser such as Adam."
@@ -101,53 +103,60 @@ class _Descent:
 
     def __init__(self, settings: GradientDescent, program: NonlinearProgram, start: Start) -> None:
         self.settings, self.program, self.begin, self.limit = settings, program, time.perf_counter(), start.time_limit
-        dtype = program.problem.dtype
-        lower, upper = program.bounds(start.initial_states[0])
-        self.lower, self.upper = torch.as_tensor(lower, dtype=dtype), torch.as_tensor(upper, dtype=dtype)
-        self.initial = torch.as_tensor(start.initial_states, dtype=dtype)
-        self.variables = (
-            torch.as_tensor(start.variables, dtype=dtype).clamp(self.lower, self.upper).requires_grad_(True)
-        )
+        self.parameters, dtype = start.parameters, program.problem.dtype
+        bounds = program.bounds(start.parameters.initial_state.to(torch.float64).numpy())
+        self.lower, self.upper = (torch.as_tensor(side, dtype=dtype) for side in bounds)
+        guess = torch.as_tensor(start.variables, dtype=dtype)
+        self.variables = guess.clamp(self.lower, self.upper).requires_grad_(True)
         self.optimizer = settings._open(self.variables)
-        self.best = self.variables.detach().clone()
-        self.merit = torch.full((len(self.variables),), math.inf, dtype=dtype)
-        self.converged = torch.zeros(len(self.variables), dtype=torch.bool)
-        self.iterations = torch.zeros(len(self.variables), dtype=torch.int64)
+        below, above = (torch.as_tensor(side, dtype=dtype) for side in program.assembly.bounds())
+        self.lagrangian = AugmentedLagrangian(below, above, len(guess), settings.penalty)
+        self.best = BestIterates(self.variables, settings.feasibility)
+        self.converged = torch.zeros(len(guess), dtype=torch.bool)
+        self.iterations = torch.zeros(len(guess), dtype=torch.int64)
         self.log: list[dict[str, Any]] = []
 
     def run(self) -> list[Outcome]:
-        reached, status = torch.full_like(self.merit, math.inf), Status.ITERATION_LIMIT
-        for i in range(self.settings.iterations):
-            self._step(i)
-            if self.limit is not None and time.perf_counter() - self.begin > self.limit:
-                status = Status.TIME_LIMIT
-                break
-            if self._progress(i) >= 1.0 and (i + 1) % self.settings.patience == 0:
-                self.converged |= reached - self.merit <= self.settings.tolerance * self.merit.abs()
-                reached = self.merit.clone()
-                if self.converged.all():
+        reached, status = torch.full_like(self.best.merit, math.inf), Status.ITERATION_LIMIT
+        with Interruption() as interruption:
+            for i in range(self.settings.iterations):
+                self._step(i)
+                if self.limit is not None and time.perf_counter() - self.begin > self.limit:
+                    status = Status.TIME_LIMIT
                     break
+                if interruption.requested:
+                    status = Status.INTERRUPTED
+                    break
+                if self._progress(i) >= 1.0 and (i + 1) % self.settings.patience == 0:
+                    improved = reached - self.best.merit > self.settings.tolerance * self.best.merit.abs()
+                    self.converged |= ~improved & self.best.feasible
+                    reached = self.best.merit.clone()
+                    if self.converged.all():
+                        break
         return self._outcomes(status)
 
     def _progress(self, i: int) -> float:
         return min(1.0, i / max(1.0, self.settings.annealing * self.settings.iterations - 1.0))
 
     def _step(self, i: int) -> None:
-        objective, merit = self.program.search(self.variables, Parameters(self.initial, self._progress(i)))  # type: ignore[misc]
-        with torch.no_grad():
-            # a program that has converged is frozen: its result does not depend on the others of its batch
-            self.iterations += ~self.converged
-            better = (merit < self.merit) & ~self.converged
-            self.best[better] = self.variables[better]
-            self.merit = torch.where(better, merit, self.merit)
-        self.log.append({"progress": self._progress(i), "merit": merit.detach(), "best": self.merit})
+        found = self.program.evaluate(self.variables, replace(self.parameters, progress=self._progress(i)))
+        # a program that has converged is frozen: its result does not depend on the others of its batch
+        self.iterations += ~self.converged
+        violation = self.lagrangian.violation(found.rows.detach())
+        self.best.keep(self.variables, found.merit, violation, ~self.converged)
+        self.log.append({"progress": self._progress(i), "merit": found.merit, "best": self.best.merit})
+        objective = found.objective
+        if found.rows.shape[-1]:
+            if (i + 1) % self.settings.multiplier_update == 0:
+                self.lagrangian.update(found.rows.detach())
+            objective = objective + self.lagrangian.term(found.rows)
         (gradient,) = torch.autograd.grad(objective.sum(), self.variables)
         self.variables.grad = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
         self.optimizer.step()
         with torch.no_grad():
-            self.variables.clamp_(self.lower, self.upper)
+            self.variables.copy_(torch.minimum(torch.maximum(self.variables, self.lower), self.upper))
 
     def _decay(self, i: int) -> float:
         last = self.settings.final_step
@@ -156,9 +165,9 @@ class _Descent:
     def _outcomes(self, status: Status) -> list[Outcome]:
         seconds = {"solver": time.perf_counter() - self.begin}
         columns = {name: torch.stack([entry[name] for entry in self.log]).tolist() for name in ("merit", "best")}
+        multipliers = self.lagrangian.multipliers.to(torch.float64).numpy()
         outcomes = []
-        for p in range(len(self.best)):
-            finite = bool(torch.isfinite(self.merit[p]))
+        for p in range(len(self.variables)):
             own = Status.CONVERGED if bool(self.converged[p]) else status
             count = int(self.iterations[p])
             log = [
@@ -167,10 +176,11 @@ class _Descent:
             ]
             outcomes.append(
                 Outcome(
-                    variables=self.best[p].to(torch.float64).numpy(),
-                    status=own if finite else Status.NOT_FINITE,
+                    variables=self.best.variables[p].to(torch.float64).numpy(),
+                    status=self.best.status(p, own),
                     iterations=count,
-                    merit=float(self.merit[p]),
+                    merit=self.best.rank(p),
+                    multipliers={"constraints": multipliers[p]} if multipliers.size else {},
                     seconds=seconds,
                     log=log,
                 )

@@ -1,12 +1,14 @@
 """Guesses from which solvers start."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.errors import OptionError, ShapeError
-from trajopt_sgp.problem import OptimalControlProblem, Trajectory
+from trajopt_sgp.formulations.stepping import Stepper
+from trajopt_sgp.problem import OptimalControlProblem, Parameters, Trajectory
 
 FloatArray = NDArray[np.float64]
 
@@ -40,12 +42,35 @@ def random_guesses(
 def rollout(
     problem: OptimalControlProblem, controls: FloatArray, initial_state: FloatArray | None = None
 ) -> Trajectory:
-    """Return the trajectory of controls `(..., N, m)` under the problem's model from its (or another) initial state."""
-    start = problem.start if initial_state is None else initial_state
+    """Return the trajectory of controls `(..., N, m)` under the problem's model from its (or another) initial state.
+
+    Continuous dynamics are integrated by the classical Runge-Kutta method. Without dynamics, states go straight to
+    where the problem holds the last state, or stay.
+    """
+    start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
+    if problem.dynamics is None:
+        return straight_line(problem, controls, start)
+    stepper, parameters = Stepper(problem), problem.values().local(np.arange(problem.horizon))
+    spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
+    inputs = torch.tensor(controls, dtype=problem.dtype)
+    states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
     with torch.no_grad():
-        inputs = torch.tensor(controls, dtype=problem.dtype)
-        states = roll_out(problem.dynamics, torch.tensor(start, dtype=problem.dtype), inputs)
-    return Trajectory(states.to(torch.float64).numpy(), controls, problem.time_step)
+        for t in range(problem.horizon):
+            span = spans[t].expand(controls.shape[:-2])
+            states.append(stepper.advance(states[-1], inputs[..., t, :], span, _at(parameters, t)))
+    knots = torch.stack(states, dim=-2).to(torch.float64).numpy()
+    return Trajectory(knots, controls, problem.grid.time_step, _mesh(problem))
+
+
+def straight_line(
+    problem: OptimalControlProblem, controls: FloatArray, initial_state: FloatArray | None = None
+) -> Trajectory:
+    """Return a trajectory whose states go straight from the initial to the final state, where that is given."""
+    start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
+    end = np.where(problem.final.held, problem.final.values, start)
+    states = start[..., None, :] + problem.grid.mesh[:, None] * (end - start)[..., None, :]
+    states = np.broadcast_to(states, (*controls.shape[:-2], *states.shape[-2:]))
+    return Trajectory(states, controls, problem.grid.time_step, _mesh(problem))
 
 
 def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory:
@@ -62,3 +87,14 @@ def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory
             f"The guess has states {got[0]} and controls {got[1]}; this problem needs {wanted[0]}, {wanted[1]}."
         )
     return guess.check_finite("guess")
+
+
+def _at(parameters: Parameters, place: int) -> Parameters:
+    """Return parameters whose values `(N, k)` have been taken at all knots, at one of them."""
+    values = {name: value if value.ndim == 1 else value[place] for name, value in parameters.values.items()}
+    return replace(parameters, values=values)
+
+
+def _mesh(problem: OptimalControlProblem) -> FloatArray | None:
+    shares = problem.grid.shares
+    return None if np.allclose(shares, shares[0], rtol=1e-9) else problem.grid.mesh

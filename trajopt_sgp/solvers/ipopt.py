@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import casadi
 import numpy as np
@@ -14,7 +14,7 @@ from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
 
 FloatArray = NDArray[np.float64]
@@ -50,16 +50,18 @@ class Ipopt(Solver):
     """Places on the annealing schedule; 1 solves at its end only."""
     stage_tolerance: float = 1e-3
     """Of the optimality conditions in the stages before the last."""
+    hessian: Literal["exact", "gauss-newton", "limited-memory"] = "exact"
+    """Second derivatives: all of them; those that squares of residuals and other costs give; or Ipopt's own estimate."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of Ipopt itself, for example `{"mu_strategy": "adaptive"}`."""
 
     needs_value: ClassVar[bool] = True
-    needs_batched: ClassVar[bool] = False
     precision: ClassVar[torch.dtype | None] = torch.float64
 
     def __post_init__(self) -> None:
         check_positive("Ipopt", tolerance=self.tolerance, stage_tolerance=self.stage_tolerance)
         check_counts("Ipopt", max_iterations=self.max_iterations, stages=self.stages)
+        check_choice("Ipopt", "hessian", self.hessian, ("exact", "gauss-newton", "limited-memory"))
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
@@ -73,7 +75,7 @@ class Ipopt(Solver):
 class _Prepared:
     def __init__(self, settings: Ipopt, program: NonlinearProgram) -> None:
         self.program = program
-        self.functions = ProgramFunctions(program.assembly, Parameters(torch.tensor(program.problem.start)))
+        self.functions = ProgramFunctions(program.assembly, program.problem.values(), settings.hessian == "exact")
         schedule = np.linspace(0.0, 1.0, settings.stages) if settings.stages > 1 else np.ones(1)
         self.stages = schedule if any(term.annealed for term in program.problem.stage_terms) else np.ones(1)
         loose = _options(settings, settings.stage_tolerance)
@@ -81,9 +83,10 @@ class _Prepared:
         callbacks = {
             "grad_f": self.functions.gradient(),
             "jac_g": self.functions.jacobian(),
-            "hess_lag": self.functions.hessian(),
             "iteration_callback": self.functions.stop(),
         }
+        if settings.hessian != "limited-memory":
+            callbacks["hess_lag"] = self.functions.hessian()
         nlp = self.functions.problem()
         self.solvers = [
             _build(nlp, callbacks, loose if k + 1 < len(self.stages) else last, warm=k > 0)
@@ -94,13 +97,15 @@ class _Prepared:
     def minimise(self, start: Start) -> list[Outcome]:
         outcomes = []
         self.functions.deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
-        for k, (guess, state) in enumerate(zip(start.variables, start.initial_states, strict=True)):
-            outcomes.append(self._solve(guess, state, start.multipliers[k] if start.multipliers else None))
+        for k, guess in enumerate(start.variables):
+            outcomes.append(self._solve(guess, start.one(k), start.multipliers[k] if start.multipliers else None))
         return outcomes
 
-    def _solve(self, guess: FloatArray, state: FloatArray, multipliers: Mapping[str, FloatArray] | None) -> Outcome:
+    def _solve(
+        self, guess: FloatArray, parameters: Parameters, multipliers: Mapping[str, FloatArray] | None
+    ) -> Outcome:
         begin, self.functions.seconds, self.functions.error = time.perf_counter(), 0.0, None
-        lower, upper = self.program.bounds(state)
+        lower, upper = self.program.bounds(parameters.initial_state.numpy())
         row_lower, row_upper = self.program.assembly.bounds()
         point: dict[str, Any] = {"x0": np.clip(guess, lower, upper)}
         bounds = {"lbx": lower, "ubx": upper, "lbg": row_lower, "ubg": row_upper}
@@ -111,7 +116,7 @@ class _Prepared:
         log: list[Mapping[str, Any]] = []
         status, result = Status.FAILED, {}
         for progress, solver in stages:
-            self.functions.parameters = Parameters(torch.as_tensor(state), float(progress))
+            self.functions.parameters = replace(parameters, progress=float(progress))
             result = solver(**point, **bounds)
             if self.functions.error is not None:
                 raise self.functions.error
@@ -135,6 +140,8 @@ class _Prepared:
 
 def _options(settings: Ipopt, tolerance: float) -> dict[str, Any]:
     own = {"tol": tolerance, "max_iter": settings.max_iterations, "print_level": 0, "sb": "yes"}
+    if settings.hessian == "limited-memory":
+        own["hessian_approximation"] = "limited-memory"
     return {**own, **settings.options}
 
 

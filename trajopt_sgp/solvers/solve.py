@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
-from trajopt_sgp.problem.evaluation import check_finite_terms, evaluate_costs
+from trajopt_sgp.problem import OptimalControlProblem, Parameters, Solution, Trajectory
+from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_guesses, rollout
 
 FloatArray = NDArray[np.float64]
 Kind = TypeVar("Kind")
+Changes = Mapping[str, ParameterValue]
+"""Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
 
 
 def solve(
@@ -29,6 +31,7 @@ def solve(
     solver: Solver,
     guess: Trajectory | Solution | None = None,
     *,
+    parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
 ) -> Solution:
@@ -40,6 +43,7 @@ def solve(
         solver: how to solve that.
         guess: a trajectory, a batch of them `(S, ...)` for a multi-start, or an earlier solution, whose multipliers are
             reused. Without one, the controls are drawn at random within their bounds.
+        parameters: values that differ from those of the problem, for this solve.
         time_limit: wall time [s]; the best iterate is returned when it is over.
         generator: source of random guesses; a generator with seed 0 if not given.
 
@@ -52,7 +56,8 @@ def solve(
         ShapeError, NotFiniteError: the guess does not fit or is not finite, or a term is not finite on it.
         OptionError: the time limit is not positive, or random guesses have no bounds to be drawn from.
     """
-    return prepare(problem, formulation, solver).solve(guess, time_limit=time_limit, generator=generator)
+    prepared = prepare(problem, formulation, solver)
+    return prepared.solve(guess, parameters=parameters, time_limit=time_limit, generator=generator)
 
 
 def solve_batch(
@@ -62,6 +67,7 @@ def solve_batch(
     solver: Solver,
     guess: Trajectory | None = None,
     *,
+    parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
 ) -> list[Solution]:
@@ -70,7 +76,9 @@ def solve_batch(
     A guess has leading shape `(B,)`, or `(B, S)` for S starts each.
     """
     prepared = prepare(problem, formulation, solver)
-    return prepared.solve_batch(initial_states, guess, time_limit=time_limit, generator=generator)
+    return prepared.solve_batch(
+        initial_states, guess, parameters=parameters, time_limit=time_limit, generator=generator
+    )
 
 
 def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: Solver) -> "PreparedSolve":
@@ -93,7 +101,7 @@ def check_pair(formulation: Formulation, solver: Solver) -> None:
     Raises:
         IncompatibleError: it does not; lists the pairs that work.
     """
-    if solver.needs_batched and not formulation.batched:
+    if solver.needs_rollout and not formulation.rolls_out:
         raise IncompatibleError(
             f"{formulation.name} does not work with {solver.name}. Pairs that do: {'; '.join(valid_pairs())}."
         )
@@ -104,7 +112,7 @@ def valid_pairs() -> list[str]:
     formulations: list[type[Formulation]] = _final_kinds(Formulation)  # type: ignore[type-abstract]
     solvers: list[type[Solver]] = _final_kinds(Solver)  # type: ignore[type-abstract]
     kinds = itertools.product(formulations, solvers)
-    return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.batched or not s.needs_batched]
+    return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.rolls_out or not s.needs_rollout]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +136,7 @@ class PreparedSolve:
         self,
         guess: Trajectory | Solution | None = None,
         *,
+        parameters: Changes | None = None,
         time_limit: float | None = None,
         generator: np.random.Generator | None = None,
     ) -> Solution:
@@ -137,21 +146,24 @@ class PreparedSolve:
         if trajectory is not None:
             check_guess(self.problem, trajectory)
             trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
-        return self._solve(self.problem.start[None], trajectory, multipliers, time_limit, generator, checked=True)[0]
+        start = self.problem.start[None]
+        return self._solve(start, trajectory, multipliers, parameters, time_limit, generator, checked=True)[0]
 
     def solve_batch(
         self,
         initial_states: ArrayLike,
         guess: Trajectory | None = None,
         *,
+        parameters: Changes | None = None,
         time_limit: float | None = None,
         generator: np.random.Generator | None = None,
         checked: bool = True,
+        multipliers: Sequence[Mapping[str, FloatArray]] = (),
     ) -> list[Solution]:
         """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
 
         With `checked=False` a term that is not finite on the guess is a numerical failure, told by the status: for
-        controllers, which must not stop there.
+        controllers, which must not stop there. `multipliers`, one entry for each state, start a solver warm.
 
         Raises:
             ShapeError, NotFiniteError: the states or the guess do not fit or are not finite.
@@ -163,19 +175,20 @@ class PreparedSolve:
             raise NotFiniteError(f"Initial state {int(np.argmin(np.isfinite(states).all(axis=1)))} is not finite.")
         if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
             raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
-        return self._solve(states, guess, [], time_limit, generator, checked)
+        return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
 
     def _fits(self, earlier: Solution) -> bool:
         """Return whether the multipliers of an earlier solution are those of a program like this one."""
         sizes = {"constraints": self.program.assembly.row_count, "bounds": self.program.size}
         found = {name: len(values) for name, values in earlier.multipliers.items()}
-        return earlier.transcription == self.formulation and found == sizes
+        return earlier.transcription.name == self.formulation.name and found == sizes
 
     def _solve(
         self,
         states: FloatArray,
         guess: Trajectory | None,
         multipliers: Sequence[Mapping[str, FloatArray]],
+        changes: Changes | None,
         time_limit: float | None,
         generator: np.random.Generator | None,
         checked: bool,
@@ -185,15 +198,15 @@ class PreparedSolve:
         begin = time.perf_counter()
         with limited_threads(1):
             guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
-            if checked:
-                check_finite_terms(self.program.problem, guesses, self.program.needs_value)
             starts = guesses.controls.shape[1]
-            flat = Trajectory(_flat(guesses.states), _flat(guesses.controls), guesses.time_step)
-            initial = np.repeat(states, starts, axis=0)
-            start = Start(self.program.pack(flat), initial, multipliers if starts == 1 else (), time_limit)
+            flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
+            values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
+            start = Start(self.program.pack(flat), values, multipliers if starts == 1 else (), time_limit)
+            if checked:
+                check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
             elapsed = time.perf_counter() - begin
-            solutions = [self._solution(o, x, elapsed) for o, x in zip(outcomes, initial, strict=True)]
+            solutions = [self._solution(outcome, start.one(k), elapsed) for k, outcome in enumerate(outcomes)]
         best = []
         for first in range(0, len(outcomes), starts):
             group = range(first, first + starts)
@@ -208,32 +221,39 @@ class PreparedSolve:
         missing = max(self.solver.starts - given, 0) if given else self.solver.starts
         parts = []
         if guess is not None:
-            parts.append(Trajectory(_with_starts(guess.states), _with_starts(guess.controls), guess.time_step))
+            states_given, controls_given = _with_starts(guess.states), _with_starts(guess.controls)
+            parts.append(replace(guess, states=states_given, controls=controls_given))
         if missing:
             random = random_guesses(self.problem, len(states) * missing, generator).controls
             controls = random.reshape(len(states), missing, *random.shape[1:])
             parts.append(rollout(self.problem, controls, states[:, None]))
+        if len(parts) == 1:
+            return parts[0]
         return Trajectory(
             np.concatenate([part.states for part in parts], axis=1),
             np.concatenate([part.controls for part in parts], axis=1),
-            self.problem.time_step,
+            parts[0].time_step,
+            parts[0].mesh,
         )
 
-    def _solution(self, outcome: Outcome, initial_state: FloatArray, elapsed: float) -> Solution:
+    def _solution(self, outcome: Outcome, parameters: Parameters, elapsed: float) -> Solution:
         program = self.program
-        trajectory = program.unpack(outcome.variables, initial_state)
-        terms = evaluate_costs(program.problem, trajectory, program.needs_value)
-        parameters = Parameters(torch.as_tensor(initial_state, dtype=program.problem.dtype), 1.0)
+        parameters = parameters.at_end()
+        trajectory = program.unpack(outcome.variables, parameters)
+        terms = program.costs_at(program.lift(outcome.variables, parameters), parameters)
+        faces = {term.name: term.face(program.needs_value) for term in program.problem.stage_terms}
         return Solution(
             problem=self.problem,
-            transcription=self.formulation,
+            transcription=program,
             solver=self.solver.name,
             status=outcome.status,
             trajectory=trajectory,
-            cost_terms={name: float(value) for name, value in terms.totals().items()},
-            surrogates=terms.surrogates,
+            variables=outcome.variables,
+            parameters=parameters,
+            cost_terms=terms,
+            surrogates=frozenset(name for name, face in faces.items() if not face.has_value),
             data_distance=data_lengths(program.problem, trajectory),
-            rows=program.violated_rows(outcome.variables, parameters) if program.needs_value else (),
+            rows=program.violated_rows(outcome.variables, parameters),
             multipliers=outcome.multipliers,
             iterations=outcome.iterations,
             seconds={"build": self.build_seconds, **outcome.seconds, "total": self.build_seconds + elapsed},

@@ -74,7 +74,7 @@ def run_episodes(
         runs.append(_episode(controller, environment, initial_state, steps, lambda k: progress(e * steps + k, total)))  # noqa: B023
     environment.close()
     states, controls, milliseconds = (np.stack(part) for part in zip(*runs, strict=True))
-    time_step = controller.problem.time_step
+    time_step = controller.problem.grid.time_step
     return EpisodeResults(
         time_step=time_step,
         states=states,

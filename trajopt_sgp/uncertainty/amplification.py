@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.problem import Dynamics, Trajectory
-from trajopt_sgp.problem.terms import parameter_dtype
+from trajopt_sgp.problem.precision import parameter_dtype
 
 FloatArray = NDArray[np.float64]
 

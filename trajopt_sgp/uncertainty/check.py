@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trajopt_sgp.errors import ConformanceError, TrajoptError
 from trajopt_sgp.models.check import check_batched, check_derivatives
-from trajopt_sgp.problem.terms import cast, parameter_dtype
+from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.problem import Face, StageConstraint
-from trajopt_sgp.problem.terms import cast, parameter_dtype
+from trajopt_sgp.problem import Face, Parameters, StageConstraint
+from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 Form = Literal["field", "value", "residual"]
@@ -88,6 +88,16 @@ class DataDistance:
         """Whether σ changes with the progress of the solver."""
         return self.sigma_at(0.0) != self.sigma_at(1.0)
 
+    @property
+    def integral(self) -> bool:
+        """Always False: the distance is summed over the knots."""
+        return False
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of its weight and of its σ, which may be set for one solve without a schedule."""
+        return f"{self.name}.weight", f"{self.name}.sigma"
+
     def sigma_at(self, progress: float) -> float:
         """Return σ at `progress` in [0, 1]."""
         if self.schedule is not None:
@@ -142,25 +152,29 @@ class DataDistance:
             DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
         )
 
-    def _factor(self, progress: float) -> float:
-        return self.weight if self.weighting == "sigma2" else self.weight / self.sigma_at(progress) ** 2
+    def _sigma(self, parameters: Parameters) -> float:
+        return parameters.number(f"{self.name}.sigma", self.sigma_at(parameters.progress))
 
-    def _value(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+    def _factor(self, parameters: Parameters) -> float:
+        weight = parameters.number(f"{self.name}.weight", self.weight)
+        return weight if self.weighting == "sigma2" else weight / self._sigma(parameters) ** 2
+
+    def _value(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         model = self.model
         if not isinstance(model, ValueModel):
             raise IncompatibleError(_no_value(self, "a value"))
-        return self._factor(progress) * model.distance(_normalize(model, state, control), self.sigma_at(progress))
+        return self._factor(parameters) * model.distance(_normalize(model, state, control), self._sigma(parameters))
 
-    def _residual(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+    def _residual(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         z = _normalize(self.model, state, control)
-        pull = self.model.distance_gradient(z, self.sigma_at(progress))
-        return self._factor(progress) * 0.5 * pull.square().sum(-1)
+        pull = self.model.distance_gradient(z, self._sigma(parameters))
+        return self._factor(parameters) * 0.5 * pull.square().sum(-1)
 
-    def _field(self, state: Tensor, control: Tensor, progress: float) -> Tensor:
+    def _field(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         z = _normalize(self.model, state, control)
         with torch.no_grad():
-            pull = self.model.distance_gradient(z, self.sigma_at(progress))
-        return self._factor(progress) * (z * pull).sum(-1)
+            pull = self.model.distance_gradient(z, self._sigma(parameters))
+        return self._factor(parameters) * (z * pull).sum(-1)
 
 
 class DistanceMargin(torch.nn.Module):

@@ -28,5 +28,5 @@ def draw_plan(folder: Path, result: PlanResult, models: Models) -> dict[str, Pat
     if solution.log:
         figures["cost"] = plot_cost_by_iteration({label: solution})
     if solution.data_distance is not None:
-        figures["distance"] = plot_data_distance({label: solution.data_distance}, solution.problem.time_step)
+        figures["distance"] = plot_data_distance({label: solution.data_distance}, solution.problem.grid.time_step)
     return {f"{name}_plot": save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()}

@@ -1,0 +1,205 @@
+"""Transcriptions whose controls are held over each interval: direct transcription and shooting share all terms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.derivatives.elimination import Elimination, eliminated_knots
+from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm
+from trajopt_sgp.formulations.layout import Layout
+from trajopt_sgp.formulations.mesh_error import mesh_error
+from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.scaling import state_scale
+from trajopt_sgp.formulations.stepping import Stepper
+from trajopt_sgp.formulations.term_builder import TermBuilder
+from trajopt_sgp.problem import Face, OptimalControlProblem
+from trajopt_sgp.problem.curve import Curve
+from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
+from trajopt_sgp.problem.terms import StageCostTerm
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldControl:
+    """Variables x_0, u_0, x_1, ..., u_{N-1}, x_N; defects f(x_t, u_t) - x_{t+1} = 0."""
+
+    problem: OptimalControlProblem
+    """What is transcribed."""
+    stepper: Stepper
+    """How a state moves over an interval."""
+    needs_value: bool
+    """Which face of the distances to data is meant."""
+
+    def program(self, formulation: Formulation, steps: int | None) -> NonlinearProgram:
+        """Make the program; with `steps`, all states but every `steps`-th are eliminated, and the last one too."""
+        layout = Layout.of(self.problem, states=(), controls=(0.0,), last_control=False)
+        builder = TermBuilder(self.problem, layout, layout.points({0.0: 1.0}), self.needs_value)
+        builder.constraints.append(self._defects(builder))
+        if steps is not None:
+            builder.constraints += self._bounds(builder, eliminated_knots(self.problem.horizon, steps))
+        builder.add_costs(lambda term, face: self._integral(builder, term, face))
+        builder.add_constraints()
+        continuous = is_continuous(self.problem.dynamics)
+        return NonlinearProgram(
+            problem=self.problem,
+            formulation=formulation,
+            needs_value=self.needs_value,
+            layout=layout,
+            full_scale=builder.scale,
+            slack=np.array(builder.slack, dtype=np.int64),
+            costs=tuple(builder.costs),
+            constraints=tuple(builder.constraints),
+            elimination=None if steps is None else self._elimination(builder, steps),
+            curves=_HermiteCurves(self.stepper, layout) if continuous else None,
+            estimate_mesh_error=(lambda plan, values: mesh_error(self.stepper, plan, values)) if continuous else None,
+        )
+
+    def spans(self, builder: TermBuilder, rest: Tensor) -> Tensor:
+        """Return the durations of the intervals `(..., N)` [s] from the variables that hold the duration."""
+        shares = torch.as_tensor(self.problem.grid.shares, dtype=rest.dtype)
+        return shares * builder.duration(rest)
+
+    def _defects(self, builder: TermBuilder) -> StageTerm:
+        layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
+        units, zeros = state_scale(self.problem), np.zeros(self.problem.state_size)
+
+        def step(z: Tensor, parameters: Parameters) -> Tensor:
+            return self.stepper.advance(z[..., :n], z[..., n : n + m], self.spans(builder, z[..., n + m :]), parameters)
+
+        return builder.term(
+            "defect",
+            builder.with_duration(layout.states[0.0], layout.controls[0.0]),
+            step,
+            self._positions(),
+            row_names=self.problem.state_labels,
+            row_scale=1.0 / units,
+            lower=zeros,
+            upper=zeros,
+            linear=LinearPart(-np.eye(n), layout.states[1.0], units),
+        )
+
+    def _integral(self, builder: TermBuilder, term: StageCostTerm, face: Face) -> StageTerm:
+        layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
+
+        def cost(z: Tensor, parameters: Parameters) -> Tensor:
+            return self.stepper.integral(
+                lambda x, u: face.function(x, u, parameters),
+                z[..., :n],
+                z[..., n : n + m],
+                self.spans(builder, z[..., n + m :]),
+                parameters,
+            )
+
+        index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
+        return builder.term(term.name, index, cost, self._positions())
+
+    def _bounds(self, builder: TermBuilder, eliminated: NDArray[np.bool_]) -> list[StageTerm]:
+        """Return rows for the bounds of states that are variables no more, and for a given last state."""
+        layout, problem = builder.layout, self.problem
+        terms = []
+        knots = np.flatnonzero(eliminated[:-1])
+        box = problem.state_box
+        if len(knots) and box.bounded:
+            terms.append(
+                self._state_rows(builder, "state_bounds", layout.knot_states[knots], knots, box.lower, box.upper)
+            )
+        lower, upper = problem.final.bounds(box)
+        if np.isfinite(lower).any() or np.isfinite(upper).any():
+            last, knot = layout.knot_states[-1:], np.array([problem.horizon])
+            name = "final_state" if problem.final.held.any() else "state_bounds"
+            terms.append(self._state_rows(builder, name, last, knot, lower, upper))
+        return terms
+
+    def _state_rows(
+        self, builder: TermBuilder, name: str, index: IntArray, knots: IntArray, lower: FloatArray, upper: FloatArray
+    ) -> StageTerm:
+        chosen = np.flatnonzero(np.isfinite(lower) | np.isfinite(upper))
+        units = state_scale(self.problem)[chosen]
+        return builder.term(
+            name,
+            np.zeros((len(knots), 0), dtype=np.int64),
+            None,
+            knots.astype(np.float64),
+            knots=knots,
+            row_names=tuple(self.problem.state_labels[i] for i in chosen),
+            row_scale=1.0 / units,
+            lower=lower[chosen],
+            upper=upper[chosen],
+            linear=LinearPart(np.eye(len(chosen)), index[:, chosen], units),
+        )
+
+    def _elimination(self, builder: TermBuilder, steps: int) -> Elimination:
+        layout, m = builder.layout, self.problem.control_size
+        controls = torch.as_tensor(layout.controls[0.0])
+        duration = [] if layout.duration is None else [layout.duration]
+        names = parameter_names(self.problem.dynamics)
+
+        def inputs(full: Tensor, parameters: Parameters) -> Tensor:
+            values = full[..., controls] * torch.as_tensor(builder.scale[layout.controls[0.0]], dtype=full.dtype)
+            rest = full[..., duration] * torch.as_tensor(builder.scale[duration], dtype=full.dtype)
+            spans = self.spans(builder, rest[..., None, :] if duration else rest)
+            extra = [self._along(parameters, name, values) for name in names]
+            return torch.cat([values, spans.expand(values.shape[:-1])[..., None], *extra], dim=-1)
+
+        def advance(state: Tensor, drive: Tensor) -> Tensor:
+            sizes = [m, 1, *(len(np.atleast_1d(self._declared(name))) for name in names)]
+            control, span, *extra = drive.split(sizes, dim=-1)
+            values = dict(zip(names, extra, strict=True))
+            return self.stepper.advance(state, control, span[..., 0], Parameters(state, values=values))
+
+        return Elimination(
+            states=layout.knot_states,
+            scale=state_scale(self.problem),
+            steps=steps,
+            fixed_start=bool(self.problem.initial.held.all()),
+            size=len(builder.scale),
+            advance=advance,
+            inputs=inputs,
+            shared=len(duration),
+        )
+
+    def _declared(self, name: str) -> FloatArray:
+        values = self.problem.values().values[name]
+        first: FloatArray = values.reshape(-1, values.shape[-1])[0].to(torch.float64).numpy()
+        return first
+
+    def _along(self, parameters: Parameters, name: str, like: Tensor) -> Tensor:
+        value = parameters.local(self._positions()).values[name].to(like.dtype)
+        return value.expand(*like.shape[:-1], value.shape[-1])
+
+    def _positions(self) -> FloatArray:
+        return np.arange(self.problem.horizon, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class _HermiteCurves:
+    """Cubic states through the knots with the rates of the dynamics at both ends; held controls."""
+
+    stepper: Stepper
+    layout: Layout
+
+    def __call__(self, values: FloatArray, parameters: Parameters) -> tuple[Curve, None]:
+        before, after = values[self.layout.states[0.0]], values[self.layout.states[1.0]]
+        controls = values[self.layout.controls[0.0]]
+        grid = self.stepper.problem.grid
+        duration = grid.duration if self.layout.duration is None else values[self.layout.duration]
+        spans = (grid.shares * duration)[:, None]
+        first, last = (spans * self._rate(x, controls, parameters, shift) for x, shift in ((before, 0.0), (after, 1.0)))
+        change = after - before
+        coefficients = np.stack([before, first, 3.0 * change - 2.0 * first - last, first + last - 2.0 * change], axis=1)
+        return Curve(coefficients), None
+
+    def _rate(self, states: FloatArray, controls: FloatArray, parameters: Parameters, shift: float) -> FloatArray:
+        dtype = self.stepper.problem.dtype
+        local = parameters.local(np.arange(len(states)) + shift)
+        with torch.no_grad():
+            rate = self.stepper.derivative(
+                torch.as_tensor(states, dtype=dtype), torch.as_tensor(controls, dtype=dtype), local
+            )
+        result: FloatArray = rate.to(torch.float64).numpy()
+        return result

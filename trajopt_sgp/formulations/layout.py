@@ -1,0 +1,124 @@
+"""Where the states and controls of a plan stand among the decision variables, and where functions are evaluated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.formulations.scaling import control_scale, state_scale
+from trajopt_sgp.problem import OptimalControlProblem
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Places along the plan at which a function of state and control is evaluated."""
+
+    states: IntArray
+    """Decision variables, `(K, n)`."""
+    controls: IntArray
+    """Decision variables, `(K, m)`."""
+    position: FloatArray
+    """Place counted in intervals, `(K,)`: 3.5 is the middle of interval 3."""
+    weight: FloatArray
+    """Quadrature weight for the mean over each interval, summed over the intervals, `(K,)`."""
+    share: FloatArray
+    """Quadrature weight for the integral over the whole plan as a share of its duration, `(K,)`."""
+
+    @property
+    def knots(self) -> IntArray:
+        """The last knot before or at each place, `(K,)`."""
+        return np.floor(self.position + 1e-9).astype(np.int64)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What tells the places of one interval apart: nothing at a knot, else the fraction that has passed."""
+        fractions = self.position - self.knots
+        return tuple(f"+{f:.3g}" if f > 1e-9 else "" for f in fractions)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The decision variables of a transcription: for each interval its states, then its controls.
+
+    States and controls are found by the fraction of the interval at which they are; those at the end of an interval are
+    those at the beginning of the next one.
+    """
+
+    problem: OptimalControlProblem
+    """Whose variables they are."""
+    states: Mapping[float, IntArray]
+    """By fraction, `(N, n)` each; 0 and 1 are always there."""
+    controls: Mapping[float, IntArray]
+    """By fraction, `(N, m)` each."""
+    size: int
+    """Number of variables, the duration included."""
+    duration: int | None
+    """The variable that is the duration of the plan, where that is free."""
+
+    @classmethod
+    def of(
+        cls, problem: OptimalControlProblem, states: Sequence[float], controls: Sequence[float], last_control: bool
+    ) -> "Layout":
+        """Place states at the knots and at the fractions `states`, controls at the fractions `controls`.
+
+        With `last_control`, which needs 0 among the controls, the last knot has a control too.
+        """
+        n, m, horizon = problem.state_size, problem.control_size, problem.horizon
+        inner = [0.0, *states]
+        block = len(inner) * n + len(controls) * m
+        base = block * np.arange(horizon + 1)[:, None]
+        state_at = {f: base[:-1] + i * n + np.arange(n) for i, f in enumerate(inner)}
+        state_at[1.0] = base[1:] + np.arange(n)
+        control_at = {f: base[:-1] + len(inner) * n + i * m + np.arange(m) for i, f in enumerate(controls)}
+        size = block * horizon + n
+        if last_control:
+            control_at[1.0] = np.vstack([control_at[0.0][1:], size + np.arange(m)])
+            size += m
+        duration = size if problem.grid.free else None
+        return cls(problem, state_at, control_at, size + problem.grid.free, duration)
+
+    @property
+    def knot_states(self) -> IntArray:
+        """The states at the knots, `(N+1, n)`."""
+        return np.vstack([self.states[0.0], self.states[1.0][-1:]])
+
+    @property
+    def first_controls(self) -> IntArray:
+        """The first control of each interval, `(N, m)`."""
+        return self.controls[min(self.controls)]
+
+    def scale(self) -> FloatArray:
+        """Return the unit of every variable `(size,)`."""
+        units = np.ones(self.size)
+        for index in self.states.values():
+            units[index] = state_scale(self.problem)
+        for index in self.controls.values():
+            units[index] = control_scale(self.problem)
+        if self.duration is not None:
+            units[self.duration] = self.problem.grid.duration
+        return units
+
+    def points(self, weights: Mapping[float, float]) -> Points:
+        """Return the places at some fractions of every interval, each once, with quadrature weights that sum to one."""
+        fractions = np.array(list(weights))
+        position = np.add.outer(np.arange(self.problem.horizon), fractions).ravel()
+        states = np.stack([self.states[f] for f in weights], axis=1).reshape(-1, self.problem.state_size)
+        controls = np.stack([self.controls[f] for f in weights], axis=1).reshape(-1, self.problem.control_size)
+        share = np.multiply.outer(self.problem.grid.shares, list(weights.values())).ravel()
+        _, first, place = np.unique(np.round(position, 9), return_index=True, return_inverse=True)
+        weight = np.bincount(place, np.tile(list(weights.values()), self.problem.horizon))
+        return Points(states[first], controls[first], position[first], weight, np.bincount(place, share))
+
+    def control_sequence(self) -> tuple[IntArray, FloatArray]:
+        """Return all controls in order of time `(k, m)`, and when they are as shares of the duration `(k,)`."""
+        mesh, shares = self.problem.grid.mesh, self.problem.grid.shares
+        times = np.concatenate([mesh[:-1] + f * shares for f in self.controls])
+        index = np.vstack(list(self.controls.values()))
+        order = np.argsort(times, kind="stable")
+        _, first = np.unique(index[order, 0], return_index=True)
+        chosen = order[np.sort(first)]
+        return index[chosen], times[chosen]

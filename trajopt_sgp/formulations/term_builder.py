@@ -1,0 +1,293 @@
+"""From the terms of a problem to the stage terms of a nonlinear program."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
+from trajopt_sgp.formulations.layout import Layout, Points
+from trajopt_sgp.formulations.scaling import row_scale
+from trajopt_sgp.problem import (
+    BoundaryConstraint,
+    Constraint,
+    ControlRateCost,
+    ControlRateLimit,
+    Face,
+    OptimalControlProblem,
+    StageConstraint,
+    TerminalCost,
+)
+from trajopt_sgp.problem.boundary import make_scale
+from trajopt_sgp.problem.probing import constraint_bounds, count_rows
+from trajopt_sgp.problem.terms import FaceFunction, StageCostTerm
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+IntegralRule = Callable[[StageCostTerm, Face], StageTerm]
+"""How a formulation integrates a running cost over its intervals."""
+
+
+@dataclass
+class TermBuilder:
+    """Collects the stage terms of a program on a layout, and the slack variables that soft constraints add to it."""
+
+    problem: OptimalControlProblem
+    """What is transcribed."""
+    layout: Layout
+    """Where its variables are."""
+    points: Points
+    """Where stage costs and stage constraints are evaluated."""
+    needs_value: bool
+    """Which face of the distances to data is meant."""
+    costs: list[StageTerm] = field(default_factory=list)
+    """Made so far."""
+    constraints: list[StageTerm] = field(default_factory=list)
+    """Made so far."""
+    scale: FloatArray = field(init=False)
+    """Units of the variables, slack included."""
+    slack: list[int] = field(default_factory=list)
+    """Variables that must not be negative."""
+
+    def __post_init__(self) -> None:
+        self.scale = self.layout.scale()
+
+    def add_costs(self, integral: IntegralRule | None = None) -> None:
+        """Add all costs; `integral` replaces the quadrature of integrals by points."""
+        for term in self.problem.stage_terms:
+            face = term.face(self.needs_value)
+            if term.integral and integral is not None:
+                self.costs.append(integral(term, face))
+            else:
+                self.costs.append(self._stage_cost(term, face))
+        self.costs += [self._terminal_cost(term) for term in self.problem.terminal_terms]
+        self.costs += [self._rate_cost(term) for term in self.problem.rate_costs]
+
+    def add_constraints(self) -> None:
+        """Add all constraints but the dynamics."""
+        for constraint in self.problem.constraint_terms:
+            self._constraint(constraint)
+        self.constraints += [self._rate_limit(limit) for limit in self.problem.rate_limits]
+
+    def term(
+        self, name: str, index: IntArray, function: TermFunction | None, position: FloatArray, **more: Any
+    ) -> StageTerm:
+        """Return a term on variables `index` `(K, d)` whose parameters are taken at `position` `(K,)`, in intervals."""
+        localized = {key: _local(f, position) for key, f in (("function", function), *_functions(more))}
+        knots = np.floor(position + 1e-9).astype(np.int64)
+        settings = {"knots": knots, **more, **localized}
+        return StageTerm(name=name, index=index, scale=self.scale[index[0]] if index.size else np.zeros(0), **settings)
+
+    def _stage_cost(self, term: StageCostTerm, face: Face) -> StageTerm:
+        points = self.points
+        weights = points.share if term.integral else points.weight
+        timed = term.integral
+        index = np.hstack([points.states, points.controls, *([self._durations(len(weights))] if timed else [])])
+
+        def weighted(function: FaceFunction) -> TermFunction:
+            def cost(z: Tensor, parameters: Parameters) -> Tensor:
+                state, control, *rest = self._split(z, timed)
+                factor = torch.as_tensor(weights, dtype=z.dtype)
+                if timed:
+                    factor = factor * rest[0]
+                return factor * function(state, control, parameters)
+
+            return cost
+
+        return self.term(
+            term.name,
+            index,
+            weighted(face.function),
+            points.position,
+            merit=None if face.has_value else weighted(face.merit),
+            residual=self._weighted_residual(face, weights, timed),
+        )
+
+    def _weighted_residual(self, face: Face, weights: FloatArray, timed: bool) -> TermFunction | None:
+        inner = face.residual
+        if inner is None:
+            return None
+
+        def residual(z: Tensor, parameters: Parameters) -> Tensor:
+            state, control, *rest = self._split(z, timed)
+            factor = torch.as_tensor(weights, dtype=z.dtype)
+            factor = factor * rest[0] if timed else factor
+            return factor.sqrt()[..., None] * inner(state, control, parameters)
+
+        return residual
+
+    def _split(self, z: Tensor, timed: bool) -> list[Tensor]:
+        """Return state, control and, of a timed term, the duration of the plan without its last dimension."""
+        n, m = self.problem.state_size, self.problem.control_size
+        parts = [z[..., :n], z[..., n : n + m]]
+        return [*parts, self.duration(z[..., n + m :])] if timed else parts
+
+    def duration(self, rest: Tensor) -> Tensor:
+        """Return the duration of the plan from the variables `(..., 0 or 1)` that hold it."""
+        if self.layout.duration is None:
+            return torch.as_tensor(self.problem.grid.duration, dtype=rest.dtype)
+        return rest[..., 0]
+
+    def _durations(self, count: int) -> IntArray:
+        held = [] if self.layout.duration is None else [self.layout.duration]
+        return np.tile(np.array(held, dtype=np.int64), (count, 1))
+
+    def with_duration(self, *parts: IntArray) -> IntArray:
+        """Return an index map of parts `(K, ...)` followed by the duration, where that is a variable."""
+        return np.hstack([*parts, self._durations(len(parts[0]))])
+
+    def _terminal_cost(self, term: TerminalCost) -> StageTerm:
+        index = self.layout.states[1.0][-1:]
+        return self.term(term.name, index, term.weighted, self._end())
+
+    def _end(self) -> FloatArray:
+        return np.array([float(self.problem.horizon)])
+
+    def _constraint(self, constraint: Constraint) -> None:
+        problem, n = self.problem, self.problem.state_size
+        count = count_rows(problem, constraint)
+        position, labels = self._end(), ()
+        if isinstance(constraint, StageConstraint):
+            index = np.hstack([self.points.states, self.points.controls])
+            position, labels = self.points.position, self.points.labels
+            sizes = [n, problem.control_size]
+        elif isinstance(constraint, BoundaryConstraint):
+            index, sizes = np.hstack([self.layout.states[0.0][:1], self.layout.states[1.0][-1:]]), [n, n]
+        else:
+            index, sizes = self.layout.states[1.0][-1:], [n]
+
+        def rows(z: Tensor, parameters: Parameters) -> Tensor:
+            return constraint.evaluate(*z.split(sizes, dim=-1), parameters=parameters)
+
+        lower, upper = constraint_bounds(constraint, count)
+        term = self.term(
+            constraint.name,
+            index,
+            rows,
+            position,
+            labels=labels,
+            row_names=tuple(str(i) for i in range(count)),
+            row_scale=self._row_scale(constraint, rows, index, count),
+            lower=lower,
+            upper=upper,
+        )
+        self.constraints += [term] if constraint.soft is None else self._soften(term, constraint)
+
+    def _row_scale(self, constraint: Constraint, rows: TermFunction, index: IntArray, count: int) -> FloatArray:
+        if constraint.scale is not None:
+            return 1.0 / make_scale(f"scale of {constraint.name!r}", constraint.scale, count)
+        start, middle = self.problem.start, self.problem.control_box.middle()
+        centre = np.resize(np.concatenate([start, middle]), index.shape[1])
+        if not isinstance(constraint, StageConstraint):
+            centre = np.resize(start, index.shape[1])
+        parameters = self.problem.values(dtype=torch.float64).local(np.zeros(8))
+        cast = constraint.to(torch.float64)
+        sizes = [self.problem.state_size] * (index.shape[1] // self.problem.state_size)
+        if isinstance(constraint, StageConstraint):
+            sizes = [self.problem.state_size, self.problem.control_size]
+        return row_scale(
+            lambda z: cast.evaluate(*z.split(sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
+        )
+
+    def _soften(self, term: StageTerm, constraint: Constraint) -> list[StageTerm]:
+        """Return the rows with slack s >= 0: g - s <= upper, g + s >= lower; the price of s joins the costs."""
+        penalty, count = constraint.soft, term.instances * term.rows
+        if penalty is None:
+            return [term]
+        first = len(self.scale)
+        self.scale = np.concatenate([self.scale, np.tile(1.0 / term.row_scale, term.instances)])
+        slack = first + np.arange(count).reshape(term.instances, term.rows)
+        self.slack += slack.ravel().tolist()
+
+        def price(z: Tensor, parameters: Parameters) -> Tensor:
+            return (penalty.linear * z + 0.5 * penalty.quadratic * z.square()).sum(-1)
+
+        self.costs.append(self.term(f"{term.name}.violation", slack, price, term.knots.astype(np.float64)))
+        parts = []
+        for side, sign, name in (("upper", -1.0, "<="), ("lower", 1.0, ">=")):
+            bound = getattr(term, side)
+            if not np.isfinite(bound).any():
+                continue
+            other = "lower" if side == "upper" else "upper"
+            linear = LinearPart(sign * np.eye(term.rows), slack, self.scale[slack[0]])
+            names = tuple(f"{row} {name}" for row in term.row_names)
+            parts.append(replace(term, row_names=names, linear=linear, **{other: np.full(term.rows, sign * np.inf)}))
+        return parts
+
+    def _rate_terms(self) -> tuple[IntArray, IntArray, FloatArray, IntArray]:
+        """Return pairs of controls that follow each other `(K, m)`, the time between them as a share, and knots."""
+        index, times = self.layout.control_sequence()
+        knots = np.searchsorted(self.problem.grid.mesh, times + 1e-12, side="right") - 1
+        return index[:-1], index[1:], np.diff(times), knots[1:]
+
+    def _rate_cost(self, term: ControlRateCost) -> StageTerm:
+        before, after, _, knots = self._rate_terms()
+        first, m = self.layout.control_sequence()[0][0], self.problem.control_size
+        unit = torch.tensor(make_scale(f"scale of {term.name!r}", term.scale, m))
+        index = np.vstack([np.hstack([first, first])[None], np.hstack([before, after])])
+
+        def cost(z: Tensor, parameters: Parameters) -> Tensor:
+            change = (z[..., m:] - z[..., :m]) / unit.to(z.dtype)
+            if parameters.previous_control is not None:
+                start = (z[..., :1, m:] - parameters.previous_control) / unit.to(z.dtype)
+                change = torch.cat([start, change[..., 1:, :]], dim=-2)
+            return term.weight * change.square().sum(-1)
+
+        return self.term(term.name, index, cost, np.concatenate([[0.0], knots.astype(np.float64)]))
+
+    def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
+        before, after, shares, knots = self._rate_terms()
+        m = self.problem.control_size
+        upper = make_scale(f"upper of {limit.name!r}", limit.upper, m)
+        lower = -upper if limit.lower is None else make_scale(f"lower of {limit.name!r}", limit.lower, m)
+        first = self.layout.control_sequence()[0][0]
+        index = self.with_duration(np.vstack([np.hstack([first, first])[None], np.hstack([before, after])]))
+        spans = torch.tensor(np.concatenate([[self.problem.grid.shares[0]], shares]))
+
+        def rows(z: Tensor, parameters: Parameters) -> Tensor:
+            change = z[..., m : 2 * m] - z[..., :m]
+            if parameters.previous_control is not None:
+                start = z[..., :1, m : 2 * m] - parameters.previous_control
+                change = torch.cat([start, change[..., 1:, :]], dim=-2)
+            return change / (spans.to(z.dtype) * self.duration(z[..., 2 * m :]))[..., None]
+
+        return self.term(
+            limit.name,
+            index,
+            rows,
+            np.concatenate([[0.0], knots.astype(np.float64)]),
+            row_names=self.problem.control_labels,
+            row_scale=1.0 / np.maximum(np.maximum(np.abs(upper), np.abs(lower)), 1e-12),
+            lower=lower,
+            upper=upper,
+            labels=self._pair_labels(knots),
+        )
+
+    def _pair_labels(self, knots: IntArray) -> tuple[str, ...]:
+        every = [0, *knots.tolist()]
+        seen: dict[int, int] = {}
+        labels = []
+        for knot in every:
+            seen[knot] = seen.get(knot, -1) + 1
+            labels.append(f"change {seen[knot]}" if seen[knot] else "")
+        return tuple(labels)
+
+
+def _functions(more: dict[str, Any]) -> list[tuple[str, TermFunction | None]]:
+    return [(key, more[key]) for key in ("merit", "residual") if key in more]
+
+
+def _local(function: TermFunction | None, position: FloatArray) -> TermFunction | None:
+    """Return a function that sees time-varying parameters at its own places."""
+    if function is None:
+        return None
+
+    def localized(z: Tensor, parameters: Parameters) -> Tensor:
+        return function(z, parameters.local(position))
+
+    return localized

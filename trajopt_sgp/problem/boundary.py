@@ -1,0 +1,137 @@
+"""Bounds, ends, names and units of a problem as arrays, checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Lower and upper bounds of a vector, infinite where there are none.
+
+    Raises:
+        OptionError: the bounds of a coordinate cross; names it.
+    """
+
+    name: str
+    """What is bounded, for messages."""
+    lower: FloatArray
+    """`(d,)`."""
+    upper: FloatArray
+    """`(d,)`."""
+
+    def __post_init__(self) -> None:
+        crossed = np.flatnonzero(self.lower > self.upper)
+        if len(crossed):
+            i = int(crossed[0])
+            raise OptionError(
+                f"{self.name}: the lower bound {self.lower[i]} of coordinate {i} is above the upper, {self.upper[i]}."
+            )
+
+    @property
+    def bounded(self) -> bool:
+        """Whether any bound is finite."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    def middle(self) -> FloatArray:
+        """Return the centre `(d,)`; where a side is infinite, the number nearest zero within the bounds."""
+        closed = np.isfinite(self.lower) & np.isfinite(self.upper)
+        with np.errstate(invalid="ignore"):
+            return np.where(closed, 0.5 * (self.lower + self.upper), np.clip(0.0, self.lower, self.upper))
+
+    def clip(self, values: FloatArray) -> FloatArray:
+        """Return values `(..., d)` moved to the nearest point within the bounds."""
+        return np.clip(values, self.lower, self.upper)
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """What is known of the state at one end of a plan."""
+
+    values: FloatArray
+    """`(n,)`; where the state is free, a number within its bounds."""
+    held: NDArray[np.bool_]
+    """Which states are given, `(n,)`."""
+
+    def bounds(self, box: Box, values: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper bounds `(..., n)`: the given states, the box elsewhere.
+
+        `values` `(..., n)` are other given states than those of the problem.
+        """
+        given = self.values if values is None else values
+        return np.where(self.held, given, box.lower), np.where(self.held, given, box.upper)
+
+
+def make_boundary(
+    name: str, values: ArrayLike | Mapping[str, float] | None, labels: Sequence[str], box: Box
+) -> Boundary:
+    """Return what a user says of one end: a vector, a mapping from names of states, or None.
+
+    Raises:
+        OptionError: a mapping names a state that does not exist; lists those that do.
+        ShapeError, NotFiniteError: the vector does not fit, or is not finite.
+    """
+    if values is None or isinstance(values, Mapping):
+        vector, held = box.middle(), np.zeros(len(labels), dtype=np.bool_)
+        for label, value in (values or {}).items():
+            if label not in labels:
+                raise OptionError(f"{name}: there is no state {label!r}; choose from {', '.join(labels)}.")
+            vector[labels.index(label)], held[labels.index(label)] = value, True
+    else:
+        vector, held = np.array(values, dtype=np.float64), np.ones(len(labels), dtype=np.bool_)
+    if vector.shape != (len(labels),):
+        raise ShapeError(f"{name} has shape {vector.shape}; this problem needs ({len(labels)},).")
+    if not np.isfinite(vector).all():
+        raise NotFiniteError(f"{name} must be finite, not {vector}.")
+    vector.setflags(write=False)
+    return Boundary(vector, held)
+
+
+def make_box(name: str, bounds: tuple[Any, Any] | None, size: int) -> Box:
+    """Return bounds, numbers or vectors, as arrays `(size,)`.
+
+    Raises:
+        ShapeError, NotFiniteError, OptionError: a bound does not fit, is NaN, or crosses the other.
+    """
+    sides = []
+    for side, values in zip(("lower", "upper"), bounds or (-np.inf, np.inf), strict=True):
+        array = np.array(values, dtype=np.float64)
+        if array.shape not in ((), (size,)):
+            raise ShapeError(f"{name}: the {side} bound has shape {array.shape}; give a number or ({size},).")
+        if np.isnan(array).any():
+            raise NotFiniteError(f"{name}: the {side} bound holds NaN; use infinity for no bound.")
+        sides.append(np.broadcast_to(array, (size,)))
+    return Box(name, sides[0], sides[1])
+
+
+def make_scale(name: str, values: Any, size: int) -> FloatArray:
+    """Return finite numbers `(size,)` from a number or a vector.
+
+    Raises:
+        ShapeError, NotFiniteError: they do not fit, or are not finite.
+    """
+    array = np.array(values, dtype=np.float64)
+    if array.shape not in ((), (size,)):
+        raise ShapeError(f"{name} has shape {array.shape}; give a number or ({size},).")
+    if not np.isfinite(array).all():
+        raise NotFiniteError(f"{name} must be finite, not {array}.")
+    return np.broadcast_to(array, (size,))
+
+
+def make_labels(field_name: str, letter: str, names: Sequence[str] | None, size: int) -> tuple[str, ...]:
+    """Return names given by the user, or `x[0]`, `x[1]` and so on.
+
+    Raises:
+        ShapeError: the number of names does not fit.
+    """
+    labels = tuple(names) if names is not None else tuple(f"{letter}[{i}]" for i in range(size))
+    if len(labels) != size:
+        raise ShapeError(f"{field_name} lists {len(labels)} names; this problem needs {size}.")
+    return labels

@@ -1,0 +1,85 @@
+"""Models of motion: discrete-time maps and continuous-time derivatives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+import casadi
+import torch
+from torch import Tensor
+
+from trajopt_sgp.problem.functions import as_torch_function
+from trajopt_sgp.problem.precision import cast, parameter_dtype
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """A discrete-time model x' = f(x, u)."""
+
+    @property
+    def state_size(self) -> int:
+        """Number of state coordinates n."""
+        ...
+
+    @property
+    def control_size(self) -> int:
+        """Number of control coordinates m."""
+        ...
+
+    def __call__(self, state: Tensor, control: Tensor, /) -> Tensor:
+        """Return the next state `(..., n)` after state `(..., n)` and control `(..., m)`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _FunctionDynamics:
+    function: Callable[..., Tensor] | casadi.Function
+    """State `(..., n)`, control `(..., m)` and the values of `parameters` to `(..., n)`; torch or CasADi."""
+    state_size: int
+    """Number of state coordinates n."""
+    control_size: int
+    """Number of control coordinates m."""
+    parameters: Sequence[str] = ()
+    """Names of parameters of the problem that are handed to the function, in this order."""
+    evaluate: Callable[..., Tensor] = field(init=False, repr=False)
+    """The function as a torch function."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "evaluate", as_torch_function(self.function, scalar=False))
+
+    def __call__(self, state: Tensor, control: Tensor, *values: Tensor) -> Tensor:
+        """Return the value of the function, `(..., n)`."""
+        return self.evaluate(state, control, *values)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type: that of the function if it is a torch module with parameters, else float64."""
+        return parameter_dtype(self.function)
+
+
+@dataclass(frozen=True, eq=False)
+class DiscreteDynamics(_FunctionDynamics):
+    """A discrete-time model x' = f(x, u, p...) made of a function."""
+
+    def to(self, dtype: torch.dtype) -> "DiscreteDynamics":
+        """Return the model with its function converted to `dtype` if that is a torch module."""
+        return replace(self, function=cast(self.function, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class ContinuousDynamics(_FunctionDynamics):
+    """A continuous-time model dx/dt = f(x, u, p...) made of a function; the formulation discretises it."""
+
+    def to(self, dtype: torch.dtype) -> "ContinuousDynamics":
+        """Return the model with its function converted to `dtype` if that is a torch module."""
+        return replace(self, function=cast(self.function, dtype))
+
+
+def parameter_names(dynamics: object) -> tuple[str, ...]:
+    """Return the names of the parameters of the problem that a model is called with after state and control."""
+    return tuple(dynamics.parameters) if isinstance(dynamics, _FunctionDynamics) else ()
+
+
+def is_continuous(dynamics: object) -> bool:
+    """Return whether a model gives the time derivative of the state instead of the next state."""
+    return isinstance(dynamics, ContinuousDynamics)

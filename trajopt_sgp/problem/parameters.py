@@ -1,0 +1,104 @@
+"""What may change between two solves of one problem without building anything anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TimeVarying:
+    """Values of a parameter at every knot, linear in between: a reference to follow, for example."""
+
+    values: ArrayLike
+    """`(N+1, k)`."""
+
+
+ParameterValue = ArrayLike | TimeVarying | float
+"""A number, a vector `(k,)`, or a vector for every knot."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Values of everything that a built program leaves open.
+
+    Letters: P programs of a batch, N intervals, n states, m controls.
+    """
+
+    initial_state: Tensor
+    """x_0, `(n,)`, or `(P, n)` for a batch of programs."""
+    progress: float = 0.0
+    """Place on the annealing schedule of the distances to data, in [0, 1]."""
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    """The user's parameters by name: `(k,)`, or `(N+1, k)` where they vary over time."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Weights and noise levels that differ from those of the terms, by `term.weight` and `term.sigma`."""
+    previous_control: Tensor | None = None
+    """The control `(m,)` applied before the first, which limits on the rate of change refer to."""
+
+    def number(self, name: str, default: float) -> float:
+        """Return a weight or noise level, the term's own unless it has been set for this solve."""
+        return self.numbers.get(name, default)
+
+    def at_end(self) -> "Parameters":
+        """Return the same parameters at the end of the annealing schedule."""
+        return replace(self, progress=1.0)
+
+    def local(self, position: FloatArray) -> "Parameters":
+        """Return the parameters with time-varying values taken at places `(K,)`, counted in intervals: `(K, k)`."""
+        if all(value.ndim == 1 for value in self.values.values()):
+            return self
+        return replace(self, values={name: _interpolate(value, position) for name, value in self.values.items()})
+
+
+def parameter_tensors(
+    declared: Mapping[str, ParameterValue], changes: Mapping[str, ParameterValue], horizon: int, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Return the values of all declared parameters, some of them changed, as tensors.
+
+    Raises:
+        OptionError: a changed parameter has not been declared; lists those that have.
+        ShapeError: a value has another shape than the declared one, or a varying one does not fit the horizon.
+        NotFiniteError: a value is NaN or infinite.
+    """
+    unknown = sorted(set(changes) - set(declared))
+    if unknown:
+        raise OptionError(f"Unknown parameter {unknown[0]!r}; choose from {', '.join(sorted(declared)) or 'none'}.")
+    tensors = {name: _tensor(name, value, horizon, dtype) for name, value in declared.items()}
+    for name, value in changes.items():
+        changed = _tensor(name, value, horizon, dtype)
+        if changed.shape[-1] != tensors[name].shape[-1]:
+            raise ShapeError(
+                f"Parameter {name!r} has {changed.shape[-1]} components; it was declared with {tensors[name].shape[-1]}."
+            )
+        tensors[name] = changed
+    return tensors
+
+
+def _tensor(name: str, value: ParameterValue, horizon: int, dtype: torch.dtype) -> Tensor:
+    varying = isinstance(value, TimeVarying)
+    array = np.array(value.values if isinstance(value, TimeVarying) else value, dtype=np.float64)
+    if not varying:
+        array = np.atleast_1d(array)
+    if array.ndim != (2 if varying else 1) or (varying and len(array) != horizon + 1):
+        wanted = f"({horizon + 1}, k), one row for every knot" if varying else "(k,); use TimeVarying for one per knot"
+        raise ShapeError(f"Parameter {name!r} has shape {array.shape}; it must be {wanted}.")
+    if not np.isfinite(array).all():
+        raise NotFiniteError(f"Parameter {name!r} must be finite, not {array}.")
+    return torch.tensor(array, dtype=dtype)
+
+
+def _interpolate(value: Tensor, position: FloatArray) -> Tensor:
+    if value.ndim == 1:
+        return value
+    first = np.clip(position.astype(np.int64), 0, max(len(value) - 2, 0))
+    share = torch.as_tensor(position - first, dtype=value.dtype)[:, None]
+    after = np.minimum(first + 1, len(value) - 1)
+    return value[torch.as_tensor(first)] * (1.0 - share) + value[torch.as_tensor(after)] * share

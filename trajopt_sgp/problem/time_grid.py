@@ -1,0 +1,90 @@
+"""When the knots of a plan are."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import OptionError, ShapeError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FreeTime:
+    """Let the solver choose the duration of a plan [s].
+
+    Raises:
+        OptionError: not 0 < lower <= guess <= upper.
+    """
+
+    guess: float
+    """Where the solver begins."""
+    lower: float = 1e-3
+    """Shortest duration allowed."""
+    upper: float = math.inf
+    """Longest duration allowed."""
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.lower <= self.guess <= self.upper and math.isfinite(self.guess)):
+            raise OptionError(f"{self}: it must be 0 < lower <= guess <= upper, in seconds.")
+
+
+@dataclass(frozen=True, eq=False)
+class TimeGrid:
+    """Durations of N intervals."""
+
+    shares: FloatArray
+    """Share of the duration that each interval takes, `(N,)`."""
+    duration: float
+    """Of the whole plan [s]; where it is free, the guess."""
+    limits: FreeTime | None
+    """Set where the duration is free."""
+
+    @property
+    def free(self) -> bool:
+        """Whether the solver chooses the duration."""
+        return self.limits is not None
+
+    @property
+    def time_step(self) -> float:
+        """Mean duration of an interval [s]."""
+        return self.duration / len(self.shares)
+
+    @property
+    def mesh(self) -> FloatArray:
+        """Shares of the duration that have passed at the knots, `(N+1,)`."""
+        return np.concatenate([[0.0], np.cumsum(self.shares)])
+
+
+def make_time_grid(
+    horizon: int, time_step: float | None, duration: float | FreeTime | None, mesh: ArrayLike | None
+) -> TimeGrid:
+    """Return the grid that a user describes by a time step or a duration, and a mesh.
+
+    Raises:
+        OptionError: both or neither make sense, or the mesh does not increase from 0 to 1.
+        ShapeError: the mesh has not N + 1 knots.
+    """
+    if time_step is not None and duration is not None:
+        raise OptionError("Give time_step or duration, not both.")
+    limits = duration if isinstance(duration, FreeTime) else None
+    total = limits.guess if limits else duration if isinstance(duration, int | float) else None
+    total = float(horizon * (1.0 if time_step is None else time_step)) if total is None else float(total)
+    if not (math.isfinite(total) and total > 0.0):
+        name, value = ("time_step", time_step) if duration is None else ("duration", duration)
+        raise OptionError(f"{name} = {value!r}: it must be a positive number of seconds.")
+    return TimeGrid(_shares(horizon, mesh), total, limits)
+
+
+def _shares(horizon: int, mesh: ArrayLike | None) -> FloatArray:
+    if mesh is None:
+        return np.full(horizon, 1.0 / horizon)
+    knots = np.asarray(mesh, dtype=np.float64)
+    if knots.shape != (horizon + 1,):
+        raise ShapeError(f"mesh has shape {knots.shape}; a horizon of {horizon} needs ({horizon + 1},).")
+    shares: FloatArray = np.diff(knots)
+    if not (knots[0] == 0.0 and math.isclose(knots[-1], 1.0) and (shares > 0.0).all()):
+        raise OptionError("mesh: the knots must increase from 0 to 1.")
+    return shares

@@ -1,0 +1,60 @@
+"""The best iterate so far of every program of a batch."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.problem import Status
+
+
+class BestIterates:
+    """Keeps for each of P programs the feasible iterate of least merit, or failing that the least violated one.
+
+    Args:
+        variables: the first iterates `(P, size)`.
+        feasibility: largest violation that counts as feasible.
+    """
+
+    variables: Tensor
+    """`(P, size)`."""
+    merit: Tensor
+    """`(P,)`; infinite where nothing finite has been seen."""
+    violation: Tensor
+    """`(P,)`."""
+
+    def __init__(self, variables: Tensor, feasibility: float) -> None:
+        self.variables = variables.detach().clone()
+        self.merit = torch.full((len(variables),), math.inf, dtype=variables.dtype)
+        self.violation = torch.full_like(self.merit, math.inf)
+        self._feasibility = feasibility
+
+    @property
+    def feasible(self) -> Tensor:
+        """Which programs have a feasible iterate, `(P,)`."""
+        return self.violation <= self._feasibility
+
+    @torch.no_grad()
+    def keep(self, variables: Tensor, merit: Tensor, violation: Tensor, live: Tensor | None = None) -> Tensor:
+        """Take over iterates that are better, where `live` `(P,)` allows it; return which were, `(P,)`."""
+        feasible = violation <= self._feasibility
+        better = torch.where(self.feasible, feasible & (merit < self.merit), feasible | (violation < self.violation))
+        better &= torch.isfinite(merit) & torch.isfinite(violation)
+        if live is not None:
+            better &= live
+        self.variables[better] = variables.detach()[better]
+        self.merit = torch.where(better, merit.detach(), self.merit)
+        self.violation = torch.where(better, violation.detach(), self.violation)
+        return better
+
+    def status(self, program: int, ended: Status) -> Status:
+        """Return how a program ended, given how its solver did."""
+        if not math.isfinite(float(self.merit[program])):
+            return Status.NOT_FINITE
+        if ended is Status.CONVERGED and not bool(self.feasible[program]):
+            return Status.INFEASIBLE
+        return ended
+
+    def rank(self, program: int) -> float:
+        """Return the number by which starts are compared: the merit, infinite where nothing feasible was found."""
+        return float(self.merit[program]) if bool(self.feasible[program]) else math.inf
