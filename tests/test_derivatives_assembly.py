@@ -15,7 +15,13 @@ from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations import DirectTranscription, Formulation, NonlinearProgram, SingleShooting
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    Formulation,
+    MultipleShooting,
+    NonlinearProgram,
+    SingleShooting,
+)
 from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, TerminalConstraint
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
@@ -30,7 +36,7 @@ DATA_TERMS = {
     "energy": DataDistance(energy_network(DATA), weight=2.0, schedule=GeometricSchedule(0.5, 0.1), weighting="none"),
     "score-residual": DataDistance(score_network(DATA), weight=2.0, sigma=0.3),
 }
-FORMULATIONS = [SingleShooting(), DirectTranscription()]
+FORMULATIONS = [SingleShooting(), MultipleShooting(2), DirectTranscription()]
 PROGRESS = 0.25
 
 
@@ -57,7 +63,7 @@ def everything(data_term: DataDistance) -> OptimalControlProblem:
 
 
 def parameters_of(program: NonlinearProgram) -> Parameters:
-    return Parameters(torch.tensor(program.problem.start), PROGRESS)
+    return program.problem.values(progress=PROGRESS)
 
 
 def dense(program: NonlinearProgram, pattern: Pattern, values: FloatArray, rows: int) -> FloatArray:
@@ -140,29 +146,44 @@ def test_hessian_is_that_of_the_lagrangian(
 
 
 def dense_states(program: NonlinearProgram, values: Tensor, controls: Tensor) -> Tensor:
-    if program.state_index is not None:
-        return values[torch.as_tensor(program.state_index)]
-    states = [torch.tensor(program.problem.start)]
-    for control in controls:
-        states.append(program.problem.dynamics(states[-1], control))
+    """States at the knots: variables where they are decided, rolled out elsewhere."""
+    index = program.layout.knot_states
+    decided = np.isin(index, program.decided).all(axis=1)
+    states: list[Tensor] = []
+    for knot, held in enumerate(decided):
+        if held:
+            states.append(values[torch.as_tensor(index[knot])])
+        elif knot == 0:
+            states.append(torch.tensor(program.problem.start))
+        else:
+            states.append(dynamics_of(program)(states[-1], controls[knot - 1]))
     return torch.stack(states)
+
+
+def dynamics_of(program: NonlinearProgram) -> Callable[[Tensor, Tensor], Tensor]:
+    dynamics = program.problem.dynamics
+    assert dynamics is not None
+    return dynamics
 
 
 def dense_program(program: NonlinearProgram, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Objective and rows by name, written down knot by knot from the definition of the problem."""
     problem = program.problem
-    values = w * torch.tensor(program.scale)
-    controls = values[torch.as_tensor(program.control_index)]
+    values = torch.zeros(len(program.full_scale), dtype=w.dtype).index_copy(0, torch.as_tensor(program.decided), w)
+    values = values * torch.tensor(program.full_scale)
+    controls = values[torch.as_tensor(program.layout.controls[0.0])]
     states = dense_states(program, values, controls)
-    objective = problem.terminal_terms[0].weight * problem.terminal_terms[0].function(states[-1])
+    parameters = parameters_of(program)
+    objective = problem.terminal_terms[0].weighted(states[-1], parameters)
     for term in problem.stage_terms:
         cost = term.face(needs_value=True).function
         for state, control in zip(states[:-1], controls, strict=True):
-            objective = objective + cost(state, control, PROGRESS)
-    after = torch.stack([problem.dynamics(x, u) for x, u in zip(states[:-1], controls, strict=True)])
+            objective = objective + cost(state, control, parameters)
+    after = torch.stack([dynamics_of(program)(x, u) for x, u in zip(states[:-1], controls, strict=True)])
     rows = {
         "defect": after - states[1:],
-        "state_bounds": states[1:],
+        "state_bounds": states[1:-1],
+        "last": states[-1:],
         "stage": torch.stack([stage_rows(x, u) for x, u in zip(states[:-1], controls, strict=True)]),
         "terminal": terminal_rows(states[-1]),
     }
@@ -172,8 +193,15 @@ def dense_program(program: NonlinearProgram, w: Tensor) -> tuple[Tensor, dict[st
 def dense_rows(program: NonlinearProgram, w: Tensor) -> Tensor:
     """The scaled rows in the order of the program."""
     rows = dense_program(program, w)[1]
-    parts = [rows[term.name].reshape(term.instances, -1) * torch.tensor(term.row_scale) for term in program.constraints]
-    return torch.cat([part.reshape(-1) for part in parts])
+    parts = []
+    for term in program.constraints:
+        found = rows[term.name]
+        if term.name == "state_bounds":
+            found = torch.cat([rows["state_bounds"], rows["last"]])[torch.as_tensor(term.knots) - 1]
+        parts.append((found.reshape(term.instances, -1) * torch.tensor(term.row_scale)).reshape(-1))
+    joined = torch.cat(parts)
+    kept = getattr(program.assembly, "row_places", np.arange(len(joined)))
+    return joined[torch.as_tensor(kept)]
 
 
 def test_values_and_first_derivatives_agree_with_the_dense_program(
@@ -229,8 +257,8 @@ def test_rows_are_named_by_term_component_and_knot(program: NonlinearProgram) ->
     assert len(set(names)) == len(names)
     assert names.count(("stage[1]", 2)) == 1
     assert names[-1] == ("terminal[0]", 4)
-    first = ("defect[p]", 0) if program.state_index is not None else ("state_bounds[p]", 1)
-    assert names[0] == first
+    first = {"SingleShooting": ("state_bounds[p]", 1), "MultipleShooting": ("defect[p]", 1)}
+    assert names[0] == first.get(program.name, ("defect[p]", 0))
 
 
 def test_repeated_entries_are_summed() -> None:

@@ -127,8 +127,7 @@ class Assembly:
         """
         w = torch.as_tensor(variables)
         entries = [np.zeros(0)]
-        for term in self.costs:
-            entries.append(cost_factor * _scaled_cost_hessian(term, w, parameters, exact))
+        entries += [cost_factor * _scaled_cost_hessian(term, w, parameters, exact) for term in self.costs]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
             if term.function is None:
                 continue
@@ -224,7 +223,7 @@ def _scaled_triangle(term: StageTerm, blocks: FloatArray) -> FloatArray:
 
 
 def _triangle_size(term: StageTerm) -> int:
-    d = term.index.shape[1]
+    d = int(term.index.shape[1])
     return term.instances * d * (d + 1) // 2
 
 

@@ -5,8 +5,8 @@ and obtains the other states by rolling the dynamics out from the states that ar
 with multipliers of the eliminated defects that make the Lagrangian stationary in the eliminated states, gradient,
 Jacobian and Hessian of the smaller program are S'g, J S and S'H S, exactly: the method of null spaces.
 
-Source: J. Nocedal and S. J. Wright, Numerical Optimization, section 15.3; H. G. Bock and K. J. Plitt (1984) for multiple
-shooting.
+Source: J. Nocedal and S. J. Wright, Numerical Optimization, section 15.3; for multiple shooting H. G. Bock and K. J.
+Plitt, IFAC 1984.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ class Elimination:
         return (len(self.states) - 1) // self.steps
 
     def lift(self, variables: Tensor, parameters: Parameters) -> Tensor:
-        """Return all variables of the transcription `(P, size)` from those that remain `(P, k)`; differentiable once."""
+        """Return all variables of the transcription `(P, size)` from those kept `(P, k)`; differentiable once."""
         full = variables.new_zeros((len(variables), self.size))
         full = full.index_copy(-1, torch.as_tensor(self.kept), variables)
         scale = torch.as_tensor(self.scale, dtype=variables.dtype)
@@ -83,9 +83,10 @@ class Elimination:
         if self.fixed_start:
             full = full.index_copy(-1, torch.as_tensor(self.states[0]), start)
         heads = full[:, torch.as_tensor(self.states[: -1 : self.steps])] * scale
-        inputs = self.inputs(full, parameters).unflatten(-2, (self.segments, self.steps))
-        rolled = roll_out_once_differentiable(self.advance, heads.flatten(0, 1), inputs.flatten(0, 1))
-        after = rolled[:, 1:].unflatten(0, heads.shape[:2]).flatten(1, 2) / scale
+        inputs = self.inputs(full, parameters)
+        inputs = inputs.reshape(-1, self.steps, inputs.shape[-1])
+        rolled = roll_out_once_differentiable(self.advance, heads.flatten(0, 1), inputs)
+        after = rolled[:, 1:].reshape(len(variables), -1, rolled.shape[-1]) / scale
         gone = np.flatnonzero(self.eliminated)
         return full.index_copy(-1, torch.as_tensor(self.states[gone].ravel()), after[:, gone - 1].flatten(-2))
 
@@ -143,7 +144,7 @@ class Sensitivity:
 
     @property
     def _own(self) -> int:
-        return self.drivers.shape[1] - self.elimination.shared
+        return int(self.drivers.shape[1]) - self.elimination.shared
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +256,7 @@ class CondensedAssembly:
     def _add_multipliers(
         self, multipliers: FloatArray, full: FloatArray, cost_factor: float, parameters: Parameters
     ) -> None:
-        """Set the multipliers of the eliminated defects so that the Lagrangian is stationary in the eliminated states."""
+        """Set the multipliers of eliminated defects that make the Lagrangian stationary in the eliminated states."""
         e, n = self.elimination, self.defect.rows
         jacobian = self._sparse(self.full.jacobian_pattern, self.full.jacobian(full, parameters)[1], rows=True)
         direct = cost_factor * self.full.gradient(full, parameters)[1] + jacobian.T @ multipliers

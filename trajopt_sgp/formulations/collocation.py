@@ -1,11 +1,11 @@
 """Collocation: the states are piecewise polynomials that satisfy dx/dt = f(x, u) at chosen points.
 
-Every scheme is a table. In an interval of duration h, with states X_i and rates F_i = f(X_i, U_i) at its points, a group
-of defects reads sum_j P_j X_j - h sum_j Q_j F_j = 0.
+Every scheme is a table. In an interval of duration h, with states X_i and rates F_i = f(X_i, U_i) at its points, a
+defect reads sum_j P_j X_j - h sum_j Q_j F_j = 0.
 
-Sources: trapezoidal and Hermite-Simpson, J. T. Betts, Practical Methods for Optimal Control Using Nonlinear Programming,
-sections 3.5 and 4.5, and M. Kelly, An Introduction to Trajectory Optimization, SIAM Review 59 (2017); orthogonal, L. T.
-Biegler, Nonlinear Programming (2010), chapter 10.
+Sources: trapezoidal and Hermite-Simpson, J. T. Betts, Practical Methods for Optimal Control Using Nonlinear
+Programming, sections 3.5 and 4.5, and M. Kelly, An Introduction to Trajectory Optimization, SIAM Review 59 (2017);
+orthogonal, L. T. Biegler, Nonlinear Programming (2010), chapter 10.
 """
 
 from collections.abc import Mapping, Sequence
@@ -159,8 +159,8 @@ def collocate(
     """
     if not is_continuous(problem.dynamics):
         raise IncompatibleError(
-            f"{formulation.name} needs the rate of the state: give ContinuousDynamics(dx/dt, n, m). For a discrete-time "
-            "model use DirectTranscription, MultipleShooting or SingleShooting."
+            f"{formulation.name} needs the rate of the state: give ContinuousDynamics(dx/dt, n, m). For a "
+            "discrete-time model use DirectTranscription, MultipleShooting or SingleShooting."
         )
     return _Collocation(problem, scheme, Stepper(problem), needs_value).program(formulation)
 

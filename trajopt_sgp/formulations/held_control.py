@@ -148,7 +148,7 @@ class HeldControl:
 
         def advance(state: Tensor, drive: Tensor) -> Tensor:
             sizes = [m, 1, *(len(np.atleast_1d(self._declared(name))) for name in names)]
-            control, span, *extra = drive.split(sizes, dim=-1)
+            control, span, *extra = torch.split(drive, sizes, dim=-1)
             values = dict(zip(names, extra, strict=True))
             return self.stepper.advance(state, control, span[..., 0], Parameters(state, values=values))
 
@@ -196,7 +196,7 @@ class _HermiteCurves:
 
     def _rate(self, states: FloatArray, controls: FloatArray, parameters: Parameters, shift: float) -> FloatArray:
         dtype = self.stepper.problem.dtype
-        local = parameters.local(np.arange(len(states)) + shift)
+        local = parameters.local(np.arange(len(states), dtype=np.float64) + shift)
         with torch.no_grad():
             rate = self.stepper.derivative(
                 torch.as_tensor(states, dtype=dtype), torch.as_tensor(controls, dtype=dtype), local

@@ -110,8 +110,8 @@ class Layout:
         controls = np.stack([self.controls[f] for f in weights], axis=1).reshape(-1, self.problem.control_size)
         share = np.multiply.outer(self.problem.grid.shares, list(weights.values())).ravel()
         _, first, place = np.unique(np.round(position, 9), return_index=True, return_inverse=True)
-        weight = np.bincount(place, np.tile(list(weights.values()), self.problem.horizon))
-        return Points(states[first], controls[first], position[first], weight, np.bincount(place, share))
+        weight = _floats(np.bincount(place, np.tile(list(weights.values()), self.problem.horizon)))
+        return Points(states[first], controls[first], position[first], weight, _floats(np.bincount(place, share)))
 
     def control_sequence(self) -> tuple[IntArray, FloatArray]:
         """Return all controls in order of time `(k, m)`, and when they are as shares of the duration `(k,)`."""
@@ -122,3 +122,7 @@ class Layout:
         _, first = np.unique(index[order, 0], return_index=True)
         chosen = order[np.sort(first)]
         return index[chosen], times[chosen]
+
+
+def _floats(values: NDArray[np.generic]) -> FloatArray:
+    return values.astype(np.float64)

@@ -1,11 +1,11 @@
 """First-order conditions of optimality of a nonlinear program, from its derivatives and given multipliers."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.problem import KktResidual
 
@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 
 
 def kkt_residual(
-    assembly: Any,
+    assembly: ProgramDerivatives,
     bounds: tuple[FloatArray, FloatArray],
     variables: FloatArray,
     multipliers: Mapping[str, FloatArray],
@@ -25,7 +25,7 @@ def kkt_residual(
     a lower one is, 0 where none is; the same for nu and the bounds of the variables.
 
     Args:
-        assembly: derivatives of the program, `ProgramDerivatives`.
+        assembly: derivatives of the program.
         bounds: lower and upper bounds of the scaled variables, `(size,)` each.
         variables: scaled, `(size,)`.
         multipliers: `constraints` `(row_count,)` and `bounds` `(size,)`; zero where missing.

@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.derivatives.assembly import Assembly, Pattern
+from trajopt_sgp.derivatives.assembly import Assembly
 from trajopt_sgp.derivatives.elimination import CondensedAssembly, Elimination
+from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
@@ -26,42 +27,6 @@ Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
 
 MeshError = Callable[[Trajectory, Parameters], FloatArray]
 """A plan to the error of discretisation of each interval `(N,)`."""
-
-
-class ProgramDerivatives(Protocol):
-    """Values and sparse derivatives of a program, in float64: what `Assembly` offers."""
-
-    jacobian_pattern: Pattern
-    hessian_pattern: Pattern
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def row_count(self) -> int: ...
-
-    def objective(self, variables: FloatArray, parameters: Parameters) -> float: ...
-
-    def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]: ...
-
-    def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray: ...
-
-    def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]: ...
-
-    def hessian(
-        self,
-        variables: FloatArray,
-        cost_factor: float,
-        multipliers: FloatArray,
-        parameters: Parameters,
-        exact: bool = True,
-    ) -> FloatArray: ...
-
-    def bounds(self) -> tuple[FloatArray, FloatArray]: ...
-
-    def row_unscale(self) -> FloatArray: ...
-
-    def row_name(self, row: int) -> tuple[str, int]: ...
 
 
 class Formulation(ABC):

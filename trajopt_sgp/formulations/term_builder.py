@@ -151,7 +151,8 @@ class TermBuilder:
     def _constraint(self, constraint: Constraint) -> None:
         problem, n = self.problem, self.problem.state_size
         count = count_rows(problem, constraint)
-        position, labels = self._end(), ()
+        position, sizes = self._end(), [n]
+        labels: tuple[str, ...] = ()
         if isinstance(constraint, StageConstraint):
             index = np.hstack([self.points.states, self.points.controls])
             position, labels = self.points.position, self.points.labels
@@ -159,10 +160,10 @@ class TermBuilder:
         elif isinstance(constraint, BoundaryConstraint):
             index, sizes = np.hstack([self.layout.states[0.0][:1], self.layout.states[1.0][-1:]]), [n, n]
         else:
-            index, sizes = self.layout.states[1.0][-1:], [n]
+            index = self.layout.states[1.0][-1:]
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            return constraint.evaluate(*z.split(sizes, dim=-1), parameters=parameters)
+            return constraint.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters)
 
         lower, upper = constraint_bounds(constraint, count)
         term = self.term(
@@ -191,7 +192,7 @@ class TermBuilder:
         if isinstance(constraint, StageConstraint):
             sizes = [self.problem.state_size, self.problem.control_size]
         return row_scale(
-            lambda z: cast.evaluate(*z.split(sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
+            lambda z: cast.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
         )
 
     def _soften(self, term: StageTerm, constraint: Constraint) -> list[StageTerm]:
@@ -213,10 +214,11 @@ class TermBuilder:
             bound = getattr(term, side)
             if not np.isfinite(bound).any():
                 continue
-            other = "lower" if side == "upper" else "upper"
             linear = LinearPart(sign * np.eye(term.rows), slack, self.scale[slack[0]])
             names = tuple(f"{row} {name}" for row in term.row_names)
-            parts.append(replace(term, row_names=names, linear=linear, **{other: np.full(term.rows, sign * np.inf)}))
+            one_sided = replace(term, row_names=names, linear=linear)
+            free = np.full(term.rows, sign * np.inf)
+            parts.append(replace(one_sided, lower=free) if side == "upper" else replace(one_sided, upper=free))
         return parts
 
     def _rate_terms(self) -> tuple[IntArray, IntArray, FloatArray, IntArray]:

@@ -56,8 +56,8 @@ class OptimalControlProblem:
     """
 
     dynamics: Dynamics | ContinuousDynamics | None
-    """f: state `(..., n)`, control `(..., m)` to the next state, or to its rate with `ContinuousDynamics`. None only for
-    formulations that need no model: give `state_names` and `control_names`, or bounds, to tell the sizes."""
+    """f: state `(..., n)`, control `(..., m)` to the next state, or to its rate with `ContinuousDynamics`. None for
+    formulations that need no model; then `state_names` and `control_names`, or bounds, tell the sizes."""
     horizon: int
     """Number of intervals N."""
     initial_state: ArrayLike | Mapping[str, float] | None
@@ -172,7 +172,8 @@ class OptimalControlProblem:
     @property
     def number_names(self) -> tuple[str, ...]:
         """Names of the weights and noise levels that may change between solves, as `term.weight`."""
-        return tuple(name for term in (*self.stage_terms, *self.terminal_terms) for name in term.numbers)
+        stage = [name for term in self.stage_terms for name in term.numbers]
+        return (*stage, *(name for term in self.terminal_terms for name in term.numbers))
 
     def values(
         self,

@@ -76,7 +76,7 @@ def parameter_tensors(
         changed = _tensor(name, value, horizon, dtype)
         if changed.shape[-1] != tensors[name].shape[-1]:
             raise ShapeError(
-                f"Parameter {name!r} has {changed.shape[-1]} components; it was declared with {tensors[name].shape[-1]}."
+                f"Parameter {name!r} has {changed.shape[-1]} components; declared were {tensors[name].shape[-1]}."
             )
         tensors[name] = changed
     return tensors

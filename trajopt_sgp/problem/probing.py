@@ -85,8 +85,8 @@ def constraint_points(
 
 def count_rows(problem: OptimalControlProblem, constraint: Constraint) -> int:
     """Return the number of rows r of a constraint at one knot."""
-    state = torch.as_tensor(problem.start[None], dtype=problem.dtype)
-    control = torch.as_tensor(problem.control_box.middle()[None], dtype=problem.dtype)
+    state = torch.tensor(problem.start[None], dtype=problem.dtype)
+    control = torch.tensor(problem.control_box.middle()[None], dtype=problem.dtype)
     parameters = problem.values().local(np.zeros(1))
     with torch.no_grad():
         rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)

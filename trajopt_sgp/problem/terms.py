@@ -1,7 +1,7 @@
 """Terms of an optimal control problem: functions of one knot, batched over leading dimensions.
 
-Letters used throughout: N intervals (the horizon), n states, m controls, r rows of a constraint. Functions are written in
-torch or CasADi and may take, after state and control, the values of parameters of the problem by name.
+Letters used throughout: N intervals (the horizon), n states, m controls, r rows of a constraint. Functions are written
+in torch or CasADi and may take, after state and control, the values of parameters of the problem.
 """
 
 from collections.abc import Callable, Sequence
@@ -321,7 +321,7 @@ def as_constraints(entries: Sequence[ConstraintEntry]) -> tuple[Constraint, ...]
     for entry in entries:
         if isinstance(entry, ControlRateLimit):
             continue
-        constraint = entry.as_constraint() if isinstance(entry, ConstraintSource) else entry
+        constraint: object = entry.as_constraint() if isinstance(entry, ConstraintSource) else entry
         if not isinstance(constraint, Constraint):
             kinds = "StageConstraint, TerminalConstraint, BoundaryConstraint or ControlRateLimit"
             raise OptionError(f"A constraint must be a {kinds}, not {entry!r}.")

@@ -50,7 +50,7 @@ def rollout(
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
     if problem.dynamics is None:
         return straight_line(problem, controls, start)
-    stepper, parameters = Stepper(problem), problem.values().local(np.arange(problem.horizon))
+    stepper, parameters = Stepper(problem), problem.values().local(np.arange(problem.horizon, dtype=np.float64))
     spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
