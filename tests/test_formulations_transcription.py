@@ -17,17 +17,22 @@ from tests.problems import (
     linear_quadratic,
     riccati,
 )
-from trajopt_sgp.derivatives.stage_term import Parameters
-from trajopt_sgp.formulations import DirectTranscription, Formulation, NonlinearProgram, SingleShooting
+from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    Formulation,
+    MultipleShooting,
+    NonlinearProgram,
+    SingleShooting,
+)
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
-from trajopt_sgp.problem.evaluation import evaluate_costs
 from trajopt_sgp.solvers import Ipopt, random_guesses, solve
 
 FloatArray = NDArray[np.float64]
 
-FORMULATIONS = [SingleShooting(), DirectTranscription()]
+FORMULATIONS: list[Formulation] = [SingleShooting(), MultipleShooting(steps_per_interval=1), DirectTranscription()]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)
 
 
@@ -46,11 +51,12 @@ def test_pack_and_unpack_are_inverse(formulation: Formulation) -> None:
     trajectories = guesses(problem)
     variables = program.pack(trajectories)
     assert variables.shape == (3, program.size)
-    back = program.unpack(variables, problem.start)
-    np.testing.assert_allclose(back.states, trajectories.states, rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(back.controls, trajectories.controls, rtol=1e-13)
-    assert back.time_step == problem.time_step
-    np.testing.assert_allclose(program.pack(back), variables, rtol=1e-12, atol=1e-12)
+    for k, packed in enumerate(variables):
+        back = program.unpack(packed, problem.values())
+        np.testing.assert_allclose(back.states, trajectories.states[k], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(back.controls, trajectories.controls[k], rtol=1e-13)
+        assert back.time_step == problem.time_step
+        np.testing.assert_allclose(program.pack(back), packed, rtol=1e-12, atol=1e-12)
 
 
 @each_formulation
@@ -58,17 +64,34 @@ def test_bounds_hold_the_initial_state_and_the_boxes(formulation: Formulation) -
     problem = bounded_cartpole()
     program = formulation.transcribe(problem, needs_value=True)
     start = np.array([9.0, 0.1, 0.2, 0.3])  # outside the box, which begins at x_1
-    lower, upper = (side * program.scale for side in program.bounds(start))
-    np.testing.assert_allclose(lower[program.control_index], -80.0)
-    np.testing.assert_allclose(upper[program.control_index], 80.0)
-    if program.state_index is not None:
-        np.testing.assert_allclose(lower[program.state_index[0]], start)
-        np.testing.assert_allclose(upper[program.state_index[0]], start)
-        np.testing.assert_allclose(upper[program.state_index[1:]], np.tile([5.0, np.inf, 8.0, 12.0], (5, 1)))
-    else:
-        row_lower, row_upper = (side * program.assembly.row_unscale() for side in program.assembly.bounds())
-        np.testing.assert_allclose(row_lower, np.tile([-5.0, -np.inf, -8.0, -12.0], 5))
-        np.testing.assert_allclose(row_upper, np.tile([5.0, np.inf, 8.0, 12.0], 5))
+    sides = [side * program.scale for side in program.bounds(start)]
+    lower, upper = (np.full(len(program.full_scale), np.nan) for _ in range(2))
+    lower[program.decided], upper[program.decided] = sides
+    controls, states = program.layout.controls[0.0], program.layout.knot_states
+    np.testing.assert_allclose(lower[controls], -80.0)
+    np.testing.assert_allclose(upper[controls], 80.0)
+    kept = np.isin(states, program.decided).all(axis=1)
+    for knot in np.flatnonzero(kept):
+        given = knot == 0
+        np.testing.assert_allclose(lower[states[knot]], start if given else [-5.0, -np.inf, -8.0, -12.0])
+        np.testing.assert_allclose(upper[states[knot]], start if given else [5.0, np.inf, 8.0, 12.0])
+    row_lower, row_upper = (side * program.assembly.row_unscale() for side in program.assembly.bounds())
+    names = [program.assembly.row_name(i) for i in range(program.assembly.row_count)]
+    bounds = {"p": 5.0, "p_dot": 8.0, "theta_dot": 12.0}
+    for knot in np.flatnonzero(~kept)[int(not kept[0]) :]:
+        for label, bound in bounds.items():
+            row = names.index((f"state_bounds[{label}]", int(knot)))
+            np.testing.assert_allclose([row_lower[row], row_upper[row]], [-bound, bound])
+
+
+def test_bounds_of_a_batch_hold_each_initial_state() -> None:
+    program = DirectTranscription().transcribe(bounded_cartpole(), needs_value=True)
+    starts = np.random.default_rng(0).normal(size=(3, 4))
+    lower, upper = program.bounds(starts)
+    for k, start in enumerate(starts):
+        one = program.bounds(start)
+        np.testing.assert_array_equal(lower[k], one[0])
+        np.testing.assert_array_equal(upper[k], one[1])
 
 
 @each_formulation
@@ -76,8 +99,11 @@ def test_a_rollout_has_the_costs_of_the_problem_and_no_defects(formulation: Form
     problem = cartpole_swing_up(horizon=6)
     program = formulation.transcribe(problem, needs_value=True)
     trajectory = guesses(problem).select(0)
-    variables, parameters = program.pack(trajectory), Parameters(torch.tensor(problem.start))
-    total = sum(float(v) for v in evaluate_costs(problem, trajectory, needs_value=True).totals().values())
+    variables, parameters = program.pack(trajectory), problem.values()
+    states, controls = torch.tensor(trajectory.states), torch.tensor(trajectory.controls)
+    stage = problem.stage_terms[0].face(needs_value=True).function(states[:-1], controls, parameters)
+    total = float(stage.sum() + problem.terminal_terms[0].weighted(states[-1], parameters))
+    assert sum(program.cost_terms(trajectory, parameters).values()) == pytest.approx(total, rel=1e-12)
     assert program.assembly.objective(variables, parameters) == pytest.approx(total, rel=1e-12)
     assert np.abs(program.assembly.rows(variables, parameters)).max(initial=0.0) <= 1e-13
     assert all(row.violation <= 1e-12 for row in program.violated_rows(variables, parameters))
@@ -86,9 +112,9 @@ def test_a_rollout_has_the_costs_of_the_problem_and_no_defects(formulation: Form
 def test_shooting_clips_controls_before_it_rolls_out() -> None:
     problem = cartpole_swing_up(horizon=3)
     program = SingleShooting().transcribe(problem, needs_value=True)
-    trajectory = program.unpack(np.array([5.0, -5.0, 0.5]), problem.start)
+    trajectory = program.unpack(np.array([5.0, -5.0, 0.5]), problem.values())
     np.testing.assert_array_equal(trajectory.controls[:, 0], [80.0, -80.0, 40.0])
-    after = problem.dynamics(torch.zeros(4, dtype=torch.float64), torch.tensor([80.0], dtype=torch.float64))
+    after = CartPoleDynamics(CartPoleParameters(time_step=0.1))(torch.zeros(4, dtype=torch.float64), torch.tensor([80.0], dtype=torch.float64))
     np.testing.assert_allclose(trajectory.states[1], after.numpy(), rtol=1e-14)
 
 
@@ -132,15 +158,15 @@ def test_block_move_takes_the_least_norm_force(formulation: Formulation) -> None
 
 
 @pytest.mark.parametrize("factor", [1e-2, 7.0])
-def test_solution_does_not_depend_on_the_units(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_solution_does_not_depend_on_the_units(factor: float) -> None:
     """Other scales of the variables and rows make the same plan."""
     problem = linear_quadratic(control_bounds=([-0.6, -0.3], [0.6, 0.3]), state_bounds=(-2.0, 2.0))
     expected = solved(problem, DirectTranscription())
-    module = "trajopt_sgp.formulations.direct_transcription"
-    monkeypatch.setattr(f"{module}.state_scale", lambda problem: factor * state_scale(problem))
-    monkeypatch.setattr(f"{module}.control_scale", lambda problem: control_scale(problem) / factor)
+    problem = problem.replaced(
+        state_scale=factor * state_scale(problem), control_scale=control_scale(problem) / factor
+    )
     program = DirectTranscription().transcribe(problem, needs_value=True)
-    assert program.scale[0] == pytest.approx(factor * state_scale(problem)[0])
+    assert program.scale[0] == pytest.approx(2.0 * factor)
     solution = solved(problem, DirectTranscription())
     np.testing.assert_allclose(solution.trajectory.controls, expected.trajectory.controls, atol=1e-5)
     np.testing.assert_allclose(solution.trajectory.states, expected.trajectory.states, atol=1e-5)
@@ -159,36 +185,38 @@ def test_formulations_agree_on_the_swing_up() -> None:
 
 def test_formulations_agree_around_a_pillar() -> None:
     problem = around_a_pillar()
-    plans = [solved(problem, formulation, guesses(problem).select(0)) for formulation in FORMULATIONS]
+    first = solved(problem, DirectTranscription(), guesses(problem).select(0))
+    # the same way round the pillar
+    plans = [first, *(solved(problem, formulation, first.trajectory) for formulation in FORMULATIONS)]
     for plan in plans:
         radius = np.linalg.norm(plan.trajectory.states[:-1], axis=1)
         assert radius.min() >= 0.5 - 1e-6
         assert radius.min() <= 0.5 + 1e-4  # the constraint is active
-    assert plans[0].cost == pytest.approx(plans[1].cost, rel=1e-6)
+        assert plan.cost == pytest.approx(first.cost, rel=1e-6)
 
 
-def search(program: NonlinearProgram, variables: FloatArray, states: FloatArray) -> tuple[FloatArray, FloatArray]:
-    assert program.search is not None
+def evaluated(program: NonlinearProgram, variables: FloatArray, states: FloatArray) -> tuple[FloatArray, FloatArray]:
     w = torch.tensor(variables, requires_grad=True)
-    objective, merit = program.search(w, Parameters(torch.tensor(states), 0.0))
-    (gradient,) = torch.autograd.grad(objective.sum(), w)
-    np.testing.assert_allclose(merit.detach().numpy(), objective.detach().numpy(), rtol=1e-12)
-    return objective.detach().numpy(), gradient.numpy()
+    found = program.evaluate(w, program.problem.values(states))
+    (gradient,) = torch.autograd.grad(found.objective.sum(), w)
+    np.testing.assert_allclose(found.merit.numpy(), found.objective.detach().numpy(), rtol=1e-12)
+    return found.objective.detach().numpy(), gradient.numpy()
 
 
 @pytest.mark.parametrize("count", [1, 4, 20])
-def test_search_of_a_batch_is_the_objective_of_its_members(count: int) -> None:
+@each_formulation
+def test_a_batch_has_the_objectives_of_its_members(count: int, formulation: Formulation) -> None:
     """Small and large batches are differentiated in different ways."""
 
     def running(state: Tensor, control: Tensor) -> Tensor:
         return state.cos().sum(-1) * control[..., 0].square()
 
     problem = cartpole_swing_up(horizon=5, stage_costs=[running])
-    program = SingleShooting().transcribe(problem, needs_value=True)
+    program = formulation.transcribe(problem, needs_value=True)
     rng = np.random.default_rng(0)
-    variables, states = rng.uniform(-1.0, 1.0, (count, 5)), rng.normal(size=(count, 4))
-    objective, gradient = search(program, variables, states)
+    variables, states = rng.uniform(-1.0, 1.0, (count, program.size)), rng.normal(size=(count, 4))
+    objective, gradient = evaluated(program, variables, states)
     for k in range(count):
-        value, slope = program.assembly.gradient(variables[k], Parameters(torch.tensor(states[k])))
+        value, slope = program.assembly.gradient(variables[k], problem.values(states[k]))
         assert objective[k] == pytest.approx(value, rel=1e-12)
         np.testing.assert_allclose(gradient[k], slope, rtol=1e-9, atol=1e-12)

@@ -107,7 +107,7 @@ def make_box(name: str, bounds: tuple[Any, Any] | None, size: int) -> Box:
             raise ShapeError(f"{name}: the {side} bound has shape {array.shape}; give a number or ({size},).")
         if np.isnan(array).any():
             raise NotFiniteError(f"{name}: the {side} bound holds NaN; use infinity for no bound.")
-        sides.append(np.broadcast_to(array, (size,)))
+        sides.append(np.broadcast_to(array, (size,)).copy())
     return Box(name, sides[0], sides[1])
 
 
@@ -122,7 +122,7 @@ def make_scale(name: str, values: Any, size: int) -> FloatArray:
         raise ShapeError(f"{name} has shape {array.shape}; give a number or ({size},).")
     if not np.isfinite(array).all():
         raise NotFiniteError(f"{name} must be finite, not {array}.")
-    return np.broadcast_to(array, (size,))
+    return np.broadcast_to(array, (size,)).copy()
 
 
 def make_labels(field_name: str, letter: str, names: Sequence[str] | None, size: int) -> tuple[str, ...]:

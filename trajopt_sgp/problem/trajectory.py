@@ -127,7 +127,8 @@ class Trajectory:
 
     def _locate(self, when: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
         knots = self.times
-        interval = np.clip(np.searchsorted(knots, when, side="right") - 1, 0, self.horizon - 1)
+        # a time that is a knot but for rounding belongs to the interval that begins there
+        interval = np.clip(np.searchsorted(knots, when + 1e-10 * knots[-1], side="right") - 1, 0, self.horizon - 1)
         fraction = (when - knots[interval]) / (knots[interval + 1] - knots[interval])
         return interval, np.clip(fraction, 0.0, 1.0)
 
