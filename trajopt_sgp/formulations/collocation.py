@@ -256,7 +256,8 @@ class _Collocation:
         """Return a term with one instance for each interval, all its defects and the rates at all its points."""
         layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
         points, defects = list(self.scheme.quadrature), self.scheme.defects
-        weights = torch.tensor([[defect.rates.get(point, 0.0) for point in points] for defect in defects])
+        rates_by_defect = [[defect.rates.get(point, 0.0) for point in points] for defect in defects]
+        weights = torch.tensor(rates_by_defect, dtype=torch.float64)
         shares, horizon = self.problem.grid.shares, self.problem.horizon
         width = n + m
 
