@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any
 
+import casadi
 import numpy as np
 import pytest
 import torch
@@ -12,11 +13,37 @@ from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
-from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import ConformanceError
-from trajopt_sgp.formulations import DirectTranscription, Formulation, NonlinearProgram, SingleShooting
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    Evaluation,
+    Formulation,
+    HermiteSimpson,
+    MultipleShooting,
+    NonlinearProgram,
+    OrthogonalCollocation,
+    SingleShooting,
+    TrapezoidalCollocation,
+)
 from trajopt_sgp.formulations.check import check_formulation
-from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, TerminalConstraint, Trajectory
+from trajopt_sgp.problem import (
+    BoundaryConstraint,
+    ContinuousDynamics,
+    ControlRateCost,
+    ControlRateLimit,
+    FreeTime,
+    LeastSquaresCost,
+    OptimalControlProblem,
+    Parameters,
+    Penalty,
+    StageConstraint,
+    StageCost,
+    TerminalConstraint,
+    TerminalCost,
+    TimeVarying,
+    Trajectory,
+)
+from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
@@ -43,10 +70,75 @@ def everything() -> OptimalControlProblem:
     )
 
 
-@pytest.mark.parametrize("formulation", [SingleShooting(), DirectTranscription()], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "formulation",
+    [SingleShooting(), MultipleShooting(1), MultipleShooting(3), DirectTranscription()],
+    ids=lambda f: f.name,
+)
 def test_formulations_of_the_library_conform(formulation: Formulation) -> None:
     check_formulation(formulation, everything())
-    check_formulation(formulation, cartpole_swing_up(horizon=2))
+    check_formulation(formulation, cartpole_swing_up(horizon=3))
+
+
+CONTINUOUS: list[Formulation] = [
+    SingleShooting("rk4"),
+    MultipleShooting(3, "midpoint", substeps=2),
+    DirectTranscription("euler"),
+    TrapezoidalCollocation(),
+    HermiteSimpson(),
+    OrthogonalCollocation(1),
+    OrthogonalCollocation(3, "radau"),
+    OrthogonalCollocation(1, "legendre"),
+    OrthogonalCollocation(2, "legendre"),
+]
+
+
+def wind(state: Tensor, control: Tensor, speed: Tensor) -> Tensor:
+    rate = torch.stack([state[..., 1], control[..., 0] - state[..., 0].sin() * state[..., 1]], dim=-1)
+    return rate + 0.1 * speed
+
+
+def everything_continuous(**changes: Any) -> OptimalControlProblem:
+    """Free duration, free ends, an uneven mesh, parameters, soft constraints, rates of change: all at once."""
+    horizon = 3
+    casadi_state, casadi_control = casadi.SX.sym("x", 2), casadi.SX.sym("u", 1)
+    casadi_cost = casadi.Function("drag", [casadi_state, casadi_control], [casadi_state[1] ** 2 * casadi_control**2])
+    settings: dict[str, Any] = {
+        "dynamics": ContinuousDynamics(wind, 2, 1, parameters=("wind",)),
+        "horizon": horizon,
+        "initial_state": {"position": 0.3},
+        "final_state": {"speed": 0.1},
+        "duration": FreeTime(1.5, lower=0.5, upper=4.0),
+        "mesh": [0.0, 0.2, 0.6, 1.0],
+        "parameters": {"wind": TimeVarying(np.arange(8.0).reshape(4, 2) / 8.0), "goal": [0.7, 0.2]},
+        "stage_costs": [
+            StageCost(lambda x, u, g: (x - g).square().sum(-1), parameters=("goal",), name="track"),
+            StageCost(lambda x, u: (u[..., 0] + x[..., 0]).square(), integral=True, weight=0.5, name="effort"),
+            LeastSquaresCost(lambda x, u: torch.cat([x**2, u], dim=-1), weight=0.2, name="residual"),
+            ControlRateCost(0.3, name="smooth"),
+            StageCost(casadi_cost, name="drag"),
+        ],
+        "terminal_costs": [TerminalCost(lambda x: x[..., 0] ** 4, name="last")],
+        "constraints": [
+            StageConstraint(lambda x, u: (x * u)[..., :1], lower=-0.5, upper=0.5, soft=Penalty(3.0, 2.0), name="soft"),
+            StageConstraint(lambda x, u: x.square().sum(-1, keepdim=True), upper=4.0, name="hard"),
+            TerminalConstraint(lambda x: x[..., :1] ** 2, upper=1.0, name="last_rows"),
+            BoundaryConstraint(lambda x, y: x * y, lower=-2.0, upper=2.0, name="both_ends"),
+            ControlRateLimit(5.0),
+        ],
+        "state_bounds": (-3.0, 3.0),
+        "control_bounds": (-2.0, 2.0),
+        "previous_control": [0.1],
+        "state_names": ["position", "speed"],
+        "control_names": ["force"],
+    }
+    return OptimalControlProblem(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("formulation", CONTINUOUS, ids=repr)
+def test_formulations_conform_on_everything_a_problem_may_hold(formulation: Formulation) -> None:
+    check_formulation(formulation, everything_continuous())
+    check_formulation(formulation, everything_continuous(duration=1.2, initial_state=[0.3, 0.0], previous_control=None))
 
 
 DIRECT = DirectTranscription()
@@ -60,13 +152,8 @@ class Faulty(Formulation):
     fault: Fault
     base: Formulation = DIRECT
 
-    batched: ClassVar[bool] = False
-
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         return self.fault(self.base.transcribe(problem, needs_value))
-
-    def sample(self, trajectory: Trajectory, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self.base.sample(trajectory, times)
 
 
 def with_assembly(program: NonlinearProgram, kind: type[Assembly]) -> NonlinearProgram:
@@ -121,7 +208,12 @@ def gauss_newton_hessian(program: NonlinearProgram) -> NonlinearProgram:
 
     class Wrong(Assembly):
         def hessian(
-            self, variables: FloatArray, cost_factor: float, multipliers: FloatArray, parameters: Parameters
+            self,
+            variables: FloatArray,
+            cost_factor: float,
+            multipliers: FloatArray,
+            parameters: Parameters,
+            exact: bool = True,
         ) -> FloatArray:
             return super().hessian(variables, cost_factor, 0.0 * multipliers, parameters)
 
@@ -133,15 +225,15 @@ def swapped_scale(program: NonlinearProgram) -> NonlinearProgram:
         def pack(self, trajectory: Trajectory) -> FloatArray:
             return super().pack(trajectory) * self.scale**2
 
-    return with_program(program, Wrong, scale=np.where(np.arange(program.size) % 5 == 4, 80.0, 3.0))
+    return with_program(program, Wrong, full_scale=np.where(np.arange(program.size) % 5 == 4, 80.0, 3.0))
 
 
 def swapped_states(program: NonlinearProgram) -> NonlinearProgram:
     """Unpacks position and angle the wrong way round."""
 
     class Wrong(NonlinearProgram):
-        def unpack(self, variables: FloatArray, initial_state: FloatArray) -> Trajectory:
-            plan = super().unpack(variables, initial_state)
+        def unpack(self, variables: FloatArray, parameters: Parameters) -> Trajectory:
+            plan = super().unpack(variables, parameters)
             return replace(plan, states=plan.states[..., [1, 0, 2, 3]])
 
     return with_program(program, Wrong)
@@ -157,7 +249,8 @@ def free_start(program: NonlinearProgram) -> NonlinearProgram:
 
 
 def shared_variables(program: NonlinearProgram) -> NonlinearProgram:
-    return with_program(program, NonlinearProgram, control_index=program.control_index * 0 + 4)
+    controls = {0.0: program.layout.controls[0.0] * 0 + 4}
+    return with_program(program, NonlinearProgram, layout=replace(program.layout, controls=controls))
 
 
 def outside_variables(program: NonlinearProgram) -> NonlinearProgram:
@@ -178,7 +271,7 @@ def crossed_rows(program: NonlinearProgram) -> NonlinearProgram:
 
 
 def negative_scale(program: NonlinearProgram) -> NonlinearProgram:
-    return with_program(program, NonlinearProgram, scale=-program.scale)
+    return with_program(program, NonlinearProgram, full_scale=-program.full_scale)
 
 
 @pytest.mark.parametrize(
@@ -196,9 +289,9 @@ def negative_scale(program: NonlinearProgram) -> NonlinearProgram:
         (gauss_newton_hessian, "Hessian of the Lagrangian is wrong"),
         (swapped_scale, "unpack does not undo pack: controls"),
         (swapped_states, r"unpack does not undo pack: states\[[01]\] at knot"),
-        (free_start, "The bounds of .* are not those of the problem and its initial state"),
-        (shared_variables, "must name different variables"),
-        (outside_variables, "The term 'force' names variables outside 0 to 18"),
+        (free_start, "The bounds of .* are not those of the problem and its ends"),
+        (shared_variables, "must be different variables"),
+        (outside_variables, "The term 'force' names variables outside the program"),
         (repeated_rows, r"Two constraint rows are called defect\[p\] at knot 0"),
         (crossed_rows, "The bounds of the constraint rows cross"),
         (negative_scale, "A scale of the variables is not a positive number"),
@@ -210,29 +303,28 @@ def test_planted_faults_are_caught(fault: Fault, message: str) -> None:
         check_formulation(Faulty(fault), cartpole_swing_up(horizon=3))
 
 
-def test_wrong_search_is_caught() -> None:
+def test_wrong_batches_are_caught() -> None:
     """What gradient descent follows is not the objective."""
 
-    def fault(program: NonlinearProgram) -> NonlinearProgram:
-        def search(variables: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
-            assert program.search is not None
-            objective, merit = program.search(variables, parameters)
-            return objective.detach() + 1e-3 * variables.sum(-1), merit
+    class Wrong(NonlinearProgram):
+        def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
+            found = super().evaluate(variables, parameters)
+            return replace(found, objective=found.objective.detach() + 1e-3 * variables.sum(-1))
 
-        return with_program(program, NonlinearProgram, search=search)
+    with pytest.raises(ConformanceError, match="evaluate and the sum of the costs differ"):
+        check_formulation(
+            Faulty(lambda program: with_program(program, Wrong), SingleShooting()), cartpole_swing_up(horizon=3)
+        )
 
-    with pytest.raises(ConformanceError, match="gradient of search is wrong|search and the sum of the costs differ"):
-        check_formulation(Faulty(fault, SingleShooting()), cartpole_swing_up(horizon=3))
 
+def test_wrong_curves_are_caught() -> None:
+    class Late(NonlinearProgram):
+        def unpack(self, variables: FloatArray, parameters: Parameters) -> Trajectory:
+            plan = super().unpack(variables, parameters)
+            return replace(plan, state_curve=Curve(np.ones((plan.horizon, 1, 4))))
 
-def test_wrong_sample_is_caught() -> None:
-    @dataclass(frozen=True)
-    class Late(Faulty):
-        def sample(self, trajectory: Trajectory, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-            return super().sample(trajectory, np.minimum(times + 0.05, trajectory.times[-1]))
-
-    with pytest.raises(ConformanceError, match="sample does not return the states of the knots"):
-        check_formulation(Late(lambda program: program), cartpole_swing_up(horizon=3))
+    with pytest.raises(ConformanceError, match="does not have the states of its knots"):
+        check_formulation(Faulty(lambda program: with_program(program, Late)), cartpole_swing_up(horizon=3))
 
 
 def test_the_same_formulation_without_a_fault_passes() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tests.problems import LQ_DYNAMICS, LQ_START, cartpole_swing_up, linear_quadratic, lq_cost, lq_terminal
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
+from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.problem import (
     Box,
     OptimalControlProblem,
@@ -20,7 +21,7 @@ from trajopt_sgp.problem import (
     TerminalCost,
     Trajectory,
 )
-from trajopt_sgp.problem.evaluation import count_rows, evaluate_costs
+from trajopt_sgp.problem.probing import count_rows
 
 
 def rows_of_two(state: Tensor, control: Tensor) -> Tensor:
@@ -171,15 +172,14 @@ def test_replaced_problem_is_checked_anew() -> None:
 def test_costs_of_a_trajectory_by_term() -> None:
     problem = linear_quadratic(terminal_costs=[TerminalCost(lq_terminal, weight=2.0)])
     rng = np.random.default_rng(0)
-    trajectory = Trajectory(rng.normal(size=(5, 13, 3)), rng.normal(size=(5, 12, 2)))
-    terms = evaluate_costs(problem, trajectory, needs_value=True)
-    assert terms.stage["lq_cost"].shape == (5, 12)
-    x, u = trajectory.states[3, 4], trajectory.controls[3, 4]
-    expected = 0.5 * (x @ np.diag([1.0, 0.5, 0.2]) @ x + u @ np.diag([0.3, 0.6]) @ u)
-    assert terms.stage["lq_cost"][3, 4] == pytest.approx(expected, rel=1e-14)
-    last = trajectory.states[3, -1]
-    assert terms.totals()["terminal_cost"][3] == pytest.approx(last @ np.diag([5.0, 4.0, 3.0]) @ last, rel=1e-14)
-    assert terms.totals()["lq_cost"] == pytest.approx(terms.stage["lq_cost"].sum(axis=1))
+    trajectory = Trajectory(rng.normal(size=(13, 3)), rng.normal(size=(12, 2)), 0.1)
+    program = DirectTranscription().transcribe(problem, needs_value=True)
+    terms = program.cost_terms(trajectory, problem.values())
+    pairs = zip(trajectory.states[:-1], trajectory.controls, strict=True)
+    expected = sum(0.5 * (x @ np.diag([1.0, 0.5, 0.2]) @ x + u @ np.diag([0.3, 0.6]) @ u) for x, u in pairs)
+    assert terms["lq_cost"] == pytest.approx(expected, rel=1e-13)
+    last = trajectory.states[-1]
+    assert terms["terminal_cost"] == pytest.approx(last @ np.diag([5.0, 4.0, 3.0]) @ last, rel=1e-13)
 
 
 def test_rows_of_a_constraint_are_counted() -> None:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from tests.problems import around_a_pillar, block_move, cartpole_swing_up
-from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.envs import CartPoleParameters, CartPoleSwingUpEnv
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
@@ -39,10 +38,9 @@ def test_perturbed_iterate_names_its_worst_row(
     program = DirectTranscription().transcribe(moved_block.problem, needs_value=True)
     variables = program.pack(moved_block.trajectory)
     kind, at, i = place
-    index = program.state_index if kind == "state" else program.control_index
-    assert index is not None
+    index = program.layout.knot_states if kind == "state" else program.layout.controls[0.0]
     variables[index[at, i]] += 30.0 / program.scale[index[at, i]]
-    rows = program.violated_rows(variables, Parameters(torch.zeros(2, dtype=torch.float64)))
+    rows = program.violated_rows(variables, moved_block.problem.values())
     by_name = {(row.name, row.knot): row.violation for row in rows}
     assert [row.violation for row in rows] == sorted(by_name.values(), reverse=True)
     expected = 30.0 if kind == "state" else 10.0 + moved_block.trajectory.controls[at, i]
@@ -55,7 +53,7 @@ def test_violations_are_filtered_by_tolerance(moved_block: Solution) -> None:
         moved_block,
         rows=DirectTranscription()
         .transcribe(moved_block.problem, True)
-        .violated_rows(np.full(62, 0.01), Parameters(torch.zeros(2, dtype=torch.float64))),
+        .violated_rows(np.full(62, 0.01), moved_block.problem.values()),
     )
     assert solution.max_violation == pytest.approx(0.99)
     assert solution.rows[0].name == "target[0]"
@@ -101,7 +99,9 @@ def test_plan_resimulated_in_another_plant_has_a_gap() -> None:
     )
 
     def plant(state: FloatArray, control: FloatArray) -> FloatArray:
-        return heavy.dynamics(torch.tensor(state), torch.tensor(control)).numpy()
+        dynamics = heavy.dynamics
+        assert dynamics is not None
+        return dynamics(torch.tensor(state), torch.tensor(control)).numpy()
 
     truth = plan.resimulate(plant)
     assert not truth.gap[0].any()
@@ -117,7 +117,7 @@ def test_plant_of_wrong_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("formulation", [SingleShooting(), DirectTranscription()], ids=lambda f: f.name)
 def test_sample_holds_controls_and_joins_states(formulation: Formulation) -> None:
-    solution = replace(solve(block_move(), DirectTranscription(), Ipopt()), transcription=formulation)
+    solution = solve(block_move(), formulation, Ipopt())
     plan, step = solution.trajectory, 0.05
     states, controls = solution.sample(plan.times)
     np.testing.assert_allclose(states, plan.states, atol=1e-12)
@@ -139,7 +139,7 @@ def test_constraint_rows_carry_the_name_of_their_term() -> None:
     problem: OptimalControlProblem = around_a_pillar()
     solution = solve(problem, DirectTranscription(), Ipopt(max_iterations=1))
     program = DirectTranscription().transcribe(problem, needs_value=True)
-    rows = program.violated_rows(np.zeros(program.size), Parameters(torch.tensor(problem.start)))
+    rows = program.violated_rows(np.zeros(program.size), problem.values())
     assert {row.knot for row in rows if row.name == "pillar[0]"} == set(range(14))
     assert not solution.success
     assert solution.status.label == "iteration_limit"

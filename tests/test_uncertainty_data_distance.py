@@ -17,11 +17,11 @@ from tests.problems import (
     made_transitions,
     score_network,
 )
-from trajopt_sgp.derivatives.stage_term import Parameters
+from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
 from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.models import ScoreNetwork, fit_normalizer
-from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, StageCost, TerminalCost, Trajectory
+from trajopt_sgp.problem import OptimalControlProblem, Parameters, StageConstraint, StageCost, TerminalCost, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
@@ -57,6 +57,11 @@ def z_of(state: Tensor, control: Tensor) -> FloatArray:
 # --- faces ------------------------------------------------------------------------------------------------------------
 
 
+def at(progress: float) -> Parameters:
+    """Parameters at a place on the annealing schedule."""
+    return Parameters(torch.zeros(4), progress)
+
+
 @pytest.mark.parametrize(
     ("model", "form", "needs_value", "expected", "has_value"),
     [
@@ -81,7 +86,7 @@ def test_a_solver_sees_the_face_it_can_use(
 def test_value_face_is_the_weighted_distance() -> None:
     state, control = samples()
     term = DataDistance(EXACT, weight=3.0, sigma=0.3)
-    values = term.face(needs_value=True).function(state, control, 0.5)
+    values = term.face(needs_value=True).function(state, control, at(0.5))
     expected = [3.0 * closed_form(z, 0.3)[0] for z in z_of(state, control)]
     np.testing.assert_allclose(values.numpy(), expected, rtol=1e-9)
 
@@ -89,7 +94,7 @@ def test_value_face_is_the_weighted_distance() -> None:
 def test_residual_face_is_half_the_squared_pull() -> None:
     state, control = samples()
     term = DataDistance(EXACT, weight=3.0, sigma=0.3, form="residual")
-    values = term.face(needs_value=True).function(state, control, 0.5)
+    values = term.face(needs_value=True).function(state, control, at(0.5))
     expected = [1.5 * np.square(closed_form(z, 0.3)[1]).sum() for z in z_of(state, control)]
     np.testing.assert_allclose(values.numpy(), expected, rtol=1e-9)
 
@@ -98,11 +103,11 @@ def test_field_face_has_the_gradient_of_the_distance_and_the_residual_as_merit()
     state, control = samples()
     face = DataDistance(EXACT, weight=3.0, sigma=0.3, form="field").face(needs_value=False)
     point = control.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(face.function(state, point, 0.5).sum(), point)
+    (gradient,) = torch.autograd.grad(face.function(state, point, at(0.5)).sum(), point)
     expected = [3.0 * closed_form(z, 0.3)[1][4] / EXACT.normalizer.scale[4] for z in z_of(state, control)]
     np.testing.assert_allclose(gradient[:, 0].numpy(), expected, rtol=1e-9)
     residual = DataDistance(EXACT, weight=3.0, sigma=0.3, form="residual").face(needs_value=True)
-    np.testing.assert_array_equal(face.merit(state, control, 0.5), residual.function(state, control, 0.5))
+    np.testing.assert_array_equal(face.merit(state, control, at(0.5)), residual.function(state, control, at(0.5)))
 
 
 @pytest.mark.parametrize("form", ["field", "value", "residual"])
@@ -115,7 +120,7 @@ def test_weightings_differ_by_sigma_squared(form: Any) -> None:
         for weighting in ("sigma2", "none"):
             term = DataDistance(EXACT, weight=2.0, schedule=schedule, weighting=weighting, form=form)
             point = state.clone().requires_grad_(True)
-            value = term.face(needs_value=False).function(point, control, progress)
+            value = term.face(needs_value=False).function(point, control, at(progress))
             results.append((value.detach(), torch.autograd.grad(value.sum(), point)[0]))
         for squared, plain in zip(*results, strict=True):
             torch.testing.assert_close(squared, plain * schedule(progress) ** 2, rtol=1e-10, atol=0.0)
@@ -126,10 +131,9 @@ def test_weightings_differ_by_sigma_squared(form: Any) -> None:
 
 def search_gradient(problem: OptimalControlProblem, controls: FloatArray) -> FloatArray:
     program = SingleShooting().transcribe(problem, needs_value=False)
-    assert program.search is not None
     w = torch.tensor(controls.reshape(1, -1) / program.scale, requires_grad=True)
-    objective, _ = program.search(w, Parameters(torch.tensor(problem.start[None]), 1.0))
-    (gradient,) = torch.autograd.grad(objective.sum(), w)
+    found = program.evaluate(w, problem.values(problem.start[None]))
+    (gradient,) = torch.autograd.grad(found.objective.sum(), w)
     result: FloatArray = gradient.numpy()[0] / program.scale
     return result
 
@@ -145,7 +149,7 @@ def test_surrogate_gradient_is_the_score_chained_through_the_dynamics(weighting:
     def knots(u: Tensor) -> Tensor:
         states = [torch.tensor(problem.start)]
         for t in range(horizon - 1):
-            states.append(problem.dynamics(states[-1], u[t]))
+            states.append(CartPoleDynamics(CartPoleParameters(time_step=0.1))(states[-1], u[t]))
         return (torch.cat([torch.stack(states), u], dim=-1) - EXACT.center) / EXACT.scale
 
     u = torch.tensor(controls)
@@ -166,7 +170,7 @@ def test_surrogate_holds_the_score_constant() -> None:
     face = DataDistance(SCORE, sigma=0.3).face(needs_value=False)
     state, control = samples(2)
     point = state.clone().requires_grad_(True)
-    value = face.function(point, control, 1.0).sum()
+    value = face.function(point, control, at(1.0)).sum()
     (gradient,) = torch.autograd.grad(value, point, create_graph=True)
     assert gradient.grad_fn is None or not torch.autograd.grad(gradient.sum(), point, allow_unused=True)[0]
     pull = SCORE.distance_gradient(SCORE.normalize(state.float(), control.float()), 0.3)[:, :4] / SCORE.scale[:4]
@@ -189,8 +193,8 @@ def test_residual_energy_is_blind_at_the_centre_of_a_hole() -> None:
     zero = torch.zeros(1, 1, dtype=torch.float64)
     residual = DataDistance(model, sigma=0.2, form="residual").face(needs_value=True).function
     value = DataDistance(model, sigma=0.2).face(needs_value=True).function
-    assert float(residual(centre, zero, 1.0)) < 1e-20
-    assert float(value(centre, zero, 1.0) - value(on_data, zero, 1.0)) > 0.3
+    assert float(residual(centre, zero, at(1.0))) < 1e-20
+    assert float(value(centre, zero, at(1.0)) - value(on_data, zero, at(1.0))) > 0.3
     length = DataDistance(model, sigma=0.2).length
     assert float(length(centre, zero)) > 0.8
     assert float(length(on_data, zero)) == 0.0

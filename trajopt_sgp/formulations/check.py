@@ -101,8 +101,10 @@ def _check_packing(program: NonlinearProgram, trajectory: Trajectory) -> None:
             knot = np.flatnonzero(knots)[place] if kind == "states" else place
             raise ConformanceError(f"unpack does not undo pack: {kind}[{i}] at knot {knot} comes back changed.")
     again = program.pack(back)
-    difference = np.abs(again - packed)
-    if difference.max() > 1e-4:
+    # states within intervals follow from the curves of a plan, which meet them only where the dynamics hold
+    inner = [index.ravel() for fraction, index in program.layout.states.items() if 0.0 < fraction < 1.0]
+    difference = np.where(np.isin(program.decided, np.concatenate([[-1], *inner])), 0.0, np.abs(again - packed))
+    if difference.max() > 1e-9:
         name = program.variable_name(int(difference.argmax()))
         raise ConformanceError(f"pack does not undo unpack: {name} comes back changed.")
 

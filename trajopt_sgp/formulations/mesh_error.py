@@ -52,7 +52,7 @@ def _step(
         return np.hstack([rate.to(torch.float64).numpy(), speed])
 
     start = np.hstack([states, np.full((len(states), 1), fraction)])
-    after: FloatArray = rk4(derivative, start, None, step[:, None])  # type: ignore[arg-type]
+    after: FloatArray = rk4(derivative, start, None, step[:, None])
     return after[:, :-1]
 
 

@@ -155,14 +155,12 @@ class NonlinearProgram:
     def pack_all(self, trajectory: Trajectory) -> FloatArray:
         """Return scaled variables of the transcription `(..., full size)` of a trajectory; slack is zero."""
         values = np.zeros((*trajectory.controls.shape[:-2], len(self.full_scale)))
-        starts, shares = self.problem.grid.mesh[:-1], self.problem.grid.shares
         # from the end of each interval to its beginning: a control shared by two belongs to the later one
         for fraction, index in sorted(self.layout.controls.items(), reverse=True):
-            held = trajectory.control_curve is None and fraction == 1.0
-            values[..., index] = trajectory.sample_shares(starts + (1.0 - 1e-6 if held else fraction) * shares)[1]
+            values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[1]
         for fraction, index in self.layout.states.items():
             if 0.0 < fraction < 1.0:
-                values[..., index] = trajectory.sample_shares(starts + fraction * shares)[0]
+                values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[0]
         values[..., self.layout.knot_states] = trajectory.states
         if self.layout.duration is not None:
             values[..., self.layout.duration] = trajectory.duration

@@ -163,7 +163,8 @@ class TermBuilder:
             index = self.layout.states[1.0][-1:]
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            return constraint.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters)
+            values: Tensor = constraint.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters)
+            return values
 
         lower, upper = constraint_bounds(constraint, count)
         term = self.term(

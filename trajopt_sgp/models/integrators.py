@@ -1,7 +1,8 @@
 """One step of an explicit Runge-Kutta method, the control held constant over the step.
 
 Plain arithmetic only, so that NumPy arrays, torch tensors and CasADi expressions all pass through.
-`derivative(state, control)` returns the time derivative of the state, in the shape of the state.
+`derivative(state, control)` returns the time derivative of the state, in the shape of the state. The time step is a
+number, or an array that broadcasts against states.
 
 Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I, chapter II.1.
 """
@@ -23,20 +24,20 @@ State = TypeVar("State", bound=Arithmetic)
 Control = TypeVar("Control")
 
 
-def euler(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: float) -> State:
+def euler(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: Any) -> State:
     """Return the state one `time_step` [s] later by the explicit Euler method (order 1, one evaluation)."""
     next_state: State = state + time_step * derivative(state, control)
     return next_state
 
 
-def midpoint(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: float) -> State:
+def midpoint(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: Any) -> State:
     """Return the state one `time_step` [s] later by the explicit midpoint method (order 2, two evaluations)."""
     middle: State = state + (0.5 * time_step) * derivative(state, control)
     next_state: State = state + time_step * derivative(middle, control)
     return next_state
 
 
-def rk4(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: float) -> State:
+def rk4(derivative: Callable[[State, Control], State], state: State, control: Control, time_step: Any) -> State:
     """Return the state one `time_step` [s] later by the classical Runge-Kutta method (order 4, four evaluations)."""
     slope_1: Any = derivative(state, control)
     slope_2: Any = derivative(state + (0.5 * time_step) * slope_1, control)

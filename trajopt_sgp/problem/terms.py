@@ -97,9 +97,9 @@ class _Function:
     function: StageFunction | TerminalFunction
     parameters: Sequence[str]
 
-    def evaluate(self, *points: Tensor, parameters: Parameters) -> Tensor:
-        """Return the function at states and controls, given the values of its parameters."""
-        return self._torch(*points, *(parameters.values[name] for name in self.parameters))  # type: ignore[attr-defined,no-any-return]
+    def evaluate(self, *points: Tensor, parameters: Parameters) -> Any:
+        """Return the function at states and controls, given the values of its parameters: a tensor, if it is right."""
+        return self._torch(*points, *(parameters.values[name] for name in self.parameters))  # type: ignore[attr-defined]
 
     def to(self: Term, dtype: dtype) -> Term:
         """Return the term with its function converted to `dtype` if that is a torch module."""
@@ -141,7 +141,8 @@ class StageCost(_Function):
 
     def _weighted(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         weight = parameters.number(f"{self.name}.weight", self.weight)
-        return weight * self.evaluate(state, control, parameters=parameters)
+        cost: Tensor = weight * self.evaluate(state, control, parameters=parameters)
+        return cost
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ class LeastSquaresCost(_Function):
 
     def _residual(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         weight = parameters.number(f"{self.name}.weight", self.weight)
-        return float(np.sqrt(weight)) * self.evaluate(state, control, parameters=parameters)
+        residual: Tensor = float(np.sqrt(weight)) * self.evaluate(state, control, parameters=parameters)
+        return residual
 
     def _cost(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         return 0.5 * self._residual(state, control, parameters).square().sum(-1)
@@ -203,7 +205,9 @@ class TerminalCost(_Function):
 
     def weighted(self, state: Tensor, parameters: Parameters) -> Tensor:
         """Return the weighted cost `(...)` of last states `(..., n)`."""
-        return parameters.number(f"{self.name}.weight", self.weight) * self.evaluate(state, parameters=parameters)
+        weight = parameters.number(f"{self.name}.weight", self.weight)
+        cost: Tensor = weight * self.evaluate(state, parameters=parameters)
+        return cost
 
 
 @dataclass(frozen=True)

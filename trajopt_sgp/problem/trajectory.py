@@ -80,19 +80,26 @@ class Trajectory:
         interval, fraction = self._locate(when)
         return self._at(interval, fraction)
 
-    def sample_shares(self, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return states `(..., k, n)` and controls `(..., k, m)` where shares `(k,)` of the duration have passed.
+    def at_fraction(self, fraction: float, mesh: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return states `(..., N', n)` and controls `(..., N', m)` at a fraction of every interval of a mesh `(N'+1,)`.
 
-        Works on a batch of trajectories too, as long as it has no curves.
+        At the end of an interval the controls are those just before it. Works on a batch of trajectories too, as long
+        as it has no curves.
         """
-        interval, fraction = self._locate(np.clip(shares, 0.0, 1.0) * float(self.times[-1]))
-        return self._at(interval, fraction)
+        if len(mesh) == self.horizon + 1 and np.allclose(
+            mesh * self.duration, self.times, rtol=0.0, atol=1e-9 * self.duration
+        ):
+            return self._at(np.arange(self.horizon), np.full(self.horizon, fraction))
+        inside = min(fraction, 1.0 - 1e-9) if fraction > 0.0 else 0.0
+        interval, part = self._locate((mesh[:-1] + inside * np.diff(mesh)) * self.duration)
+        return self._at(interval, part)
 
     def resample(self, horizon: int, mesh: FloatArray | None = None) -> "Trajectory":
         """Return the trajectory at other knots: a guess for a problem with another horizon or mesh."""
         shares = np.linspace(0.0, 1.0, horizon + 1) if mesh is None else mesh
-        states, controls = self.sample_shares(shares)
-        return Trajectory(states, controls[..., :-1, :], self.duration / horizon, mesh)
+        states, controls = self.at_fraction(0.0, shares)
+        states = np.concatenate([states, self.states[..., -1:, :]], axis=-2)
+        return Trajectory(states, controls, self.duration / horizon, mesh)
 
     def check_finite(self, name: str) -> "Trajectory":
         """Return the trajectory itself if every number is finite, else say where it is not.
