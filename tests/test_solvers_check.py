@@ -25,11 +25,6 @@ def test_gradient_descent_conforms() -> None:
     check_solver(GradientDescent(iterations=150))
 
 
-def test_invalid_pair_stays_an_invalid_pair() -> None:
-    with pytest.raises(IncompatibleError, match="Pairs that do"):
-        check_solver(GradientDescent(), DirectTranscription())
-
-
 Fault = Callable[[NonlinearProgram, Start, list[Outcome]], list[Outcome]]
 
 
@@ -41,7 +36,6 @@ class Faulty(Solver):
     honest_limit: bool = True
 
     needs_value: ClassVar[bool] = True
-    needs_batched: ClassVar[bool] = False
     precision: ClassVar[torch.dtype | None] = torch.float64
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
@@ -76,11 +70,7 @@ def solves_the_unreachable(program: NonlinearProgram, start: Start, outcomes: li
 
 def stops_early(program: NonlinearProgram, start: Start, outcomes: list[Outcome]) -> list[Outcome]:
     zeros = np.zeros(program.size)
-    assert program.state_index is not None
-    return [
-        replace(outcome, variables=program.pack(program.unpack(zeros, program.problem.start)), status=Status.FAILED)
-        for outcome in outcomes
-    ]
+    return [replace(outcome, variables=zeros, status=Status.FAILED) for outcome in outcomes]
 
 
 def mixes_its_batch(program: NonlinearProgram, start: Start, outcomes: list[Outcome]) -> list[Outcome]:
@@ -118,6 +108,18 @@ class Restless:
 def test_planted_faults_are_caught(fault: Fault, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         check_solver(Faulty(fault), tolerance=1e-5)
+
+
+@dataclass(frozen=True)
+class Sampler(Faulty):
+    """Searches controls alone."""
+
+    needs_rollout: ClassVar[bool] = True
+
+
+def test_invalid_pair_stays_an_invalid_pair() -> None:
+    with pytest.raises(IncompatibleError, match="Pairs that do"):
+        check_solver(Sampler(none), DirectTranscription())
 
 
 def test_ignored_time_limit_is_caught() -> None:

@@ -127,7 +127,7 @@ class Assembly:
         """
         w = torch.as_tensor(variables)
         entries = [np.zeros(0)]
-        entries += [cost_factor * _scaled_cost_hessian(term, w, parameters, exact) for term in self.costs]
+        entries += [_scaled_cost_hessian(term, w, cost_factor, parameters, exact) for term in self.costs]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
             if term.function is None:
                 continue
@@ -200,12 +200,14 @@ def _linear_entries(term: StageTerm) -> FloatArray:
     return scaled
 
 
-def _scaled_cost_hessian(term: StageTerm, variables: Tensor, parameters: Parameters, exact: bool) -> FloatArray:
+def _scaled_cost_hessian(
+    term: StageTerm, variables: Tensor, factor: float, parameters: Parameters, exact: bool
+) -> FloatArray:
     if exact or term.residual is None:
-        weights = torch.ones(term.instances, dtype=variables.dtype)
+        weights = torch.full((term.instances,), factor, dtype=variables.dtype)
         return _scaled_hessian(term, variables, weights, parameters)
     jacobian = GenericBlocks(term.residual).jacobian(term.gather(variables), parameters)[1]
-    return _scaled_triangle(term, (jacobian.mT @ jacobian).numpy())
+    return _scaled_triangle(term, (factor * jacobian.mT @ jacobian).numpy())
 
 
 def _scaled_hessian(term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:

@@ -49,9 +49,8 @@ def _one_side(
     """Return violation, complementarity and wrong signs of bounded values and their multipliers."""
     lower, upper = bounds
     violation = np.maximum(np.maximum(lower - values, values - upper), 0.0)
-    with np.errstate(invalid="ignore"):
-        above = np.where(np.isfinite(upper), np.abs(upper - values), 0.0)
-        below = np.where(np.isfinite(lower), np.abs(values - lower), 0.0)
+    above = np.where(np.isfinite(upper), np.abs(np.where(np.isfinite(upper), upper, 0.0) - values), 0.0)
+    below = np.where(np.isfinite(lower), np.abs(np.where(np.isfinite(lower), lower, 0.0) - values), 0.0)
     equal = lower == upper
     products = np.where(equal, 0.0, np.maximum(multipliers, 0.0) * above + np.maximum(-multipliers, 0.0) * below)
     wrong = np.where(np.isfinite(upper), 0.0, np.maximum(multipliers, 0.0))

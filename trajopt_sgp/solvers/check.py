@@ -34,7 +34,7 @@ def check_solver(
 
     Args:
         solver: what to check, with settings that suffice for 16 variables.
-        formulation: what to pair it with; single shooting for solvers that search batches, else direct transcription.
+        formulation: what to pair it with; direct transcription for solvers in double precision, else shooting.
         tolerance: by how much the cost may exceed the optimum, relative.
         feasibility: largest violation of defects and constraints in a plan that is called successful.
 
@@ -42,7 +42,7 @@ def check_solver(
         ConformanceError: names the fault.
         IncompatibleError: formulation and solver do not work together.
     """
-    formulation = formulation or (SingleShooting() if solver.needs_rollout else DirectTranscription())
+    formulation = formulation or (DirectTranscription() if solver.precision is torch.float64 else SingleShooting())
     prepared = prepare(_regulator(), formulation, solver)
     optimum = _optimum(_START)
     _check_claim("regulator", prepared.solve(_infeasible_guess()), feasibility)
