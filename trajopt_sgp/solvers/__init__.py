@@ -1,5 +1,6 @@
 """Solvers: nonlinear program to solution, one file per solver."""
 
+from trajopt_sgp.solvers.fatrop import Fatrop as Fatrop
 from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDescent
 from trajopt_sgp.solvers.guess import random_guesses as random_guesses
 from trajopt_sgp.solvers.ipopt import Ipopt as Ipopt
@@ -7,3 +8,4 @@ from trajopt_sgp.solvers.solve import PreparedSolve as PreparedSolve
 from trajopt_sgp.solvers.solve import prepare as prepare
 from trajopt_sgp.solvers.solve import solve as solve
 from trajopt_sgp.solvers.solve import solve_batch as solve_batch
+from trajopt_sgp.solvers.sqp import SQP as SQP

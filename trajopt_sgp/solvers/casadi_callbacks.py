@@ -9,23 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.derivatives.assembly import Pattern
-from trajopt_sgp.derivatives.stage_term import Parameters
-from trajopt_sgp.formulations.program import ProgramDerivatives
+from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
+from trajopt_sgp.solvers.run import Run
 
 FloatArray = NDArray[np.float64]
-Evaluate = Callable[..., Sequence[float | FloatArray]]
+IntArray = NDArray[np.int64]
+Results = Sequence[float | FloatArray]
+Evaluate = Callable[..., Results]
+Patterns = dict[str, casadi.Sparsity]
+
+_SCALAR = casadi.Sparsity.dense(1, 1)
 
 
 class NumericFunction(casadi.Callback):
     """A CasADi function evaluated by Python on dense NumPy vectors of nonzeros."""
 
-    def __init__(
-        self,
-        name: str,
-        inputs: dict[str, casadi.Sparsity],
-        outputs: dict[str, casadi.Sparsity],
-        evaluate: Evaluate,
-    ) -> None:
+    def __init__(self, name: str, inputs: Patterns, outputs: Patterns, evaluate: Evaluate) -> None:
         super().__init__()
         self._inputs, self._outputs, self._evaluate = inputs, outputs, evaluate
         self.construct(name, {})
@@ -62,67 +61,120 @@ class NumericFunction(casadi.Callback):
 
 @dataclass
 class ProgramFunctions:
-    """The functions that CasADi's `nlpsol` asks for, sharing values at one point and counting their own time."""
+    """The functions that CasADi's `nlpsol` asks for; they serve the run that is set before each solve.
 
-    assembly: ProgramDerivatives
-    """Values and derivatives."""
-    parameters: Parameters
-    """Set anew before every solve."""
+    Once the run must stop, or an evaluation has raised, they compute nothing more and return NaN; with `freeze` they
+    return their last results, for a solver that goes on in spite of NaN.
+    """
+
+    derivatives: ProgramDerivatives
+    """Values and derivatives, perhaps in another order than the program's own."""
     exact: bool = True
     """Whether the Hessian is exact, not that of Gauss and Newton."""
-    seconds: float = 0.0
-    """Wall time spent in evaluations."""
-    deadline: float | None = None
-    """When `stop` asks the solver to end, on the clock of `time.perf_counter`."""
-    error: BaseException | None = None
-    """What an evaluation raised; CasADi would take it for a failed step."""
+    symmetric: bool = False
+    """Whether the solver wants both triangles of the Hessian."""
+    freeze: bool = False
+    """Whether a stopped function repeats its last result."""
+    follow: bool = False
+    """Whether points at which a gradient is wanted are the iterates, of a solver without a callback."""
+    run: Run | None = None
+    """The solve that is going on."""
+    original: Callable[[FloatArray], FloatArray] = np.copy
+    """Variables in the order of the derivatives to those of the program."""
     _held: list[NumericFunction] = field(default_factory=list)
 
-    def problem(self) -> NumericFunction:
+    def problem(self, name: str = "nlp") -> NumericFunction:
         """Return x, p to objective f and rows g."""
-        return self._make("nlp", {"f": casadi.Sparsity.dense(1, 1), "g": self._rows}, self._values)
+        return self._make(name, {"f": _SCALAR, "g": self._rows}, lambda x, p: (self._objective(x), self._row_values(x)))
+
+    def objective(self) -> NumericFunction:
+        """Return x, p to f."""
+        return self._make("nlp_f", {"f": _SCALAR}, lambda x, p: (self._objective(x),))
+
+    def rows(self) -> NumericFunction:
+        """Return x, p to g."""
+        return self._make("nlp_g", {"g": self._rows}, lambda x, p: (self._row_values(x),))
 
     def gradient(self) -> NumericFunction:
         """Return x, p to f and its gradient."""
-        return self._make("grad_f", {"f": casadi.Sparsity.dense(1, 1), "grad_f_x": self._variables}, self._gradient)
+        return self._make("nlp_grad_f", {"f": _SCALAR, "grad_f_x": self._variables}, lambda x, p: self._gradient(x))
+
+    def gradient_alone(self) -> NumericFunction:
+        """Return x, p to the gradient of f."""
+        return self._make("nlp_grad_f", {"grad_f_x": self._variables}, lambda x, p: self._gradient(x)[1:])
 
     def jacobian(self) -> NumericFunction:
         """Return x, p to g and its Jacobian."""
-        pattern = sparsity(self.assembly.row_count, self.assembly.size, self.assembly.jacobian_pattern)
-        return self._make("jac_g", {"g": self._rows, "jac_g_x": pattern}, self._jacobian)
+        return self._make("nlp_jac_g", {"g": self._rows, "jac_g_x": self._pattern}, lambda x, p: self._jacobian(x))
+
+    def first_order(self) -> NumericFunction:
+        """Return x, p to f, its gradient, g and its Jacobian."""
+        outputs = {"f": _SCALAR, "grad_f_x": self._variables, "g": self._rows, "jac_g_x": self._pattern}
+        return self._make("nlp_jac_fg", outputs, lambda x, p: (*self._gradient(x), *self._jacobian(x)))
 
     def hessian(self) -> NumericFunction:
-        """Return x, p and multipliers to the upper triangle of the Hessian of the Lagrangian."""
-        pattern = sparsity(self.assembly.size, self.assembly.size, self.assembly.hessian_pattern)
-        multipliers = {"lam_f": casadi.Sparsity.dense(1, 1), "lam_g": self._rows}
-        return self._make("hess_lag", {"hess_gamma_x_x": pattern}, self._hessian, multipliers)
+        """Return x, p and multipliers to the Hessian of the Lagrangian."""
+        return self._make("nlp_hess_l", {"hess_gamma_x_x": self._curvature}, self._hessian, self._multipliers)
+
+    def lagrangian(self) -> NumericFunction:
+        """Return x, p and multipliers to f, g and the gradients of the Lagrangian."""
+        outputs = {"f": _SCALAR, "g": self._rows, "grad_gamma_x": self._variables}
+        outputs["grad_gamma_p"] = casadi.Sparsity.dense(0, 1)
+        return self._make("nlp_grad", outputs, self._lagrangian, self._multipliers)
+
+    def lagrangian_hessian(self) -> NumericFunction:
+        """Return x, p and multipliers to gradient and Hessian of the Lagrangian."""
+
+        def both(x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray) -> Results:
+            return self._lagrangian(x, p, factor, multipliers)[2], *self._hessian(x, p, factor, multipliers)
+
+        outputs = {"grad_gamma_x": self._variables, "hess_gamma_x_x": self._curvature}
+        return self._make("nlp_hess_l", outputs, both, self._multipliers)
 
     def stop(self) -> NumericFunction:
-        """Return the function CasADi calls after every iteration: 1 when the time is over or an evaluation raised."""
-        sizes = {"f": 1, "x": self.assembly.size, "lam_x": self.assembly.size, "lam_p": 0}
+        """Return the function CasADi calls after every iteration: 1 when the solver must stop."""
+        sizes = {"f": 1, "x": self.derivatives.size, "lam_x": self.derivatives.size, "lam_p": 0}
         names = casadi.nlpsol_out()
-        inputs = {name: casadi.Sparsity.dense(sizes.get(name, self.assembly.row_count), 1) for name in names}
-        return self._hold(NumericFunction("stop", inputs, {"ret": casadi.Sparsity.dense(1, 1)}, self._stop))
+        inputs = {name: casadi.Sparsity.dense(sizes.get(name, self.derivatives.row_count), 1) for name in names}
+        x = names.index("x")
+        return self._hold(NumericFunction("stop", inputs, {"ret": _SCALAR}, lambda *values: self._stop(values[x])))
 
-    def _stop(self, *iterate: FloatArray) -> Sequence[float | FloatArray]:
-        late = self.deadline is not None and time.perf_counter() > self.deadline
-        return (float(late or self.error is not None),)
+    def _stop(self, variables: FloatArray) -> Results:
+        run = self._active
+        if not run.must_stop():
+            with Measured(run):
+                run.keep(self.original(variables))
+        return (float(run.must_stop()),)
+
+    @property
+    def _active(self) -> Run:
+        if self.run is None:
+            raise RuntimeError("no solve is going on")
+        return self.run
 
     @property
     def _variables(self) -> casadi.Sparsity:
-        return casadi.Sparsity.dense(self.assembly.size, 1)
+        return casadi.Sparsity.dense(self.derivatives.size, 1)
 
     @property
     def _rows(self) -> casadi.Sparsity:
-        return casadi.Sparsity.dense(self.assembly.row_count, 1)
+        return casadi.Sparsity.dense(self.derivatives.row_count, 1)
 
-    def _make(
-        self,
-        name: str,
-        outputs: dict[str, casadi.Sparsity],
-        evaluate: Evaluate,
-        more: dict[str, casadi.Sparsity] | None = None,
-    ) -> NumericFunction:
+    @property
+    def _pattern(self) -> casadi.Sparsity:
+        return sparsity(self.derivatives.row_count, self.derivatives.size, self.derivatives.jacobian_pattern)
+
+    @property
+    def _curvature(self) -> casadi.Sparsity:
+        pattern = self.derivatives.hessian_pattern
+        upper = sparsity(self.derivatives.size, self.derivatives.size, pattern)
+        return upper + upper.T if self.symmetric else upper
+
+    @property
+    def _multipliers(self) -> Patterns:
+        return {"lam_f": _SCALAR, "lam_g": self._rows}
+
+    def _make(self, name: str, outputs: Patterns, evaluate: Evaluate, more: Patterns | None = None) -> NumericFunction:
         inputs = {"x": self._variables, "p": casadi.Sparsity.dense(0, 1), **(more or {})}
         return self._hold(NumericFunction(name, inputs, outputs, self._guarded(outputs, evaluate)))
 
@@ -130,46 +182,77 @@ class ProgramFunctions:
         self._held.append(function)  # CasADi keeps no reference to the Python object
         return function
 
-    def _guarded(self, outputs: dict[str, casadi.Sparsity], evaluate: Evaluate) -> Evaluate:
+    def _guarded(self, outputs: Patterns, evaluate: Evaluate) -> Evaluate:
         """Time an evaluation, and remember what it raised; the solver then gets NaN, and ends."""
+        unknown = 0.0 if self.freeze else np.nan
+        last: list[Results] = [[np.full(pattern.nnz(), unknown) for pattern in outputs.values()]]
 
-        def call(*arguments: FloatArray) -> Sequence[float | FloatArray]:
-            results: Sequence[float | FloatArray] = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
-            if self.error is None:
-                with _Measured(self):
+        def call(*arguments: FloatArray) -> Results:
+            run, results = self._active, last[0]
+            if not run.must_stop():
+                with Measured(run):
                     results = evaluate(*arguments)
+                    run.note(self.original(arguments[0]), *results)
+                    if self.freeze:
+                        last[0] = results
             return results
 
         return call
 
-    def _values(self, x: FloatArray, p: FloatArray) -> Sequence[float | FloatArray]:
-        return self.assembly.objective(x, self.parameters), self.assembly.rows(x, self.parameters)
+    def _objective(self, x: FloatArray) -> float:
+        return self.derivatives.objective(x, self._active.parameters)
 
-    def _gradient(self, x: FloatArray, p: FloatArray) -> Sequence[float | FloatArray]:
-        return self.assembly.gradient(x, self.parameters)
+    def _row_values(self, x: FloatArray) -> FloatArray:
+        return self.derivatives.rows(x, self._active.parameters)
 
-    def _jacobian(self, x: FloatArray, p: FloatArray) -> Sequence[float | FloatArray]:
-        return self.assembly.jacobian(x, self.parameters)
+    def _gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
+        if self.follow:
+            self._active.keep(self.original(x))
+        return self.derivatives.gradient(x, self._active.parameters)
 
-    def _hessian(
-        self, x: FloatArray, p: FloatArray, cost_factor: FloatArray, multipliers: FloatArray
-    ) -> Sequence[float | FloatArray]:
-        return (self.assembly.hessian(x, float(cost_factor[0]), multipliers, self.parameters, self.exact),)
+    def _jacobian(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return self.derivatives.jacobian(x, self._active.parameters)
+
+    def _hessian(self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray) -> Results:
+        values = self.derivatives.hessian(x, float(factor[0]), multipliers, self._active.parameters, self.exact)
+        return (values[self._mirror] if self.symmetric else values,)
+
+    @property
+    def _mirror(self) -> IntArray:
+        """Place in the upper triangle of every nonzero of the symmetric matrix."""
+        pattern = self.derivatives.hessian_pattern
+        off = np.flatnonzero(pattern.rows != pattern.columns)
+        rows = np.concatenate([pattern.rows, pattern.columns[off]])
+        columns = np.concatenate([pattern.columns, pattern.rows[off]])
+        places: IntArray = np.concatenate([np.arange(len(pattern.rows)), off])[np.lexsort((rows, columns))]
+        return places
+
+    def _lagrangian(
+        self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray
+    ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+        value, gradient = self.derivatives.gradient(x, self._active.parameters)
+        rows, values = self._jacobian(x)
+        pattern = self.derivatives.jacobian_pattern
+        pull = np.bincount(pattern.columns, values * multipliers[pattern.rows], self.derivatives.size)
+        return value, rows, float(factor[0]) * gradient + pull, np.zeros(0)
 
 
 @dataclass
-class _Measured:
-    """Add the time of a block to the functions' own, and keep what it raises from passing through CasADi."""
+class Measured:
+    """Add the time of a block to that of a run, and keep what it raises from passing through a foreign solver."""
 
-    functions: ProgramFunctions
+    run: Run
+    """Whose time and error are meant."""
     begin: float = 0.0
+    """When the block began."""
 
     def __enter__(self) -> None:
         self.begin = time.perf_counter()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self.functions.seconds += time.perf_counter() - self.begin
-        self.functions.error = error
+        self.run.seconds += time.perf_counter() - self.begin
+        if error is not None and self.run.error is None:
+            self.run.error = error
         return True
 
 

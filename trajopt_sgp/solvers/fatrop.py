@@ -1,0 +1,230 @@
+"""Interior-point method that follows the stages of an optimal control problem: Fatrop through CasADi."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.derivatives.assembly import Pattern
+from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
+from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.problem import Parameters, Status
+from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
+from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Order, Stats, build, schedule
+from trajopt_sgp.solvers.remembered import RememberedDerivatives
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fatrop(Solver):
+    """Fatrop (Vanroye, Sathya, De Schutter and Decré 2023): interior points whose linear algebra is a recursion.
+
+    It works on `DirectTranscription` of problems whose costs and constraints are functions of one knot each.
+    """
+
+    tolerance: float = 1e-8
+    """Of the scaled optimality conditions in the last stage."""
+    max_iterations: int = 500
+    """Per stage."""
+    stages: int = 4
+    """Places on the schedule of an annealed distance to data; 1 solves at its end only."""
+    stage_tolerance: float = 1e-3
+    """Of the optimality conditions in the stages before the last."""
+    hessian: Literal["exact", "gauss-newton"] = "exact"
+    """Second derivatives: all of them, or those that squares of residuals and other costs give."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of Fatrop itself, for example `{"mu_init": 0.01}`."""
+
+    needs_value: ClassVar[bool] = True
+    precision: ClassVar[torch.dtype | None] = torch.float64
+
+    def __post_init__(self) -> None:
+        check_positive("Fatrop", tolerance=self.tolerance, stage_tolerance=self.stage_tolerance)
+        check_counts("Fatrop", max_iterations=self.max_iterations, stages=self.stages)
+        check_choice("Fatrop", "hessian", self.hessian, ("exact", "gauss-newton"))
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
+
+        Raises:
+            IncompatibleError: the program does not have the structure; says what does not fit, and what does.
+        """
+        structure = Structure(program)
+        derivatives = RememberedDerivatives(program.assembly)
+        staged = StagewiseDerivatives(derivatives, structure)
+        functions = ProgramFunctions(staged, self.hessian == "exact", symmetric=True, freeze=True, follow=True)
+        nlp = functions.problem()
+        held = [functions.objective(), functions.rows(), functions.gradient_alone(), functions.jacobian()]
+        held += [functions.lagrangian(), functions.lagrangian_hessian()]
+        callbacks = {"cache": {function.name(): function for function in held}, **structure.options()}
+        places = schedule(program, self.stages)
+        options = [self._options(self.tolerance if place == places[-1] else self.stage_tolerance) for place in places]
+        solvers = [build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": own}, own) for own in options]
+        return Nlpsol(
+            program=program,
+            derivatives=derivatives,
+            functions=functions,
+            stages=list(zip(places.tolist(), solvers, strict=True)),
+            warm=build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": {**_WARM, **options[-1]}}, options[-1]),
+            status=_claimed,
+            feasibility=FEASIBILITY,
+            order=structure,
+        ).minimise
+
+    def _options(self, tolerance: float) -> dict[str, Any]:
+        return {"tol": tolerance, "max_iter": self.max_iterations, "print_level": 0, **self.options}
+
+
+_WARM = {"warm_start_init_point": True, "mu_init": 1e-3}
+
+
+class Structure(Order):
+    """Rows in the order of Fatrop: for every knot the gap x' - f(x, u) = 0 to the next one, then its constraints.
+
+    Args:
+        program: with variables x_0, u_0, x_1, ..., x_N.
+
+    Raises:
+        IncompatibleError: it has other variables, or a term that joins several knots.
+    """
+
+    def __init__(self, program: NonlinearProgram) -> None:
+        problem, assembly = program.problem, program.assembly
+        self.horizon, self.states, self.controls = problem.horizon, problem.state_size, problem.control_size
+        _check(program)
+        defects = self.horizon * self.states
+        knots = [np.repeat(term.knots, term.rows) for term in program.constraints]
+        knot = np.concatenate([np.zeros(0, np.int64), *knots])
+        gap = np.arange(assembly.row_count) < defects
+        self.sign = np.where(gap, -1.0, 1.0)
+        self.sequence: IntArray = np.lexsort((np.arange(assembly.row_count), ~gap, knot))
+        """Row of the program at each place."""
+        self.places: IntArray = np.argsort(self.sequence)
+        """Place of each row of the program."""
+        self.counts = np.bincount(knot[~gap], minlength=self.horizon + 1)
+
+    def options(self) -> dict[str, Any]:
+        """Return the options by which CasADi's interface learns of the stages."""
+        return {
+            "structure_detection": "manual",
+            "N": self.horizon,
+            "nx": [self.states] * (self.horizon + 1),
+            "nu": [self.controls] * self.horizon + [0],
+            "ng": self.counts.tolist(),
+        }
+
+    def rows(self, values: FloatArray) -> FloatArray:
+        """Return values of rows of the program in the order and with the signs of Fatrop."""
+        staged: FloatArray = (self.sign * values)[self.sequence]
+        return staged
+
+    def own_rows(self, values: FloatArray) -> FloatArray:
+        """Return values of rows of Fatrop in the order and with the signs of the program."""
+        own: FloatArray = self.sign * values[self.places]
+        return own
+
+
+class StagewiseDerivatives:
+    """What `ProgramDerivatives` offers, with the rows in the order of Fatrop."""
+
+    def __init__(self, inner: ProgramDerivatives, structure: Structure) -> None:
+        self.inner, self.structure = inner, structure
+        pattern = inner.jacobian_pattern
+        self.jacobian_pattern = Pattern.of(structure.places[pattern.rows], pattern.columns)
+        self.hessian_pattern = inner.hessian_pattern
+        next_states = pattern.columns == self._next_state(pattern)
+        self._gap = (pattern.rows < structure.horizon * structure.states) & next_states
+
+    def _next_state(self, pattern: Pattern) -> IntArray:
+        """Return the variable that the gap in each row is about, if the row is one."""
+        n, block = self.structure.states, self.structure.states + self.structure.controls
+        states: IntArray = (pattern.rows // n + 1) * block + pattern.rows % n
+        return states
+
+    @property
+    def size(self) -> int:
+        """Number of decision variables."""
+        return self.inner.size
+
+    @property
+    def row_count(self) -> int:
+        """Number of constraint rows."""
+        return self.inner.row_count
+
+    def objective(self, variables: FloatArray, parameters: Parameters) -> float:
+        """Return the sum of the costs."""
+        return self.inner.objective(variables, parameters)
+
+    def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
+        """Return the objective and its gradient `(size,)`."""
+        return self.inner.gradient(variables, parameters)
+
+    def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the rows `(row_count,)`."""
+        return self.structure.rows(self.inner.rows(variables, parameters))
+
+    def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
+        """Return the rows and the nonzeros of their Jacobian; the next state of a gap has the factor 1 exactly."""
+        rows, values = self.inner.jacobian(variables, parameters)
+        signed = np.where(self._gap, 1.0, values * self.structure.sign[self.inner.jacobian_pattern.rows])
+        return self.structure.rows(rows), self.jacobian_pattern.assemble(signed)
+
+    def hessian(
+        self,
+        variables: FloatArray,
+        cost_factor: float,
+        multipliers: FloatArray,
+        parameters: Parameters,
+        exact: bool = True,
+    ) -> FloatArray:
+        """Return the nonzeros of the Hessian of the Lagrangian, upper triangle."""
+        own = self.structure.own_rows(multipliers)
+        return self.inner.hessian(variables, cost_factor, own, parameters, exact)
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return the lower and upper bounds of the rows, `(row_count,)` each."""
+        lower, upper = (self.structure.rows(side) for side in self.inner.bounds())
+        return np.minimum(lower, upper), np.maximum(lower, upper)
+
+    def row_unscale(self) -> FloatArray:
+        """Return the factor that turns a scaled row back into its own units."""
+        return self.inner.row_unscale()[self.structure.sequence]
+
+    def row_name(self, row: int) -> tuple[str, int]:
+        """Return the name and the knot of a row."""
+        return self.inner.row_name(int(self.structure.sequence[row]))
+
+
+def _check(program: NonlinearProgram) -> None:
+    """Refuse what is not a chain of stages.
+
+    Raises:
+        IncompatibleError: names what does not fit.
+    """
+    fits = "Fatrop solves DirectTranscription of problems whose costs and constraints are functions of one knot each"
+    block = program.problem.state_size + program.problem.control_size
+    if program.name != "DirectTranscription":
+        raise IncompatibleError(f"Fatrop does not work with {program.name}. {fits}.")
+    if program.layout.duration is not None:
+        raise IncompatibleError(f"Fatrop does not work with a free duration, which joins all knots. {fits}.")
+    if len(program.slack):
+        raise IncompatibleError(f"Fatrop does not work with soft constraints, whose slack is no control. {fits}.")
+    for term in (*program.costs, *program.constraints):
+        parts = [] if term.function is None else [term.index]
+        if term.linear is not None and term.name != "defect":
+            parts.append(term.linear.index)
+        if any((part // block != term.knots[:, None]).any() for part in parts):
+            raise IncompatibleError(f"Fatrop does not work with {term.name!r}, which joins several knots. {fits}.")
+
+
+def _claimed(stats: Stats) -> Status:
+    if stats["success"]:
+        return Status.SOLVED
+    return Status.FAILED

@@ -1,0 +1,168 @@
+"""Solving the programs of a batch one after another by CasADi's `nlpsol`, in stages of annealing."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import casadi
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.problem import Parameters, Status
+from trajopt_sgp.solvers.base import Outcome, Start
+from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
+from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.remembered import RememberedDerivatives
+from trajopt_sgp.solvers.run import Run
+
+FloatArray = NDArray[np.float64]
+Stats = Mapping[str, Any]
+
+GENERAL_OPTIONS = {
+    "calc_lam_p": False,
+    "print_time": False,
+    "error_on_fail": False,
+    "show_eval_warnings": False,
+}
+"""Of every `nlpsol`."""
+
+
+FEASIBILITY = 1e-6
+"""Largest scaled violation of an iterate that counts as feasible."""
+
+
+class Order:
+    """The order of variables and rows that a solver wants: here the program's own."""
+
+    def variables(self, values: FloatArray) -> FloatArray:
+        """Return variables of the program in the order of the solver."""
+        return values
+
+    def rows(self, values: FloatArray) -> FloatArray:
+        """Return values of rows of the program in the order, and with the signs, of the solver."""
+        return values
+
+    def own_variables(self, values: FloatArray) -> FloatArray:
+        """Return variables of the solver in the order of the program."""
+        return values
+
+    def own_rows(self, values: FloatArray) -> FloatArray:
+        """Return values of rows of the solver in the order, and with the signs, of the program."""
+        return values
+
+
+@dataclass(eq=False)
+class Nlpsol:
+    """A minimiser made of CasADi solvers: one for each stage, and one that starts from multipliers."""
+
+    program: NonlinearProgram
+    """What they solve."""
+    derivatives: RememberedDerivatives
+    """Of the program in its own order."""
+    functions: ProgramFunctions
+    """Which the solvers call."""
+    stages: Sequence[tuple[float, casadi.Function]]
+    """Places on the annealing schedule, with the solver for each."""
+    warm: casadi.Function
+    """Used where multipliers are given."""
+    status: Callable[[Stats], Status]
+    """What the statistics of a solver claim."""
+    feasibility: float
+    """Largest scaled violation of a feasible iterate."""
+    order: Order = field(default_factory=Order)
+    """Of its variables and rows in the solvers."""
+
+    def minimise(self, start: Start) -> list[Outcome]:
+        """Solve every program of a batch."""
+        deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
+        with Interruption() as interruption:
+            return [
+                self._solve(
+                    guess,
+                    start.multipliers[k] if start.multipliers else {},
+                    Run(self.program, self.derivatives, start.one(k), self.feasibility, interruption, deadline),
+                )
+                for k, guess in enumerate(start.variables)
+            ]
+
+    def _solve(self, guess: FloatArray, multipliers: Mapping[str, FloatArray], run: Run) -> Outcome:
+        guess = run.clip(guess)
+        stages = list(self.stages)
+        if "constraints" in multipliers and "bounds" in multipliers:
+            stages = [(self.stages[-1][0], self.warm)]
+        run.enter_stage(replace(run.parameters, progress=float(stages[0][0])))
+        run.keep(guess)
+        if run.impossible:
+            return run.outcome(guess, {}, Status.INFEASIBLE, 0)
+        self.functions.run = run
+        point = self._point(guess, multipliers)
+        status, sides = Status.FAILED, self._sides(run)
+        for progress, solver in stages:
+            run.enter_stage(_at(run.parameters, float(progress)))
+            result = solver(**point, **sides)
+            status = self.status(solver.stats())
+            run.log += _entries(solver.stats(), run, float(progress))
+            point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
+            if run.must_stop():
+                break
+        self.functions.run = None
+        found = {
+            "constraints": self.order.own_rows(_vector(point["lam_g0"])),
+            "bounds": self.order.own_variables(_vector(point["lam_x0"])),
+        }
+        return run.outcome(self.order.own_variables(_vector(point["x0"])), found, status, len(run.log))
+
+    def _point(self, guess: FloatArray, multipliers: Mapping[str, FloatArray]) -> dict[str, Any]:
+        point: dict[str, Any] = {"x0": self.order.variables(guess)}
+        if "constraints" in multipliers and "bounds" in multipliers:
+            point["lam_g0"] = self.order.rows(multipliers["constraints"])
+            point["lam_x0"] = self.order.variables(multipliers["bounds"])
+        return point
+
+    def _sides(self, run: Run) -> dict[str, FloatArray]:
+        lower, upper = (self.order.variables(side) for side in run.bounds)
+        below, above = (self.order.rows(side) for side in self.derivatives.bounds())
+        return {"lbx": lower, "ubx": upper, "lbg": np.minimum(below, above), "ubg": np.maximum(below, above)}
+
+
+def _entries(stats: Stats, run: Run, progress: float) -> list[Mapping[str, Any]]:
+    """Return what a solver tells about its iterations, or else what was seen of them."""
+    columns = stats.get("iterations", {})
+    names = [name for name in ("obj", "inf_pr", "inf_du", "mu", "alpha_pr") if name in columns]
+    if names:
+        rows = zip(*(columns[name] for name in names), strict=True)
+        return [{"progress": progress, **dict(zip(names, map(float, row), strict=True))} for row in rows]
+    return [{"progress": progress, "obj": objective, "inf_pr": violation} for objective, violation in run.trace]
+
+
+def schedule(program: NonlinearProgram, stages: int) -> FloatArray:
+    """Return the places on the annealing schedule at which a program is solved, the last one 1."""
+    annealed = any(term.annealed for term in program.problem.stage_terms)
+    return np.linspace(0.0, 1.0, stages) if annealed and stages > 1 else np.ones(1)
+
+
+def build(
+    plugin: str, name: str, nlp: casadi.Function, settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> casadi.Function:
+    """Return a solver of CasADi.
+
+    Raises:
+        OptionError: it does not know one of the options; tells what CasADi says.
+    """
+    try:
+        return casadi.nlpsol(plugin, plugin, nlp, {**GENERAL_OPTIONS, **settings})
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines()
+        raise OptionError(f"{name} refused its options {dict(options)}: {lines[-1]}") from error
+
+
+def _at(parameters: Parameters, progress: float) -> Parameters:
+    # the same object where nothing changes: values remembered for it stay valid
+    return parameters if parameters.progress == progress else replace(parameters, progress=progress)
+
+
+def _vector(value: Any) -> FloatArray:
+    return np.array(value, dtype=np.float64).ravel()

@@ -1,0 +1,218 @@
+"""One solve of one program: what limits it, what it saw, the best iterate, and how honest its end is."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
+from trajopt_sgp.errors import NotFiniteError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.optimality import kkt_residual
+from trajopt_sgp.problem import KktResidual, Parameters, Status
+from trajopt_sgp.solvers.base import Outcome, Start
+from trajopt_sgp.solvers.finite import check_finite_program
+from trajopt_sgp.solvers.interruption import Interruption
+
+FloatArray = NDArray[np.float64]
+Bounds = tuple[FloatArray, FloatArray]
+
+OPTIMAL = 1e-6
+"""Residual of the optimality conditions, relative to the largest multiplier, of what is called solved."""
+ACCEPTABLE = 1e-4
+"""The same for what is called acceptable."""
+
+
+@dataclass(eq=False)
+class Run:
+    """Limits, best iterate and faults of a solve, and its outcome.
+
+    An iterate within `feasibility` of all bounds is better than any that is not; of those the one of least objective is
+    best, of the others the least violated one.
+    """
+
+    program: NonlinearProgram
+    """What is solved."""
+    derivatives: ProgramDerivatives
+    """Of the program, in the order of its own variables and rows."""
+    parameters: Parameters
+    """Of the present stage of annealing."""
+    feasibility: float
+    """Largest scaled violation of a feasible iterate."""
+    interruption: Interruption
+    """Whether Ctrl-C was pressed."""
+    deadline: float | None = None
+    """End of the time, on the clock of `time.perf_counter`."""
+    seconds: float = 0.0
+    """Wall time of the evaluations so far."""
+    error: BaseException | None = None
+    """What an evaluation raised."""
+    stopped: Status | None = None
+    """Why the solver was asked to stop."""
+    not_finite: FloatArray | None = None
+    """Where an evaluation was not finite for the first time."""
+    log: list[Mapping[str, Any]] = field(default_factory=list)
+    """One entry per iteration."""
+    bounds: Bounds = field(init=False)
+    """Of the variables."""
+    best: FloatArray = field(init=False)
+    """Best iterate."""
+    best_objective: float = np.inf
+    """Its objective in the present stage."""
+    best_violation: float = np.inf
+    """Its scaled violation."""
+    trace: list[tuple[float, float]] = field(default_factory=list)
+    """Objective and violation of the iterates of the present stage."""
+    begin: float = field(default_factory=time.perf_counter)
+    """When the run began."""
+
+    def __post_init__(self) -> None:
+        self.bounds = self.program.bounds(self.parameters.initial_state.numpy())
+        self.best = np.zeros(self.derivatives.size)
+
+    @property
+    def impossible(self) -> bool:
+        """Whether a lower bound lies above its upper bound."""
+        return any(bool((lower > upper).any()) for lower, upper in (self.bounds, self.derivatives.bounds()))
+
+    def clip(self, variables: FloatArray) -> FloatArray:
+        """Return variables moved within their bounds."""
+        clipped: FloatArray = np.clip(variables, *self.bounds)
+        return clipped
+
+    def must_stop(self) -> bool:
+        """Return whether the time is over, Ctrl-C was pressed or an evaluation raised."""
+        if self.stopped is None and self.interruption.requested:
+            self.stopped = Status.INTERRUPTED
+        elif self.stopped is None and self.deadline is not None and time.perf_counter() > self.deadline:
+            self.stopped = Status.TIME_LIMIT
+        return self.stopped is not None or self.error is not None
+
+    def enter_stage(self, parameters: Parameters) -> None:
+        """Go on with other parameters; the best iterate keeps its place until another is better."""
+        self.parameters, self.trace = parameters, []
+        if np.isfinite(self.best_violation):
+            self.best_objective = self.derivatives.objective(self.best, parameters)
+
+    def keep(self, variables: FloatArray) -> None:
+        """Compare an iterate with the best one."""
+        objective = self.derivatives.objective(variables, self.parameters)
+        violation = self.violation(variables)
+        self.trace.append((objective, violation))
+        if not (np.isfinite(objective) and np.isfinite(violation)):
+            return
+        if violation <= self.feasibility:
+            better = self.best_violation > self.feasibility or objective < self.best_objective
+        else:
+            better = violation < self.best_violation
+        if better:
+            self.best, self.best_objective, self.best_violation = variables.copy(), objective, violation
+
+    def violation(self, variables: FloatArray) -> float:
+        """Return the largest scaled violation of a row or a bound."""
+        rows = self.derivatives.rows(variables, self.parameters)
+        pairs = ((rows, self.derivatives.bounds()), (variables, self.bounds))
+        return max(float(np.abs(_excess(values, bounds)).max(initial=0.0)) for values, bounds in pairs)
+
+    def note(self, variables: FloatArray, *results: float | FloatArray) -> None:
+        """Remember the first point at which a result is not finite."""
+        if self.not_finite is None and not all(bool(np.isfinite(result).all()) for result in results):
+            self.not_finite = variables.copy()
+
+    def outcome(
+        self, variables: FloatArray, multipliers: Mapping[str, FloatArray], claimed: Status, iterations: int
+    ) -> Outcome:
+        """Return the outcome after a solver has ended at `variables` and claims a status.
+
+        What is called solved or acceptable satisfies the optimality conditions, recomputed here; anything else returns
+        the best iterate.
+        """
+        if self.error is not None:
+            raise self.error
+        finite = bool(np.isfinite(variables).all())
+        if finite and not (self.stopped and np.isfinite(self.best_violation)):
+            self.keep(variables)
+        status = self._judge(variables, multipliers, claimed) if finite else self._failure(claimed)
+        chosen = variables if status.ok else self.best
+        feasible = self.best_violation <= self.feasibility
+        merit = self.derivatives.objective(chosen, self.parameters.at_end()) if status.ok or feasible else np.inf
+        now = time.perf_counter()
+        seconds = {"derivatives": self.seconds, "solver": now - self.begin - self.seconds}
+        if self.deadline is not None:
+            seconds["overrun"] = max(0.0, now - self.deadline)
+        return Outcome(chosen, status, iterations, merit, multipliers, seconds, self._complete_log(status))
+
+    def residual(self, variables: FloatArray, multipliers: Mapping[str, FloatArray]) -> KktResidual:
+        """Return the residual of the optimality conditions."""
+        return kkt_residual(self.derivatives, self.bounds, variables, multipliers, self.parameters)
+
+    def _judge(self, variables: FloatArray, multipliers: Mapping[str, FloatArray], claimed: Status) -> Status:
+        if self.stopped is not None:
+            return self.stopped
+        if claimed in (Status.SOLVED, Status.ACCEPTABLE, Status.FAILED):
+            residual = self.residual(variables, multipliers)
+            if residual.holds(OPTIMAL):
+                return Status.SOLVED
+            if residual.holds(ACCEPTABLE) and residual.feasibility <= self.feasibility:
+                return Status.ACCEPTABLE
+        if self._stuck_outside(self.best):
+            return Status.INFEASIBLE
+        return self._failure(claimed)
+
+    def _failure(self, claimed: Status) -> Status:
+        if self.stopped is not None:
+            return self.stopped
+        if claimed.ok or claimed is Status.FAILED:
+            return Status.NOT_FINITE if self.not_finite is not None else Status.FAILED
+        return claimed
+
+    def _stuck_outside(self, variables: FloatArray) -> bool:
+        """Return whether a point violates rows, and no small step reduces the sum of the squared violations."""
+        if not self.feasibility < self.best_violation < np.inf:
+            return False
+        rows, values = self.derivatives.jacobian(variables, self.parameters)
+        excess, pattern = _excess(rows, self.derivatives.bounds()), self.derivatives.jacobian_pattern
+        gradient = np.bincount(pattern.columns, values * excess[pattern.rows], self.derivatives.size)
+        step = variables - self.clip(variables - gradient)
+        return bool(np.abs(step).max(initial=0.0) <= ACCEPTABLE * np.abs(excess).max(initial=0.0))
+
+    def _complete_log(self, status: Status) -> list[Mapping[str, Any]]:
+        if self.not_finite is None or status.ok:
+            return self.log
+        last = self.log[-1] if self.log else {"progress": self.parameters.progress}
+        return [*self.log[:-1], {**last, "not_finite": self._name_not_finite(self.not_finite)}]
+
+    def _name_not_finite(self, variables: FloatArray) -> str:
+        """Return which term is not finite at a point, at which knot and for which variables."""
+        batch = replace(self.parameters, initial_state=self.parameters.initial_state[None])
+        try:
+            check_finite_program(self.program, Start(variables[None], batch))
+        except NotFiniteError as error:
+            return str(error).replace(" of the guess", "")
+        return self._name_gradient(variables)
+
+    def _name_gradient(self, variables: FloatArray) -> str:
+        gradient = self.derivatives.gradient(variables, self.parameters)[1]
+        values = self.derivatives.jacobian(variables, self.parameters)[1]
+        pattern = self.derivatives.jacobian_pattern
+        if not np.isfinite(values).all():
+            entry = int(np.argmin(np.isfinite(values)))
+            name, knot = self.derivatives.row_name(int(pattern.rows[entry]))
+            place = int(pattern.columns[entry])
+            what = f"The derivative of {name} at knot {knot}"
+        elif not np.isfinite(gradient).all():
+            place, what = int(np.argmin(np.isfinite(gradient))), "The derivative of the costs"
+        else:
+            return "A second derivative is NaN or infinite."
+        value = variables[place] * self.program.scale[place]
+        return f"{what} by {self.program.variable_name(place)} is NaN or infinite, where that is {value:.4g}."
+
+
+def _excess(values: FloatArray, bounds: Bounds) -> FloatArray:
+    """Return by how much values are above (positive) or below (negative) their bounds."""
+    lower, upper = bounds
+    above: FloatArray = np.maximum(values - upper, 0.0)
+    return above - np.maximum(lower - values, 0.0)
