@@ -1,0 +1,285 @@
+"""Mesh refinement: solve, split the intervals whose error is too large, and solve again from there."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.formulations import (
+    Formulation,
+    HermiteSimpson,
+    MultipleShooting,
+    OrthogonalCollocation,
+    TrapezoidalCollocation,
+)
+from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem.curve import Curve, interpolate
+from trajopt_sgp.problem.dynamics import is_continuous
+from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
+from trajopt_sgp.solvers.base import Solver, check_counts, check_positive
+from trajopt_sgp.solvers.ipopt import Ipopt
+from trajopt_sgp.solvers.solve import Changes, solve
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+_MOST_PARTS = 4
+_SHORTEST = 1e-6
+_PROGRESS = 0.9
+_PATIENCE = 2
+_COARSER = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class MeshRefinement:
+    """The solutions on ever finer meshes, and why there is no finer one."""
+
+    solutions: Sequence[Solution]
+    """One for each round, the finest last."""
+    errors: Sequence[FloatArray]
+    """Mesh error of each solution by interval, `(N,)` each, relative to the units of the states."""
+    converged: bool
+    """Whether the last solution meets the tolerances."""
+    reason: str
+    """Why the refinement ended, in a sentence."""
+
+    @property
+    def solution(self) -> Solution:
+        """The solution on the finest mesh."""
+        return self.solutions[-1]
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the solver in all rounds."""
+        return sum(solution.iterations for solution in self.solutions)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    tolerance: float
+    cost_tolerance: float | None
+    max_knots: int
+    max_rounds: int
+
+
+def refine_mesh(
+    problem: OptimalControlProblem,
+    formulation: Formulation,
+    solver: Solver,
+    tolerance: float = 1e-6,
+    max_knots: int = 400,
+    max_rounds: int = 10,
+    guess: Trajectory | Solution | None = None,
+    *,
+    cost_tolerance: float | None = None,
+    parameters: Changes | None = None,
+    time_limit: float | None = None,
+    generator: np.random.Generator | None = None,
+) -> MeshRefinement:
+    """Solve a problem on finer and finer meshes until the error of every interval is small.
+
+    An interval is split into as many equal parts, four at most, as the order of its error asks for; none is merged.
+    Each solve begins at the solution before, Ipopt with a small barrier parameter.
+
+    The mesh error compares states with an integration under the planned controls. It does not tell what the shape of
+    the controls costs: a double integrator under held controls has no mesh error at all. With `cost_tolerance`, all
+    intervals are halved as long as the cost still moves by more than that. At order 2 a halved mesh has a third of the
+    last change as its error.
+
+    Args:
+        problem: in continuous time; its mesh is the first one.
+        formulation: how to transcribe it. With `MultipleShooting`, meshes are multiples of `steps_per_interval`.
+        solver: how to solve each program.
+        tolerance: of the largest mesh error, relative to the units of the states.
+        max_knots: no mesh has more.
+        max_rounds: number of solves at most.
+        guess: where the first solve begins.
+        cost_tolerance: largest relative change of the cost since a mesh with two thirds of the intervals or less; not
+            looked at if None.
+        parameters: values that differ from those of the problem; what varies over time is linear between knots.
+        time_limit: wall time of all rounds together [s].
+        generator: source of a random first guess.
+
+    Returns:
+        All solutions. A solver that fails ends the refinement; `converged` is False then.
+
+    Raises:
+        IncompatibleError: discrete dynamics.
+        OptionError: a limit is not positive, or the first mesh has more than `max_knots`.
+
+    Source: J. T. Betts, Practical Methods for Optimal Control Using Nonlinear Programming, section 4.7.
+    """
+    limits = _Limits(tolerance, cost_tolerance, max_knots, max_rounds)
+    _check(problem, limits)
+    solutions: list[Solution] = []
+    errors: list[FloatArray] = []
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    while True:
+        left = None if deadline is None else max(deadline - time.perf_counter(), 1e-3)
+        used = _trusting(solver) if solutions else solver
+        solution = solve(problem, formulation, used, guess, parameters=parameters, time_limit=left, generator=generator)
+        solutions.append(solution)
+        errors.append(solution.mesh_error)
+        reason = _ended(solutions, errors, limits)
+        step = _parts(formulation, problem, errors[-1], limits) if reason is None else reason
+        if isinstance(step, str):
+            return MeshRefinement(solutions, errors, converged=step == _REACHED, reason=step)
+        guess = split_trajectory(solution.trajectory, step)
+        parameters = _on_knots(parameters or {}, problem.grid.mesh, guess.mesh)
+        problem = _on_mesh(problem, guess)
+
+
+_REACHED = "the tolerance is reached."
+
+
+def _check(problem: OptimalControlProblem, limits: _Limits) -> None:
+    check_positive("refine_mesh", tolerance=limits.tolerance, cost_tolerance=limits.cost_tolerance or 1.0)
+    check_counts("refine_mesh", max_knots=limits.max_knots, max_rounds=limits.max_rounds)
+    if not is_continuous(problem.dynamics):
+        raise IncompatibleError("refine_mesh needs ContinuousDynamics: a discrete-time model has no mesh to refine.")
+    if problem.horizon + 1 > limits.max_knots:
+        raise OptionError(f"max_knots = {limits.max_knots}: the first mesh has {problem.horizon + 1} knots already.")
+
+
+def _trusting(solver: Solver) -> Solver:
+    """Return the solver set up for a guess that is nearly the solution."""
+    if not isinstance(solver, Ipopt):
+        return solver
+    near = {"mu_init": 1e-4, "bound_push": 1e-6, "bound_frac": 1e-6}
+    return replace(solver, options={**near, **solver.options})
+
+
+def _ended(solutions: Sequence[Solution], errors: Sequence[FloatArray], limits: _Limits) -> str | None:
+    """Return why there is no further round, judged by the solutions so far."""
+    last = solutions[-1]
+    if not last.success:
+        return f"the solver failed on {len(errors[-1]) + 1} knots: {last.status.value}"
+    if errors[-1].max() <= limits.tolerance and _settled(solutions, limits):
+        return _REACHED
+    if len(solutions) >= limits.max_rounds:
+        return f"the limit of {limits.max_rounds} rounds is reached."
+    worst = [float(error.max()) for error in errors]
+    if len(worst) > _PATIENCE and worst[-1] > limits.tolerance:
+        before = min(worst[:-_PATIENCE])
+        if min(worst[-_PATIENCE:]) > _PROGRESS * before:
+            return f"no progress: the largest error has stayed at {worst[-1]:.2g} for {_PATIENCE} rounds."
+    return None
+
+
+def _settled(solutions: Sequence[Solution], limits: _Limits) -> bool:
+    """Return whether the cost has stopped moving, as far as that is asked for, since a mesh that was much coarser."""
+    if limits.cost_tolerance is None:
+        return True
+    last = solutions[-1]
+    coarser = [s.cost for s in solutions if _COARSER * s.trajectory.horizon <= last.trajectory.horizon]
+    return bool(coarser) and abs(last.cost - coarser[-1]) <= limits.cost_tolerance * abs(last.cost)
+
+
+def _parts(
+    formulation: Formulation, problem: OptimalControlProblem, error: FloatArray, limits: _Limits
+) -> IntArray | str:
+    """Return into how many parts each interval is split, `(N,)`, or why none can be."""
+    wanted = np.ceil((error / limits.tolerance) ** (1.0 / error_order(formulation)))
+    parts = np.clip(np.nan_to_num(wanted, posinf=_MOST_PARTS), 1, _MOST_PARTS).astype(np.int64)
+    if error.max() <= limits.tolerance:
+        parts = np.full(len(error), 2, dtype=np.int64)
+    parts[problem.grid.shares < _SHORTEST] = 1
+    if (parts == 1).all():
+        return f"no progress: the intervals that need it are shorter than {_SHORTEST:g} of the duration."
+    parts = _within(parts, error, limits.max_knots - 1)
+    steps = formulation.steps_per_interval if isinstance(formulation, MultipleShooting) else 1
+    parts = _rounded_up(parts, problem.grid.shares, steps)
+    if (parts == 1).all() or parts.sum() >= limits.max_knots:
+        return f"the limit of {limits.max_knots} knots is reached; the largest error is {error.max():.2g}."
+    return parts
+
+
+def _within(parts: IntArray, error: FloatArray, most: int) -> IntArray:
+    """Return the parts of the intervals of largest error, as many as there is room for."""
+    allowed = np.ones_like(parts)
+    room = most - len(parts)
+    for k in np.argsort(-error, kind="stable"):
+        allowed[k] += min(parts[k] - 1, room)
+        room -= allowed[k] - 1
+    return allowed
+
+
+def _rounded_up(parts: IntArray, shares: FloatArray, steps: int) -> IntArray:
+    """Return parts whose number is a multiple of `steps`, the longest intervals split once more."""
+    rounded = parts.copy()
+    while rounded.sum() % steps:
+        rounded[np.argmax(shares / rounded)] += 1
+    return rounded
+
+
+def error_order(formulation: Formulation) -> int:
+    """Return the order of the mesh error of an interval: the degree of its states plus one."""
+    if isinstance(formulation, TrapezoidalCollocation):
+        return 3
+    if isinstance(formulation, HermiteSimpson):
+        return 4
+    if isinstance(formulation, OrthogonalCollocation):
+        return formulation.degree + 1
+    return {"euler": 2, "midpoint": 3}.get(getattr(formulation, "integrator", ""), 4)
+
+
+def split_trajectory(trajectory: Trajectory, parts: IntArray) -> Trajectory:
+    """Return the same trajectory, curves included, with interval k split into `parts[k]` equal ones.
+
+    Args:
+        trajectory: with N intervals; not a batch.
+        parts: `(N,)`, at least 1 each.
+    """
+    parent = np.repeat(np.arange(len(parts)), parts)
+    width = 1.0 / parts[parent]
+    begin = (np.arange(len(parent)) - np.repeat(np.cumsum(parts) - parts, parts)) * width
+    mesh = np.linspace(0.0, 1.0, len(parts) + 1) if trajectory.mesh is None else trajectory.mesh
+    knots = np.append(mesh[parent] + begin * np.diff(mesh)[parent], 1.0)
+    state_curve, control_curve = (
+        None if curve is None else _split_curve(curve, parent, begin, width)
+        for curve in (trajectory.state_curve, trajectory.control_curve)
+    )
+    resampled = trajectory.resample(len(parent), knots)
+    return replace(resampled, state_curve=state_curve, control_curve=control_curve)
+
+
+def _split_curve(curve: Curve, parent: IntArray, begin: FloatArray, width: FloatArray) -> Curve:
+    """Return the curve on parts of its intervals, by interpolation at Chebyshev points."""
+    count = curve.coefficients.shape[1]
+    nodes = 0.5 - 0.5 * np.cos(np.pi * (np.arange(count) + 0.5) / count)
+    values = [curve.at(parent, begin + node * width) for node in nodes]
+    return interpolate(nodes, np.stack(values, axis=1))
+
+
+def _on_mesh(problem: OptimalControlProblem, guess: Trajectory) -> OptimalControlProblem:
+    """Return the problem on the mesh of a guess, the duration first tried being that of the guess if it is free."""
+    limits = problem.grid.limits
+    duration: float | FreeTime = problem.grid.duration
+    if limits is not None:
+        duration = replace(limits, guess=float(np.clip(guess.duration, limits.lower, limits.upper)))
+    return problem.replaced(
+        horizon=guess.horizon,
+        mesh=guess.mesh,
+        duration=duration,
+        time_step=None,
+        parameters=_on_knots(problem.parameters, problem.grid.mesh, guess.mesh),
+    )
+
+
+def _on_knots(
+    parameters: Mapping[str, ParameterValue], before: FloatArray, after: FloatArray | None
+) -> dict[str, ParameterValue]:
+    """Return parameters given at the knots of one mesh at those of another."""
+    return {
+        name: TimeVarying(_columns(before, np.asarray(value.values, dtype=np.float64), after))
+        if isinstance(value, TimeVarying) and after is not None
+        else value
+        for name, value in parameters.items()
+    }
+
+
+def _columns(before: FloatArray, values: FloatArray, after: FloatArray) -> FloatArray:
+    return np.stack([np.interp(after, before, column) for column in values.T], axis=-1)
