@@ -75,6 +75,8 @@ class StageTerm:
     """What tells instances of one knot apart, one text for each, for messages; none where each has its own knot."""
     merit: TermFunction | None = None
     """What iterates are compared by, where the value of a cost has no meaning."""
+    annealed: bool = False
+    """Whether a cost changes with the progress of the solver."""
     residual: TermFunction | None = None
     """r `(..., K, k)` where a cost is half its squared length."""
     row_names: tuple[str, ...] = ()

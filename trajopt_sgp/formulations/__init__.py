@@ -7,5 +7,6 @@ from trajopt_sgp.formulations.direct_transcription import DirectTranscription as
 from trajopt_sgp.formulations.program import Evaluation as Evaluation
 from trajopt_sgp.formulations.program import Formulation as Formulation
 from trajopt_sgp.formulations.program import NonlinearProgram as NonlinearProgram
+from trajopt_sgp.formulations.score_transcription import ScoreTranscription as ScoreTranscription
 from trajopt_sgp.formulations.shooting import MultipleShooting as MultipleShooting
 from trajopt_sgp.formulations.shooting import SingleShooting as SingleShooting

@@ -115,6 +115,16 @@ class NonlinearProgram:
         return self.formulation.name
 
     @property
+    def annealed(self) -> bool:
+        """Whether any cost changes with the progress of the solver."""
+        return any(term.annealed for term in self.costs)
+
+    @property
+    def surrogates(self) -> frozenset[str]:
+        """Names of the costs that are a gradient field, whose values have no meaning."""
+        return frozenset(term.name for term in self.costs if term.merit is not None)
+
+    @property
     def size(self) -> int:
         """Number of decision variables."""
         return len(self.decided)

@@ -84,28 +84,44 @@ class TermBuilder:
         return StageTerm(name=name, index=index, scale=self.scale[index[0]] if index.size else np.zeros(0), **settings)
 
     def _stage_cost(self, term: StageCostTerm, face: Face) -> StageTerm:
-        points = self.points
-        weights = points.share if term.integral else points.weight
-        timed = term.integral
-        index = np.hstack([points.states, points.controls, *([self._durations(len(weights))] if timed else [])])
+        if term.next_state:
+            return self._transition_cost(term, face)
+        points, timed = self.points, term.integral
+        weights = points.share if timed else points.weight
 
         def weighted(function: FaceFunction) -> TermFunction:
             def cost(z: Tensor, parameters: Parameters) -> Tensor:
                 state, control, *rest = self._split(z, timed)
                 factor = torch.as_tensor(weights, dtype=z.dtype)
-                if timed:
-                    factor = factor * rest[0]
-                return factor * function(state, control, parameters)
+                return (factor * rest[0] if timed else factor) * function(state, control, parameters)
 
             return cost
 
         return self.term(
             term.name,
-            index,
+            np.hstack([points.states, points.controls, *([self._durations(len(weights))] if timed else [])]),
             weighted(face.function),
             points.position,
             merit=None if face.has_value else weighted(face.merit),
             residual=self._weighted_residual(face, weights, timed),
+            annealed=term.annealed,
+        )
+
+    def _transition_cost(self, term: StageCostTerm, face: Face) -> StageTerm:
+        """Return a cost of state, control and next state at the knots 0..N-1."""
+        layout, n = self.layout, self.problem.state_size
+        index = np.hstack([layout.states[0.0], layout.first_controls, layout.states[1.0]])
+
+        def at_transitions(function: FaceFunction) -> TermFunction:
+            return lambda z, parameters: function(z[..., :n], z[..., n:], parameters)
+
+        return self.term(
+            term.name,
+            index,
+            at_transitions(face.function),
+            np.arange(self.problem.horizon, dtype=np.float64),
+            merit=None if face.has_value else at_transitions(face.merit),
+            annealed=term.annealed,
         )
 
     def _weighted_residual(self, face: Face, weights: FloatArray, timed: bool) -> TermFunction | None:

@@ -45,7 +45,8 @@ def probe(problem: OptimalControlProblem) -> None:
             check_result("dynamics", problem.dynamics(state, control, *extra), leading, (problem.state_size,))
         for stage in problem.stage_terms:
             if isinstance(stage, StageCost):
-                value = stage.evaluate(state, control, parameters=parameters)
+                points = (state, control, state) if stage.next_state else (state, control)
+                value = stage.evaluate(*points, parameters=parameters)
                 check_result(f"stage cost {stage.name!r}", value, leading)
             if isinstance(stage, LeastSquaresCost):
                 check_rows(f"residual {stage.name!r}", stage.evaluate(state, control, parameters=parameters), leading)

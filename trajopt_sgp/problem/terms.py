@@ -69,6 +69,11 @@ class StageCostTerm(Protocol):
         ...
 
     @property
+    def next_state(self) -> bool:
+        """Whether it is a function of the next state too: its faces then take [u; x'] for the control."""
+        ...
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """Names of its weight and noise level, as `term.weight`, which may change between solves."""
         ...
@@ -121,8 +126,12 @@ class StageCost(_Function):
     """Names of parameters of the problem that are handed to the function."""
     integral: bool = False
     """Whether the function is a rate [1/s], integrated by the quadrature of the formulation."""
+    next_state: bool = False
+    """Whether the function takes the state at the next knot as well, after the control."""
 
     def __post_init__(self) -> None:
+        if self.integral and self.next_state:
+            raise OptionError(f"{self.name}: a rate is a function of one time and cannot take the next state.")
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=True))
 
     @property
@@ -141,8 +150,15 @@ class StageCost(_Function):
 
     def _weighted(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         weight = parameters.number(f"{self.name}.weight", self.weight)
-        cost: Tensor = weight * self.evaluate(state, control, parameters=parameters)
+        points = (state, *split_next(state, control)) if self.next_state else (state, control)
+        cost: Tensor = weight * self.evaluate(*points, parameters=parameters)
         return cost
+
+
+def split_next(state: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
+    """Return control `(..., m)` and next state `(..., n)` from [u; x'] `(..., m+n)`."""
+    n = state.shape[-1]
+    return control[..., :-n], control[..., -n:]
 
 
 @dataclass(frozen=True)
@@ -170,6 +186,11 @@ class LeastSquaresCost(_Function):
     def numbers(self) -> tuple[str, ...]:
         """The name of its weight."""
         return (f"{self.name}.weight",)
+
+    @property
+    def next_state(self) -> bool:
+        """Always False."""
+        return False
 
     def face(self, needs_value: bool) -> Face:
         """Return the cost with its residual; every solver sees the same face."""

@@ -241,7 +241,6 @@ class PreparedSolve:
         parameters = parameters.at_end()
         trajectory = program.unpack(outcome.variables, parameters)
         terms = program.costs_at(program.lift(outcome.variables, parameters), parameters)
-        faces = {term.name: term.face(program.needs_value) for term in program.problem.stage_terms}
         return Solution(
             problem=self.problem,
             transcription=program,
@@ -251,7 +250,7 @@ class PreparedSolve:
             variables=outcome.variables,
             parameters=parameters,
             cost_terms=terms,
-            surrogates=frozenset(name for name, face in faces.items() if not face.has_value),
+            surrogates=program.surrogates,
             data_distance=data_lengths(program.problem, trajectory),
             rows=program.violated_rows(outcome.variables, parameters),
             multipliers=outcome.multipliers,
@@ -266,9 +265,12 @@ def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> Floa
     for term in (*problem.stage_terms, *(constraint.function for constraint in problem.constraint_terms)):
         length = getattr(term, "length", None)
         if length is not None:
-            states = torch.tensor(trajectory.states[..., :-1, :], dtype=problem.dtype)
+            states = torch.tensor(trajectory.states, dtype=problem.dtype)
+            controls = torch.tensor(trajectory.controls, dtype=problem.dtype)
+            if getattr(term, "next_state", False):
+                controls = torch.cat([controls, states[..., 1:, :]], dim=-1)
             with torch.no_grad():
-                lengths = length(states, torch.tensor(trajectory.controls, dtype=problem.dtype))
+                lengths = length(states[..., :-1, :], controls)
             return np.asarray(lengths.to(torch.float64).numpy())
     return None
 

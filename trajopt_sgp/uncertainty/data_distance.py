@@ -66,6 +66,8 @@ class DataDistance:
     """Force "field", "value" or "residual" on every solver."""
     upper: float | None = None
     """Length that the constraint allows, in normalised coordinates beyond the spread of the data themselves."""
+    next_state: bool = False
+    """Whether the model is one of (x, u, x'), trained on `as_triples`."""
     name: str = "data_distance"
     """Name in results and messages."""
 
@@ -124,6 +126,8 @@ class DataDistance:
 
     def length(self, state: Tensor, control: Tensor) -> Tensor:
         """Return the length to the data `(...)` at the end of the schedule, in normalised coordinates.
+
+        With `next_state` the control is [u; x'].
 
         Calibrated where the model is; else the length of the pull ‖z - D(z, σ)‖, which is blind in the middle of a
         hole.

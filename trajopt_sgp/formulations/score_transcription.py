@@ -1,0 +1,66 @@
+"""Transcription without a model of the dynamics: the distance of (x, u, x') to data carries them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.formulations.layout import Layout
+from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.term_builder import TermBuilder
+from trajopt_sgp.problem import OptimalControlProblem
+
+
+@dataclass(frozen=True)
+class ScoreTranscription(Formulation):
+    """Variables x_0, u_0, ..., x_N, no defects: a stage cost β d_σ(x_t, u_t, x_{t+1}) takes the place of the dynamics.
+
+    That cost is `DataDistance(model, next_state=True)`, its model trained on `as_triples` of transitions. With an
+    initial state alone this is an initial-value problem, with a final state too a boundary-value problem. What comes
+    out is a plan only as far as the distance is small: `solution.data_distance` tells for every interval.
+
+    Source: H. J. T. Suh et al., CoRL 2023, section 4 (score-only collocation); gradients weighted by σ².
+    """
+
+    def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
+        """Make the program; the dynamics of the problem, if it has any, are not used.
+
+        Raises:
+            IncompatibleError: no stage cost measures a distance of (x, u, x').
+        """
+        if not any(term.next_state for term in problem.stage_terms):
+            raise IncompatibleError(
+                "ScoreTranscription needs a stage cost that carries the dynamics: DataDistance(model, "
+                "next_state=True), its model trained on as_triples(transitions)."
+            )
+        problem = _in_units_of_data(problem)
+        layout = Layout.of(problem, states=(), controls=(0.0,), last_control=False)
+        builder = TermBuilder(problem, layout, layout.points({0.0: 1.0}), needs_value)
+        builder.add_costs()
+        builder.add_constraints()
+        return NonlinearProgram(
+            problem=problem,
+            formulation=self,
+            needs_value=needs_value,
+            layout=layout,
+            full_scale=builder.scale,
+            slack=np.array(builder.slack, dtype=np.int64),
+            costs=tuple(builder.costs),
+            constraints=tuple(builder.constraints),
+        )
+
+
+def _in_units_of_data(problem: OptimalControlProblem) -> OptimalControlProblem:
+    """Return the problem in the units of the distance's normalizer, where it has no others."""
+    models = [getattr(term, "model", None) for term in problem.stage_terms if term.next_state]
+    normalizer = getattr(models[0], "normalizer", None)
+    if normalizer is None or problem.dynamics is not None:
+        return problem
+    n, m = problem.state_size, problem.control_size
+    units: dict[str, Any] = {}
+    if problem.state_scale is None:
+        units["state_scale"] = np.array(normalizer.scale[:n])
+    if problem.control_scale is None:
+        units["control_scale"] = np.array(normalizer.scale[n : n + m])
+    return problem.replaced(**units)
