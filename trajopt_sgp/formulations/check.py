@@ -43,7 +43,7 @@ def check_formulation(
     """
     program = formulation.transcribe(problem.to(torch.float64), needs_value=True)
     rng = generator or np.random.default_rng(0)
-    trajectory = _sample_plan(program.problem, rng)
+    trajectory = _sample_plan(program, rng)
     _check_layout(program)
     _check_packing(program, trajectory)
     _check_bounds(program, rng)
@@ -56,10 +56,14 @@ def check_formulation(
     _check_sample(program, subject.point)
 
 
-def _sample_plan(problem: OptimalControlProblem, rng: np.random.Generator) -> Trajectory:
+def _sample_plan(program: NonlinearProgram, rng: np.random.Generator) -> Trajectory:
     """Return a smooth random plan near the initial state; it need not obey the dynamics."""
+    problem = program.problem
     noise = rng.uniform(-0.3, 0.3, (problem.horizon, problem.control_size))
     controls = problem.control_box.clip(problem.control_box.middle() + control_scale(problem) * noise)
+    # intervals that share a control share its value
+    _, first, place = np.unique(program.layout.first_controls[:, 0], return_index=True, return_inverse=True)
+    controls = controls[first][place]
     steps = rng.uniform(-0.1, 0.1, (problem.horizon, problem.state_size)) * state_scale(problem)
     states = np.vstack([problem.start, problem.start + np.cumsum(steps, axis=0)])
     states[-1] = np.where(problem.final.held, problem.final.values, states[-1])
@@ -77,7 +81,8 @@ def _check_layout(program: NonlinearProgram) -> None:
                 raise ConformanceError(f"The layout has {kind} of shape {index.shape} at {fraction}, not (N, {size}).")
     starts = [np.vstack([layout.states[0.0], layout.states[1.0][-1:]])]
     starts += [index for fraction, index in layout.states.items() if 0.0 < fraction < 1.0]
-    starts += [index for fraction, index in layout.controls.items() if fraction < 1.0 or 0.0 not in layout.controls]
+    controls = [index for fraction, index in layout.controls.items() if fraction < 1.0 or 0.0 not in layout.controls]
+    starts += [np.unique(index, axis=0) for index in controls]
     used = np.concatenate([index.ravel() for index in starts])
     if used.min() < 0 or used.max() >= len(program.full_scale) or len(np.unique(used)) != len(used):
         raise ConformanceError("States and controls must be different variables, 0 to size - 1.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.problem import OptimalControlProblem
 
@@ -68,13 +69,14 @@ class Layout:
         With `last_control`, which needs 0 among the controls, the last knot has a control too.
         """
         n, m, horizon = problem.state_size, problem.control_size, problem.horizon
-        inner = [0.0, *states]
-        block = len(inner) * n + len(controls) * m
-        base = block * np.arange(horizon + 1)[:, None]
+        inner, moves = [0.0, *states], _first_of_blocks(problem, list(controls) == [0.0] and not last_control)
+        new = moves == np.arange(horizon)
+        sizes = len(inner) * n + new * len(controls) * m
+        base = np.concatenate([[0], np.cumsum(sizes)])[:, None]
         state_at = {f: base[:-1] + i * n + np.arange(n) for i, f in enumerate(inner)}
         state_at[1.0] = base[1:] + np.arange(n)
-        control_at = {f: base[:-1] + len(inner) * n + i * m + np.arange(m) for i, f in enumerate(controls)}
-        size = block * horizon + n
+        control_at = {f: base[moves] + len(inner) * n + i * m + np.arange(m) for i, f in enumerate(controls)}
+        size = int(base[-1, 0]) + n
         if last_control:
             control_at[1.0] = np.vstack([control_at[0.0][1:], size + np.arange(m)])
             size += m
@@ -122,6 +124,20 @@ class Layout:
         _, first = np.unique(index[order, 0], return_index=True)
         chosen = order[np.sort(first)]
         return index[chosen], times[chosen]
+
+
+def _first_of_blocks(problem: OptimalControlProblem, held: bool) -> IntArray:
+    """Return the interval whose control each interval has, `(N,)`."""
+    intervals = np.arange(problem.horizon)
+    if problem.move_blocks is None:
+        return intervals
+    if not held:
+        raise IncompatibleError(
+            "move_blocks needs a formulation that holds controls over each interval: SingleShooting, MultipleShooting, "
+            "DirectTranscription or ScoreTranscription."
+        )
+    ends = np.cumsum(problem.move_blocks)
+    return np.concatenate([[0], ends[:-1]])[np.searchsorted(ends, intervals, side="right")]
 
 
 def _floats(values: NDArray[np.generic]) -> FloatArray:

@@ -167,7 +167,9 @@ class NonlinearProgram:
         values = np.zeros((*trajectory.controls.shape[:-2], len(self.full_scale)))
         # from the end of each interval to its beginning: a control shared by two belongs to the later one
         for fraction, index in sorted(self.layout.controls.items(), reverse=True):
-            values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[1]
+            controls = trajectory.at_fraction(fraction, self.problem.grid.mesh)[1]
+            # of intervals that share a control the first is written last
+            values[..., index[::-1]] = controls[..., ::-1, :]
         for fraction, index in self.layout.states.items():
             if 0.0 < fraction < 1.0:
                 values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[0]

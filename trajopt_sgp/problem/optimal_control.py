@@ -29,7 +29,7 @@ from trajopt_sgp.problem.terms import (
     as_terminal_costs,
     check_names,
 )
-from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, make_time_grid
+from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, check_move_blocks, make_time_grid
 
 FloatArray = NDArray[np.float64]
 
@@ -82,6 +82,9 @@ class OptimalControlProblem:
     """Where the knots are, as shares of the duration, `(N+1,)` from 0 to 1; equal intervals if not given."""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     """Values that functions receive by name and that may change between solves without building anything anew."""
+    move_blocks: Sequence[int] | None = None
+    """Numbers of intervals over each of which one control is held, N in all; every interval has its own if not given.
+    Fewer controls far ahead make a receding horizon cheaper. Only for formulations that hold controls anyway."""
     previous_control: ArrayLike | None = None
     """The control `(m,)` applied before the first; limits and costs of the rate of change then refer to it."""
     state_scale: Numbers | None = None
@@ -148,6 +151,8 @@ class OptimalControlProblem:
             initial=make_boundary("initial_state", self.initial_state, self.state_labels, self.state_box),
             final=make_boundary("final_state", self.final_state, self.state_labels, self.state_box),
         )
+        if self.move_blocks is not None:
+            check_move_blocks(self.move_blocks, self.horizon)
         if self.previous_control is not None:
             make_scale("previous_control", self.previous_control, self.control_size)
         if self.grid.free and not is_continuous(self.dynamics):

@@ -1,6 +1,7 @@
 """When the knots of a plan are."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,19 @@ def make_time_grid(
         name, value = ("time_step", time_step) if duration is None else ("duration", duration)
         raise OptionError(f"{name} = {value!r}: it must be a positive number of seconds.")
     return TimeGrid(_shares(horizon, mesh), total, limits)
+
+
+def check_move_blocks(blocks: Sequence[int], horizon: int) -> None:
+    """Check that blocks of intervals make up the horizon.
+
+    Raises:
+        OptionError: a block is not a whole number of at least 1, or their sum is not the horizon.
+    """
+    if any(type(block) is not int or block < 1 for block in blocks) or sum(blocks) != horizon:
+        raise OptionError(
+            f"move_blocks = {list(blocks)}: they must be whole numbers of intervals, at least 1, and add up to the "
+            f"horizon {horizon}; they add up to {sum(blocks)}."
+        )
 
 
 def _shares(horizon: int, mesh: ArrayLike | None) -> FloatArray:
