@@ -83,7 +83,7 @@ def test_later_steps_start_from_the_shifted_plan() -> None:
 class FailsAfterFirst(Solver):
     """Solves once with Ipopt, then reports failure with a useless iterate."""
 
-    needs_value, needs_batched, precision = True, False, torch.float64
+    needs_value, precision = True, torch.float64
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         inner, calls = Ipopt().prepare(program), [0]

@@ -1,8 +1,10 @@
 """Model predictive control: solve, apply the first control, shift, repeat."""
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +14,7 @@ from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.guess import rollout
 
 FloatArray = NDArray[np.float64]
 Fallback = str | Callable[[FloatArray], ArrayLike]
@@ -31,17 +34,23 @@ class StepRecord:
     """Steps since the plan in use was made."""
     status: str
     """How the solve ended."""
+    late: bool = False
+    """Whether the step took longer than the time limit."""
 
 
 @dataclass(eq=False, kw_only=True)
 class MPC:
     """A receding-horizon controller for one state `(n,)` or a batch `(B, n)`, all episodes in one batched solve.
 
-    Every step starts from the plan of the step before, moved on by one interval. A plan is used when its solver ended
-    without failure; running out of iterations or time is no failure, since the best iterate is at hand.
+    Every step starts from the plan of the step before, moved on by one interval, and from its multipliers where the
+    solver has any. A plan is used when its solver ended without failure; running out of iterations or time is no
+    failure, since the best iterate is at hand.
+
+    With a `latency` the control that a step returns takes effect that much later. The controller then plans from where
+    the model says the system will be by that time, under the controls that are still on their way.
 
     Raises:
-        OptionError: an unknown fallback, or a time limit that is not positive.
+        OptionError: an unknown fallback, or a time limit or latency out of range.
         IncompatibleError: formulation and solver do not work together.
     """
 
@@ -55,13 +64,18 @@ class MPC:
     """For the first step, which has no earlier plan: usually more starts and iterations. Default: `solver`."""
     time_limit: float | None = None
     """Wall time of one solve [s]."""
+    latency: float = 0.0
+    """Time from the measurement of a state to the effect of the control that answers it [s], a multiple of the time
+    step; rounded up to one."""
     fallback: Fallback = "shift"
     """What to apply when a solve fails."""
+    warm_multipliers: bool = True
+    """Whether a step starts from the multipliers of the step before, where the solver returns any."""
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     """Source of random guesses."""
 
     plan: Trajectory | None = field(init=False, default=None)
-    """The plan in use, `(B, N+1, n)` and `(B, N, m)`."""
+    """The plan in use, `(B, N+1, n)` and `(B, N, m)`; with a latency it begins when the next control takes effect."""
     solutions: list[Solution] = field(init=False, default_factory=list)
     """What the last step found, one per episode."""
     records: list[StepRecord] = field(init=False, default_factory=list)
@@ -72,44 +86,78 @@ class MPC:
             raise OptionError(f"Unknown fallback {self.fallback!r}; choose 'shift', 'hold' or a function of the state.")
         if self.time_limit is not None and not self.time_limit > 0.0:
             raise OptionError(f"time_limit = {self.time_limit}: it must be positive [s], or None.")
-        self._prepared = prepare(self.problem, self.formulation, self.solver)
-        self._first = self._prepared
-        if self.first_solver is not None:
-            self._first = prepare(self.problem, self.formulation, self.first_solver)
-        self._ages = np.zeros(0, dtype=np.int64)
-        self._applied: FloatArray | None = None
+        if not (math.isfinite(self.latency) and self.latency >= 0.0):
+            raise OptionError(f"latency = {self.latency}: it must be a number of seconds, not negative.")
+        self._build(self.problem)
+        self.reset()
+
+    @property
+    def delay_steps(self) -> int:
+        """Number of steps after which a control takes effect."""
+        return math.ceil(self.latency / self.problem.grid.time_step - 1e-9)
 
     def reset(self) -> None:
-        """Forget plan and records, before a new episode."""
-        self.plan, self._applied = None, None
-        self.solutions, self.records = [], []
+        """Forget plan, controls under way and records, before a new episode."""
+        self.plan, self.solutions, self.records = None, [], []
+        self._ages = np.zeros(0, dtype=np.int64)
+        self._applied: FloatArray | None = None
+        self._pending: list[FloatArray] = []
 
-    def step(self, state: ArrayLike) -> FloatArray:
+    def step(self, state: ArrayLike, parameters: Mapping[str, Any] | None = None) -> FloatArray:
         """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`.
+
+        Args:
+            state: as measured now.
+            parameters: values of parameters, weights and noise levels that differ from those of the problem, as in
+                `solve`; they hold for this step.
 
         Raises:
             ShapeError: the state has the wrong shape, or another batch size than in the step before.
             NotFiniteError: the state holds NaN or infinity.
+            OptionError: an unknown parameter.
         """
         begin = time.perf_counter()
         measured = np.asarray(state, dtype=np.float64)
-        states = self._check(np.atleast_2d(measured))
+        states = self._predict(self._check(np.atleast_2d(measured)))
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
         self.solutions = prepared.solve_batch(
-            states, guess, time_limit=self.time_limit, generator=self.generator, checked=guess is None
+            states,
+            guess,
+            parameters=self._changes(parameters),
+            time_limit=self.time_limit,
+            generator=self.generator,
+            checked=guess is None,
+            multipliers=self._multipliers(cold),
         )
         used = np.array([usable(solution) for solution in self.solutions])
         controls = self._adopt(used, guess, states)
         self._applied = controls
+        self._pending = [*self._pending, controls][-self.delay_steps :] if self.delay_steps else []
         statuses = ",".join(sorted({solution.status.label for solution in self.solutions}))
         seconds = time.perf_counter() - begin
-        self.records.append(StepRecord(seconds, bool(used.all()), int(self._ages.max()), statuses))
+        late = self.time_limit is not None and seconds > self.time_limit
+        self.records.append(StepRecord(seconds, bool(used.all()), int(self._ages.max()), statuses, late))
         return controls[0] if measured.ndim == 1 else controls
 
+    def change(self, **changes: Any) -> None:
+        """Change the problem between two steps, its horizon for example; the plan in use is fitted to it.
+
+        Goals, weights and references that are parameters are changed more cheaply by `step(state, parameters=...)`.
+        """
+        problem = self.problem.replaced(**changes)
+        self._build(problem)
+        if self.plan is not None and self.plan.horizon != problem.horizon:
+            self.plan = _fitted(self.plan, problem.horizon)
+        self.problem, self.solutions = problem, []
+
     def statistics(self) -> Mapping[str, float]:
-        """Return median and 99th percentile of the step time [ms], the first step apart, and the share of fallbacks."""
+        """Return median and 99th percentile of the step time [ms], the first step apart, and shares of steps.
+
+        `fallback_rate` is the share of steps that used the fallback, `miss_rate` of those that took longer than the
+        time limit, `age_max` the greatest age of a plan in steps.
+        """
         if not self.records:
             raise OptionError("No statistics before the first step.")
         milliseconds = 1e3 * np.array([r.seconds for r in self.records[1:] or self.records])
@@ -118,7 +166,15 @@ class MPC:
             "step_ms_p99": float(np.percentile(milliseconds, 99)),
             "first_step_ms": 1e3 * self.records[0].seconds,
             "fallback_rate": float(np.mean([not record.solved for record in self.records])),
+            "miss_rate": float(np.mean([record.late for record in self.records])),
+            "age_max": float(max(record.age for record in self.records)),
         }
+
+    def _build(self, problem: OptimalControlProblem) -> None:
+        self._prepared = prepare(problem, self.formulation, self.solver)
+        self._first = self._prepared
+        if self.first_solver is not None:
+            self._first = prepare(problem, self.formulation, self.first_solver)
 
     def _check(self, states: FloatArray) -> FloatArray:
         n = self.problem.state_size
@@ -128,6 +184,28 @@ class MPC:
         if not np.isfinite(states).all():
             raise NotFiniteError(f"The measured state must be finite, not {states}.")
         return states
+
+    def _predict(self, states: FloatArray) -> FloatArray:
+        """Return the states when the next control takes effect, under those that are still on their way."""
+        if not self.delay_steps:
+            return states
+        idle = self.problem.control_box.clip(np.zeros((len(states), self.problem.control_size)))
+        under_way = [idle] * (self.delay_steps - len(self._pending)) + self._pending
+        controls = np.stack(under_way, axis=1)
+        return rollout(self.problem, controls, states).states[:, -1]
+
+    def _changes(self, parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        changes = dict(parameters or {})
+        limited = bool(self.problem.rate_costs or self.problem.rate_limits)
+        if limited and self._applied is not None and len(self._applied) == 1:
+            changes.setdefault("previous_control", self._applied[0])
+        return changes
+
+    def _multipliers(self, cold: bool) -> Sequence[Mapping[str, FloatArray]]:
+        if cold or not self.warm_multipliers or not self.solutions:
+            return ()
+        found = [solution.multipliers for solution in self.solutions]
+        return found if all(found) and all(solution.success for solution in self.solutions) else ()
 
     def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
         """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""
@@ -155,6 +233,16 @@ class MPC:
             held: FloatArray = self._applied[episode]
             return held
         return planned
+
+
+def _fitted(plan: Trajectory, horizon: int) -> Trajectory:
+    """Return a batch of plans cut to another horizon, or continued by repeating the last control and state."""
+    if horizon <= plan.horizon:
+        return replace(plan, states=plan.states[:, : horizon + 1], controls=plan.controls[:, :horizon])
+    more = horizon - plan.horizon
+    states = np.concatenate([plan.states, plan.states[:, -1:].repeat(more, axis=1)], axis=1)
+    controls = np.concatenate([plan.controls, plan.controls[:, -1:].repeat(more, axis=1)], axis=1)
+    return replace(plan, states=states, controls=controls)
 
 
 def usable(solution: Solution) -> bool:

@@ -42,9 +42,9 @@ def random_guesses(
 def rollout(
     problem: OptimalControlProblem, controls: FloatArray, initial_state: FloatArray | None = None
 ) -> Trajectory:
-    """Return the trajectory of controls `(..., N, m)` under the problem's model from its (or another) initial state.
+    """Return the trajectory of controls `(..., k, m)` under the problem's model from its (or another) initial state.
 
-    Continuous dynamics are integrated by the classical Runge-Kutta method. Without dynamics, states go straight to
+    There may be fewer intervals than the horizon has. Continuous dynamics are integrated by the classical Runge-Kutta method. Without dynamics, states go straight to
     where the problem holds the last state, or stay.
     """
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
@@ -55,11 +55,12 @@ def rollout(
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
     with torch.no_grad():
-        for t in range(problem.horizon):
+        for t in range(controls.shape[-2]):
             span = spans[t].expand(controls.shape[:-2])
             states.append(stepper.advance(states[-1], inputs[..., t, :], span, _at(parameters, t)))
     knots = torch.stack(states, dim=-2).to(torch.float64).numpy()
-    return Trajectory(knots, controls, problem.grid.time_step, _mesh(problem))
+    mesh = _mesh(problem) if controls.shape[-2] == problem.horizon else None
+    return Trajectory(knots, controls, problem.grid.time_step, mesh)
 
 
 def straight_line(

@@ -1,8 +1,10 @@
 """Episodes of a controller in the cart-pole environment, and whether they end upright."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import gymnasium
 import numpy as np
@@ -58,6 +60,7 @@ def run_episodes(
     initial_states: FloatArray,
     steps: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    delay_steps: int = 0,
 ) -> EpisodeResults:
     """Run the controller in the real environment, one episode after the other.
 
@@ -65,13 +68,15 @@ def run_episodes(
         controller: reset before every episode.
         initial_states: `(E, 4)`.
         steps: number of control steps of an episode.
+        delay_steps: steps after which a control takes effect, whatever the controller knows of it; no force before.
         progress: called with steps done and steps in all.
     """
     environment = gymnasium.make(CARTPOLE_SWING_UP_ID, max_episode_steps=steps)
     total = steps * len(initial_states)
     runs = []
     for e, initial_state in enumerate(initial_states):
-        runs.append(_episode(controller, environment, initial_state, steps, lambda k: progress(e * steps + k, total)))  # noqa: B023
+        report = partial(_report, progress, e * steps, total)
+        runs.append(_episode(controller, environment, initial_state, steps, delay_steps, report))
     environment.close()
     states, controls, milliseconds = (np.stack(part) for part in zip(*runs, strict=True))
     time_step = controller.problem.grid.time_step
@@ -93,21 +98,27 @@ def ends_upright(states: FloatArray, time_step: float) -> NDArray[np.bool_]:
     return np.asarray(upright.all(axis=1))
 
 
+def _report(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
 def _episode(
     controller: MPC,
     environment: gymnasium.Env[FloatArray, FloatArray],
     initial_state: FloatArray,
     steps: int,
+    delay_steps: int,
     progress: Callable[[int], None],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     controller.reset()
+    under_way = deque([np.zeros(controller.problem.control_size)] * delay_steps)
     state, _ = environment.reset(options={"state": initial_state})
     states, forces, milliseconds = [state], [], []
     for k in range(steps):
         begin = time.perf_counter()
-        control = controller.step(state)
+        under_way.append(controller.step(state))
         milliseconds.append(1e3 * (time.perf_counter() - begin))
-        state, _, _, _, info = environment.step(control)
+        state, _, _, _, info = environment.step(under_way.popleft())
         states.append(state)
         forces.append([info["force"]])
         progress(k + 1)
