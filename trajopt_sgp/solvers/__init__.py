@@ -1,9 +1,12 @@
 """Solvers: nonlinear program to solution, one file per solver."""
 
+from trajopt_sgp.solvers.cem import CEM as CEM
 from trajopt_sgp.solvers.fatrop import Fatrop as Fatrop
 from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDescent
 from trajopt_sgp.solvers.guess import random_guesses as random_guesses
 from trajopt_sgp.solvers.ipopt import Ipopt as Ipopt
+from trajopt_sgp.solvers.lbfgs import LBFGS as LBFGS
+from trajopt_sgp.solvers.mppi import MPPI as MPPI
 from trajopt_sgp.solvers.solve import PreparedSolve as PreparedSolve
 from trajopt_sgp.solvers.solve import prepare as prepare
 from trajopt_sgp.solvers.solve import solve as solve

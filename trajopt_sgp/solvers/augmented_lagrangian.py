@@ -8,18 +8,22 @@ import torch
 from torch import Tensor
 
 _ENOUGH = 0.25
-_GROWTH = 5.0
-_LARGEST_PENALTY = 1e7
 
 
 class AugmentedLagrangian:
     """Multipliers and penalties of P programs with R scaled rows each.
+
+    With multipliers y and a penalty r, rows c within their bounds B cost r/2 |e|^2 - |y|^2 / 2r, where the excess e is
+    what projection onto B takes from c + y/r. The gradient of the augmented objective is then that of the Lagrangian
+    with the multipliers r e.
 
     Args:
         lower: bounds of the rows, `(R,)`.
         upper: bounds of the rows, `(R,)`.
         count: number of programs P.
         penalty: first penalty parameter.
+        growth: factor of a penalty that has not helped.
+        largest: penalties stay below this.
     """
 
     multipliers: Tensor
@@ -27,31 +31,78 @@ class AugmentedLagrangian:
     penalty: Tensor
     """`(P, 1)`."""
 
-    def __init__(self, lower: Tensor, upper: Tensor, count: int, penalty: float = 10.0) -> None:
+    def __init__(
+        self,
+        lower: Tensor,
+        upper: Tensor,
+        count: int,
+        penalty: float = 10.0,
+        growth: float = 5.0,
+        largest: float = 1e7,
+    ) -> None:
         self.lower, self.upper = lower, upper
         self.multipliers = lower.new_zeros((count, len(lower)))
         self.penalty = lower.new_full((count, 1), penalty)
+        self._growth, self._largest = growth, largest
         self._before = lower.new_full((count,), torch.inf)
 
-    def term(self, rows: Tensor) -> Tensor:
-        """Return what is added to the objective for rows `(P, R)`: `(P,)`, differentiable."""
-        excess = self._excess(rows)
-        return (0.5 * self.penalty * excess.square() - 0.5 * self.multipliers.square() / self.penalty).sum(-1)
+    def term(self, rows: Tensor, members: Tensor | None = None) -> Tensor:
+        """Return what is added to the objective for rows `(p, R)`: `(p,)`, differentiable.
+
+        Args:
+            rows: of all programs, or of some.
+            members: which programs these are, `(p,)`; all if not given.
+        """
+        multipliers, penalty = self._of(members)
+        excess = self._excess(rows, multipliers, penalty)
+        return (0.5 * penalty * excess.square() - 0.5 * multipliers.square() / penalty).sum(-1)
 
     def violation(self, rows: Tensor) -> Tensor:
-        """Return the largest violation of each program, `(P,)`."""
+        """Return the largest violation of each program, `(p,)`."""
         if not len(self.lower):
             return rows.new_zeros(len(rows))
         return torch.maximum(self.lower - rows, rows - self.upper).clamp_min(0.0).amax(-1)
 
-    def update(self, rows: Tensor) -> None:
-        """Move the multipliers to those that explain the violations, and raise penalties that have not helped."""
-        violation = self.violation(rows)
-        self.multipliers = (self.penalty * self._excess(rows)).detach()
-        stuck = (violation > _ENOUGH * self._before)[:, None]
-        self.penalty = torch.where(stuck, (_GROWTH * self.penalty).clamp_max(_LARGEST_PENALTY), self.penalty)
-        self._before = torch.minimum(violation, self._before).detach()
+    def residual(self, rows: Tensor, members: Tensor | None = None) -> Tensor:
+        """Return the largest violation of feasibility and complementarity of each program, `(p,)`.
 
-    def _excess(self, rows: Tensor) -> Tensor:
-        shifted = rows + self.multipliers / self.penalty
+        That is the change of a multiplier in an update, divided by the penalty.
+        """
+        if not len(self.lower):
+            return rows.new_zeros(len(rows))
+        multipliers, penalty = self._of(members)
+        return (self._excess(rows, multipliers, penalty) - multipliers / penalty).abs().amax(-1)
+
+    def estimate(self, rows: Tensor, members: Tensor | None = None) -> Tensor:
+        """Return the multipliers `(p, R)` with which the Lagrangian has the gradient of the augmented objective."""
+        multipliers, penalty = self._of(members)
+        return (penalty * self._excess(rows, multipliers, penalty)).detach()
+
+    def update(self, rows: Tensor, members: Tensor | None = None) -> Tensor:
+        """Take over the estimated multipliers, and raise penalties that have not helped.
+
+        Rows that are not finite change nothing. Returns which penalties were raised, `(p,)`.
+        """
+        index = torch.arange(len(self.penalty)) if members is None else members
+        residual, estimate = self.residual(rows, index).detach(), self.estimate(rows, index)
+        finite = torch.isfinite(residual)
+        stuck = (residual > _ENOUGH * self._before[index]) & finite & (self.penalty[index, 0] < self._largest)
+        self.multipliers[index] = torch.where(finite[:, None], estimate, self.multipliers[index])
+        raised = (self._growth * self.penalty[index]).clamp_max(self._largest)
+        self.penalty[index] = torch.where(stuck[:, None], raised, self.penalty[index])
+        self._before[index] = torch.where(finite, torch.minimum(residual, self._before[index]), self._before[index])
+        return stuck
+
+    def ascend(self, rows: Tensor, rate: float) -> None:
+        """Move the multipliers of all programs by a share of an update; rows that are not finite change nothing."""
+        change = self.estimate(rows) - self.multipliers
+        self.multipliers = self.multipliers + rate * torch.where(torch.isfinite(change), change, 0.0)
+
+    def _of(self, members: Tensor | None) -> tuple[Tensor, Tensor]:
+        if members is None:
+            return self.multipliers, self.penalty
+        return self.multipliers[members], self.penalty[members]
+
+    def _excess(self, rows: Tensor, multipliers: Tensor, penalty: Tensor) -> Tensor:
+        shifted = rows + multipliers / penalty
         return shifted - torch.minimum(torch.maximum(shifted, self.lower), self.upper)

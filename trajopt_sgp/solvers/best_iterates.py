@@ -1,11 +1,18 @@
 """The best iterate so far of every program of a batch."""
 
 import math
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.base import Outcome
+from trajopt_sgp.solvers.batch import IterationLog
+
+FloatArray = NDArray[np.float64]
 
 
 class BestIterates:
@@ -47,6 +54,21 @@ class BestIterates:
         self.violation = torch.where(better, violation.detach(), self.violation)
         return better
 
+    def keep_some(self, members: Tensor, variables: Tensor, merit: Tensor, violation: Tensor) -> None:
+        """Take over iterates `(p, size)` of the programs `members` `(p,)` that are better."""
+        everything, merits, violations = self.variables.clone(), self.merit.clone(), self.violation.clone()
+        everything[members], merits[members], violations[members] = variables.detach(), merit, violation
+        live = torch.zeros(len(merits), dtype=torch.bool)
+        live[members] = True
+        self.keep(everything, merits, violations, live)
+
+    @torch.no_grad()
+    def put(self, where: Tensor, variables: Tensor, merit: Tensor, violation: Tensor) -> None:
+        """Take over iterates of all programs where `where` `(P,)`, better or not."""
+        self.variables[where] = variables[where]
+        self.merit = torch.where(where, merit, self.merit)
+        self.violation = torch.where(where, violation, self.violation)
+
     def status(self, program: int, ended: Status) -> Status:
         """Return how a program ended, given how its solver did."""
         if not math.isfinite(float(self.merit[program])):
@@ -58,3 +80,32 @@ class BestIterates:
     def rank(self, program: int) -> float:
         """Return the number by which starts are compared: the merit, infinite where nothing feasible was found."""
         return float(self.merit[program]) if bool(self.feasible[program]) else math.inf
+
+    def outcomes(
+        self,
+        ended: Sequence[Status],
+        log: IterationLog,
+        seconds: Mapping[str, float],
+        multipliers: Sequence[Mapping[str, FloatArray]] = (),
+    ) -> list[Outcome]:
+        """Return the outcome of every program.
+
+        Args:
+            ended: how the solver of each program ended.
+            log: of all iterations.
+            seconds: wall time of the batch [s].
+            multipliers: of each program, or none.
+        """
+        logs, variables = log.of_programs(), self.variables.to(torch.float64).numpy()
+        return [
+            Outcome(
+                variables=variables[p],
+                status=self.status(p, own),
+                iterations=len(logs[p]),
+                merit=self.rank(p),
+                multipliers=multipliers[p] if multipliers else {},
+                seconds=seconds,
+                log=logs[p],
+            )
+            for p, own in enumerate(ended)
+        ]

@@ -1,0 +1,103 @@
+"""What solvers share that search a batch of programs in torch: bounds, evaluation of some programs, deadline, log."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.program import Evaluation
+from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.base import Start
+from trajopt_sgp.solvers.interruption import Interruption
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramBatch:
+    """P programs that differ in initial state and guess, in the precision of their problem."""
+
+    program: NonlinearProgram
+    """What is solved."""
+    start: Start
+    """Guesses, parameters and time limit."""
+    guess: Tensor = field(init=False)
+    """Within the bounds, `(P, size)`."""
+    lower: Tensor = field(init=False)
+    """Bounds of the variables, `(P, size)`."""
+    upper: Tensor = field(init=False)
+    """Bounds of the variables, `(P, size)`."""
+    row_lower: Tensor = field(init=False)
+    """Bounds of the rows, `(R,)`."""
+    row_upper: Tensor = field(init=False)
+    """Bounds of the rows, `(R,)`."""
+    begin: float = field(init=False)
+    """When the solve began [s]."""
+
+    def __post_init__(self) -> None:
+        dtype, set_field = self.program.problem.dtype, object.__setattr__
+        set_field(self, "begin", time.perf_counter())
+        bounds = self.program.bounds(self.start.parameters.initial_state.to(torch.float64).numpy())
+        guess = torch.as_tensor(self.start.variables, dtype=dtype)
+        for name, side in zip(("lower", "upper"), bounds, strict=True):
+            set_field(self, name, torch.as_tensor(side, dtype=dtype).expand_as(guess))
+        for name, side in zip(("row_lower", "row_upper"), self.program.assembly.bounds(), strict=True):
+            set_field(self, name, torch.as_tensor(side, dtype=dtype))
+        set_field(self, "guess", self.project(guess))
+
+    @property
+    def count(self) -> int:
+        """Number of programs P."""
+        return len(self.guess)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the solve began [s]."""
+        return time.perf_counter() - self.begin
+
+    def project(self, variables: Tensor, members: Tensor | None = None) -> Tensor:
+        """Return variables `(p, size)` of all programs, or of some, moved within their bounds."""
+        lower, upper = (self.lower, self.upper) if members is None else (self.lower[members], self.upper[members])
+        return torch.minimum(torch.maximum(variables, lower), upper)
+
+    def evaluate(self, variables: Tensor, progress: float, members: Tensor | None = None) -> Evaluation:
+        """Evaluate variables `(p, size)` of all programs, or of the programs `members` `(p,)`, repetitions allowed."""
+        parameters = self.start.parameters
+        states = parameters.initial_state if members is None else parameters.initial_state[members]
+        return self.program.evaluate(variables, replace(parameters, initial_state=states, progress=progress))
+
+    def stopped(self, interruption: Interruption) -> Status | None:
+        """Return why the solve must end now, or None."""
+        if interruption.requested:
+            return Status.INTERRUPTED
+        over = self.start.time_limit is not None and self.seconds > self.start.time_limit
+        return Status.TIME_LIMIT if over else None
+
+
+class IterationLog:
+    """Numbers of every iteration for all programs, kept as tensors until the end."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._shared: list[Mapping[str, Any]] = []
+        self._columns: list[Mapping[str, Tensor]] = []
+        self._live: list[Tensor] = []
+
+    def add(self, live: Tensor, shared: Mapping[str, Any], **columns: Tensor) -> None:
+        """Append an iteration of the programs `live` `(P,)`; columns are `(P,)`, `shared` is the same for all."""
+        self._live.append(live.detach().clone())
+        self._shared.append(shared)
+        self._columns.append({name: column.detach().clone() for name, column in columns.items()})
+
+    def of_programs(self) -> list[Sequence[Mapping[str, Any]]]:
+        """Return the log of each program."""
+        logs: list[Sequence[Mapping[str, Any]]] = []
+        live = torch.stack(self._live).T.tolist() if self._live else [[]] * self._count
+        names = list(self._columns[0]) if self._columns else []
+        tables = {name: torch.stack([entry[name] for entry in self._columns]).T.tolist() for name in names}
+        for p in range(self._count):
+            rows = [i for i, alive in enumerate(live[p]) if alive]
+            logs.append([{**self._shared[i], **{name: tables[name][p][i] for name in names}} for i in rows])
+        return logs
