@@ -13,6 +13,7 @@ import typer
 
 from trajopt_sgp.cli.commands.collect import EXAMPLES as COLLECT_EXAMPLES
 from trajopt_sgp.cli.commands.collect import collect
+from trajopt_sgp.cli.commands.compare import CompareCommand, compare
 from trajopt_sgp.cli.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from trajopt_sgp.cli.commands.demo import demo
 from trajopt_sgp.cli.commands.info import EXAMPLES as INFO_EXAMPLES
@@ -52,7 +53,7 @@ def trajopt_sgp(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Plans and controllers from logged data: collect, train, plan, control.
+    """Plans and controllers from logged data: collect, train, plan, control; and compare ways to solve a problem.
 
     Global options stand before the command: `trajopt-sgp --debug plan ...`
     """
@@ -62,6 +63,7 @@ app.command(epilog=COLLECT_EXAMPLES)(collect)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=MPC_EXAMPLES)(mpc)
+app.command(cls=CompareCommand)(compare)
 app.command(epilog=DEMO_EXAMPLES)(demo)
 app.command(epilog=INFO_EXAMPLES)(info)
 

@@ -1,6 +1,7 @@
 """Figures, animations and the report; drawn in memory, without a display."""
 
 from trajopt_sgp.viz.animation import animate_cartpole as animate_cartpole
+from trajopt_sgp.viz.comparison_plots import plot_comparison as plot_comparison
 from trajopt_sgp.viz.cost_plots import plot_cost_by_iteration as plot_cost_by_iteration
 from trajopt_sgp.viz.cost_plots import plot_predicted_against_true as plot_predicted_against_true
 from trajopt_sgp.viz.learning_plots import plot_gradient_errors as plot_gradient_errors
@@ -14,5 +15,6 @@ from trajopt_sgp.viz.report import Picture as Picture
 from trajopt_sgp.viz.report import Section as Section
 from trajopt_sgp.viz.report import Table as Table
 from trajopt_sgp.viz.report import write_report as write_report
+from trajopt_sgp.viz.solution_plots import plot_solution as plot_solution
 from trajopt_sgp.viz.style import CARTPOLE_UNITS as CARTPOLE_UNITS
 from trajopt_sgp.viz.style import save_figure as save_figure

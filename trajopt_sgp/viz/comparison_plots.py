@@ -1,0 +1,132 @@
+"""Figure of several solutions of one problem: their trajectories on top of each other, their errors and times."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.problem import Solution
+from trajopt_sgp.problem.dynamics import is_continuous
+from trajopt_sgp.viz.solution_plots import draw_bounds, draw_plan
+from trajopt_sgp.viz.style import BAD, FAINT, add_heading, new_figure, pick_colours, styled
+
+FloatArray = NDArray[np.float64]
+
+_COLUMNS = 3
+_DASHES = ("-", (0, (5.0, 2.0)), (0, (2.0, 1.2)), (0, (6.0, 1.5, 1.5, 1.5)))
+_SMALLEST = 1e-16
+
+
+@styled
+def plot_comparison(
+    solutions: Mapping[str, Solution],
+    optimum: float | None = None,
+    units: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the trajectories of solutions of one problem on top of each other, and below them what each is worth.
+
+    The points below are the error of the cost, the largest mesh error and the wall time. Solutions that are no success
+    are drawn faintly, with hollow points. Zeros stand on the left edge.
+
+    Args:
+        solutions: by label.
+        optimum: least cost; by default the least of the successful solutions, which then has no point.
+        units: units by the names of states and controls.
+        title: above the figure.
+
+    Raises:
+        OptionError: there is no solution.
+        ShapeError: the solutions have different numbers of states or controls.
+    """
+    problem = _common_problem(solutions)
+    size = problem.problem.state_size + problem.problem.control_size
+    columns = min(_COLUMNS, max(size, 2))
+    rows = -(-size // columns)
+    height = 0.26 * len(solutions) + 1.0
+    figure = new_figure(4.0 * max(columns, 2) + 0.5, 2.4 * rows + height + 0.26 * len(solutions) + 0.8)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2.4 * rows + 0.5, height + 0.3))
+    upper, lower = parts
+    grid = list(upper.subplots(rows, columns, squeeze=False).ravel())
+    for axes in grid[size:]:
+        axes.remove()
+    colours = pick_colours(solutions)
+    for k, (label, solution) in enumerate(solutions.items()):
+        dash = _DASHES[(k // 6 + k) % len(_DASHES)]
+        width = 1.6 if solution.success else 1.0
+        style: dict[str, Any] = {"linestyle": dash, "linewidth": width, "alpha": 1.0 if solution.success else 0.5}
+        draw_plan(grid, solution, colours[label], units, knots=False, **style)
+    _draw_limits(grid, problem)
+    _draw_scores(lower.subplots(1, 3, sharey=True), solutions, colours, optimum)
+    add_heading(figure, title or f"{problem.problem.name}, solved in {len(solutions)} ways")
+    return figure
+
+
+def _common_problem(solutions: Mapping[str, Solution]) -> Solution:
+    if not solutions:
+        raise OptionError("plot_comparison needs at least one solution.")
+    first, *others = solutions.values()
+    wanted = first.problem.state_size, first.problem.control_size
+    for other in others:
+        sizes = other.problem.state_size, other.problem.control_size
+        if sizes != wanted:
+            raise ShapeError(
+                f"The solutions have {wanted} and {sizes} states and controls; compare those of one problem."
+            )
+    return first
+
+
+def _draw_limits(panels: Sequence[Axes], solution: Solution) -> None:
+    boxes = solution.problem.state_box, solution.problem.control_box
+    lower, upper = (np.concatenate([getattr(box, side) for box in boxes]) for side in ("lower", "upper"))
+    for axes, low, high in zip(panels, lower, upper, strict=False):
+        draw_bounds(axes, (float(low), float(high)))
+
+
+def _draw_scores(
+    panels: Sequence[Axes], solutions: Mapping[str, Solution], colours: Mapping[str, str], optimum: float | None
+) -> None:
+    costs = [solution.cost for solution in solutions.values() if solution.success]
+    best = min(costs, default=0.0) if optimum is None else optimum
+    relative = "optimum" if optimum is not None else "best"
+    errors = [abs(solution.cost - best) / max(abs(best), 1e-12) for solution in solutions.values()]
+    meshes = [
+        float(s.mesh_error.max()) if is_continuous(s.problem.dynamics) else float("nan") for s in solutions.values()
+    ]
+    seconds = [float(solution.seconds.get("total", 0.0)) for solution in solutions.values()]
+    titles = (f"cost, relative to the {relative}", "largest mesh error", "wall time [s]")
+    for axes, title, values in zip(panels, titles, (errors, meshes, seconds), strict=True):
+        _draw_points(axes, title, np.array(values), solutions, colours)
+    panels[0].set_yticks(np.arange(len(solutions)), list(solutions))
+    panels[0].set_ylim(len(solutions) - 0.5, -0.5)
+
+
+def _draw_points(
+    axes: Axes, title: str, values: FloatArray, solutions: Mapping[str, Solution], colours: Mapping[str, str]
+) -> None:
+    finite = values[np.isfinite(values) & (values > _SMALLEST)]
+    low = 10.0 ** np.floor(np.log10(finite.min(initial=1.0)) - 0.3)
+    high = 10.0 ** np.ceil(np.log10(finite.max(initial=1e-3)) + 0.3)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    for k, (label, value) in enumerate(zip(solutions, values, strict=True)):
+        if np.isnan(value):
+            continue
+        place = float(np.clip(value, low, high))
+        success = solutions[label].success
+        axes.plot([low, place], [k, k], color=colours[label], linewidth=1.2, alpha=0.6)
+        face = colours[label] if success else "white"
+        edge = colours[label] if success else BAD
+        axes.plot([place], [k], "o", color=face, markeredgecolor=edge, markersize=6.5, clip_on=False, zorder=4)
+    if not len(finite):
+        axes.text(0.5, 0.5, "none", transform=axes.transAxes, color=FAINT, ha="center", va="center")
+    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="y", length=0.0)
+    axes.grid(visible=False, axis="y")
+    axes.set_title(title, fontsize=10.0, fontweight="normal")
