@@ -63,8 +63,7 @@ class NumericFunction(casadi.Callback):
 class ProgramFunctions:
     """The functions that CasADi's `nlpsol` asks for; they serve the run that is set before each solve.
 
-    Once the run must stop, or an evaluation has raised, they compute nothing more and return NaN; with `freeze` they
-    return their last results, for a solver that goes on in spite of NaN.
+    Once the run must stop, or an evaluation has raised, they compute nothing more and return NaN.
     """
 
     derivatives: ProgramDerivatives
@@ -73,10 +72,9 @@ class ProgramFunctions:
     """Whether the Hessian is exact, not that of Gauss and Newton."""
     symmetric: bool = False
     """Whether the solver wants both triangles of the Hessian."""
-    freeze: bool = False
-    """Whether a stopped function repeats its last result."""
-    follow: bool = False
-    """Whether points at which a gradient is wanted are the iterates, of a solver without a callback."""
+    idle: Callable[[str], FloatArray] | None = None
+    """For a solver that has no callback and does not end on NaN: what it gets, by output, once it must stop, so that it
+    converges at once; points at which it wants a gradient are then taken for its iterates."""
     run: Run | None = None
     """The solve that is going on."""
     original: Callable[[FloatArray], FloatArray] = np.copy
@@ -183,21 +181,25 @@ class ProgramFunctions:
         return function
 
     def _guarded(self, outputs: Patterns, evaluate: Evaluate) -> Evaluate:
-        """Time an evaluation, and remember what it raised; the solver then gets NaN, and ends."""
-        unknown = 0.0 if self.freeze else np.nan
-        last: list[Results] = [[np.full(pattern.nnz(), unknown) for pattern in outputs.values()]]
+        """Time an evaluation, and remember what it raised; the solver then gets NaN or what is idle, and ends."""
 
         def call(*arguments: FloatArray) -> Results:
-            run, results = self._active, last[0]
-            if not run.must_stop():
-                with Measured(run):
+            results: Results = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
+            if not self._ended:
+                with Measured(self._active):
                     results = evaluate(*arguments)
-                    run.note(self.original(arguments[0]), *results)
-                    if self.freeze:
-                        last[0] = results
+                    self._active.note(self.original(arguments[0]), *results)
+            if self._ended and self.idle is not None:
+                return [self.idle(name) for name in outputs]
             return results
 
         return call
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing more shall be computed."""
+        run = self._active
+        return run.must_stop() or (self.idle is not None and run.not_finite is not None)
 
     def _objective(self, x: FloatArray) -> float:
         return self.derivatives.objective(x, self._active.parameters)
@@ -206,7 +208,7 @@ class ProgramFunctions:
         return self.derivatives.rows(x, self._active.parameters)
 
     def _gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
-        if self.follow:
+        if self.idle is not None:
             self._active.keep(self.original(x))
         return self.derivatives.gradient(x, self._active.parameters)
 

@@ -59,7 +59,7 @@ class Fatrop(Solver):
         structure = Structure(program)
         derivatives = RememberedDerivatives(program.assembly)
         staged = StagewiseDerivatives(derivatives, structure)
-        functions = ProgramFunctions(staged, self.hessian == "exact", symmetric=True, freeze=True, follow=True)
+        functions = ProgramFunctions(staged, self.hessian == "exact", symmetric=True, idle=staged.idle)
         nlp = functions.problem()
         held = [functions.objective(), functions.rows(), functions.gradient_alone(), functions.jacobian()]
         held += [functions.lagrangian(), functions.lagrangian_hessian()]
@@ -147,6 +147,21 @@ class StagewiseDerivatives:
         n, block = self.structure.states, self.structure.states + self.structure.controls
         states: IntArray = (pattern.rows // n + 1) * block + pattern.rows % n
         return states
+
+    def idle(self, output: str) -> FloatArray:
+        """Return the output of a program that is solved at any point; Fatrop goes on for ever where it gets NaN."""
+        if output == "g":
+            lower, upper = self.bounds()
+            middle = np.clip(0.0, lower, upper)
+            both = np.isfinite(lower) & np.isfinite(upper)
+            return np.where(both, 0.5 * (np.where(both, lower, 0.0) + np.where(both, upper, 0.0)), middle)
+        if output == "jac_g_x":
+            return self.jacobian_pattern.assemble(self._gap.astype(np.float64))
+        if output == "hess_gamma_x_x":
+            pattern = self.hessian_pattern
+            twice = np.count_nonzero(pattern.rows != pattern.columns)
+            return np.zeros(len(pattern.rows) + twice)
+        return np.zeros({"f": 1, "grad_gamma_p": 0}.get(output, self.size))
 
     @property
     def size(self) -> int:

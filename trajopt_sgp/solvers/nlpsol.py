@@ -98,22 +98,35 @@ class Nlpsol:
         if run.impossible:
             return run.outcome(guess, {}, Status.INFEASIBLE, 0)
         self.functions.run = run
-        point = self._point(guess, multipliers)
-        status, sides = Status.FAILED, self._sides(run)
+        point, status = self._point(guess, multipliers), Status.FAILED
         for progress, solver in stages:
             run.enter_stage(_at(run.parameters, float(progress)))
-            result = solver(**point, **sides)
-            status = self.status(solver.stats())
-            run.log += _entries(solver.stats(), run, float(progress))
-            point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
-            if run.must_stop():
+            status, result = self._call(solver, {**point, **self._sides(run)})
+            run.log += _entries(solver.stats() if result else {}, run, float(progress))
+            if result:
+                point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
+            if run.must_stop() or not result:
                 break
         self.functions.run = None
-        found = {
+        return run.outcome(
+            self.order.own_variables(_vector(point["x0"])), self._multipliers(point), status, len(run.log)
+        )
+
+    def _call(self, solver: casadi.Function, arguments: Mapping[str, Any]) -> tuple[Status, Mapping[str, casadi.DM]]:
+        """Return how a solver ended and what it found; nothing where CasADi gave up, as on numbers that are not finite."""
+        try:
+            result = solver(**arguments)
+        except RuntimeError:
+            return Status.FAILED, {}
+        return self.status(solver.stats()), result
+
+    def _multipliers(self, point: Mapping[str, Any]) -> dict[str, FloatArray]:
+        if "lam_g0" not in point:
+            return {}
+        return {
             "constraints": self.order.own_rows(_vector(point["lam_g0"])),
             "bounds": self.order.own_variables(_vector(point["lam_x0"])),
         }
-        return run.outcome(self.order.own_variables(_vector(point["x0"])), found, status, len(run.log))
 
     def _point(self, guess: FloatArray, multipliers: Mapping[str, FloatArray]) -> dict[str, Any]:
         point: dict[str, Any] = {"x0": self.order.variables(guess)}
