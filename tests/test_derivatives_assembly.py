@@ -148,7 +148,7 @@ def test_hessian_is_that_of_the_lagrangian(
 def dense_states(program: NonlinearProgram, values: Tensor, controls: Tensor) -> Tensor:
     """States at the knots: variables where they are decided, rolled out elsewhere."""
     index = program.layout.knot_states
-    decided = np.isin(index, program.decided).all(axis=1)
+    decided = [bool(np.isin(row, program.decided).all()) for row in index]
     states: list[Tensor] = []
     for knot, held in enumerate(decided):
         if held:

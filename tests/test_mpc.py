@@ -9,7 +9,7 @@ from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, NonlinearProgram, SingleShooting
 from trajopt_sgp.mpc import MPC, Fallback
-from trajopt_sgp.problem import OptimalControlProblem, StageCost, Status, TerminalCost
+from trajopt_sgp.problem import ControlRateLimit, OptimalControlProblem, StageCost, Status, TerminalCost
 from trajopt_sgp.solvers import GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
@@ -171,3 +171,88 @@ def test_a_cost_that_becomes_nan_leads_to_the_fallback_instead_of_an_exception()
         assert np.isfinite(control).all()
         assert not controller.records[-1].solved
         assert controller.records[-1].age == 1
+
+
+def closed_loop(controller: MPC, steps: int, delay: int) -> FloatArray:
+    """States of the double integrator `(steps+1, 2)` when every control takes effect `delay` steps late."""
+    plant, state = DoubleIntegrator(), np.array([1.0, 0.0])
+    under_way, states = [np.zeros(1)] * delay, [state]
+    for _ in range(steps):
+        under_way.append(controller.step(state))
+        state = plant(torch.as_tensor(state), torch.as_tensor(under_way.pop(0))).numpy()
+        states.append(state)
+    return np.stack(states)
+
+
+def test_a_controller_that_knows_its_latency_acts_as_if_there_were_none() -> None:
+    """With an exact model the delayed loop is the undelayed one from the state two steps on."""
+
+    def controller(latency: float) -> MPC:
+        return MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), latency=latency)
+
+    known = controller(0.15)
+    assert known.delay_steps == 2
+    compensated, ideal = closed_loop(known, 30, 2), closed_loop(controller(0.0), 30, 0)
+    # nothing moves from rest while the first control is on its way
+    np.testing.assert_allclose(compensated[2:], ideal[:-2], atol=1e-6)
+    ignorant = closed_loop(controller(0.0), 30, 2)
+    assert np.abs(ignorant[2:] - ideal[:-2]).max() > 0.05
+
+
+def goal_problem() -> OptimalControlProblem:
+    def running(state: torch.Tensor, control: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        return (state - goal).square().sum(-1) + 0.1 * control.square().sum(-1)
+
+    return quadratic_problem().replaced(
+        stage_costs=[StageCost(running, parameters=("goal",))], parameters={"goal": [0.0, 0.0]}
+    )
+
+
+def test_a_goal_may_change_between_steps() -> None:
+    controller = MPC(problem=goal_problem(), formulation=DirectTranscription(), solver=Ipopt())
+    at_goal = controller.step(np.array([0.5, 0.0]), parameters={"goal": [0.5, 0.0]})
+    away = controller.step(np.array([0.5, 0.0]), parameters={"goal": [-0.5, 0.0]})
+    assert away[0] < at_goal[0] - 0.1
+
+
+@pytest.mark.parametrize("horizon", [20, 45])
+def test_the_horizon_may_change_between_steps(horizon: int) -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt())
+    state = np.array([1.0, 0.0])
+    controller.step(state)
+    controller.change(horizon=horizon)
+    control = controller.step(state)
+    assert controller.plan is not None
+    assert controller.plan.horizon == horizon
+    np.testing.assert_allclose(control, -riccati_gain(horizon) @ state, atol=1e-6)
+
+
+def test_blocks_of_moves_make_plans_with_fewer_controls() -> None:
+    blocks = [1, 1, 1, 2, 5, 10, 10]
+    problem = quadratic_problem().replaced(move_blocks=blocks)
+    controller = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt())
+    control = controller.step(np.array([1.0, 0.0]))
+    assert controller.solutions[0].variables.shape == (len(blocks),)
+    full = MPC(problem=quadratic_problem(), formulation=SingleShooting(), solver=Ipopt()).step(np.array([1.0, 0.0]))
+    assert control[0] == pytest.approx(full[0], rel=0.1)
+    controller.step(np.array([0.99, -0.05]))
+    assert controller.records[-1].solved
+
+
+def test_late_steps_are_counted() -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), time_limit=1e-9)
+    controller.step(np.array([1.0, 0.0]))
+    assert controller.statistics()["miss_rate"] == 1.0
+    assert controller.records[0].late
+
+
+def test_limits_of_change_refer_to_the_control_applied_before() -> None:
+    problem = quadratic_problem().replaced(constraints=[ControlRateLimit(3.0)], previous_control=[0.0])
+    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    plant, state, controls = DoubleIntegrator(), np.array([1.0, 0.0]), [np.zeros(1)]
+    for _ in range(8):
+        controls.append(controller.step(state))
+        state = plant(torch.as_tensor(state), torch.as_tensor(controls[-1])).numpy()
+    changes = np.abs(np.diff(np.array(controls)[:, 0]))
+    assert changes.max() <= 0.3 + 1e-6
+    assert changes[0] == pytest.approx(0.3, abs=1e-5)

@@ -258,7 +258,7 @@ def test_constraint_is_the_squared_calibrated_length() -> None:
     assert isinstance(constraint, StageConstraint)
     assert constraint.upper == pytest.approx(0.5 * 0.7**2)
     state, control = samples()
-    margin = constraint.function(state, control)[:, 0]
+    margin = constraint.evaluate(state, control, parameters=at(1.0))[:, 0]
     length = DataDistance(EXACT, sigma=0.2).length(state, control)
     torch.testing.assert_close((2.0 * margin.clamp_min(0.0)).sqrt(), length)
     assert (length > 0.0).any()
