@@ -27,6 +27,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _MOST_PARTS = 4
+_AIM = 0.3  # of the tolerance: errors that end just above it would take a round more
 _SHORTEST = 1e-6
 _PROGRESS = 0.9
 _PATIENCE = 2
@@ -182,8 +183,9 @@ def _parts(
     formulation: Formulation, problem: OptimalControlProblem, error: FloatArray, limits: _Limits
 ) -> IntArray | str:
     """Return into how many parts each interval is split, `(N,)`, or why none can be."""
-    wanted = np.ceil((error / limits.tolerance) ** (1.0 / error_order(formulation)))
+    wanted = np.ceil((error / (_AIM * limits.tolerance)) ** (1.0 / error_order(formulation)))
     parts = np.clip(np.nan_to_num(wanted, posinf=_MOST_PARTS), 1, _MOST_PARTS).astype(np.int64)
+    parts[error <= limits.tolerance] = 1
     if error.max() <= limits.tolerance:
         parts = np.full(len(error), 2, dtype=np.int64)
     parts[problem.grid.shares < _SHORTEST] = 1
