@@ -94,13 +94,16 @@ Every solver with every formulation on the problems of `tests/zoo`. This page is
 `python -m benchmarks.bench_grid --write docs/grid.md`; do not edit it.
 
 NLP solvers run on the mesh that `refine_mesh` chooses, from the coarse mesh of the problem on, with a mesh tolerance of
-{MESH_TOLERANCE:g} ({own}), a cost tolerance of {COST_TOLERANCE:g} and at most {MAX_KNOTS} knots; iterations and
-seconds are sums over all rounds. The others run on the coarse mesh. `meets` tells whether the relative error of the
-objective and the largest violation of a bound, a constraint or the dynamics are within the limits: {limits}. A pair
-that does not work together is *refused*.
+{MESH_TOLERANCE:g} ({own}), a cost tolerance of {COST_TOLERANCE:g} and at most {MAX_KNOTS} knots; iterations and seconds
+are sums over all rounds. The others run on the coarse mesh.
 
-{met} of {len(run_cells)} cells that ran meet their limits; {len(results) - len(run_cells)} were refused. Times are from
-a shared machine: {machine}."""
+`meets` tells whether the relative error of the objective and the largest violation of a bound, a constraint or the
+dynamics are within their limits: {limits}.
+
+{met} of {len(run_cells)} cells that ran meet their limits; {len(results) - len(run_cells)} pairs were refused, as they
+do not work together.
+
+Times are from a shared machine: {machine}."""
 
 
 def _overview(results: Sequence[Result]) -> str:
@@ -110,9 +113,11 @@ def _overview(results: Sequence[Result]) -> str:
     for solver in SOLVERS:
         for formulation in FORMULATIONS:
             cells = [found.get(Cell(name, formulation, solver)) for name in NAMES]
-            if any(cells):
+            if any(cell is not None and cell.error is not None for cell in cells):
                 rows.append([formulation, solver, *(_error(result) for result in cells)])
-    return "## Relative errors\n\nBold where a limit is missed.\n\n" + _table(rows)
+    reasons = sorted({result.remark for result in results if result.error is None})
+    text = "## Relative errors\n\nBold where a limit is missed. Rows that are refused throughout are left out.\n\n"
+    return text + _table(rows) + "".join(f"\n\n*Refused:* {reason}" for reason in reasons)
 
 
 def _error(result: Result | None) -> str:
@@ -126,8 +131,11 @@ def _error(result: Result | None) -> str:
 def _section(record: KnownProblem, results: Sequence[Result]) -> str:
     optimum = f"Optimum {record.optimum:.9g}" + "".join(f"; another local optimum {v:.9g}" for v in record.other_optima)
     note = f" Note: {record.note}." if record.note else ""
-    remarks = [f"- {r.cell.formulation}, {r.cell.solver}: {r.remark}" for r in results if r.remark]
-    text = f"## {record.name}\n\n{optimum} ({record.source}).{note}\n\n" + _table([list(COLUMNS), *map(_row, results)])
+    run_cells = [result for result in results if result.objective is not None]
+    remarks = [f"- {r.cell.formulation}, {r.cell.solver}: {r.remark}" for r in run_cells if r.remark]
+    text = f"## {record.name}\n\n{optimum} ({record.source}).{note}\n\n" + _table(
+        [list(COLUMNS), *map(_row, run_cells)]
+    )
     return text + ("\n\n" + "\n".join(remarks) if remarks else "")
 
 
