@@ -75,6 +75,7 @@ class Fatrop(Solver):
             warm=build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": {**_WARM, **options[-1]}}, options[-1]),
             status=_claimed,
             feasibility=FEASIBILITY,
+            tolerance=self.tolerance,
             order=structure,
         ).minimise
 

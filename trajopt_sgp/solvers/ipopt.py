@@ -26,7 +26,10 @@ _STATUS = {
     "Invalid_Number_Detected": Status.NOT_FINITE,
 }
 
-_WARM_START = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
+_NEXT_STAGE = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
+_PUSHES = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
+# an earlier solution is closer than the stage before: the barrier is almost gone, and nothing is pushed off its bound
+_WARM_START = {"warm_start_init_point": "yes", "mu_init": 1e-6, **{f"warm_start_{push}": 1e-8 for push in _PUSHES}}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,12 @@ class Ipopt(Solver):
         places = schedule(program, self.stages)
         last = self._options(self.tolerance)
         solvers = [
-            _build(nlp, callbacks, last if place == places[-1] else self._options(self.stage_tolerance), warm=k > 0)
+            _build(
+                nlp,
+                callbacks,
+                last if place == places[-1] else self._options(self.stage_tolerance),
+                _NEXT_STAGE if k else {},
+            )
             for k, place in enumerate(places)
         ]
         return Nlpsol(
@@ -79,9 +87,10 @@ class Ipopt(Solver):
             derivatives=derivatives,
             functions=functions,
             stages=list(zip(places.tolist(), solvers, strict=True)),
-            warm=_build(nlp, callbacks, last, warm=True),
+            warm=_build(nlp, callbacks, last, _WARM_START),
             status=_claimed,
             feasibility=FEASIBILITY,
+            tolerance=self.tolerance,
         ).minimise
 
     def _callbacks(self, functions: ProgramFunctions) -> dict[str, casadi.Function]:
@@ -102,9 +111,9 @@ class Ipopt(Solver):
 
 
 def _build(
-    nlp: casadi.Function, callbacks: Mapping[str, casadi.Function], options: Mapping[str, Any], warm: bool
+    nlp: casadi.Function, callbacks: Mapping[str, casadi.Function], options: Mapping[str, Any], begin: Mapping[str, Any]
 ) -> casadi.Function:
-    settings = {**callbacks, "no_nlp_grad": True, "ipopt": {**(_WARM_START if warm else {}), **options}}
+    settings = {**callbacks, "no_nlp_grad": True, "ipopt": {**begin, **options}}
     return build("ipopt", "Ipopt", nlp, settings, options)
 
 

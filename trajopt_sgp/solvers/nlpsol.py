@@ -72,6 +72,8 @@ class Nlpsol:
     """What the statistics of a solver claim."""
     feasibility: float
     """Largest scaled violation of a feasible iterate."""
+    tolerance: float = 1e-8
+    """Of the optimality conditions."""
     order: Order = field(default_factory=Order)
     """Of its variables and rows in the solvers."""
 
@@ -83,10 +85,14 @@ class Nlpsol:
                 self._solve(
                     guess,
                     start.multipliers[k] if start.multipliers else {},
-                    Run(self.program, self.derivatives, start.one(k), self.feasibility, interruption, deadline),
+                    self._run(start.one(k), interruption, deadline),
                 )
                 for k, guess in enumerate(start.variables)
             ]
+
+    def _run(self, parameters: Parameters, interruption: Interruption, deadline: float | None) -> Run:
+        feasibility = max(self.feasibility, 10.0 * self.tolerance)
+        return Run(self.program, self.derivatives, parameters, feasibility, interruption, self.tolerance, deadline)
 
     def _solve(self, guess: FloatArray, multipliers: Mapping[str, FloatArray], run: Run) -> Outcome:
         guess = run.clip(guess)
@@ -113,7 +119,7 @@ class Nlpsol:
         )
 
     def _call(self, solver: casadi.Function, arguments: Mapping[str, Any]) -> tuple[Status, Mapping[str, casadi.DM]]:
-        """Return how a solver ended and what it found; nothing where CasADi gave up, as on numbers that are not finite."""
+        """Return how a solver ended and what it found; nothing where CasADi gave up, as on numbers not finite."""
         try:
             result = solver(**arguments)
         except RuntimeError:

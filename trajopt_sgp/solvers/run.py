@@ -44,6 +44,8 @@ class Run:
     """Largest scaled violation of a feasible iterate."""
     interruption: Interruption
     """Whether Ctrl-C was pressed."""
+    tolerance: float = 1e-8
+    """What the solver was asked for; a loose one is judged by itself."""
     deadline: float | None = None
     """End of the time, on the clock of `time.perf_counter`."""
     seconds: float = 0.0
@@ -154,9 +156,9 @@ class Run:
             return self.stopped
         if claimed in (Status.SOLVED, Status.ACCEPTABLE, Status.FAILED):
             residual = self.residual(variables, multipliers)
-            if residual.holds(OPTIMAL):
+            if residual.holds(max(OPTIMAL, 10.0 * self.tolerance)):
                 return Status.SOLVED
-            if residual.holds(ACCEPTABLE) and residual.feasibility <= self.feasibility:
+            if residual.holds(max(ACCEPTABLE, 1e3 * self.tolerance)) and residual.feasibility <= self.feasibility:
                 return Status.ACCEPTABLE
         if self._stuck_outside(self.best):
             return Status.INFEASIBLE

@@ -88,6 +88,7 @@ class SQP(Solver):
             warm=solvers[-1],
             status=lambda stats: _STATUS.get(stats["return_status"], Status.FAILED),
             feasibility=FEASIBILITY,
+            tolerance=self.tolerance,
         ).minimise
 
     def _options(self, tolerance: float) -> dict[str, Any]:
