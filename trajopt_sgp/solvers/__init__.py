@@ -7,6 +7,7 @@ from trajopt_sgp.solvers.guess import random_guesses as random_guesses
 from trajopt_sgp.solvers.ipopt import Ipopt as Ipopt
 from trajopt_sgp.solvers.lbfgs import LBFGS as LBFGS
 from trajopt_sgp.solvers.mppi import MPPI as MPPI
+from trajopt_sgp.solvers.scipy import Scipy as Scipy
 from trajopt_sgp.solvers.solve import PreparedSolve as PreparedSolve
 from trajopt_sgp.solvers.solve import prepare as prepare
 from trajopt_sgp.solvers.solve import solve as solve

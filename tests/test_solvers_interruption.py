@@ -1,0 +1,59 @@
+"""Ctrl-C during a solve: the best iterate comes back within a second, in every solver for one program at a time."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from tests.problems import cartpole_swing_up
+from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers import SQP, Fatrop, Ipopt, Scipy, prepare
+from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.process_pool import in_processes
+
+SOLVERS = [Ipopt(), SQP(), Fatrop(), Scipy(), Scipy(method="SLSQP")]
+PAUSE = 0.02
+
+
+def slow_cost(state: Tensor, control: Tensor) -> Tensor:
+    time.sleep(PAUSE)
+    return (control / 80.0).square().sum(-1)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.name)
+def test_interrupted_solve_returns_the_best_iterate_within_a_second(solver: Solver) -> None:
+    prepared = prepare(cartpole_swing_up(stage_costs=[slow_cost]), DirectTranscription(), solver)
+    prepared.solve(time_limit=0.1)
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.3, press)
+    timer.start()
+    solution = prepared.solve()
+    assert time.perf_counter() - pressed[0] < 1.0
+    timer.join()
+    assert solution.status is Status.INTERRUPTED
+    assert np.isfinite(solution.trajectory.states).all()
+    assert solution.max_violation <= 1e-6  # the guess is rolled out, and nothing worse may come back
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupted_processes_return_every_program() -> None:
+    problem = cartpole_swing_up(stage_costs=[slow_cost])
+    prepared = in_processes(prepare(problem, DirectTranscription(), Ipopt()), workers=2)
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    begin = time.perf_counter()
+    solutions = prepared.solve_batch(np.zeros((6, 4)))
+    assert time.perf_counter() - begin < 3.0
+    timer.join()
+    assert len(solutions) == 6
+    assert solutions[-1].status is Status.INTERRUPTED

@@ -1,0 +1,304 @@
+"""SciPy's solvers for constrained programs: trust-constr, SLSQP, and L-BFGS-B where there are only bounds."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import scipy.optimize as so
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
+from trajopt_sgp.solvers.remembered import RememberedDerivatives
+from trajopt_sgp.solvers.run import Run
+
+FloatArray = NDArray[np.float64]
+Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
+
+
+class _Stop(Exception):
+    """Ends a solver of SciPy from inside an evaluation."""
+
+
+@dataclass(frozen=True)
+class Scipy(Solver):
+    """`scipy.optimize.minimize` with exact derivatives, for comparison: slower than Ipopt on all but small programs.
+
+    Variables that are held by their bounds are left out. SLSQP and L-BFGS-B return no multipliers; they are estimated
+    by least squares from the active constraints.
+    """
+
+    method: Method = "trust-constr"
+    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only."""
+    tolerance: float = 1e-8
+    """Of the gradient of the Lagrangian; of the change of the objective for SLSQP, relative to machine precision for
+    L-BFGS-B."""
+    max_iterations: int = 2000
+    """Per stage."""
+    stages: int = 4
+    """Places on the schedule of an annealed distance to data; 1 solves at its end only."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of the method, for example `{"initial_tr_radius": 0.1}`."""
+
+    needs_value: ClassVar[bool] = True
+    precision: ClassVar[torch.dtype | None] = torch.float64
+
+    def __post_init__(self) -> None:
+        check_positive("Scipy", tolerance=self.tolerance)
+        check_counts("Scipy", max_iterations=self.max_iterations, stages=self.stages)
+        check_choice("Scipy", "method", self.method, ("trust-constr", "SLSQP", "L-BFGS-B"))
+
+    @property
+    def name(self) -> str:
+        """Name for tables and messages."""
+        return f"Scipy {self.method}"
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        """Check that the method can handle the program.
+
+        Raises:
+            IncompatibleError: L-BFGS-B cannot handle rows; names one.
+        """
+        if self.method == "L-BFGS-B" and program.assembly.row_count:
+            name, _ = program.assembly.row_name(0)
+            raise IncompatibleError(
+                f"L-BFGS-B handles bounds of the variables only, and {program.name} has constraints such as {name}. "
+                "Use SingleShooting without state bounds and constraints, or the method 'trust-constr' or 'SLSQP'."
+            )
+        derivatives, places = RememberedDerivatives(program.assembly), schedule(program, self.stages)
+
+        def minimise(start: Start) -> list[Outcome]:
+            deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
+            with Interruption() as interruption:
+                runs = [
+                    Run(program, derivatives, start.one(k), FEASIBILITY, interruption, self.tolerance, deadline)
+                    for k in range(len(start.variables))
+                ]
+                return [
+                    _solve(self, run, run.clip(guess), places) for run, guess in zip(runs, start.variables, strict=True)
+                ]
+
+        return minimise
+
+
+def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> Outcome:
+    run.begin = time.perf_counter()
+    run.enter_stage(replace(run.parameters, progress=float(places[0])))
+    run.keep(guess)
+    if run.impossible:
+        return run.outcome(guess, {}, Status.INFEASIBLE, 0)
+    point, multipliers, status = guess, dict[str, FloatArray](), Status.FAILED
+    for place in places:
+        if run.parameters.progress != place:
+            run.enter_stage(replace(run.parameters, progress=float(place)))
+        problem = _Reduced(run, point)
+        try:
+            point, multipliers, status = problem.minimise(settings)
+        except _Stop:
+            status = Status.FAILED
+            break
+    return run.outcome(point, multipliers, status, len(run.log))
+
+
+class _Reduced:
+    """A program in the variables that its bounds leave free, as SciPy asks for it."""
+
+    def __init__(self, run: Run, guess: FloatArray) -> None:
+        self.run, self.derivatives, self.guess = run, run.derivatives, guess
+        self.lower, self.upper = run.bounds
+        self.free = np.flatnonzero(self.lower < self.upper)
+        self.below, self.above = run.derivatives.bounds()
+
+    def minimise(self, settings: Scipy) -> tuple[FloatArray, dict[str, FloatArray], Status]:
+        """Return variables, multipliers and what the solver claims.
+
+        Raises:
+            OptionError: the method does not know one of its options.
+        """
+        box = so.Bounds(self.lower[self.free], self.upper[self.free])
+        arguments: dict[str, Any] = {"method": settings.method, "jac": self.gradient, "bounds": box}
+        arguments["options"] = {**_own_options(settings), **settings.options}
+        arguments["callback"] = self._callback if settings.method == "trust-constr" else self._callback_alone
+        if settings.method == "trust-constr":
+            arguments |= {"hess": self.hessian, "constraints": self._sparse_rows()}
+        elif settings.method == "SLSQP":
+            arguments["constraints"] = self._dense_rows()
+        try:
+            with np.errstate(all="ignore"):
+                result = so.minimize(self.objective, self.guess[self.free], **arguments)
+        except (TypeError, so.OptimizeWarning) as error:
+            raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error
+        point = self.full(np.asarray(result.x, dtype=np.float64))
+        return point, self.multipliers(point, result), _claimed(settings.method, int(result.status))
+
+    def full(self, z: FloatArray) -> FloatArray:
+        """Return all variables from the free ones."""
+        x = self.guess.copy()
+        x[self.free] = z
+        return self.run.clip(x)
+
+    def objective(self, z: FloatArray) -> float:
+        """Return the objective."""
+        x = self._enter(z)
+        with _timed(self.run):
+            value = self.derivatives.objective(x, self.run.parameters)
+        self.run.note(x, value)
+        return value
+
+    def gradient(self, z: FloatArray) -> FloatArray:
+        """Return the gradient by the free variables."""
+        x = self._enter(z)
+        with _timed(self.run):
+            gradient = self.derivatives.gradient(x, self.run.parameters)[1]
+        self._demand(x, gradient)
+        return gradient[self.free]
+
+    def rows(self, z: FloatArray) -> FloatArray:
+        """Return the rows."""
+        x = self._enter(z)
+        with _timed(self.run):
+            rows = self.derivatives.rows(x, self.run.parameters)
+        self.run.note(x, rows)
+        return rows
+
+    def jacobian(self, z: FloatArray) -> sparse.csr_matrix:
+        """Return the Jacobian of the rows by the free variables."""
+        x = self._enter(z)
+        with _timed(self.run):
+            values = self.derivatives.jacobian(x, self.run.parameters)[1]
+        self._demand(x, values)
+        pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
+        return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)[:, self.free]
+
+    def hessian(self, z: FloatArray) -> sparse.csr_matrix:
+        """Return the Hessian of the objective; that of the rows holds it where there are any."""
+        if self.derivatives.row_count:
+            return sparse.csr_matrix((len(self.free), len(self.free)))
+        return self.lagrangian(z, np.zeros(0))
+
+    def lagrangian(self, z: FloatArray, multipliers: FloatArray) -> sparse.csr_matrix:
+        """Return the Hessian of the Lagrangian."""
+        x = self._enter(z)
+        with _timed(self.run):
+            values = self.derivatives.hessian(x, 1.0, multipliers, self.run.parameters)
+        self._demand(x, values)
+        pattern, size = self.derivatives.hessian_pattern, self.derivatives.size
+        upper = sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(size, size))
+        symmetric = upper + sparse.triu(upper, 1).T
+        return symmetric.tocsr()[self.free][:, self.free]
+
+    def multipliers(self, x: FloatArray, result: Any) -> dict[str, FloatArray]:
+        """Return the multipliers of the solver, or estimates of them."""
+        gradient = self.derivatives.gradient(x, self.run.parameters)[1]
+        jacobian = self._all_columns(x)
+        if self.derivatives.row_count and "v" in result:
+            by_row = np.asarray(result.v[0], dtype=np.float64)
+        else:
+            by_row = self._estimate(x, gradient, jacobian)
+        by_variable = -(gradient + jacobian.T @ by_row)
+        if "v" in result and len(result.v) > bool(self.derivatives.row_count):
+            by_variable[self.free] = result.v[-1]
+            return {"constraints": by_row, "bounds": by_variable}
+        at_bound = (x - self.lower <= 1e-6) & (by_variable <= 0.0) | (self.upper - x <= 1e-6) & (by_variable >= 0.0)
+        return {"constraints": by_row, "bounds": np.where(at_bound, by_variable, 0.0)}
+
+    def _estimate(self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix) -> FloatArray:
+        """Return multipliers of active rows, of the right signs, that make the gradient of the Lagrangian least."""
+        rows = self.derivatives.rows(x, self.run.parameters)
+        at_lower, at_upper = rows <= self.below + 1e-6, rows >= self.above - 1e-6
+        active = np.flatnonzero(at_lower | at_upper)
+        by_row = np.zeros(len(rows))
+        inner = np.flatnonzero((x > self.lower + 1e-6) & (x < self.upper - 1e-6))
+        if len(active) and len(inner):
+            matrix = jacobian[active][:, inner].T.toarray()
+            signs = (np.where(at_lower, -np.inf, 0.0)[active], np.where(at_upper, np.inf, 0.0)[active])
+            by_row[active] = so.lsq_linear(matrix, -gradient[inner], signs, tol=1e-12).x
+        return by_row
+
+    def _all_columns(self, x: FloatArray) -> sparse.csr_matrix:
+        values = self.derivatives.jacobian(x, self.run.parameters)[1]
+        pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
+        return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)
+
+    def _sparse_rows(self) -> list[so.NonlinearConstraint]:
+        if not self.derivatives.row_count:
+            return []
+        return [so.NonlinearConstraint(self.rows, self.below, self.above, jac=self.jacobian, hess=self.lagrangian)]
+
+    def _dense_rows(self) -> list[dict[str, Any]]:
+        equal = np.flatnonzero(self.below == self.above)
+        sides = [("eq", equal, 1.0, self.below)]
+        sides.append(("ineq", np.flatnonzero(np.isfinite(self.below) & (self.below < self.above)), 1.0, self.below))
+        sides.append(("ineq", np.flatnonzero(np.isfinite(self.above) & (self.below < self.above)), -1.0, self.above))
+        return [
+            {
+                "type": kind,
+                "fun": lambda z, chosen=chosen, sign=sign, side=side: sign * (self.rows(z) - side)[chosen],
+                "jac": lambda z, chosen=chosen, sign=sign: sign * self.jacobian(z)[chosen].toarray(),
+            }
+            for kind, chosen, sign, side in sides
+            if len(chosen)
+        ]
+
+    def _enter(self, z: FloatArray) -> FloatArray:
+        if self.run.must_stop():
+            raise _Stop
+        return self.full(z)
+
+    def _demand(self, x: FloatArray, values: FloatArray) -> None:
+        """End the solve where a derivative is not finite: SciPy's linear algebra would raise."""
+        self.run.note(x, values)
+        if not np.isfinite(values).all():
+            raise _Stop
+
+    def _callback_alone(self, z: FloatArray) -> None:
+        self._callback(z, None)
+
+    def _callback(self, z: FloatArray, state: Any) -> bool:
+        run = self.run
+        with _timed(run):
+            run.keep(self.full(z))
+        objective, violation = run.trace[-1]
+        run.log.append({"progress": run.parameters.progress, "obj": objective, "inf_pr": violation})
+        if run.must_stop():
+            raise _Stop
+        return False
+
+
+class _timed:
+    """Add the time of a block to that of a run's evaluations."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.begin = run, 0.0
+
+    def __enter__(self) -> None:
+        self.begin = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.run.seconds += time.perf_counter() - self.begin
+
+
+def _own_options(settings: Scipy) -> dict[str, Any]:
+    if settings.method == "trust-constr":
+        tolerances = {"gtol": settings.tolerance, "xtol": 1e-12, "barrier_tol": settings.tolerance}
+    elif settings.method == "SLSQP":
+        tolerances = {"ftol": settings.tolerance**1.5}
+    else:
+        tolerances = {"gtol": settings.tolerance, "ftol": 1e-16}
+    return {"maxiter": settings.max_iterations, **tolerances}
+
+
+def _claimed(method: Method, status: int) -> Status:
+    if method == "trust-constr":
+        return {0: Status.ITERATION_LIMIT, 1: Status.SOLVED, 2: Status.FAILED}.get(status, Status.FAILED)
+    if method == "SLSQP":
+        return {0: Status.SOLVED, 9: Status.ITERATION_LIMIT}.get(status, Status.FAILED)
+    return {0: Status.SOLVED, 1: Status.ITERATION_LIMIT}.get(status, Status.FAILED)
