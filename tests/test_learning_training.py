@@ -178,7 +178,7 @@ def test_a_single_episode_is_refused() -> None:
     [
         ("steps", 0), ("batch_size", 0), ("validate_every", 0), ("threads", 0), ("patience", -1), ("warmup_steps", -1),
         ("learning_rate", 0.0), ("learning_rate", float("nan")), ("ema_decay", 1.0), ("validation_fraction", 1.0),
-        ("schedule", "linear"),
+        ("schedule", "linear"), ("weight_decay", -0.1), ("weight_decay", float("inf")),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(name: str, value: object) -> None:

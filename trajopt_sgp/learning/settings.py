@@ -22,9 +22,11 @@ class TrainingSettings:
     batch_size: int = 512
     """Transitions per step; the whole training set if that is smaller."""
     learning_rate: float = 2e-3
-    """Of Adam, at its largest."""
+    """Of AdamW, at its largest."""
     schedule: str = "constant"
     """`constant`, or `cosine`: falls to zero over all steps."""
+    weight_decay: float = 0.0
+    """Times the learning rate, the share of every weight taken off per step (Loshchilov and Hutter 2019)."""
     warmup_steps: int = 100
     """The learning rate rises linearly from zero over these first steps."""
     ema_decay: float = 0.999
@@ -45,6 +47,7 @@ class TrainingSettings:
         for name in ("warmup_steps", "patience"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("learning_rate", 0.0 < self.learning_rate < float("inf"), "positive")
+        self._require("weight_decay", 0.0 <= self.weight_decay < float("inf"), "finite and not negative")
         self._require("ema_decay", 0.0 <= self.ema_decay < 1.0, "in [0, 1)")
         self._require("validation_fraction", 0.0 < self.validation_fraction < 1.0, "between 0 and 1")
         self._require("schedule", self.schedule in SCHEDULES, f"one of {list(SCHEDULES)}")
@@ -75,6 +78,7 @@ class DynamicsSettings(TrainingSettings):
 class DenoiserSettings(TrainingSettings):
     """What the settings of score and energy networks have in common."""
 
+    schedule: str = "cosine"
     sigma_range: tuple[float, float] = (0.02, 0.6)
     """Smallest and largest noise level, in normalised units."""
 
@@ -87,11 +91,15 @@ class DenoiserSettings(TrainingSettings):
 class ScoreSettings(DenoiserSettings):
     """Settings of `train_score`; the defaults suit 10,000 transitions. More data deserve more steps."""
 
-    steps: int = 3500
+    steps: int = 4000
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySettings(DenoiserSettings):
     """Settings of `train_energy`; the defaults suit 10,000 transitions. More data deserve more steps."""
 
-    steps: int = 2000
+    steps: int = 2500
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.15

@@ -27,7 +27,7 @@ class TrainingState(Generic[Model]):
     """The weights that Adam moves."""
     average: Model
     """Their moving average."""
-    optimizer: torch.optim.Adam
+    optimizer: torch.optim.AdamW
     generator: torch.Generator
     """Source of the order of the data and of the noise."""
     epoch_start: Tensor
@@ -43,10 +43,12 @@ class TrainingState(Generic[Model]):
     """Time spent so far, over all interruptions."""
 
 
-def initial_state(model: Model, learning_rate: float, seed: int) -> TrainingState[Model]:
+def initial_state(model: Model, learning_rate: float, weight_decay: float, seed: int) -> TrainingState[Model]:
     """Return the state before the first step of training `model`."""
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+    )
     return TrainingState(model, copy.deepcopy(model), optimizer, generator, generator.get_state())
 
 
@@ -97,7 +99,7 @@ def _tensor_groups(state: TrainingState[Any]) -> dict[str, dict[str, Tensor]]:
     return {**weights, "adam": adam}
 
 
-def _load_adam(optimizer: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+def _load_adam(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")

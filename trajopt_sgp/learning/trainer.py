@@ -92,7 +92,7 @@ def fit(
         ModelFileError: the checkpoint is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
-    state = initial_state(task.model, settings.learning_rate, task.training_seed)
+    state = initial_state(task.model, settings.learning_rate, settings.weight_decay, task.training_seed)
     checkpoint = None if folder is None else folder / "checkpoint.safetensors"
     if checkpoint is not None and checkpoint.exists():
         read_checkpoint(state, checkpoint, identity)

@@ -13,6 +13,9 @@ from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.networks import MLP
 from trajopt_sgp.models.preconditioning import NOISE_FEATURES, Preconditioning
 
+# With smaller initial weights and weight decay, denoisers of some data stall on a plateau for thousands of steps.
+_GAIN = 1.5
+
 
 class Denoiser(TransitionModel):
     """A noise-conditioned model of the data density p_sigma, convolved with a Gaussian of standard deviation sigma.
@@ -46,7 +49,7 @@ class Denoiser(TransitionModel):
         low, high = map(float, sigma_range)
         self.preconditioning = Preconditioning((low, high), float(sigma_data))
         size = self.state_size + self.control_size
-        self.network = MLP(size + NOISE_FEATURES, hidden_sizes, self._output_size(), activation, generator)
+        self.network = MLP(size + NOISE_FEATURES, hidden_sizes, self._output_size(), activation, generator, _GAIN)
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -38,9 +38,6 @@ ACTIVATIONS = {
 }
 """Activations by name; all are infinitely differentiable, as solvers with second derivatives require."""
 
-# With PyTorch's default, 1, denoisers of some data stall on a plateau for thousands of steps; from 1.7 on they overfit.
-_GAIN = 1.2
-
 
 class MLP(nn.Module):
     """Linear layers with an activation between them: inputs `(..., in)`, outputs `(..., out)`.
@@ -50,8 +47,9 @@ class MLP(nn.Module):
         hidden_sizes: width of each hidden layer; at least one.
         output_size: number of outputs.
         activation: a name from `ACTIVATIONS`.
-        generator: source of the initial weights, by default seeded with 0. They are uniform within 1.2/sqrt(inputs)
+        generator: source of the initial weights, by default seeded with 0. They are uniform within gain/sqrt(inputs)
             of zero, biases within 1/sqrt(inputs).
+        gain: of the initial weights.
 
     Raises:
         OptionError: an unknown activation, no hidden layer, or a size below 1.
@@ -64,6 +62,7 @@ class MLP(nn.Module):
         output_size: int,
         activation: str = "silu",
         generator: torch.Generator | None = None,
+        gain: float = 1.2,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -75,13 +74,13 @@ class MLP(nn.Module):
         # skip_init: the usual initialisation would draw from the global generator
         pairs = itertools.pairwise(sizes)
         self.layers = nn.ModuleList(skip_init(nn.Linear, *pair) for pair in pairs)  # type: ignore[no-untyped-call]
-        self._initialize(generator or torch.Generator().manual_seed(0))
+        self._initialize(generator or torch.Generator().manual_seed(0), gain)
 
     @torch.no_grad()
-    def _initialize(self, generator: torch.Generator) -> None:
+    def _initialize(self, generator: torch.Generator, gain: float) -> None:
         for layer in self._linear_layers():
             bound = 1.0 / math.sqrt(layer.in_features)
-            layer.weight.uniform_(-_GAIN * bound, _GAIN * bound, generator=generator)
+            layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
             layer.bias.uniform_(-bound, bound, generator=generator)
 
     def _linear_layers(self) -> list[nn.Linear]:
