@@ -20,6 +20,7 @@ from trajopt_sgp.cli.report import Report
 EXAMPLES = examples(
     "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy",
     "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy --episodes 20 --time-limit 0.05",
+    "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy --latency 0.1 --no-compensate",
 )
 
 
@@ -41,6 +42,10 @@ def mpc(
         Literal["shift", "hold"],
         typer.Option(help="When a solve fails: go on with the last plan, or hold the last force."),
     ] = "shift",
+    latency: Annotated[
+        float, typer.Option(help="Time from a measurement to the effect of the force that answers it [s].")
+    ] = 0.0,
+    compensate: Annotated[bool, typer.Option(help="Plan from where the system will be after the latency.")] = True,
     option: SolverOptions = None,
     plots: Annotated[bool, typer.Option(help="Draw mpc.png.")] = True,
     folder: Folder = Path("runs/mpc"),

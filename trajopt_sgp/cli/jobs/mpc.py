@@ -1,5 +1,6 @@
 """Model predictive control in the real environment."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class MpcRequest:
     effort: float
     time_limit: float | None
     fallback: Literal["shift", "hold"]
+    latency: float
+    compensate: bool
     option: list[str] | None
     plots: bool
     folder: Path
@@ -77,9 +80,12 @@ def run_mpc(request: MpcRequest) -> Report:
 def _run(request: MpcRequest, models: Models, controller: MPC, steps: int, folder: RunFolder) -> Report:
     starts = random_hanging_states(request.episodes, request.seed)
     with progress_bar("Steps", steps * request.episodes, request.json_output) as update:
-        results = run_episodes(controller, starts, steps, lambda done, total: update(done, ""))
+        delay = math.ceil(request.latency / CartPoleParameters().time_step - 1e-9)
+        results = run_episodes(controller, starts, steps, lambda done, total: update(done, ""), delay)
     folder.write_config("mpc", asdict(request))
-    document = {"models": models.describe(), "horizon": request.horizon, "seed": request.seed, **_numbers(results)}
+    delay_facts = {"latency": request.latency, "compensated": request.compensate}
+    facts = {"models": models.describe(), "horizon": request.horizon, "seed": request.seed, **delay_facts}
+    document = {**facts, **_numbers(results)}
     arrays = {"time_step": results.time_step, "states": results.states, "controls": results.controls}
     files = {"mpc": folder.write_json("mpc.json", {**document, **arrays})}
     if request.plots:
@@ -91,6 +97,8 @@ def _run(request: MpcRequest, models: Models, controller: MPC, steps: int, folde
 def _count_steps(request: MpcRequest) -> int:
     if request.episodes < 1:
         raise OptionError(f"--episodes {request.episodes}: give at least 1.")
+    if not 0.0 <= request.latency < request.seconds:
+        raise OptionError(f"--latency {request.latency:g}: it must be a number of seconds below the length.")
     check_weights(beta=request.beta, effort=request.effort, tracking=request.tracking)
     if not SETTLED_SECONDS < request.seconds < float("inf"):
         raise OptionError(f"--seconds {request.seconds:g}: success is judged over the last {SETTLED_SECONDS:g} s.")
@@ -115,6 +123,7 @@ def _controller(request: MpcRequest, models: Models) -> MPC:
         first_solver=make_solver("ipopt", _FIRST_SOLVER, ()),
         time_limit=request.time_limit,
         fallback=request.fallback,
+        latency=request.latency if request.compensate else 0.0,
         generator=np.random.default_rng(request.seed),
     )
 
@@ -162,7 +171,15 @@ def _blocks(document: Mapping[str, Any]) -> list[Block]:
     return [
         make_table("Episodes", ["episode", "success", "last p [m]", "last θ [rad]"], rows),
         f"Success: {100.0 * document['success_rate']:.0f} % of {document['episodes']} episodes.",
+        *_latency(document),
         f"Step: median {document['step_ms_p50']:.1f} ms, 99 % within {document['step_ms_p99']:.1f} ms; "
         f"first step {document['first_step_ms_p50']:.0f} ms.",
         *(f"Wrote {path}" for path in document["files"].values()),
     ]
+
+
+def _latency(document: Mapping[str, Any]) -> list[Block]:
+    if not document["latency"]:
+        return []
+    known = "known to the controller" if document["compensated"] else "unknown to the controller"
+    return [f"Latency: {1e3 * document['latency']:.0f} ms, {known}."]
