@@ -62,7 +62,7 @@ def plot_comparison(
         style: dict[str, Any] = {"linestyle": dash, "linewidth": width, "alpha": 1.0 if solution.success else 0.5}
         draw_plan(grid, solution, colours[label], units, knots=False, **style)
     _draw_limits(grid, problem)
-    _draw_scores(lower.subplots(1, 3, sharey=True), solutions, colours, optimum)
+    _draw_scores(list(lower.subplots(1, 3, sharey=True)), solutions, colours, optimum)
     add_heading(figure, title or f"{problem.problem.name}, solved in {len(solutions)} ways")
     return figure
 

@@ -30,12 +30,13 @@ from trajopt_sgp.studies.compare_report import (
 from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem, line_guess
 from trajopt_sgp.viz import Column
 
-
 _WIDE = 180
+_LEAST = {"formulation": 23, "status": 6}
 _PARTS: Mapping[str, Sequence[str]] = {
     "result": ("status", "cost", "relative_error", "kkt_residual"),
     "truth": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost"),
-    "effort": ("intervals", "variables", "iterations", "build_seconds", "derivatives_seconds", "solver_seconds"),
+    "effort": ("intervals", "variables", "iterations"),
+    "time": ("build_seconds", "derivatives_seconds", "solver_seconds"),
 }
 
 
@@ -88,8 +89,8 @@ def describe_choices() -> str:
     """Return what may be compared, as Markdown: problems, formulations and solvers with their settings."""
     problems = [f"- `{name}`: {entry.summary}" for name, entry in BUILT_IN.items()]
     groups: dict[str, Mapping[str, type[Any]]] = {
-        "formulations": kinds(Formulation),  # type: ignore[type-abstract]
-        "solvers": kinds(Solver),  # type: ignore[type-abstract]
+        "formulations": kinds(Formulation),
+        "solvers": kinds(Solver),
     }
     blocks = ["Built-in problems:", "\n".join(problems)]
     for title, entries in groups.items():
@@ -155,7 +156,7 @@ def _blocks(
 
 
 def _tables(title: str, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return one table, or on a narrow terminal one for the result, its truth and the effort each."""
+    """Return one table, or on a narrow terminal several with some of its columns each."""
     if not rows:
         return []
     columns = shown_columns(rows)
@@ -173,7 +174,7 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, 
     for key, column in columns.items():
         words = key in ("formulation", "solver", "status")
         table.add_column(
-            header(key, column), justify="left" if words else "right", overflow="fold", no_wrap=key == "status"
+            header(key, column), justify="left" if words else "right", overflow="fold", min_width=_LEAST.get(key)
         )
     for row in rows:
         table.add_row(*table_cells(row, columns))
