@@ -93,6 +93,11 @@ class AugmentedLagrangian:
         self._before[index] = torch.where(finite, torch.minimum(residual, self._before[index]), self._before[index])
         return stuck
 
+    def exhausted(self, rows: Tensor, members: Tensor) -> Tensor:
+        """Return where the penalty is as large as it may be and no longer helps, `(p,)`."""
+        stuck = self.residual(rows, members) > _ENOUGH * self._before[members]
+        return stuck & (self.penalty[members, 0] >= self._largest)
+
     def ascend(self, rows: Tensor, rate: float) -> None:
         """Move the multipliers of all programs by a share of an update; rows that are not finite change nothing."""
         change = self.estimate(rows) - self.multipliers

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
@@ -13,6 +15,8 @@ from trajopt_sgp.formulations.program import Evaluation
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Start
 from trajopt_sgp.solvers.interruption import Interruption
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,12 @@ class ProgramBatch:
         """Return variables `(p, size)` of all programs, or of some, moved within their bounds."""
         lower, upper = (self.lower, self.upper) if members is None else (self.lower[members], self.upper[members])
         return torch.minimum(torch.maximum(variables, lower), upper)
+
+    def within_bounds(self, variables: Tensor) -> FloatArray:
+        """Return variables `(P, size)` in float64, where a bound in single precision may lie outside the true one."""
+        lower, upper = self.program.bounds(self.start.parameters.initial_state.to(torch.float64).numpy())
+        clipped: FloatArray = np.clip(variables.detach().to(torch.float64).numpy(), lower, upper)
+        return clipped
 
     def evaluate(self, variables: Tensor, progress: float, members: Tensor | None = None) -> Evaluation:
         """Evaluate variables `(p, size)` of all programs, or of the programs `members` `(p,)`, repetitions allowed."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Outcome
-from trajopt_sgp.solvers.batch import IterationLog
+from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 
 FloatArray = NDArray[np.float64]
 
@@ -83,20 +83,20 @@ class BestIterates:
 
     def outcomes(
         self,
+        batch: ProgramBatch,
         ended: Sequence[Status],
         log: IterationLog,
-        seconds: Mapping[str, float],
         multipliers: Sequence[Mapping[str, FloatArray]] = (),
     ) -> list[Outcome]:
         """Return the outcome of every program.
 
         Args:
+            batch: the programs.
             ended: how the solver of each program ended.
             log: of all iterations.
-            seconds: wall time of the batch [s].
             multipliers: of each program, or none.
         """
-        logs, variables = log.of_programs(), self.variables.to(torch.float64).numpy()
+        logs, variables = log.of_programs(), batch.within_bounds(self.variables)
         return [
             Outcome(
                 variables=variables[p],
@@ -104,7 +104,7 @@ class BestIterates:
                 iterations=len(logs[p]),
                 merit=self.rank(p),
                 multipliers=multipliers[p] if multipliers else {},
-                seconds=seconds,
+                seconds={"solver": batch.seconds},
                 log=logs[p],
             )
             for p, own in enumerate(ended)

@@ -116,7 +116,7 @@ class _Search:
                     status = stopped
                     break
         ended = statuses(self.best, self.reached, self.settings.tolerance, status)
-        return self.best.outcomes(ended, self.log, {"solver": self.batch.seconds})
+        return self.best.outcomes(self.batch, ended, self.log)
 
     def _iterate(self, i: int) -> None:
         settings, sampled = self.settings, self.sampled

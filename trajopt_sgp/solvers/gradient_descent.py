@@ -67,7 +67,7 @@ class GradientDescent(Solver):
     """Largest violation of a scaled constraint in an iterate that counts as feasible."""
     penalty: float = 10.0
     """Penalty of constraints in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""
-    multiplier_rate: float = 0.03
+    multiplier_rate: float = 0.06
     """Share of a whole update that its multipliers make in every iteration."""
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
     """Called with the variables, `lr` and `optimizer_options`. With constraints, Adam's second moments are averaged
@@ -146,7 +146,7 @@ class _Descent:
                 if self.converged.all():
                     break
         ended = [Status.CONVERGED if done else status for done in self.converged.tolist()]
-        return self.best.outcomes(ended, self.log, {"solver": self.batch.seconds}, self._multipliers())
+        return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
 
     def _progress(self, i: int) -> float:
         return min(1.0, i / max(1.0, self.settings.annealing * self.settings.iterations - 1.0))

@@ -263,6 +263,11 @@ class _Search:
         self._turn(members[~solved & ~converged])
 
     def _update_multipliers(self, members: Tensor, tolerance: float, feasibility: float) -> None:
+        exhausted = (self.lagrangian.residual(self.rows[members], members) > feasibility) & self.lagrangian.exhausted(
+            self.rows[members], members
+        )
+        self.done[members[exhausted]] = True
+        members = members[~exhausted]
         residual = self.lagrangian.residual(self.rows[members], members)
         raised = self.lagrangian.update(self.rows[members], members)
         self.memory.clear(members[raised])
@@ -311,9 +316,9 @@ class _Search:
         # a solved program returns the point that is; another one the best that was seen
         self.best.put(self.solved, self.point, self.merit, self.lagrangian.violation(self.rows))
         return self.best.outcomes(
+            self.batch,
             ended=[self._status(p, ended) for p in range(self.batch.count)],
             log=self.log,
-            seconds={"solver": self.batch.seconds},
             multipliers=self._multipliers(),
         )
 

@@ -55,8 +55,6 @@ def coloured_noise(count: int, steps: int, channels: int, exponent: float, gener
     real[..., single] *= 2.0**0.5
     power = 2.0 * amplitude.square()
     power[single] = amplitude[single].square()
-    # a frequency between the ends is there twice, with half the power each; those at the ends are real
-    power[single] *= 2.0
     spectrum = torch.complex(real, imaginary) * amplitude
     noise = torch.fft.irfft(spectrum, n=steps, dim=-1)
     variance = 2.0 * power.sum() / steps**2
