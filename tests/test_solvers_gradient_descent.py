@@ -206,7 +206,7 @@ def test_the_dynamics_are_met_as_constraints(formulation: Formulation) -> None:
 
 @pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda formulation: formulation.name)
 def test_terminal_equalities_are_met(formulation: Formulation) -> None:
-    solution = solve(block_move(10), formulation, GradientDescent(iterations=800))
+    solution = solve(block_move(10), formulation, GradientDescent(iterations=1500))
     forces = block_move_optimum(10)
     assert solution.status is Status.CONVERGED
     assert solution.max_violation < 1e-3
