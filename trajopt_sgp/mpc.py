@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.formulations.shifting import MultiplierShift
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
@@ -172,7 +173,7 @@ class MPC:
 
     def _build(self, problem: OptimalControlProblem) -> None:
         self._prepared = prepare(problem, self.formulation, self.solver)
-        self._first = self._prepared
+        self._first, self._shift = self._prepared, MultiplierShift(self._prepared.program)
         if self.first_solver is not None:
             self._first = prepare(problem, self.formulation, self.first_solver)
 
@@ -205,7 +206,9 @@ class MPC:
         if cold or not self.warm_multipliers or not self.solutions:
             return ()
         found = [solution.multipliers for solution in self.solutions]
-        return found if all(found) and all(solution.success for solution in self.solutions) else ()
+        if not all(found) or not all(solution.success for solution in self.solutions):
+            return ()
+        return [self._shift(multipliers) for multipliers in found]
 
     def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
         """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -282,13 +283,25 @@ class NonlinearProgram:
 
     def full_name(self, place: int) -> str:
         """Return what a variable of the transcription is, for messages."""
+        name, at = self._places[place]
+        return name if at < 0.0 else f"{name} at knot {at:.4g}"
+
+    def variable_place(self, variable: int) -> tuple[str, float]:
+        """Return the name of a decision variable and where it is, in intervals; -1 for what has no place."""
+        return self._places[int(self.decided[variable])]
+
+    @cached_property
+    def _places(self) -> list[tuple[str, float]]:
+        places = [(f"slack variable {i}", -1.0) for i in range(len(self.full_scale))]
+        if self.layout.duration is not None:
+            places[self.layout.duration] = ("the duration", -1.0)
         groups = [(self.layout.controls, self.problem.control_labels), (self.layout.states, self.problem.state_labels)]
         for group, labels in groups:
-            for fraction, index in group.items():
-                for knot, i in np.argwhere(index == place):
-                    at = f"{knot + fraction:.3g}" if 0.0 < fraction < 1.0 else f"{knot + int(fraction)}"
-                    return f"{labels[i]} at knot {at}"
-        return "the duration" if place == self.layout.duration else f"slack variable {place}"
+            for fraction, index in sorted(group.items(), reverse=True):
+                for knot in range(len(index) - 1, -1, -1):
+                    for label, place in zip(labels, index[knot], strict=True):
+                        places[int(place)] = (label, knot + fraction)
+        return places
 
     def _violated_bounds(self, variables: FloatArray, parameters: Parameters) -> list[Row]:
         lower, upper = self.bounds(_numpy(parameters.initial_state))
