@@ -16,7 +16,6 @@ from benchmarks.grid_cells import (
     FORMULATIONS,
     MAX_KNOTS,
     MESH_TOLERANCE,
-    OWN_TOLERANCE,
     SOLVERS,
     Cell,
     Result,
@@ -83,7 +82,6 @@ def _head(results: Sequence[Result]) -> str:
     limits = "; ".join(
         f"{kind} solvers {ALLOWED_ERROR[kind]:g} and {ALLOWED_VIOLATION[kind]:g}" for kind in ALLOWED_ERROR
     )
-    own = "; ".join(f"{value:g} for {name}" for name, value in OWN_TOLERANCE.items())
     return f"""---
 orphan: true
 ---
@@ -94,11 +92,12 @@ Every solver with every formulation on the problems of `tests/zoo`. This page is
 `python -m benchmarks.bench_grid --write docs/grid.md`; do not edit it.
 
 NLP solvers run on the mesh that `refine_mesh` chooses, from the coarse mesh of the problem on, with a mesh tolerance of
-{MESH_TOLERANCE:g} ({own}), a cost tolerance of {COST_TOLERANCE:g} and at most {MAX_KNOTS} knots; iterations and seconds
-are sums over all rounds. The others run on the coarse mesh.
+{MESH_TOLERANCE:g}, a cost tolerance of {COST_TOLERANCE:g} and at most {MAX_KNOTS} knots; iterations and seconds
+are sums over all rounds. The others run on the coarse mesh. Every cell has a time limit; its status tells where it was
+reached.
 
 `meets` tells whether the relative error of the objective and the largest violation of a bound, a constraint or the
-dynamics are within their limits: {limits}.
+dynamics are within their limits: {limits}. An NLP solver must also report success on the finest mesh.
 
 {met} of {len(run_cells)} cells that ran meet their limits; {len(results) - len(run_cells)} pairs were refused, as they
 do not work together.
@@ -113,10 +112,12 @@ def _overview(results: Sequence[Result]) -> str:
     for solver in SOLVERS:
         for formulation in FORMULATIONS:
             cells = [found.get(Cell(name, formulation, solver)) for name in NAMES]
-            if any(cell is not None and cell.error is not None for cell in cells):
+            if any(cell is not None and cell.meets is not None for cell in cells):
                 rows.append([formulation, solver, *(_error(result) for result in cells)])
-    reasons = sorted({result.remark for result in results if result.error is None})
-    text = "## Relative errors\n\nBold where a limit is missed. Rows that are refused throughout are left out.\n\n"
+    reasons = sorted({result.remark for result in results if result.meets is None})
+    text = (
+        "## Relative errors\n\nBold where a limit is missed, empty where a cell has not been run or does not apply.\n\n"
+    )
     return text + _table(rows) + "".join(f"\n\n*Refused:* {reason}" for reason in reasons)
 
 
@@ -124,14 +125,14 @@ def _error(result: Result | None) -> str:
     if result is None:
         return ""
     if result.error is None:
-        return result.status
+        return result.status if result.meets is None else f"**{result.status}**"
     return _number(result.error) if result.meets else f"**{_number(result.error)}**"
 
 
 def _section(record: KnownProblem, results: Sequence[Result]) -> str:
     optimum = f"Optimum {record.optimum:.9g}" + "".join(f"; another local optimum {v:.9g}" for v in record.other_optima)
     note = f" Note: {record.note}." if record.note else ""
-    run_cells = [result for result in results if result.objective is not None]
+    run_cells = [result for result in results if result.meets is not None]
     remarks = [f"- {r.cell.formulation}, {r.cell.solver}: {r.remark}" for r in run_cells if r.remark]
     text = f"## {record.name}\n\n{optimum} ({record.source}).{note}\n\n" + _table(
         [list(COLUMNS), *map(_row, run_cells)]

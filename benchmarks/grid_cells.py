@@ -20,7 +20,7 @@ from trajopt_sgp.formulations import (
     SingleShooting,
     TrapezoidalCollocation,
 )
-from trajopt_sgp.problem import Solution
+from trajopt_sgp.problem import Solution, Status
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.mesh import refine_mesh
 from trajopt_sgp.solvers.solve import solve
@@ -34,6 +34,8 @@ FORMULATIONS: dict[str, Formulation] = {
     "Radau 3": OrthogonalCollocation(3, "radau"),
     "Legendre 3": OrthogonalCollocation(3, "legendre"),
 }
+REFUSED = "refused"
+GOOD = tuple(status.label for status in Status if status.ok)
 HELD = ("SingleShooting", "MultipleShooting", "DirectTranscription")
 
 
@@ -64,8 +66,6 @@ ALLOWED_ERROR = {"NLP": 1e-4, "first-order": 2e-2, "sampling": 5e-2}
 ALLOWED_VIOLATION = {"NLP": 1e-6, "first-order": 2e-3, "sampling": 1e-6}
 """Of bounds, constraints and dynamics, in their units."""
 MESH_TOLERANCE, COST_TOLERANCE, MAX_KNOTS = 1e-5, 1.5e-4, 800
-OWN_TOLERANCE = {"Goddard rocket": 1e-4}
-"""Mesh tolerances of problems that need another one: on a singular arc, controls chatter from knot to knot."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,10 +102,15 @@ class Result:
 
     @property
     def meets(self) -> bool | None:
-        """Whether the objective is as near to the optimum as it must be, without violations; None where refused."""
+        """Whether the objective is as near to the optimum as it must be, without violations; None where refused.
+
+        An NLP solver must also have ended as it should: a good iterate at a time limit is not enough.
+        """
         kind = SOLVERS[self.cell.solver].kind
-        if self.error is None or self.violation is None:
+        if self.status in (REFUSED, "missing"):
             return None
+        if self.error is None or self.violation is None or (kind == "NLP" and self.status not in GOOD):
+            return False
         return self.error <= ALLOWED_ERROR[kind] and self.violation <= ALLOWED_VIOLATION[kind]
 
 
@@ -144,7 +149,9 @@ def run_cell(cell: Cell, time_limit: float) -> Result:
     try:
         solutions, remark = _solve(cell, record, solver, time_limit)
     except TrajoptError as error:
-        return Result(cell, "refused", str(error))
+        return Result(cell, REFUSED, str(error))
+    except RuntimeError as error:  # of CasADi or torch: one broken cell must not end the run
+        return Result(cell, "raised", str(error).strip().splitlines()[-1])
     return _result(cell, record, solutions, remark, time.perf_counter() - begin)
 
 
@@ -158,7 +165,7 @@ def _solve(cell: Cell, record: KnownProblem, solver: Solver, time_limit: float) 
         problem,
         formulation,
         solver,
-        OWN_TOLERANCE.get(cell.problem, MESH_TOLERANCE),
+        MESH_TOLERANCE,
         max_knots=MAX_KNOTS,
         max_rounds=8,
         guess=guess,
