@@ -82,7 +82,7 @@ def _check_layout(program: NonlinearProgram) -> None:
     starts = [np.vstack([layout.states[0.0], layout.states[1.0][-1:]])]
     starts += [index for fraction, index in layout.states.items() if 0.0 < fraction < 1.0]
     controls = [index for fraction, index in layout.controls.items() if fraction < 1.0 or 0.0 not in layout.controls]
-    starts += [np.unique(index, axis=0) for index in controls]
+    starts += controls if problem.move_blocks is None else [np.unique(index, axis=0) for index in controls]
     used = np.concatenate([index.ravel() for index in starts])
     if used.min() < 0 or used.max() >= len(program.full_scale) or len(np.unique(used)) != len(used):
         raise ConformanceError("States and controls must be different variables, 0 to size - 1.")

@@ -32,6 +32,6 @@ class MultiplierShift:
         return moved
 
 
-def _successors(names: Sequence[tuple[str, float]]) -> IntArray:
+def _successors(names: Sequence[tuple[str, int | float]]) -> IntArray:
     places = {name: place for place, name in enumerate(names)}
     return np.array([places.get((name, knot + 1), place) for place, (name, knot) in enumerate(names)], dtype=np.int64)
