@@ -156,9 +156,10 @@ class Run:
             return self.stopped
         if claimed in (Status.SOLVED, Status.ACCEPTABLE, Status.FAILED):
             residual = self.residual(variables, multipliers)
-            if residual.holds(max(OPTIMAL, 10.0 * self.tolerance)):
+            feasible = residual.feasibility <= self.feasibility  # large multipliers excuse no violation
+            if feasible and residual.holds(max(OPTIMAL, 10.0 * self.tolerance)):
                 return Status.SOLVED
-            if residual.holds(max(ACCEPTABLE, 1e3 * self.tolerance)) and residual.feasibility <= self.feasibility:
+            if feasible and residual.holds(max(ACCEPTABLE, 1e3 * self.tolerance)):
                 return Status.ACCEPTABLE
         if self._stuck_outside(self.best):
             return Status.INFEASIBLE

@@ -1,6 +1,7 @@
 """SciPy's solvers for constrained programs: trust-constr, SLSQP, and L-BFGS-B where there are only bounds."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -77,9 +78,10 @@ class Scipy(Solver):
 
         def minimise(start: Start) -> list[Outcome]:
             deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
+            feasibility = max(FEASIBILITY, 10.0 * self.tolerance)
             with Interruption() as interruption:
                 runs = [
-                    Run(program, derivatives, start.one(k), FEASIBILITY, interruption, self.tolerance, deadline)
+                    Run(program, derivatives, start.one(k), feasibility, interruption, self.tolerance, deadline)
                     for k in range(len(start.variables))
                 ]
                 return [
@@ -132,7 +134,9 @@ class _Reduced:
         elif settings.method == "SLSQP":
             arguments["constraints"] = self._dense_rows()
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of singular Jacobians, which the status tells
+                warnings.simplefilter("error", so.OptimizeWarning)  # of unknown options
                 result = so.minimize(self.objective, self.guess[self.free], **arguments)
         except (TypeError, so.OptimizeWarning) as error:
             raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error

@@ -1,0 +1,58 @@
+"""SQP: the optima of Ipopt in shooting and transcription, quadratic programs in a step, and settings."""
+
+from typing import Any
+
+import pytest
+
+from tests.problems import around_a_pillar, block_move, cartpole_swing_up, linear_quadratic
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
+from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers import SQP, Ipopt, prepare, solve
+from trajopt_sgp.solvers.check import check_solver
+
+PROBLEMS = {
+    "bounded linear-quadratic": linear_quadratic(
+        control_bounds=([-0.6, -0.3], [0.6, 0.3]), state_bounds=([-0.6, -2.0, -2.0], 2.0)
+    ),
+    "block": block_move(),
+    "pillar": around_a_pillar(),
+    "swing-up": cartpole_swing_up(horizon=10),
+}
+
+
+def test_sqp_keeps_the_promises_of_a_solver() -> None:
+    check_solver(SQP())
+
+
+@pytest.mark.parametrize(
+    "formulation", [SingleShooting(), MultipleShooting(2), DirectTranscription()], ids=lambda f: f.name
+)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_sqp_agrees_with_ipopt(name: str, formulation: Formulation) -> None:
+    solution = solve(PROBLEMS[name], formulation, SQP())
+    assert solution.status is Status.SOLVED
+    assert solution.kkt_residual().holds(1e-6)
+    assert solution.max_violation <= 1e-6
+    assert solution.cost == pytest.approx(solve(PROBLEMS[name], formulation, Ipopt()).cost, rel=1e-6)
+
+
+@pytest.mark.parametrize("qp_solver", ["qrqp", "osqp", "qpoases"])
+def test_a_convex_quadratic_program_takes_one_step(qp_solver: Any) -> None:
+    solution = solve(linear_quadratic(), DirectTranscription(), SQP(qp_solver=qp_solver))
+    assert solution.status is Status.SOLVED
+    assert solution.iterations <= 3
+
+
+def test_warm_start_at_the_solution_takes_no_step() -> None:
+    prepared = prepare(around_a_pillar(), DirectTranscription(), SQP())
+    again = prepared.solve(prepared.solve())
+    assert again.status is Status.SOLVED
+    assert again.iterations <= 2
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(OptionError, match="SQP: max_iterations = 0; it must be a whole number"):
+        SQP(max_iterations=0)
+    with pytest.raises(OptionError, match="SQP refused its options"):
+        prepare(block_move(), DirectTranscription(), SQP(options={"no_such_option": 1}))
