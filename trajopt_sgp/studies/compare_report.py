@@ -83,7 +83,9 @@ def draw_comparison(folder: Path, cells: Sequence[Cell], optimum: float | None) 
         return {}
     pictures = {"comparison": save_figure(plot_comparison(solved, optimum), folder / "comparison.png")}
     for number, (label, solution) in enumerate(solved.items(), start=1):
-        figure = plot_solution(solution, title=f"{label}: {solution.status.label}, cost {solution.cost:.5g}")
+        figure = plot_solution(
+            solution, title=f"{label}: {solution.status.label.replace('_', ' ')}, cost {solution.cost:.5g}"
+        )
         pictures[label] = save_figure(figure, folder / f"solution_{number:02d}.png")
     return pictures
 

@@ -36,7 +36,7 @@ def plot_comparison(
 
     Args:
         solutions: by label.
-        optimum: least cost; by default the least of the successful solutions, which then has no point.
+        optimum: least cost; by default the least of the successful solutions, or of all where none is.
         units: units by the names of states and controls.
         title: above the figure.
 
@@ -59,7 +59,7 @@ def plot_comparison(
     for k, (label, solution) in enumerate(solutions.items()):
         dash = _DASHES[(k // 6 + k) % len(_DASHES)]
         width = 1.6 if solution.success else 1.0
-        style: dict[str, Any] = {"linestyle": dash, "linewidth": width, "alpha": 1.0 if solution.success else 0.5}
+        style: dict[str, Any] = {"linestyle": dash, "linewidth": width, "alpha": 1.0 if solution.success else 0.65}
         draw_plan(grid, solution, colours[label], units, knots=False, **style)
     _draw_limits(grid, problem)
     _draw_scores(list(lower.subplots(1, 3, sharey=True)), solutions, colours, optimum)
@@ -91,8 +91,8 @@ def _draw_limits(panels: Sequence[Axes], solution: Solution) -> None:
 def _draw_scores(
     panels: Sequence[Axes], solutions: Mapping[str, Solution], colours: Mapping[str, str], optimum: float | None
 ) -> None:
-    costs = [solution.cost for solution in solutions.values() if solution.success]
-    best = min(costs, default=0.0) if optimum is None else optimum
+    good = [solution for solution in solutions.values() if solution.success] or list(solutions.values())
+    best = min(solution.cost for solution in good) if optimum is None else optimum
     relative = "optimum" if optimum is not None else "best"
     errors = [abs(solution.cost - best) / max(abs(best), 1e-12) for solution in solutions.values()]
     meshes = [

@@ -58,7 +58,7 @@ def plot_solution(
     draw_plan(panels, solution, colour, units, knots=True)
     for axes, (label, values) in zip(panels[len(names) : count], extras.items(), strict=True):
         _draw_intervals(axes, label, values, plan, colour)
-    add_heading(figure, title or _heading(solution))
+    add_heading(figure, title or _heading(solution, narrow=columns < _COLUMNS))
     return figure
 
 
@@ -80,7 +80,7 @@ def draw_plan(
     boxes = [(problem.state_box.lower, problem.state_box.upper), (problem.control_box.lower, problem.control_box.upper)]
     groups = [(states, problem.state_labels, boxes[0]), (controls, problem.control_labels, boxes[1])]
     drawn = [(v[:, i], names[i], (box[0][i], box[1][i])) for v, names, box in groups for i in range(len(names))]
-    marks = [*plan.states.T, *plan.controls.T]
+    marks = [*plan.states.T, *controls[::_POINTS].T]
     for axes, (values, name, bounds), points in zip(panels, drawn, marks, strict=False):
         axes.plot(times, values, color=colour, **style)
         axes.set(xlabel="time [s]", ylabel=axis_label(name, units))
@@ -117,9 +117,10 @@ def draw_bounds(axes: Axes, bounds: tuple[float, float]) -> None:
     axes.set_ylim(low, high)
 
 
-def _heading(solution: Solution) -> str:
-    form = solution.transcription.name
-    return f"{solution.problem.name}: {form} with {solution.solver}, {solution.status.label}, cost {solution.cost:.5g}"
+def _heading(solution: Solution, narrow: bool) -> str:
+    status, break_ = solution.status.label.replace("_", " "), "\n" if narrow else " "
+    way = f"{solution.transcription.name} with {solution.solver}: {status}, cost {solution.cost:.5g}"
+    return f"{solution.problem.name},{break_}{way}"
 
 
 def _extra_panels(solution: Solution) -> dict[str, FloatArray]:
