@@ -108,7 +108,7 @@ class Nlpsol:
         for progress, solver in stages:
             run.enter_stage(_at(run.parameters, float(progress)))
             status, result = self._call(solver, {**point, **self._sides(run)})
-            run.log += _entries(solver.stats() if result else {}, run, float(progress))
+            run.log += _entries(_stats(solver) if result else {}, run, float(progress))
             if result:
                 point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
             if run.must_stop() or not result:
@@ -124,7 +124,7 @@ class Nlpsol:
             result = solver(**arguments)
         except RuntimeError:
             return Status.FAILED, {}
-        return self.status(solver.stats()), result
+        return self.status(_stats(solver)), result
 
     def _multipliers(self, point: Mapping[str, Any]) -> dict[str, FloatArray]:
         if "lam_g0" not in point:
@@ -145,6 +145,15 @@ class Nlpsol:
         lower, upper = (self.order.variables(side) for side in run.bounds)
         below, above = (self.order.rows(side) for side in self.derivatives.bounds())
         return {"lbx": lower, "ubx": upper, "lbg": np.minimum(below, above), "ubg": np.maximum(below, above)}
+
+
+def _stats(solver: casadi.Function) -> Stats:
+    """Return the statistics of the last call; `sqpmethod` has none where it ended without saying why."""
+    try:
+        stats: Stats = solver.stats()
+    except RuntimeError:
+        return {"return_status": ""}
+    return stats
 
 
 def _entries(stats: Stats, run: Run, progress: float) -> list[Mapping[str, Any]]:
