@@ -29,7 +29,7 @@ def main() -> None:
     """Solve the batch, print and draw."""
     problem = OptimalControlProblem(
         dynamics=ContinuousDynamics(pendulum, state_size=2, control_size=1),
-        horizon=20,
+        horizon=16,
         duration=2.0,
         initial_state=[0.0, 0.0],
         stage_costs=[StageCost(lambda x, u: u.square().sum(-1), weight=1e-3, name="effort", integral=True)],
@@ -41,7 +41,7 @@ def main() -> None:
     )
     angles = np.linspace(-1.0, 1.0, 10)
     states = np.stack([angles, np.zeros(10)], axis=-1)
-    solver = GradientDescent(iterations=150, step_size=0.2, count=8)
+    solver = GradientDescent(iterations=100, step_size=0.3, count=8)
     solutions = solve_batch(problem, states, SingleShooting(), solver, generator=np.random.default_rng(0))
     for angle, solution in zip(angles, solutions, strict=True):
         costs = sorted(start.cost for start in solution.starts)

@@ -83,7 +83,7 @@ def main() -> None:
         check_solver(ProjectedGradient(iterations=1, claim=Status.SOLVED), SingleShooting())
     except ConformanceError as error:
         print(f"the boastful one does not: {error}")
-    problem = van_der_pol().replaced(horizon=20, duration=4.0)
+    problem = van_der_pol().replaced(horizon=12, duration=3.0)
     solution = solve(problem, SingleShooting(), ProjectedGradient(), line_guess(problem))
     print(solution)
     print(f"wrote {save_figure(plot_solution(solution), Path('runs/examples/own_solver.png'))}")

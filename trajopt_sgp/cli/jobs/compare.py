@@ -31,12 +31,10 @@ from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem, line_guess
 from trajopt_sgp.viz import Column
 
 _WIDE = 180
-_LEAST = {"formulation": 23, "status": 6}
 _PARTS: Mapping[str, Sequence[str]] = {
-    "result": ("status", "cost", "relative_error", "kkt_residual"),
-    "truth": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost"),
-    "effort": ("intervals", "variables", "iterations"),
-    "time": ("build_seconds", "derivatives_seconds", "solver_seconds"),
+    "result": ("formulation", "solver", "status", "cost", "relative_error"),
+    "truth": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost", "kkt_residual"),
+    "effort": ("intervals", "variables", "iterations", "build_seconds", "derivatives_seconds", "solver_seconds"),
 }
 
 
@@ -156,26 +154,22 @@ def _blocks(
 
 
 def _tables(title: str, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return one table, or on a narrow terminal several with some of its columns each."""
+    """Return one table, or on a narrow terminal three, their rows numbered alike."""
     if not rows:
         return []
     columns = shown_columns(rows)
     if Console().width >= _WIDE:
         return [_table(title, rows, columns)]
-    tables = []
-    for part, keys in _PARTS.items():
-        chosen = {key: columns[key] for key in ("formulation", "solver", *keys) if key in columns}
-        tables.append(_table(f"{title}: {part}", rows, chosen))
-    return tables
+    parts = {part: {key: columns[key] for key in keys if key in columns} for part, keys in _PARTS.items()}
+    return [_table(f"{title}: {part}", rows, chosen) for part, chosen in parts.items()]
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> Table:
     table = Table(title=title, title_justify="left")
+    table.add_column("#", justify="right")
     for key, column in columns.items():
         words = key in ("formulation", "solver", "status")
-        table.add_column(
-            header(key, column), justify="left" if words else "right", overflow="fold", min_width=_LEAST.get(key)
-        )
-    for row in rows:
-        table.add_row(*table_cells(row, columns))
+        table.add_column(header(key, column), justify="left" if words else "right", overflow="fold")
+    for number, row in enumerate(rows, start=1):
+        table.add_row(str(number), *table_cells(row, columns))
     return table
