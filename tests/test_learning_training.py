@@ -134,6 +134,23 @@ def test_the_best_weights_are_returned_and_training_stops_early() -> None:
     assert max(losses) == result.best_step + 100 < 2000
 
 
+def test_within_the_tolerance_the_last_weights_are_returned() -> None:
+    settings = replace(QUICK, steps=390, learning_rate=0.01, schedule="constant", ema_decay=0.0)
+    settings = replace(settings, validation_tolerance=0.9)
+    result = train_dynamics(linear_transitions(300, 0), settings)
+    losses = {record["step"]: record["validation_loss"] for record in result.history}
+    as_good = [step for step, loss in losses.items() if loss < 1.9 * min(losses.values())]
+    assert result.best_step == max(as_good) > min(losses, key=losses.__getitem__)
+    assert result.validation_loss == losses[result.best_step]
+
+
+def test_weight_decay_makes_weights_smaller() -> None:
+    data = linear_transitions(300, 0)
+    models = [train_dynamics(data, replace(QUICK, steps=200, weight_decay=decay)).model for decay in (0.0, 1.0)]
+    norms = [sum(value.square().sum().item() for value in model.parameters()) for model in models]
+    assert norms[1] < 0.9 * norms[0]
+
+
 def test_metrics_checkpoint_and_model_are_written(tmp_path: Path) -> None:
     records: list[Record] = []
     result = train_dynamics(linear_transitions(500, 0), QUICK, folder=tmp_path / "new" / "run", progress=records.append)
@@ -179,6 +196,7 @@ def test_a_single_episode_is_refused() -> None:
         ("steps", 0), ("batch_size", 0), ("validate_every", 0), ("threads", 0), ("patience", -1), ("warmup_steps", -1),
         ("learning_rate", 0.0), ("learning_rate", float("nan")), ("ema_decay", 1.0), ("validation_fraction", 1.0),
         ("schedule", "linear"), ("weight_decay", -0.1), ("weight_decay", float("inf")),
+        ("validation_tolerance", -0.1), ("validation_tolerance", 1.0),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(name: str, value: object) -> None:

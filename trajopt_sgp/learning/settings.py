@@ -26,7 +26,10 @@ class TrainingSettings:
     schedule: str = "constant"
     """`constant`, or `cosine`: falls to zero over all steps."""
     weight_decay: float = 0.0
-    """Times the learning rate, the share of every weight taken off per step (Loshchilov and Hutter 2019)."""
+    """Times the learning rate, the share of every weight taken off per step (Loshchilov and Hutter 2019).
+
+    It rises linearly from zero over the first half of the steps.
+    """
     warmup_steps: int = 100
     """The learning rate rises linearly from zero over these first steps."""
     ema_decay: float = 0.999
@@ -36,7 +39,9 @@ class TrainingSettings:
     validate_every: int = 250
     """Steps between validations; metrics and checkpoints are written then, and only then can training stop."""
     patience: int = 0
-    """Stop when the validation loss has not improved for so many steps; 0: never. The best weights are returned."""
+    """Stop when no validation loss was as good as the lowest for so many steps; 0: never."""
+    validation_tolerance: float = 0.0
+    """Relative excess over the lowest validation loss that is as good; the last weights as good are returned."""
     threads: int = 1
     """PyTorch threads; another number may change the last digits."""
 
@@ -48,6 +53,7 @@ class TrainingSettings:
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("learning_rate", 0.0 < self.learning_rate < float("inf"), "positive")
         self._require("weight_decay", 0.0 <= self.weight_decay < float("inf"), "finite and not negative")
+        self._require("validation_tolerance", 0.0 <= self.validation_tolerance < 1.0, "in [0, 1)")
         self._require("ema_decay", 0.0 <= self.ema_decay < 1.0, "in [0, 1)")
         self._require("validation_fraction", 0.0 < self.validation_fraction < 1.0, "between 0 and 1")
         self._require("schedule", self.schedule in SCHEDULES, f"one of {list(SCHEDULES)}")
@@ -78,7 +84,10 @@ class DynamicsSettings(TrainingSettings):
 class DenoiserSettings(TrainingSettings):
     """What the settings of score and energy networks have in common."""
 
+    learning_rate: float = 5e-3
     schedule: str = "cosine"
+    # few held-out episodes: smaller differences are chance, and the last weights generalise better
+    validation_tolerance: float = 0.002
     sigma_range: tuple[float, float] = (0.02, 0.6)
     """Smallest and largest noise level, in normalised units."""
 
@@ -92,8 +101,7 @@ class ScoreSettings(DenoiserSettings):
     """Settings of `train_score`; the defaults suit 10,000 transitions. More data deserve more steps."""
 
     steps: int = 4000
-    learning_rate: float = 5e-3
-    weight_decay: float = 0.1
+    weight_decay: float = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,5 +109,4 @@ class EnergySettings(DenoiserSettings):
     """Settings of `train_energy`; the defaults suit 10,000 transitions. More data deserve more steps."""
 
     steps: int = 2500
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.15
+    weight_decay: float = 0.3

@@ -34,7 +34,7 @@ class TrainingState(Generic[Model]):
     """State of the generator when the order of the present epoch was drawn."""
     step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
-    """State of the average at the lowest validation loss so far."""
+    """State of the average at the last validation whose loss was as good as the lowest so far."""
     best_loss: float = math.inf
     best_step: int = 0
     history: list[Record] = field(default_factory=list)
@@ -43,12 +43,10 @@ class TrainingState(Generic[Model]):
     """Time spent so far, over all interruptions."""
 
 
-def initial_state(model: Model, learning_rate: float, weight_decay: float, seed: int) -> TrainingState[Model]:
+def initial_state(model: Model, learning_rate: float, seed: int) -> TrainingState[Model]:
     """Return the state before the first step of training `model`."""
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
     return TrainingState(model, copy.deepcopy(model), optimizer, generator, generator.get_state())
 
 

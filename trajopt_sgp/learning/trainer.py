@@ -55,13 +55,13 @@ class TrainingResult(Generic[Model]):
     """A trained model and how it came about."""
 
     model: Model
-    """The moving average of the weights, at the lowest validation loss."""
+    """The moving average of the weights, at the last validation whose loss was as good as the lowest."""
     history: list[Record]
     """One record per validation: step, epoch, training_loss, validation_loss, learning_rate."""
     seconds: float
     """Wall time, over all interruptions [s]."""
     validation_loss: float
-    """The loss on unseen transitions."""
+    """The loss on unseen transitions, of this model."""
     best_step: int
     """After how many steps it was reached."""
 
@@ -92,7 +92,7 @@ def fit(
         ModelFileError: the checkpoint is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
-    state = initial_state(task.model, settings.learning_rate, settings.weight_decay, task.training_seed)
+    state = initial_state(task.model, settings.learning_rate, task.training_seed)
     checkpoint = None if folder is None else folder / "checkpoint.safetensors"
     if checkpoint is not None and checkpoint.exists():
         read_checkpoint(state, checkpoint, identity)
@@ -140,7 +140,7 @@ def _train_until_validation(state: TrainingState[Model], task: Task[Model], sett
         chosen = order[position * batch_size : (position + 1) * batch_size].to(task.training[0].device)
         batch = tuple(values[chosen] for values in task.training)
         losses.append(_step(state, task, batch, settings))
-    record = _validate(state, task)
+    record = _validate(state, task, settings.validation_tolerance)
     record.update(
         epoch=state.step / batches,
         training_loss=math.fsum(losses) / len(losses),
@@ -154,6 +154,7 @@ def _train_until_validation(state: TrainingState[Model], task: Task[Model], sett
 def _step(state: TrainingState[Model], task: Task[Model], batch: Batch, settings: TrainingSettings) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = _learning_rate(state.step, settings)
+        group["weight_decay"] = _weight_decay(state.step, settings)
     loss = task.loss(state.model, batch, state.generator)
     value = loss.item()
     state.step += 1
@@ -176,6 +177,11 @@ def _learning_rate(step: int, settings: TrainingSettings) -> float:
     return rate
 
 
+def _weight_decay(step: int, settings: TrainingSettings) -> float:
+    # early on it would hold small weights on a plateau
+    return settings.weight_decay * min(1.0, 2.0 * step / settings.steps)
+
+
 @torch.no_grad()
 def _average_weights(state: TrainingState[Model], decay: float) -> None:
     # early on the average follows quickly, to forget the initial weights
@@ -184,12 +190,13 @@ def _average_weights(state: TrainingState[Model], decay: float) -> None:
 
 
 @torch.no_grad()
-def _validate(state: TrainingState[Model], task: Task[Model]) -> Record:
+def _validate(state: TrainingState[Model], task: Task[Model], tolerance: float) -> Record:
     generator = torch.Generator().manual_seed(task.validation_seed)
     chunks = zip(*(torch.split(values, _VALIDATION_CHUNK) for values in task.validation), strict=True)
     total = math.fsum(task.loss(state.average, chunk, generator).item() * len(chunk[0]) for chunk in chunks)
     loss = total / len(task.validation[0])
-    if loss < state.best_loss:
+    lowest = min((record["validation_loss"] for record in state.history), default=math.inf)
+    if loss < lowest * (1.0 + tolerance):
         state.best_loss, state.best_step = loss, state.step
         state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
     return {"step": state.step, "validation_loss": loss}
