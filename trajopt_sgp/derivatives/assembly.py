@@ -4,7 +4,7 @@ Sparsity patterns are made once from the index maps; every evaluation is one bat
 scattered by precomputed positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
+from trajopt_sgp.derivatives.term_blocks import TermBlocks
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,13 @@ class Assembly:
     """First row of each constraint term."""
     row_count: int = field(init=False)
     """Number of constraint rows."""
+    backends: Mapping[int, TermBlocks] = field(init=False)
+    """Derivatives of each term that has any, by identity."""
 
     def __post_init__(self) -> None:
+        terms = (*self.costs, *self.constraints)
+        blocks = {id(term): TermBlocks(term.function, term.numbers) for term in terms if term.function is not None}
+        object.__setattr__(self, "backends", blocks)
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
@@ -72,14 +78,14 @@ class Assembly:
     def objective(self, variables: FloatArray, parameters: Parameters) -> float:
         """Return the sum of the costs."""
         w = torch.as_tensor(variables)
-        return float(sum(float(_blocks(t).value(t.gather(w), parameters).sum()) for t in self.costs))
+        return float(sum(float(self._blocks(t).value(t.gather(w), parameters).sum()) for t in self.costs))
 
     def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
         """Return the objective and its gradient `(size,)`."""
         w = torch.as_tensor(variables)
         total, gradient = 0.0, np.zeros(self.size)
         for term in self.costs:
-            value, blocks = _blocks(term).jacobian(term.gather(w), parameters)
+            value, blocks = self._blocks(term).jacobian(term.gather(w), parameters)
             total += float(value.sum())
             np.add.at(gradient, term.index, blocks.numpy() * term.scale)
         return total, gradient
@@ -88,7 +94,7 @@ class Assembly:
         """Return the scaled constraint rows `(row_count,)`."""
         w, parts = torch.as_tensor(variables), [np.zeros(0)]
         for term in self.constraints:
-            value = None if term.function is None else _blocks(term).value(term.gather(w), parameters).numpy()
+            value = None if term.function is None else self._blocks(term).value(term.gather(w), parameters).numpy()
             parts.append(_scaled_rows(term, value, variables))
         return np.concatenate(parts)
 
@@ -99,7 +105,7 @@ class Assembly:
         for term in self.constraints:
             value = None
             if term.function is not None:
-                result, blocks = _blocks(term).jacobian(term.gather(w), parameters)
+                result, blocks = self._blocks(term).jacobian(term.gather(w), parameters)
                 value = result.numpy()
                 entries.append((term.row_scale[:, None] * blocks.numpy() * term.scale).ravel())
             rows.append(_scaled_rows(term, value, variables))
@@ -108,7 +114,7 @@ class Assembly:
 
     def blocks(self, term: StageTerm, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled Jacobian blocks `(K, r, d)` of the nonlinear part of a constraint."""
-        blocks = _blocks(term).jacobian(term.gather(torch.as_tensor(variables)), parameters)[1].numpy()
+        blocks = self._blocks(term).jacobian(term.gather(torch.as_tensor(variables)), parameters)[1].numpy()
         scaled: FloatArray = term.row_scale[:, None] * blocks * term.scale
         return scaled
 
@@ -127,13 +133,13 @@ class Assembly:
         """
         w = torch.as_tensor(variables)
         entries = [np.zeros(0)]
-        entries += [_scaled_cost_hessian(term, w, cost_factor, parameters, exact) for term in self.costs]
+        entries += [self._cost_hessian(term, w, cost_factor, parameters, exact) for term in self.costs]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
             if term.function is None:
                 continue
             part = multipliers[offset : offset + term.instances * term.rows].reshape(term.instances, term.rows)
             weights = torch.as_tensor(part * term.row_scale)
-            entries.append(_scaled_hessian(term, w, weights, parameters) if exact else np.zeros(_triangle_size(term)))
+            entries.append(self._hessian(term, w, weights, parameters) if exact else np.zeros(_triangle_size(term)))
         return self.hessian_pattern.assemble(np.concatenate(entries))
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
@@ -153,6 +159,34 @@ class Assembly:
         which = int(np.searchsorted(self.row_offsets, row, side="right")) - 1
         term = self.constraints[which]
         return term.row_name(*divmod(row - self.row_offsets[which], term.rows))
+
+    def describe_backends(self) -> dict[str, str]:
+        """Return which backend computes the derivatives of each term, and why."""
+        terms = (*self.costs, *self.constraints)
+        return {term.name: self.backends[id(term)].backend for term in terms if id(term) in self.backends}
+
+    def trace(self, variables: FloatArray, parameters: Parameters) -> None:
+        """Bring every term into closed form that can be, instead of waiting until it has been evaluated often."""
+        w = torch.as_tensor(variables)
+        for term in (*self.costs, *self.constraints):
+            if term.function is not None:
+                self._blocks(term).trace(term.gather(w), parameters)
+
+    def _blocks(self, term: StageTerm) -> TermBlocks:
+        return self.backends[id(term)]
+
+    def _cost_hessian(
+        self, term: StageTerm, variables: Tensor, factor: float, parameters: Parameters, exact: bool
+    ) -> FloatArray:
+        if exact or term.residual is None:
+            weights = torch.full((term.instances,), factor, dtype=variables.dtype)
+            return self._hessian(term, variables, weights, parameters)
+        jacobian = GenericBlocks(term.residual).jacobian(term.gather(variables), parameters)[1]
+        return _scaled_triangle(term, (factor * jacobian.mT @ jacobian).numpy())
+
+    def _hessian(self, term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:
+        blocks = self._blocks(term).hessian(term.gather(variables), weights, parameters)
+        return _scaled_triangle(term, blocks.numpy())
 
     def _jacobian_pattern(self) -> Pattern:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -178,12 +212,6 @@ class Assembly:
         return Pattern.of(np.concatenate(rows), np.concatenate(columns))
 
 
-def _blocks(term: StageTerm) -> GenericBlocks:
-    if term.function is None:
-        raise ValueError(f"the term {term.name!r} is linear")
-    return GenericBlocks(term.function)
-
-
 def _scaled_rows(term: StageTerm, values: FloatArray | None, variables: FloatArray) -> FloatArray:
     total = np.zeros((term.instances, term.rows)) if values is None else values
     if term.linear is not None:
@@ -198,20 +226,6 @@ def _linear_entries(term: StageTerm) -> FloatArray:
     values, rows, _ = term.linear.entries()
     scaled: FloatArray = (values * term.row_scale[rows]).ravel()
     return scaled
-
-
-def _scaled_cost_hessian(
-    term: StageTerm, variables: Tensor, factor: float, parameters: Parameters, exact: bool
-) -> FloatArray:
-    if exact or term.residual is None:
-        weights = torch.full((term.instances,), factor, dtype=variables.dtype)
-        return _scaled_hessian(term, variables, weights, parameters)
-    jacobian = GenericBlocks(term.residual).jacobian(term.gather(variables), parameters)[1]
-    return _scaled_triangle(term, (factor * jacobian.mT @ jacobian).numpy())
-
-
-def _scaled_hessian(term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:
-    return _scaled_triangle(term, _blocks(term).hessian(term.gather(variables), weights, parameters).numpy())
 
 
 def _scaled_triangle(term: StageTerm, blocks: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ A term is a batched function phi(z_k; p) and an index map that says which decisi
 K instances. Letters: K instances, d variables of an instance, r rows of a constraint, P programs of a batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,6 +75,8 @@ class StageTerm:
     """What tells instances of one knot apart, one text for each, for messages; none where each has its own knot."""
     merit: TermFunction | None = None
     """What iterates are compared by, where the value of a cost has no meaning."""
+    numbers: Callable[[Parameters], Mapping[str, float]] | None = None
+    """Weights and noise levels of a cost by name, which may change between solves."""
     annealed: bool = False
     """Whether a cost changes with the progress of the solver."""
     residual: TermFunction | None = None

@@ -96,7 +96,7 @@ class HeldControl:
             )
 
         index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
-        return builder.term(term.name, index, cost, self._positions())
+        return builder.term(term.name, index, cost, self._positions(), numbers=term.number_values)
 
     def _bounds(self, builder: TermBuilder, eliminated: NDArray[np.bool_]) -> list[StageTerm]:
         """Return rows for the bounds of states that are variables no more, and for a given last state."""

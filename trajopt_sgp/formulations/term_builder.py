@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.formulations.layout import Layout, Points
 from trajopt_sgp.formulations.scaling import row_scale
@@ -105,6 +106,7 @@ class TermBuilder:
             merit=None if face.has_value else weighted(face.merit),
             residual=self._weighted_residual(face, weights, timed),
             annealed=term.annealed,
+            numbers=term.number_values,
         )
 
     def _transition_cost(self, term: StageCostTerm, face: Face) -> StageTerm:
@@ -122,6 +124,7 @@ class TermBuilder:
             np.arange(self.problem.horizon, dtype=np.float64),
             merit=None if face.has_value else at_transitions(face.merit),
             annealed=term.annealed,
+            numbers=term.number_values,
         )
 
     def _weighted_residual(self, face: Face, weights: FloatArray, timed: bool) -> TermFunction | None:
@@ -159,7 +162,7 @@ class TermBuilder:
 
     def _terminal_cost(self, term: TerminalCost) -> StageTerm:
         index = self.layout.states[1.0][-1:]
-        return self.term(term.name, index, term.weighted, self._end())
+        return self.term(term.name, index, term.weighted, self._end(), numbers=term.number_values)
 
     def _end(self) -> FloatArray:
         return np.array([float(self.problem.horizon)])
@@ -302,11 +305,4 @@ def _functions(more: dict[str, Any]) -> list[tuple[str, TermFunction | None]]:
 
 
 def _local(function: TermFunction | None, position: FloatArray) -> TermFunction | None:
-    """Return a function that sees time-varying parameters at its own places."""
-    if function is None:
-        return None
-
-    def localized(z: Tensor, parameters: Parameters) -> Tensor:
-        return function(z, parameters.local(position))
-
-    return localized
+    return None if function is None else Localized(function, position)

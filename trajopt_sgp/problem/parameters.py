@@ -44,7 +44,10 @@ class Parameters:
     """The control `(m,)` applied before the first, which limits on the rate of change refer to."""
 
     def number(self, name: str, default: float) -> float:
-        """Return a weight or noise level, the term's own unless it has been set for this solve."""
+        """Return a weight or noise level, the term's own unless it has been set for this solve.
+
+        While a function is traced it is a tensor without dimensions, which takes the same arithmetic.
+        """
         return self.numbers.get(name, default)
 
     def at_end(self) -> "Parameters":

@@ -4,7 +4,7 @@ Letters used throughout: N intervals (the horizon), n states, m controls, r rows
 in torch or CasADi and may take, after state and control, the values of parameters of the problem.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -78,6 +78,10 @@ class StageCostTerm(Protocol):
         """Names of its weight and noise level, as `term.weight`, which may change between solves."""
         ...
 
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return these numbers by name, as they are with these parameters."""
+        ...
+
     def face(self, needs_value: bool) -> Face:
         """Return the face for a solver that needs values (line search) or can follow a gradient field alone."""
         ...
@@ -144,6 +148,11 @@ class StageCost(_Function):
         """The name of its weight."""
         return (f"{self.name}.weight",)
 
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight by name."""
+        name = f"{self.name}.weight"
+        return {name: parameters.number(name, self.weight)}
+
     def face(self, needs_value: bool) -> Face:
         """Return the weighted cost; it has a value, so every solver sees the same face."""
         return Face("value", self._weighted, self._weighted, has_value=True)
@@ -187,6 +196,11 @@ class LeastSquaresCost(_Function):
         """The name of its weight."""
         return (f"{self.name}.weight",)
 
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight by name."""
+        name = f"{self.name}.weight"
+        return {name: parameters.number(name, self.weight)}
+
     @property
     def next_state(self) -> bool:
         """Always False."""
@@ -198,7 +212,7 @@ class LeastSquaresCost(_Function):
 
     def _residual(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         weight = parameters.number(f"{self.name}.weight", self.weight)
-        residual: Tensor = float(np.sqrt(weight)) * self.evaluate(state, control, parameters=parameters)
+        residual: Tensor = weight**0.5 * self.evaluate(state, control, parameters=parameters)
         return residual
 
     def _cost(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
@@ -223,6 +237,11 @@ class TerminalCost(_Function):
     def numbers(self) -> tuple[str, ...]:
         """The name of its weight."""
         return (f"{self.name}.weight",)
+
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight by name."""
+        name = f"{self.name}.weight"
+        return {name: parameters.number(name, self.weight)}
 
     def weighted(self, state: Tensor, parameters: Parameters) -> Tensor:
         """Return the weighted cost `(...)` of last states `(..., n)`."""

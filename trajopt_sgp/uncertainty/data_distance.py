@@ -1,7 +1,7 @@
 """The distance to data as a term of an optimal control problem."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -99,6 +99,11 @@ class DataDistance:
     def numbers(self) -> tuple[str, ...]:
         """The names of its weight and of its σ, which may be set for one solve without a schedule."""
         return f"{self.name}.weight", f"{self.name}.sigma"
+
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight and its σ by name, σ where the schedule has arrived."""
+        weight, sigma = self.numbers
+        return {weight: parameters.number(weight, self.weight), sigma: self._sigma(parameters)}
 
     def sigma_at(self, progress: float) -> float:
         """Return σ at `progress` in [0, 1]."""

@@ -1,0 +1,24 @@
+"""Functions of a term at fixed places along the plan, where time-varying parameters have their own values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.problem.parameters import Parameters
+
+
+@dataclass(frozen=True, eq=False)
+class Localized:
+    """z `(..., K, d)` and parameters to the function's value, varying parameters taken at the K places."""
+
+    function: Callable[[Tensor, Parameters], Tensor]
+    """Sees parameters whose varying values are `(K, k)`."""
+    position: NDArray[np.float64]
+    """Places counted in intervals, `(K,)`."""
+
+    def __call__(self, z: Tensor, parameters: Parameters) -> Tensor:
+        """Return the value of the function."""
+        return self.function(z, parameters.local(self.position))
