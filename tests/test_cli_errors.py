@@ -114,9 +114,9 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
         ("same data",),
     ),
     "pair that does not exist": (
-        (*PLAN, "--formulation", "direct-transcription", "--solver", "gradient-descent"),
+        (*PLAN, "--formulation", "direct-transcription", "--solver", "mppi"),
         "IncompatibleError",
-        ("DirectTranscription does not work with GradientDescent", "DirectTranscription with Ipopt"),
+        ("DirectTranscription does not work with MPPI", "DirectTranscription with Ipopt"),
     ),
     "unknown solver option": (
         (*PLAN, "--option", "iteration=3"),

@@ -78,7 +78,7 @@ def test_settings_that_are_not_numbers_of_the_solver_are_refused(entry: str) -> 
 
 def test_plan_beyond_the_motor_is_judged_as_the_environment_would() -> None:
     problem = swing_up_problem(CartPoleDynamics(), horizon=5, force_limits=False)
-    guess = Trajectory(np.zeros((6, 4)), np.full((5, 1), 200.0), problem.time_step)
+    guess = Trajectory(np.zeros((6, 4)), np.full((5, 1), 200.0), problem.grid.time_step)
     result = judge(solve(problem, SingleShooting(), GradientDescent(iterations=1), guess))
     environment = gymnasium.make(CARTPOLE_SWING_UP_ID)
     state, _ = environment.reset(options={"state": problem.start})

@@ -114,7 +114,9 @@ def test_shooting_clips_controls_before_it_rolls_out() -> None:
     program = SingleShooting().transcribe(problem, needs_value=True)
     trajectory = program.unpack(np.array([5.0, -5.0, 0.5]), problem.values())
     np.testing.assert_array_equal(trajectory.controls[:, 0], [80.0, -80.0, 40.0])
-    after = CartPoleDynamics(CartPoleParameters(time_step=0.1))(torch.zeros(4, dtype=torch.float64), torch.tensor([80.0], dtype=torch.float64))
+    after = CartPoleDynamics(CartPoleParameters(time_step=0.1))(
+        torch.zeros(4, dtype=torch.float64), torch.tensor([80.0], dtype=torch.float64)
+    )
     np.testing.assert_allclose(trajectory.states[1], after.numpy(), rtol=1e-14)
 
 
@@ -162,9 +164,7 @@ def test_solution_does_not_depend_on_the_units(factor: float) -> None:
     """Other scales of the variables and rows make the same plan."""
     problem = linear_quadratic(control_bounds=([-0.6, -0.3], [0.6, 0.3]), state_bounds=(-2.0, 2.0))
     expected = solved(problem, DirectTranscription())
-    problem = problem.replaced(
-        state_scale=factor * state_scale(problem), control_scale=control_scale(problem) / factor
-    )
+    problem = problem.replaced(state_scale=factor * state_scale(problem), control_scale=control_scale(problem) / factor)
     program = DirectTranscription().transcribe(problem, needs_value=True)
     assert program.scale[0] == pytest.approx(2.0 * factor)
     solution = solved(problem, DirectTranscription())

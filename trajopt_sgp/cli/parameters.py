@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-FormulationName = Literal["single-shooting", "direct-transcription"]
-SolverName = Literal["gradient-descent", "ipopt"]
+FormulationName = Literal["single-shooting", "multiple-shooting", "direct-transcription"]
+SolverName = Literal["gradient-descent", "lbfgs", "ipopt", "fatrop", "sqp", "scipy", "cem", "mppi"]
 
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")

@@ -24,6 +24,11 @@ class Preset:
     """Fields of the solver that differ from its own defaults."""
 
 
+def _with_values(formulation: str) -> Preset:
+    """Return the defaults of solvers that compare values."""
+    return Preset(formulation=formulation, beta=1.0, sigma_start=0.3, sigma_stop=0.2, effort=1e-3, starts=4)
+
+
 PRESETS: Mapping[str, Preset] = {
     "gradient-descent": Preset(
         formulation="single-shooting",
@@ -34,14 +39,15 @@ PRESETS: Mapping[str, Preset] = {
         starts=16,
         settings={"iterations": 250, "step_size": 0.3, "annealing": 0.6},
     ),
-    "ipopt": Preset(
-        formulation="direct-transcription", beta=1.0, sigma_start=0.3, sigma_stop=0.2, effort=1e-3, starts=4
-    ),
+    **{name: _with_values("direct-transcription") for name in ("ipopt", "fatrop", "sqp", "scipy")},
+    **{name: _with_values("single-shooting") for name in ("lbfgs", "cem", "mppi")},
 }
 """By the name of the solver on the command line."""
 
 
 def default_note(name: str) -> str:
     """Return the end of a help text that gives a default for every solver."""
-    first, *others = ((solver, getattr(preset, name)) for solver, preset in PRESETS.items())
-    return f"  [default: {', '.join([str(first[1]), *(f'{solver} {value}' for solver, value in others)])}]"
+    values = {solver: getattr(preset, name) for solver, preset in PRESETS.items()}
+    first, *others = values.values()
+    rest = f"; with other solvers {others[0]}" if others[0] != first else ""
+    return f"  [default: {first}{rest}]"

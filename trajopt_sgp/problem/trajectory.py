@@ -25,7 +25,7 @@ class Trajectory:
     states: FloatArray
     """`(..., N+1, n)`."""
     controls: FloatArray
-    """At the beginning of each interval, `(..., N, m)`."""
+    """The first control of each interval, `(..., N, m)`: that of its beginning, or of its first collocation point."""
     time_step: float = 1.0
     """Mean duration of an interval [s]."""
     mesh: FloatArray | None = None

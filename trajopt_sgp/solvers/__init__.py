@@ -6,7 +6,10 @@ from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDesc
 from trajopt_sgp.solvers.guess import random_guesses as random_guesses
 from trajopt_sgp.solvers.ipopt import Ipopt as Ipopt
 from trajopt_sgp.solvers.lbfgs import LBFGS as LBFGS
+from trajopt_sgp.solvers.mesh import MeshRefinement as MeshRefinement
+from trajopt_sgp.solvers.mesh import refine_mesh as refine_mesh
 from trajopt_sgp.solvers.mppi import MPPI as MPPI
+from trajopt_sgp.solvers.process_pool import solve_in_processes as solve_in_processes
 from trajopt_sgp.solvers.scipy import Scipy as Scipy
 from trajopt_sgp.solvers.solve import PreparedSolve as PreparedSolve
 from trajopt_sgp.solvers.solve import prepare as prepare

@@ -11,8 +11,13 @@ from trajopt_sgp.problem import Parameters
 from trajopt_sgp.solvers.base import Start
 
 
-def check_finite_program(program: NonlinearProgram, start: Start) -> None:
-    """Evaluate every term of the program on the guesses and refuse NaN and infinity.
+def check_finite_program(program: NonlinearProgram, start: Start, place: str = " of the guess") -> None:
+    """Evaluate every term of the program at points and refuse NaN and infinity.
+
+    Args:
+        program: whose terms are evaluated.
+        start: the points.
+        place: what the sentence says of them, after the knot.
 
     Raises:
         NotFiniteError: names the first such term, its knot and, for a constraint, its row.
@@ -23,10 +28,10 @@ def check_finite_program(program: NonlinearProgram, start: Start) -> None:
         e = program.elimination
         full = variables if e is None else e.lift(variables, start.parameters)
         for term in (*program.costs, *program.constraints):
-            _check(program, term, full, start.parameters)
+            _check(program, term, full, start.parameters, place)
 
 
-def _check(program: NonlinearProgram, term: StageTerm, full: Tensor, parameters: Parameters) -> None:
+def _check(program: NonlinearProgram, term: StageTerm, full: Tensor, parameters: Parameters, place: str) -> None:
     if term.function is None:
         return
     z = term.gather(full)
@@ -43,9 +48,8 @@ def _check(program: NonlinearProgram, term: StageTerm, full: Tensor, parameters:
     else:
         kind = "terminal cost" if knot == program.problem.horizon else "stage cost"
         where = f"The {kind} {term.name!r}"
-    raise NotFiniteError(
-        f"{where} is NaN or infinite at knot {knot} of the guess{_culprit(program, term, z[member, instance], instance)}."
-    )
+    culprit = _culprit(program, term, z[member, instance], instance)
+    raise NotFiniteError(f"{where} is NaN or infinite at knot {knot}{place}{culprit}.")
 
 
 def _culprit(program: NonlinearProgram, term: StageTerm, z: Tensor, instance: int) -> str:

@@ -44,8 +44,8 @@ def rollout(
 ) -> Trajectory:
     """Return the trajectory of controls `(..., k, m)` under the problem's model from its (or another) initial state.
 
-    There may be fewer intervals than the horizon has. Continuous dynamics are integrated by the classical Runge-Kutta method. Without dynamics, states go straight to
-    where the problem holds the last state, or stay.
+    There may be fewer intervals than the horizon has. Continuous dynamics are integrated by the classical Runge-Kutta
+    method. Without dynamics, states go straight to where the problem holds the last state, or stay.
     """
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
     if problem.dynamics is None:

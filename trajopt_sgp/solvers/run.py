@@ -192,9 +192,9 @@ class Run:
         """Return which term is not finite at a point, at which knot and for which variables."""
         batch = replace(self.parameters, initial_state=self.parameters.initial_state[None])
         try:
-            check_finite_program(self.program, Start(variables[None], batch))
+            check_finite_program(self.program, Start(variables[None], batch), place="")
         except NotFiniteError as error:
-            return str(error).replace(" of the guess", "")
+            return str(error)
         return self._name_gradient(variables)
 
     def _name_gradient(self, variables: FloatArray) -> str:

@@ -24,7 +24,7 @@ def draw_plan(folder: Path, result: PlanResult, models: Models) -> dict[str, Pat
     note = f"predicted cost {result.predicted_cost:.3g}, true cost {result.true_cost:.3g}"
     view = PlanView(label, solution, result.truth, note=note, success=bool(result.document()["true_success"]))
     low, high = models.data_box()
-    figures = {"plan": plot_plan_against_truth([view], (low, high), goal=_UPRIGHT, units=CARTPOLE_UNITS)}
+    figures = {"plan": plot_plan_against_truth([view], (low, high), goal=np.array(_UPRIGHT), units=CARTPOLE_UNITS)}
     if solution.log:
         figures["cost"] = plot_cost_by_iteration({label: solution})
     if solution.data_distance is not None:
