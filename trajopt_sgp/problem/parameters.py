@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,12 +39,12 @@ class Parameters:
     """Place on the annealing schedule of the distances to data, in [0, 1]."""
     values: Mapping[str, Tensor] = field(default_factory=dict)
     """The user's parameters by name: `(k,)`, or `(N+1, k)` where they vary over time."""
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     """Weights and noise levels that differ from those of the terms, by `term.weight` and `term.sigma`."""
     previous_control: Tensor | None = None
     """The control `(m,)` applied before the first, which limits on the rate of change refer to."""
 
-    def number(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float) -> Any:
         """Return a weight or noise level, the term's own unless it has been set for this solve.
 
         While a function is traced it is a tensor without dimensions, which takes the same arithmetic.

@@ -59,7 +59,7 @@ class KktResidual:
         return max(self.stationarity, self.feasibility, self.complementarity, self.sign)
 
     def holds(self, tolerance: float = 1e-6) -> bool:
-        """Return whether no row or bound is violated by more, and nothing else exceeds tolerance * max(1, multipliers)."""
+        """Return whether nothing is violated by more, and the rest is at most tolerance * max(1, multipliers)."""
         others = max(self.stationarity, self.complementarity, self.sign)
         return self.feasibility <= tolerance and others <= tolerance * max(1.0, self.multiplier_norm)
 

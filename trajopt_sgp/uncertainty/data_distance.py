@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -161,10 +161,10 @@ class DataDistance:
             DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
         )
 
-    def _sigma(self, parameters: Parameters) -> float:
+    def _sigma(self, parameters: Parameters) -> Any:
         return parameters.number(f"{self.name}.sigma", self.sigma_at(parameters.progress))
 
-    def _factor(self, parameters: Parameters) -> float:
+    def _factor(self, parameters: Parameters) -> Any:
         weight = parameters.number(f"{self.name}.weight", self.weight)
         return weight if self.weighting == "sigma2" else weight / self._sigma(parameters) ** 2
 
@@ -172,18 +172,22 @@ class DataDistance:
         model = self.model
         if not isinstance(model, ValueModel):
             raise IncompatibleError(_no_value(self, "a value"))
-        return self._factor(parameters) * model.distance(_normalize(model, state, control), self._sigma(parameters))
+        distance = model.distance(_normalize(model, state, control), self._sigma(parameters))
+        cost: Tensor = self._factor(parameters) * distance
+        return cost
 
     def _residual(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         z = _normalize(self.model, state, control)
         pull = self.model.distance_gradient(z, self._sigma(parameters))
-        return self._factor(parameters) * 0.5 * pull.square().sum(-1)
+        cost: Tensor = self._factor(parameters) * 0.5 * pull.square().sum(-1)
+        return cost
 
     def _field(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         z = _normalize(self.model, state, control)
         with torch.no_grad():
             pull = self.model.distance_gradient(z, self._sigma(parameters))
-        return self._factor(parameters) * (z * pull).sum(-1)
+        cost: Tensor = self._factor(parameters) * (z * pull).sum(-1)
+        return cost
 
 
 class DistanceMargin(torch.nn.Module):

@@ -28,8 +28,6 @@ from trajopt_sgp.derivatives.traced.operations import (
 Function = Callable[..., Tensor]
 
 _DECOMPOSED = (
-    torch.ops.aten.native_layer_norm,
-    torch.ops.aten.var_mean,
     torch.ops.aten.linalg_vector_norm,
     torch.ops.aten.rsub,
     torch.ops.aten.addcmul,
@@ -80,6 +78,7 @@ class _Builder:
         self.instances, self.tape = instances, Tape()
         self.example: dict[fx.Node, Any] = {}
         self.place: dict[fx.Node, int] = {}
+        self.unknown: set[fx.Node] = set()
 
     def build(self, graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Tape:
         self.tape.inputs = self.tape.size = len(inputs)
@@ -109,10 +108,15 @@ class _Builder:
         target: Any = node.target
         value = target(*arguments, **options)
         self.example[node] = value
+        if not self.unknown.isdisjoint(node.all_input_nodes):
+            raise UnsupportedError("a second result of an operation is used")
         sources = [n for n in node.all_input_nodes if n in self.place]
         if not sources:
             return
         name = _name(node)
+        if target is operator.getitem:
+            self._first_of(node)
+            return
         if not any(self.place[n] in self.tape.active for n in sources) or name in _COMPARISONS:
             self._emit_data(node, sources)
             return
@@ -127,6 +131,13 @@ class _Builder:
             self.place[node] = self._place_of(node.args[0])
         else:
             raise UnsupportedError(f"{name} is not known in closed form")
+
+    def _first_of(self, node: fx.Node) -> None:
+        """The first of several results is the one whose derivatives are known."""
+        if node.args[1] == 0:
+            self.place[node] = self.place[_any(node.args[0])]
+        else:
+            self.unknown.add(node)
 
     def emit(self, node: fx.Node, kind: Callable[..., Operation], inputs: Sequence[int], **settings: Any) -> int:
         """Add an operation and return its place; the place of the node is the last one added for it."""
@@ -170,10 +181,13 @@ class _Builder:
         return self.emit(node, Linear, [self._place_of(source)], forward=forward, backward=backward)
 
     def _elementwise(self, node: fx.Node, elementary: Elementary) -> int:
+        return self._emit_elementary(node, elementary, self._place_of(node.args[0]))
+
+    def _emit_elementary(self, node: fx.Node, elementary: Elementary, place: int) -> int:
         return self.emit(
             node,
             Elementwise,
-            [self._place_of(node.args[0])],
+            [place],
             function=elementary.function,
             first=elementary.first,
             second=elementary.second,
@@ -196,19 +210,11 @@ class _Builder:
             raise UnsupportedError("rounded division is not smooth")
         self._check_alignment(node)
         above, below = (self._place_of(a) for a in node.args[:2])
-        reciprocal = ELEMENTARY["reciprocal"]
         if below in self.tape.constants:
             self.tape.constants[below] = 1.0 / self.tape.constants[below]
             inverse = below
         else:
-            inverse = self.emit(
-                node,
-                Elementwise,
-                [below],
-                function=reciprocal.function,
-                first=reciprocal.first,
-                second=reciprocal.second,
-            )
+            inverse = self._emit_elementary(node, ELEMENTARY["reciprocal"], below)
         self.emit(node, Product, [above, inverse])
 
     def affine(self, node: fx.Node) -> None:
@@ -319,6 +325,57 @@ class _Builder:
 
         self.linear(node, source, lambda a: factor * a.sum(dim=axes, keepdim=keep), backward)
 
+    def variance(self, node: fx.Node) -> None:
+        """The mean square of the distance from the mean, over dimensions within an instance."""
+        source, shape = node.args[0], self.shape(node.args[0])
+        dims, options = (_any(node.args[1]) if len(node.args) > 1 else None), _any(node.kwargs)
+        if not dims:
+            raise UnsupportedError("a variance over all instances")
+        axes = tuple(self._inner(dim, len(shape)) for dim in dims)
+        count, correction = math.prod(shape[axis] for axis in axes), options.get("correction")
+        rest = count - (1.0 if correction is None else float(correction))
+        keep = bool(options.get("keepdim", False))
+        inner = [1 if i - len(shape) in axes else size for i, size in enumerate(shape)]
+
+        def centre(a: Tensor) -> Tensor:
+            return a - a.mean(dim=axes, keepdim=True)
+
+        centred = self.linear(node, source, centre, centre)
+        squares = self._emit_elementary(node, power(2.0), centred)
+        self.emit(
+            node,
+            Linear,
+            [squares],
+            forward=lambda a: a.sum(dim=axes, keepdim=keep) / rest,
+            backward=lambda a: (a.reshape(inner) / rest).expand(shape),
+        )
+
+    def layer_norm(self, node: fx.Node) -> None:
+        """Entries less their mean, over their spread, times a weight, plus a bias."""
+        source, sizes, weight, bias, eps = _any(node.args)
+        axes, count = tuple(range(-len(sizes), 0)), math.prod(sizes)
+        shape = self.shape(source)
+        inner = [*shape[: len(shape) - len(sizes)], *([1] * len(sizes))]
+
+        def centre(a: Tensor) -> Tensor:
+            return a - a.mean(dim=axes, keepdim=True)
+
+        centred = self.linear(node, source, centre, centre)
+        squares = self._emit_elementary(node, power(2.0), centred)
+        mean = self.emit(
+            node,
+            Linear,
+            [squares],
+            forward=lambda a: a.mean(dim=axes, keepdim=True),
+            backward=lambda a: (a / count).expand(shape),
+        )
+        shifted = self.emit(node, Sum, [mean, self._place_of(eps)], factor=1.0, shapes=(tuple(inner), ()))
+        place = self.emit(node, Product, [centred, self._emit_elementary(node, ELEMENTARY["rsqrt"], shifted)])
+        if weight is not None:
+            place = self.emit(node, Product, [place, self._place_of(weight)])
+        if bias is not None:
+            self.emit(node, Sum, [place, self._place_of(bias)], factor=1.0, shapes=(shape, tuple(sizes)))
+
     def power(self, node: fx.Node) -> None:
         exponent = node.args[1]
         if not isinstance(exponent, int | float):
@@ -389,6 +446,8 @@ _HANDLERS: Mapping[str, Callable[[_Builder, fx.Node], Any]] = {
     "transpose": _Builder.permute,
     "sum": _Builder.total,
     "mean": lambda builder, node: builder.total(node, mean=True),
+    "var": _Builder.variance,
+    "native_layer_norm": _Builder.layer_norm,
     "pow": _Builder.power,
     "clamp": _Builder.clamp,
     "clamp_min": _Builder.clamp,

@@ -1,0 +1,208 @@
+"""Closed-form derivatives of traced functions agree with autograd, and what cannot be traced stays with it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import casadi
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.problems import cartpole_data, energy_network, score_network
+from trajopt_sgp.derivatives.generic import GenericBlocks
+from trajopt_sgp.derivatives.localized import Localized
+from trajopt_sgp.derivatives.term_blocks import TermBlocks
+from trajopt_sgp.derivatives.traced import TracedBlocks
+from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY
+from trajopt_sgp.derivatives.traced.graph import UnsupportedError
+from trajopt_sgp.envs import CartPoleDynamics
+from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.models import LearnedDynamics, fit_normalizer
+from trajopt_sgp.problem import Parameters
+from trajopt_sgp.problem.casadi_function import CasadiFunction
+from trajopt_sgp.solvers import Ipopt, prepare
+from trajopt_sgp.studies.swing_up import swing_up_problem
+from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
+
+K, D = 7, 5
+NOTHING = Parameters(torch.zeros(1, dtype=torch.float64))
+
+
+def points(generator: torch.Generator, low: float = -1.5, high: float = 1.5) -> Tensor:
+    return low + (high - low) * torch.rand((K, D), generator=generator, dtype=torch.float64)
+
+
+def assert_agreement(function: Callable[..., Tensor], z: Tensor, data: Sequence[Tensor] = ()) -> None:
+    def plain(*inputs: Tensor) -> Tensor:
+        return function(*inputs)
+
+    with torch.no_grad():
+        traced = TracedBlocks(plain, z, data)
+    generic = GenericBlocks(lambda z, parameters: function(z, *data))
+    for point in (z, 0.9 * z + 0.05):
+        for found, expected in zip(traced.jacobian(point, data), generic.jacobian(point, NOTHING), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(traced.value(point, data), generic.value(point, NOTHING), rtol=1e-12, atol=1e-14)
+        weights = torch.linspace(-1.0, 2.0, traced.value(point, data).numel(), dtype=z.dtype)
+        weights = weights.reshape(traced.value(point, data).shape)
+        hessian = traced.hessian(point, weights, data)
+        torch.testing.assert_close(hessian, generic.hessian(point, weights, NOTHING), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", sorted(ELEMENTARY))
+def test_elementary_functions(name: str, generator: torch.Generator) -> None:
+    low = 0.3 if name in ("log", "sqrt", "rsqrt", "reciprocal") else -1.5
+    function = getattr(torch, name, None) or getattr(nn.functional, name)
+    assert_agreement(function, points(generator, low))
+    assert_agreement(lambda z: function(z * z[..., :1]).sum(-1), points(generator, low))
+
+
+def layer_norm(z: Tensor) -> Tensor:
+    weight = torch.linspace(0.5, 1.5, D, dtype=z.dtype)
+    return nn.functional.layer_norm(z, (D,), weight, 0.1 * weight).tanh()
+
+
+def rotated(z: Tensor) -> Tensor:
+    x, y, angle = z[..., 0], z[..., 1], z[..., 2]
+    return torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=-1)
+
+
+def pairs(z: Tensor) -> Tensor:
+    matrix = z[..., :4].reshape(*z.shape[:-1], 2, 2).transpose(-1, -2)
+    return (matrix * z[..., 4:, None]).flatten(-2)
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "quadratic": lambda z: z.square().sum(-1),
+    "linear": lambda z: 2.0 * z[..., :2] - z[..., 2:4],
+    "constant part": lambda z: torch.cat([z[..., :2], torch.ones_like(z[..., :1])], dim=-1),
+    "division": lambda z: z[..., :2] / (1.0 + z[..., 2:3].square()),
+    "number over": lambda z: 1.0 / (2.0 + z[..., 0]),
+    "powers": lambda z: (z**3).sum(-1) + (2.0 + z[..., 0]).pow(1.5),
+    "mean": lambda z: z.mean(-1) * z[..., 0],
+    "clamp": lambda z: z.clamp(-0.5, 0.8).square(),
+    "broadcast": lambda z: (z[..., :, None] * z[..., None, :]).sum((-1, -2)),
+    "norm": lambda z: (1e-3 + z.square().sum(-1)).sqrt(),
+    "layer norm": layer_norm,
+    "rotation": rotated,
+    "reshapes": pairs,
+    "matrix": lambda z: (z @ torch.linspace(-1.0, 1.0, 15, dtype=z.dtype).reshape(5, 3)).sin(),
+    "shared": lambda z: z[..., 0] * z[..., 0] * z[..., 1] + z[..., 0].exp() * z[..., 0],
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_users(name: str, generator: torch.Generator) -> None:
+    assert_agreement(FUNCTIONS[name], points(generator))
+
+
+@pytest.mark.parametrize("activation", ["silu", "softplus", "tanh"])
+def test_learned_dynamics(activation: str, generator: torch.Generator) -> None:
+    data = cartpole_data()
+    model = LearnedDynamics(data.dataset, fit_normalizer(data), (16, 12), activation, generator).double()
+    assert_agreement(lambda z: model(z[..., :4], z[..., 4:]), points(generator))
+
+
+def test_analytic_dynamics(generator: torch.Generator) -> None:
+    model = CartPoleDynamics()
+    assert_agreement(lambda z: model(z[..., :4], z[..., 4:]), points(generator))
+
+
+def test_networks_of_the_distance_with_the_noise_level_as_data(generator: torch.Generator) -> None:
+    energy, score = energy_network(cartpole_data()).double(), score_network(cartpole_data()).double()
+    sigma = torch.tensor(0.2, dtype=torch.float64)
+    assert_agreement(energy.distance, points(generator), [sigma])
+    assert_agreement(lambda z, sigma: energy.distance_gradient(z, sigma).square().sum(-1), points(generator), [sigma])
+    assert_agreement(lambda z, sigma: score.distance_gradient(z, sigma).square().sum(-1), points(generator), [sigma])
+
+
+def test_data_may_change_between_calls(generator: torch.Generator) -> None:
+    def function(z: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
+        return weight * (z[..., :2] - goal).square().sum(-1).sqrt() * weight.log()
+
+    z = points(generator)
+    first = [torch.tensor([0.3, 0.1], dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)]
+    second = [torch.tensor([-0.3, 0.5], dtype=torch.float64), torch.tensor(5.0, dtype=torch.float64)]
+    traced = TracedBlocks(function, z, first)
+    for data in (first, second):
+        point = z.clone().requires_grad_(True)
+        (expected,) = torch.autograd.grad(function(point, *data).sum(), point)
+        torch.testing.assert_close(traced.jacobian(z, data)[1], expected)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda z: z - z.mean(0), "instances"),
+        (lambda z: z.cumsum(-1), "cumsum is not known"),
+        (lambda z: z.sum() * z[..., 0], "instances"),
+    ],
+)
+def test_what_is_not_known_is_refused(
+    function: Callable[[Tensor], Tensor], reason: str, generator: torch.Generator
+) -> None:
+    with pytest.raises(UnsupportedError, match=reason):
+        TracedBlocks(function, points(generator), [])
+
+
+def held(z: Tensor, parameters: Parameters) -> Tensor:
+    """Its second factor is held constant, which a trace does not show."""
+    with torch.no_grad():
+        pull = z.sin()
+    return (z * pull).sum(-1)
+
+
+def through_casadi(z: Tensor, parameters: Parameters) -> Tensor:
+    x = casadi.SX.sym("x", D)
+    result: Tensor = CasadiFunction(casadi.Function("f", [x], [casadi.sumsqr(x) * x[0]]), scalar=True)(z)
+    return result
+
+
+@pytest.mark.parametrize("function", [held, through_casadi])
+def test_what_a_trace_gets_wrong_stays_with_autograd(
+    function: Callable[[Tensor, Parameters], Tensor], generator: torch.Generator
+) -> None:
+    blocks, generic, z = TermBlocks(function), GenericBlocks(function), points(generator)
+    for _ in range(12):
+        torch.testing.assert_close(blocks.jacobian(z, NOTHING)[1], generic.jacobian(z, NOTHING)[1])
+    assert blocks.backend.startswith("autograd: ")
+
+
+def test_terms_change_over_after_a_fixed_number_of_evaluations(generator: torch.Generator) -> None:
+    def function(z: Tensor, parameters: Parameters) -> Tensor:
+        reference = parameters.values["reference"]
+        cost: Tensor = parameters.number("term.weight", 1.0) * (z[..., :2] - reference).square().sum(-1).exp()
+        return cost
+
+    position = np.linspace(0.0, 3.5, K)
+    blocks = TermBlocks(
+        Localized(function, position), lambda parameters: {"term.weight": parameters.number("term.weight", 1.0)}
+    )
+    generic, z = GenericBlocks(Localized(function, position)), points(generator)
+    reference = torch.linspace(0.0, 1.0, 10, dtype=torch.float64).reshape(5, 2)
+    parameters = replace(NOTHING, values={"reference": reference})
+    backends = []
+    for k in range(12):
+        changed = replace(parameters, values={"reference": reference + 0.1 * k}, numbers={"term.weight": 1.0 + k})
+        weights = torch.ones(K, dtype=torch.float64)
+        torch.testing.assert_close(blocks.hessian(z, weights, changed), generic.hessian(z, weights, changed))
+        backends.append(blocks.backend.partition(":")[0])
+    assert backends == ["autograd"] * 9 + ["closed form"] * 3
+
+
+def test_a_solve_does_not_depend_on_the_backend() -> None:
+    data = cartpole_data()
+    generator = torch.Generator().manual_seed(3)
+    dynamics = LearnedDynamics(data.dataset, fit_normalizer(data), (16, 16), generator=generator)
+    distance = DataDistance(energy_network(data), weight=0.5, schedule=GeometricSchedule(0.5, 0.2))
+    problem = swing_up_problem(dynamics, [distance], horizon=10, effort_weight=0.1)
+    late, early = (prepare(problem, DirectTranscription(), Ipopt(stages=2)) for _ in range(2))
+    guess = late.solve(time_limit=1e-9).trajectory
+    early.program.full_assembly.trace(early.program.pack(guess), early.program.problem.values(progress=0.0))
+    assert set(early.program.full_assembly.describe_backends()) == {"data_distance", "effort", "terminal", "defect"}
+    for text in early.program.full_assembly.describe_backends().values():
+        assert text.startswith("closed form")
+    first, second = late.solve(guess), early.solve(guess)
+    assert second.iterations == first.iterations
+    np.testing.assert_allclose(second.trajectory.controls, first.trajectory.controls, atol=1e-6)
