@@ -19,6 +19,7 @@ from scipy import sparse
 from torch import Tensor
 
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
+from trajopt_sgp.derivatives.point_memory import PointMemory
 from trajopt_sgp.derivatives.rollout import roll_out_once_differentiable
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
 
@@ -163,6 +164,8 @@ class CondensedAssembly:
     """Of the remaining constraints by the remaining variables."""
     hessian_pattern: Pattern = field(init=False)
     """Upper triangle of the Hessian of the Lagrangian."""
+    memory: PointMemory = field(init=False, default_factory=PointMemory)
+    """Rollout and derivatives of the transcription at the last point."""
 
     def __post_init__(self) -> None:
         gone = np.flatnonzero(self.elimination.eliminated) - 1
@@ -199,7 +202,7 @@ class CondensedAssembly:
     def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
         """Return the objective and its gradient `(size,)`."""
         v = self.lift(variables, parameters)
-        value, gradient = self.full.gradient(v, parameters)
+        value, gradient = self._full_gradient(v, parameters)
         return value, self._tangents(v, parameters).T @ gradient
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
@@ -209,7 +212,7 @@ class CondensedAssembly:
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
         v = self.lift(variables, parameters)
-        rows, values = self.full.jacobian(v, parameters)
+        rows, values = self._full_jacobian(v, parameters)
         jacobian = self._sparse(self.full.jacobian_pattern, values, rows=True)[self.row_places]
         return rows[self.row_places], _values(self.jacobian_pattern, jacobian @ self._tangents(v, parameters))
 
@@ -246,21 +249,34 @@ class CondensedAssembly:
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all variables of the transcription `(full size,)`."""
+        return self.memory.once("lift", variables, parameters, lambda: self._lift(variables, parameters))
+
+    def _lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         with torch.no_grad():
             full: FloatArray = self.elimination.lift(torch.as_tensor(variables)[None], parameters)[0].numpy()
         return full
 
     def _tangents(self, full: FloatArray, parameters: Parameters) -> sparse.csr_matrix:
-        return self.sensitivity.matrix(self.full.blocks(self.defect, full, parameters))
+        blocks = self._blocks(full, parameters)
+        return self.memory.once("tangents", full, parameters, lambda: self.sensitivity.matrix(blocks))
+
+    def _blocks(self, full: FloatArray, parameters: Parameters) -> FloatArray:
+        return self.memory.once("blocks", full, parameters, lambda: self.full.blocks(self.defect, full, parameters))
+
+    def _full_gradient(self, full: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
+        return self.memory.once("gradient", full, parameters, lambda: self.full.gradient(full, parameters))
+
+    def _full_jacobian(self, full: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
+        return self.memory.once("jacobian", full, parameters, lambda: self.full.jacobian(full, parameters))
 
     def _add_multipliers(
         self, multipliers: FloatArray, full: FloatArray, cost_factor: float, parameters: Parameters
     ) -> None:
         """Set the multipliers of eliminated defects that make the Lagrangian stationary in the eliminated states."""
         e, n = self.elimination, self.defect.rows
-        jacobian = self._sparse(self.full.jacobian_pattern, self.full.jacobian(full, parameters)[1], rows=True)
-        direct = cost_factor * self.full.gradient(full, parameters)[1] + jacobian.T @ multipliers
-        blocks = self.full.blocks(self.defect, full, parameters)[:, :, :n]
+        jacobian = self._sparse(self.full.jacobian_pattern, self._full_jacobian(full, parameters)[1], rows=True)
+        direct = cost_factor * self._full_gradient(full, parameters)[1] + jacobian.T @ multipliers
+        blocks = self._blocks(full, parameters)[:, :, :n]
         by_state = direct[e.states]
         adjoint = np.zeros((len(blocks), n))
         for knot in range(len(blocks), 0, -1):

@@ -1,11 +1,12 @@
 """Values and derivatives of a program that are computed once at each point."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.derivatives.point_memory import PointMemory
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.problem import Parameters
 
@@ -25,7 +26,7 @@ class RememberedDerivatives:
     def __init__(self, inner: ProgramDerivatives) -> None:
         self.inner = inner
         self.jacobian_pattern, self.hessian_pattern = inner.jacobian_pattern, inner.hessian_pattern
-        self._held: dict[str, tuple[FloatArray, Parameters, Any]] = {}
+        self._memory = PointMemory()
 
     @property
     def size(self) -> int:
@@ -46,7 +47,7 @@ class RememberedDerivatives:
         value, gradient = self._once(
             "gradient", variables, parameters, lambda: self.inner.gradient(variables, parameters)
         )
-        self._keep("objective", variables, parameters, value)
+        self._memory.keep("objective", variables, parameters, value)
         return value, gradient.copy()
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
@@ -56,7 +57,7 @@ class RememberedDerivatives:
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian."""
         rows, values = self._once("jacobian", variables, parameters, lambda: self.inner.jacobian(variables, parameters))
-        self._keep("rows", variables, parameters, rows)
+        self._memory.keep("rows", variables, parameters, rows)
         return rows.copy(), values.copy()
 
     def hessian(
@@ -83,11 +84,4 @@ class RememberedDerivatives:
         return self.inner.row_name(row)
 
     def _once(self, kind: str, x: FloatArray, parameters: Parameters, compute: Callable[[], Result]) -> Result:
-        held = self._held.get(kind)
-        if held is None or held[1] is not parameters or not np.array_equal(held[0], x):
-            self._keep(kind, x, parameters, compute())
-        result: Result = self._held[kind][2]
-        return result
-
-    def _keep(self, kind: str, x: FloatArray, parameters: Parameters, result: object) -> None:
-        self._held[kind] = (x.copy(), parameters, result)
+        return self._memory.once(kind, x, parameters, compute)
