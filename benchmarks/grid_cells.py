@@ -57,7 +57,7 @@ SOLVERS: dict[str, Choice] = {
     "SQP": Choice("sqp", "NLP", {}),
     "Scipy": Choice("scipy", "NLP", {}),
     "LBFGS": Choice("lbfgs", "first-order", {}),
-    "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 1500, "step_size": 0.05}),
+    "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 6000, "step_size": 0.05}),
     "CEM": Choice("cem", "sampling", {}),
     "MPPI": Choice("mppi", "sampling", {}),
 }

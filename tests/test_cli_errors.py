@@ -204,7 +204,7 @@ def test_unwritable_folder_is_refused_before_the_work(
     ("arguments", "hint"),
     [
         (["plan"], "Missing option '--dynamics'"),
-        (["plan", "--dynamics", "x", "--solver", "newton"], "'gradient-descent', 'ipopt'"),
+        (["plan", "--dynamics", "x", "--solver", "newton"], "'gradient-descent', 'lbfgs', 'ipopt'"),
         (["plan", "--dynamics", "x", "--score", "y", "--energy", "z"], "either --score or --energy"),
         (["collect", "--seed", "-1"], "--seed"),
         (["collect", "--transitions", "many"], "--transitions"),

@@ -55,7 +55,7 @@ def test_help_of_plan_gives_the_presets() -> None:
     text = help_text("plan")
     first, second = PRESETS["gradient-descent"], PRESETS["ipopt"]
     for name in ("beta", "sigma_stop", "effort", "starts"):
-        assert f"[default: {getattr(first, name)}, ipopt {getattr(second, name)}]" in text
+        assert f"[default: {getattr(first, name)}; with other solvers {getattr(second, name)}]" in text
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

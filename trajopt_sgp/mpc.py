@@ -90,6 +90,8 @@ class MPC:
         if not (math.isfinite(self.latency) and self.latency >= 0.0):
             raise OptionError(f"latency = {self.latency}: it must be a number of seconds, not negative.")
         self._build(self.problem)
+        for prepared in (self._prepared, self._first):
+            prepared.trace()
         self.reset()
 
     @property
@@ -149,6 +151,7 @@ class MPC:
         """
         problem = self.problem.replaced(**changes)
         self._build(problem)
+        self._prepared.program.full_assembly.count_on()
         if self.plan is not None and self.plan.horizon != problem.horizon:
             self.plan = _fitted(self.plan, problem.horizon)
         self.problem, self.solutions = problem, []

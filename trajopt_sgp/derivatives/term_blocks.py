@@ -35,8 +35,9 @@ _FAILURES = (
 class TermBlocks:
     """Derivatives of one term: by autograd at first, in closed form once it has been evaluated often.
 
-    The change comes after a fixed number of evaluations, so that results can be repeated. A function that cannot be
-    traced, or whose traced derivatives are not those of autograd, stays with autograd.
+    The change comes after a fixed number of evaluations in every solve, so that a solve gives the same bytes whether it
+    is the first or not; `trace` brings it about for good. A function that cannot be traced, or whose traced derivatives
+    are not those of autograd, stays with autograd.
 
     Args:
         function: of the term.
@@ -45,12 +46,14 @@ class TermBlocks:
 
     backend: str
     """Which backend is in use, and why."""
+    counts_on: bool = False
+    """Whether evaluations are counted over all solves: for controllers, whose solves are short and many."""
 
     def __init__(self, function: TermFunction, numbers: Numbers | None = None) -> None:
         self._generic, self._numbers = GenericBlocks(function), numbers
         self._function = function
         self._traced: TracedBlocks | None = None
-        self._evaluations, self._refused = 0, False
+        self._evaluations, self._refused, self._for_good = 0, False, False
         self._signature: tuple[object, ...] = ()
         self.backend = "autograd: not evaluated often enough to be traced"
 
@@ -74,8 +77,17 @@ class TermBlocks:
             return self._traced.hessian(z, multipliers, self._data(parameters))
         return self._generic.hessian(z, multipliers, parameters)
 
+    def restart(self) -> None:
+        """Begin another solve: count evaluations anew."""
+        if not self.counts_on:
+            self._evaluations = 0
+
     def trace(self, z: Tensor, parameters: Parameters) -> None:
-        """Go over to closed form now, where that is possible; z `(K, d)` is an example."""
+        """Go over to closed form now and for good, where that is possible; z `(K, d)` is an example."""
+        self._for_good = True
+        self._trace(z, parameters)
+
+    def _trace(self, z: Tensor, parameters: Parameters) -> None:
         if self._refused or self._traced is not None:
             return
         try:
@@ -92,13 +104,14 @@ class TermBlocks:
     def _count(self, z: Tensor, parameters: Parameters) -> None:
         self._evaluations += 1
         if self._evaluations == _EVALUATIONS_BEFORE_TRACING:
-            self.trace(z, parameters)
+            self._trace(z, parameters)
 
     def _refuse(self, reason: str) -> None:
         self._refused, self.backend = True, f"autograd: {reason}"
 
     def _usable(self, z: Tensor, parameters: Parameters) -> bool:
-        return self._traced is not None and self._signature == self._shape_of(z, parameters)
+        often = self._for_good or self._evaluations >= _EVALUATIONS_BEFORE_TRACING
+        return often and self._traced is not None and self._signature == self._shape_of(z, parameters)
 
     def _shape_of(self, z: Tensor, parameters: Parameters) -> tuple[object, ...]:
         return (z.shape, z.dtype, tuple(parameters.values), parameters.previous_control is None)

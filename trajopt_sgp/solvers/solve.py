@@ -177,6 +177,19 @@ class PreparedSolve:
             raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
         return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
 
+    def trace(self) -> None:
+        """Bring the derivatives into closed form now, for many short solves; costs about as much as ten evaluations.
+
+        Without it every solve begins with autograd. First-order and sampling solvers do not use these derivatives.
+        """
+        if self.solver.precision is not torch.float64:
+            return
+        problem = self.program.problem
+        with limited_threads(1):
+            controls = np.tile(problem.control_box.middle(), (problem.horizon, 1))
+            plan = rollout(problem, controls)
+            self.program.full_assembly.trace(self.program.pack_all(plan), problem.values(progress=0.0))
+
     def _fits(self, earlier: Solution) -> bool:
         """Return whether the multipliers of an earlier solution are those of a program like this one."""
         sizes = {"constraints": self.program.assembly.row_count, "bounds": self.program.size}
