@@ -18,11 +18,19 @@ from tests.problems import (
     energy_network,
     linear_quadratic,
     lq_cost,
+    lq_terminal,
 )
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import NotFiniteError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
-from trajopt_sgp.problem import OptimalControlProblem, Status, TerminalConstraint, Trajectory
+from trajopt_sgp.problem import (
+    LeastSquaresCost,
+    OptimalControlProblem,
+    StageCost,
+    Status,
+    TerminalConstraint,
+    Trajectory,
+)
 from trajopt_sgp.solvers import Ipopt, prepare, random_guesses, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
@@ -352,3 +360,28 @@ def test_constraint_that_is_nan_on_the_guess_is_named() -> None:
         NotFiniteError, match=r"The constraint 'log' in row log\[0\] is NaN or infinite at knot 20 of the guess"
     ):
         solve(problem, DirectTranscription(), Ipopt(), Trajectory(-np.ones((21, 2)), np.zeros((20, 1)), 0.05))
+
+
+def test_gauss_newton_uses_residuals_and_reaches_the_optimum_of_exact_derivatives() -> None:
+    """Its Hessian of the costs alone is positive semidefinite, and that of a squared residual is J'J."""
+
+    def residual(state: Tensor, control: Tensor) -> Tensor:
+        return torch.cat([0.3 * state.sin(), 0.05 * control], dim=-1)
+
+    def built(form: Any) -> OptimalControlProblem:
+        return linear_quadratic(stage_costs=[form], terminal_costs=[lq_terminal])
+
+    squares = built(LeastSquaresCost(residual, weight=2.0, name="squares"))
+    plain = built(StageCost(lambda x, u: residual(x, u).square().sum(-1), name="squares"))
+    expected = solve(plain, DirectTranscription(), Ipopt())
+    for formulation in (DirectTranscription(), SingleShooting()):
+        solution = solve(squares, formulation, Ipopt(hessian="gauss-newton"))
+        assert solution.status.label == "solved"
+        assert solution.cost == pytest.approx(expected.cost, rel=1e-7)
+    program = DirectTranscription().transcribe(squares, needs_value=True)
+    point = np.random.default_rng(0).normal(size=program.size)
+    values = program.assembly.hessian(point, 1.0, np.zeros(program.assembly.row_count), squares.values(), exact=False)
+    matrix = np.zeros((program.size, program.size))
+    pattern = program.assembly.hessian_pattern
+    matrix[pattern.rows, pattern.columns] = matrix[pattern.columns, pattern.rows] = values
+    assert np.linalg.eigvalsh(matrix).min() >= -1e-9
