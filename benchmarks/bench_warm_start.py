@@ -83,8 +83,8 @@ def page(found: list[Row]) -> str:
         for size in PERTURBATIONS
     ]
     text = (
-        "The cart-pole swing-up, 40 intervals, transcribed and solved by Ipopt to 1e-8, from the solution of the unmoved\n"
-        "problem: its trajectory alone, or its multipliers too. Medians of five draws, written by\n"
+        "The cart-pole swing-up, 40 intervals, transcribed and solved by Ipopt to 1e-8, from the solution of the\n"
+        "unmoved problem: its trajectory alone, or its multipliers too. Medians of five draws, written by\n"
         "`python -m benchmarks.bench_warm_start --write docs/warm-starts.md`."
     )
     return f"# Warm starts\n\n{text}\n\n{head}\n" + "\n".join(lines) + "\n"

@@ -58,8 +58,10 @@ SOLVERS: dict[str, Choice] = {
     "Scipy": Choice("scipy", "NLP", {}),
     "LBFGS": Choice("lbfgs", "first-order", {}),
     "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 6000, "step_size": 0.05}),
-    "CEM": Choice("cem", "sampling", {}),
-    "MPPI": Choice("mppi", "sampling", {}),
+    "CEM": Choice("cem", "sampling", {"iterations": 1500, "noise_exponent": 0.0, "final_spread": 0.001, "elites": 10}),
+    "MPPI": Choice(
+        "mppi", "sampling", {"iterations": 500, "noise_exponent": 0.0, "final_spread": 0.005, "temperature": 0.05}
+    ),
 }
 ALLOWED_ERROR = {"NLP": 1e-4, "first-order": 2e-2, "sampling": 5e-2}
 """Of the objective, relative to the known optimum."""
