@@ -15,7 +15,7 @@ from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.term_blocks import TermBlocks
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY
-from trajopt_sgp.derivatives.traced.graph import UnsupportedError
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer

@@ -11,7 +11,7 @@ from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
-from trajopt_sgp.derivatives.traced.graph import UnsupportedError
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""

@@ -180,15 +180,8 @@ class _Collocation:
         builder.constraints += self._dynamics(builder)
         builder.add_costs()
         builder.add_constraints()
-        return NonlinearProgram(
-            problem=self.problem,
-            formulation=formulation,
-            needs_value=self.needs_value,
-            layout=layout,
-            full_scale=builder.scale,
-            slack=np.array(builder.slack, dtype=np.int64),
-            costs=tuple(builder.costs),
-            constraints=tuple(builder.constraints),
+        return builder.program(
+            formulation,
             curves=_Curves(self, layout),
             estimate_mesh_error=lambda plan, values: mesh_error(self.stepper, plan, values),
         )

@@ -45,15 +45,8 @@ class HeldControl:
         builder.add_costs(lambda term, face: self._integral(builder, term, face))
         builder.add_constraints()
         continuous = is_continuous(self.problem.dynamics)
-        return NonlinearProgram(
-            problem=self.problem,
-            formulation=formulation,
-            needs_value=self.needs_value,
-            layout=layout,
-            full_scale=builder.scale,
-            slack=np.array(builder.slack, dtype=np.int64),
-            costs=tuple(builder.costs),
-            constraints=tuple(builder.constraints),
+        return builder.program(
+            formulation,
             elimination=None if steps is None else self._elimination(builder, steps),
             curves=_HermiteCurves(self.stepper, layout) if continuous else None,
             estimate_mesh_error=(lambda plan, values: mesh_error(self.stepper, plan, values)) if continuous else None,

@@ -39,15 +39,8 @@ class ScoreTranscription(Formulation):
         builder = TermBuilder(problem, layout, layout.points({0.0: 1.0}), needs_value)
         builder.add_costs()
         builder.add_constraints()
-        return NonlinearProgram(
-            problem=problem,
-            formulation=self,
-            needs_value=needs_value,
-            layout=layout,
-            full_scale=builder.scale,
-            slack=np.array(builder.slack, dtype=np.int64),
-            costs=tuple(builder.costs),
-            constraints=tuple(builder.constraints),
+        return builder.program(
+            self,
         )
 
 

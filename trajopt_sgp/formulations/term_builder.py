@@ -12,6 +12,7 @@ from torch import Tensor
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.formulations.layout import Layout, Points
+from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
 from trajopt_sgp.formulations.scaling import row_scale
 from trajopt_sgp.problem import (
     BoundaryConstraint,
@@ -74,6 +75,20 @@ class TermBuilder:
         for constraint in self.problem.constraint_terms:
             self._constraint(constraint)
         self.constraints += [self._rate_limit(limit) for limit in self.problem.rate_limits]
+
+    def program(self, formulation: Formulation, **more: Any) -> NonlinearProgram:
+        """Return the program of what has been added; `more` are its further fields."""
+        return NonlinearProgram(
+            problem=self.problem,
+            formulation=formulation,
+            needs_value=self.needs_value,
+            layout=self.layout,
+            full_scale=self.scale,
+            slack=np.array(self.slack, dtype=np.int64),
+            costs=tuple(self.costs),
+            constraints=tuple(self.constraints),
+            **more,
+        )
 
     def term(
         self, name: str, index: IntArray, function: TermFunction | None, position: FloatArray, **more: Any

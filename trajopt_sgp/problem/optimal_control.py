@@ -10,21 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.boundary import Boundary, Box, make_boundary, make_box, make_labels, make_scale
+from trajopt_sgp.problem.constraints import Constraint, ConstraintEntry, ControlRateLimit, as_constraints
 from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous
 from trajopt_sgp.problem.parameters import Parameters, ParameterValue, parameter_tensors
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.problem.probing import probe
 from trajopt_sgp.problem.terms import (
-    Constraint,
-    ConstraintEntry,
     ControlRateCost,
-    ControlRateLimit,
     Numbers,
     StageCostTerm,
     StageEntry,
     TerminalCost,
     TerminalFunction,
-    as_constraints,
     as_stage_costs,
     as_terminal_costs,
     check_names,

@@ -9,14 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.problem.constraints import BoundaryConstraint, Constraint, StageConstraint
 from trajopt_sgp.problem.dynamics import parameter_names
-from trajopt_sgp.problem.terms import (
-    BoundaryConstraint,
-    Constraint,
-    LeastSquaresCost,
-    StageConstraint,
-    StageCost,
-)
+from trajopt_sgp.problem.terms import LeastSquaresCost, StageCost
 
 if TYPE_CHECKING:
     from trajopt_sgp.problem.optimal_control import OptimalControlProblem

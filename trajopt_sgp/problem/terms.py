@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import casadi
-import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor, dtype
 
@@ -30,7 +29,7 @@ TerminalFunction = Callable[..., Tensor] | casadi.Function
 FaceFunction = Callable[[Tensor, Tensor, Parameters], Tensor]
 """A function of state `(..., n)`, control `(..., m)` and parameters, varying ones taken at the knots in question."""
 
-Term = TypeVar("Term", bound="_Function")
+Term = TypeVar("Term", bound="FunctionTerm")
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,8 @@ class StageCostTerm(Protocol):
         ...
 
 
-@runtime_checkable
-class ConstraintSource(Protocol):
-    """A term that can stand among the constraints of a problem, such as a distance to data with an upper bound."""
-
-    def as_constraint(self) -> "StageConstraint":
-        """Return the constraint it stands for."""
-        ...
-
-
-class _Function:
-    """What terms made of one function share."""
+class FunctionTerm:
+    """A term made of one function, in torch or CasADi."""
 
     function: StageFunction | TerminalFunction
     parameters: Sequence[str]
@@ -116,18 +106,44 @@ class _Function:
 
 
 @dataclass(frozen=True)
-class StageCost(_Function):
-    """A cost at every knot 0..N-1, summed; or, with `integral`, a rate integrated over time.
-
-    A formulation with points within its intervals takes the mean over an interval in place of its first knot.
-    """
-
+class _Weighted(FunctionTerm):
     function: StageFunction
-    """State `(..., n)`, control `(..., m)` and values of `parameters` to cost `(...)`."""
+    """Points, see the class, and values of `parameters`, to the term's value; torch or CasADi."""
     weight: float = 1.0
-    name: str = "stage_cost"
+    """May change between solves, as `name.weight`."""
+    name: str = ""
+    """Name in results and messages."""
     parameters: Sequence[str] = ()
     """Names of parameters of the problem that are handed to the function."""
+
+    @property
+    def annealed(self) -> bool:
+        """Always False: a plain cost does not change with the progress of the solver."""
+        return False
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The name of its weight."""
+        return (f"{self.name}.weight",)
+
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight by name."""
+        return {self.numbers[0]: self.weight_at(parameters)}
+
+    def weight_at(self, parameters: Parameters) -> Any:
+        """Return its weight with these parameters."""
+        return parameters.number(self.numbers[0], self.weight)
+
+
+@dataclass(frozen=True)
+class StageCost(_Weighted):
+    """A cost at every knot 0..N-1, summed; or, with `integral`, a rate integrated over time.
+
+    The function maps state `(..., n)` and control `(..., m)` to a cost `(...)`. A formulation with points within its
+    intervals takes the mean over an interval in place of its first knot.
+    """
+
+    name: str = "stage_cost"
     integral: bool = False
     """Whether the function is a rate [1/s], integrated by the quadrature of the formulation."""
     next_state: bool = False
@@ -138,29 +154,13 @@ class StageCost(_Function):
             raise OptionError(f"{self.name}: a rate is a function of one time and cannot take the next state.")
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=True))
 
-    @property
-    def annealed(self) -> bool:
-        """Always False: a plain cost does not change with the progress of the solver."""
-        return False
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The name of its weight."""
-        return (f"{self.name}.weight",)
-
-    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
-        """Return its weight by name."""
-        name = f"{self.name}.weight"
-        return {name: parameters.number(name, self.weight)}
-
     def face(self, needs_value: bool) -> Face:
         """Return the weighted cost; it has a value, so every solver sees the same face."""
-        return Face("value", self._weighted, self._weighted, has_value=True)
+        return Face("value", self._cost, self._cost, has_value=True)
 
-    def _weighted(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
-        weight = parameters.number(f"{self.name}.weight", self.weight)
+    def _cost(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
         points = (state, *split_next(state, control)) if self.next_state else (state, control)
-        cost: Tensor = weight * self.evaluate(*points, parameters=parameters)
+        cost: Tensor = self.weight_at(parameters) * self.evaluate(*points, parameters=parameters)
         return cost
 
 
@@ -171,35 +171,18 @@ def split_next(state: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class LeastSquaresCost(_Function):
-    """Half the weighted squared length of a residual, at every knot; Gauss-Newton methods use its Jacobian."""
+class LeastSquaresCost(_Weighted):
+    """Half the weighted squared length of a residual, at every knot; Gauss-Newton methods use its Jacobian.
 
-    function: StageFunction
-    """State `(..., n)`, control `(..., m)` and values of `parameters` to a residual `(..., k)`."""
-    weight: float = 1.0
+    The function maps state `(..., n)` and control `(..., m)` to a residual `(..., k)`.
+    """
+
     name: str = "least_squares"
-    parameters: Sequence[str] = ()
-    """Names of parameters of the problem that are handed to the function."""
     integral: bool = False
     """Whether the cost is a rate [1/s], integrated by the quadrature of the formulation."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=False))
-
-    @property
-    def annealed(self) -> bool:
-        """Always False: a plain cost does not change with the progress of the solver."""
-        return False
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The name of its weight."""
-        return (f"{self.name}.weight",)
-
-    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
-        """Return its weight by name."""
-        name = f"{self.name}.weight"
-        return {name: parameters.number(name, self.weight)}
 
     @property
     def next_state(self) -> bool:
@@ -211,8 +194,7 @@ class LeastSquaresCost(_Function):
         return Face("value", self._cost, self._cost, has_value=True, residual=self._residual)
 
     def _residual(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
-        weight = parameters.number(f"{self.name}.weight", self.weight)
-        residual: Tensor = weight**0.5 * self.evaluate(state, control, parameters=parameters)
+        residual: Tensor = self.weight_at(parameters) ** 0.5 * self.evaluate(state, control, parameters=parameters)
         return residual
 
     def _cost(self, state: Tensor, control: Tensor, parameters: Parameters) -> Tensor:
@@ -220,33 +202,17 @@ class LeastSquaresCost(_Function):
 
 
 @dataclass(frozen=True)
-class TerminalCost(_Function):
-    """A cost of the last state."""
+class TerminalCost(_Weighted):
+    """A cost of the last state: the function maps `(..., n)` to `(...)`."""
 
-    function: TerminalFunction
-    """Last state `(..., n)` and values of `parameters` to cost `(...)`."""
-    weight: float = 1.0
     name: str = "terminal_cost"
-    parameters: Sequence[str] = ()
-    """Names of parameters of the problem that are handed to the function."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=True))
 
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The name of its weight."""
-        return (f"{self.name}.weight",)
-
-    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
-        """Return its weight by name."""
-        name = f"{self.name}.weight"
-        return {name: parameters.number(name, self.weight)}
-
     def weighted(self, state: Tensor, parameters: Parameters) -> Tensor:
         """Return the weighted cost `(...)` of last states `(..., n)`."""
-        weight = parameters.number(f"{self.name}.weight", self.weight)
-        cost: Tensor = weight * self.evaluate(state, parameters=parameters)
+        cost: Tensor = self.weight_at(parameters) * self.evaluate(state, parameters=parameters)
         return cost
 
 
@@ -260,82 +226,8 @@ class ControlRateCost:
     name: str = "control_rate_cost"
 
 
-@dataclass(frozen=True)
-class ControlRateLimit:
-    """lower <= (u_t - u_{t-1}) / (time between them) <= upper, in units of the control per second."""
-
-    upper: Numbers
-    """A number or `(m,)`."""
-    lower: Numbers | None = None
-    """A number or `(m,)`; -upper if not given."""
-    name: str = "control_rate_limit"
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """Price of violating a soft constraint by v: linear * v + quadratic * v²/2, for each row and knot.
-
-    With a linear part above the multiplier of the constraint, the constraint holds exactly wherever it can.
-    """
-
-    linear: float = 100.0
-    quadratic: float = 0.0
-
-    def __post_init__(self) -> None:
-        valid = all(np.isfinite(v) and v >= 0.0 for v in (self.linear, self.quadratic))
-        if not valid or self.linear + self.quadratic == 0.0:
-            raise OptionError(f"{self}: both parts must be finite and not negative, and one positive.")
-
-
-@dataclass(frozen=True)
-class _Bounded(_Function):
-    function: StageFunction
-    """Points and values of `parameters` to rows `(..., r)`; torch or CasADi."""
-    lower: Numbers = float("-inf")
-    """Lower bounds, a number or `(r,)`."""
-    upper: Numbers = float("inf")
-    """Upper bounds, a number or `(r,)`."""
-    name: str = ""
-    """Name in results and messages."""
-    parameters: Sequence[str] = ()
-    """Names of parameters of the problem that are handed to the function."""
-    soft: Penalty | None = None
-    """Allow violations at a price."""
-    scale: Numbers | None = None
-    """Size of the rows, a number or `(r,)`; by default so that their derivatives are of order one."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=False))
-
-
-@dataclass(frozen=True)
-class StageConstraint(_Bounded):
-    """lower <= g(x, u) <= upper at the knots 0..N-1; equal bounds make an equation."""
-
-    name: str = "stage_constraint"
-
-
-@dataclass(frozen=True)
-class TerminalConstraint(_Bounded):
-    """lower <= h(x_N) <= upper; equal bounds make an equation."""
-
-    name: str = "terminal_constraint"
-
-
-@dataclass(frozen=True)
-class BoundaryConstraint(_Bounded):
-    """lower <= b(x_0, x_N) <= upper, for periodic motions for example; equal bounds make an equation."""
-
-    name: str = "boundary_constraint"
-
-
-Constraint = StageConstraint | TerminalConstraint | BoundaryConstraint
-
 StageEntry = StageCostTerm | StageFunction | ControlRateCost
 """What may stand among the stage costs of a problem."""
-
-ConstraintEntry = Constraint | ConstraintSource | ControlRateLimit
-"""What may stand among the constraints of a problem."""
 
 
 def as_stage_costs(entries: Sequence[StageEntry]) -> tuple[StageCostTerm, ...]:
@@ -353,24 +245,6 @@ def as_terminal_costs(entries: Sequence["TerminalCost | TerminalFunction"]) -> t
         entry if isinstance(entry, TerminalCost) else TerminalCost(_function(entry), name=_name_of(entry))
         for entry in entries
     )
-
-
-def as_constraints(entries: Sequence[ConstraintEntry]) -> tuple[Constraint, ...]:
-    """Return the constraints on functions, distances to data turned into such.
-
-    Raises:
-        OptionError: an entry is no constraint.
-    """
-    constraints: list[Constraint] = []
-    for entry in entries:
-        if isinstance(entry, ControlRateLimit):
-            continue
-        constraint: object = entry.as_constraint() if isinstance(entry, ConstraintSource) else entry
-        if not isinstance(constraint, Constraint):
-            kinds = "StageConstraint, TerminalConstraint, BoundaryConstraint or ControlRateLimit"
-            raise OptionError(f"A constraint must be a {kinds}, not {entry!r}.")
-        constraints.append(constraint)
-    return tuple(constraints)
 
 
 RESERVED_NAMES = ("defect", "state_bounds", "control_bounds", "initial_state", "final_state", "duration")

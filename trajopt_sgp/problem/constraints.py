@@ -1,0 +1,113 @@
+"""Constraints of an optimal control problem, besides the dynamics, the bounds and the ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.problem.functions import as_torch_function
+from trajopt_sgp.problem.terms import FunctionTerm, Numbers, StageFunction
+
+
+@runtime_checkable
+class ConstraintSource(Protocol):
+    """A term that can stand among the constraints of a problem, such as a distance to data with an upper bound."""
+
+    def as_constraint(self) -> "StageConstraint":
+        """Return the constraint it stands for."""
+        ...
+
+
+@dataclass(frozen=True)
+class ControlRateLimit:
+    """lower <= (u_t - u_{t-1}) / (time between them) <= upper, in units of the control per second."""
+
+    upper: Numbers
+    """A number or `(m,)`."""
+    lower: Numbers | None = None
+    """A number or `(m,)`; -upper if not given."""
+    name: str = "control_rate_limit"
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Price of violating a soft constraint by v: linear * v + quadratic * v²/2, for each row and knot.
+
+    With a linear part above the multiplier of the constraint, the constraint holds exactly wherever it can.
+    """
+
+    linear: float = 100.0
+    quadratic: float = 0.0
+
+    def __post_init__(self) -> None:
+        valid = all(np.isfinite(v) and v >= 0.0 for v in (self.linear, self.quadratic))
+        if not valid or self.linear + self.quadratic == 0.0:
+            raise OptionError(f"{self}: both parts must be finite and not negative, and one positive.")
+
+
+@dataclass(frozen=True)
+class _Bounded(FunctionTerm):
+    function: StageFunction
+    """Points and values of `parameters` to rows `(..., r)`; torch or CasADi."""
+    lower: Numbers = float("-inf")
+    """Lower bounds, a number or `(r,)`."""
+    upper: Numbers = float("inf")
+    """Upper bounds, a number or `(r,)`."""
+    name: str = ""
+    """Name in results and messages."""
+    parameters: Sequence[str] = ()
+    """Names of parameters of the problem that are handed to the function."""
+    soft: Penalty | None = None
+    """Allow violations at a price."""
+    scale: Numbers | None = None
+    """Size of the rows, a number or `(r,)`; by default so that their derivatives are of order one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=False))
+
+
+@dataclass(frozen=True)
+class StageConstraint(_Bounded):
+    """lower <= g(x, u) <= upper at the knots 0..N-1; equal bounds make an equation."""
+
+    name: str = "stage_constraint"
+
+
+@dataclass(frozen=True)
+class TerminalConstraint(_Bounded):
+    """lower <= h(x_N) <= upper; equal bounds make an equation."""
+
+    name: str = "terminal_constraint"
+
+
+@dataclass(frozen=True)
+class BoundaryConstraint(_Bounded):
+    """lower <= b(x_0, x_N) <= upper, for periodic motions for example; equal bounds make an equation."""
+
+    name: str = "boundary_constraint"
+
+
+Constraint = StageConstraint | TerminalConstraint | BoundaryConstraint
+
+ConstraintEntry = Constraint | ConstraintSource | ControlRateLimit
+"""What may stand among the constraints of a problem."""
+
+
+def as_constraints(entries: Sequence[ConstraintEntry]) -> tuple[Constraint, ...]:
+    """Return the constraints on functions, distances to data turned into such.
+
+    Raises:
+        OptionError: an entry is no constraint.
+    """
+    constraints: list[Constraint] = []
+    for entry in entries:
+        if isinstance(entry, ControlRateLimit):
+            continue
+        constraint: object = entry.as_constraint() if isinstance(entry, ConstraintSource) else entry
+        if not isinstance(constraint, Constraint):
+            kinds = "StageConstraint, TerminalConstraint, BoundaryConstraint or ControlRateLimit"
+            raise OptionError(f"A constraint must be a {kinds}, not {entry!r}.")
+        constraints.append(constraint)
+    return tuple(constraints)
