@@ -266,7 +266,7 @@ class NonlinearProgram:
         values = self.rows(variables, parameters)
         excess = np.maximum(np.maximum(lower - values, values - upper), 0.0) * self.assembly.row_unscale()
         excess = np.nan_to_num(excess, nan=np.inf)
-        rows = [Row(*self.assembly.row_name(int(i)), float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
+        rows = [Row(*self._row_names[i], float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
         return tuple(sorted((*rows, *self._violated_bounds(variables, parameters)), key=lambda row: -row.violation))
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
@@ -289,6 +289,10 @@ class NonlinearProgram:
     def variable_place(self, variable: int) -> tuple[str, float]:
         """Return the name of a decision variable and where it is, in intervals; -1 for what has no place."""
         return self._places[int(self.decided[variable])]
+
+    @cached_property
+    def _row_names(self) -> list[tuple[str, int]]:
+        return [self.assembly.row_name(row) for row in range(self.assembly.row_count)]
 
     @cached_property
     def _places(self) -> list[tuple[str, float]]:
