@@ -204,5 +204,6 @@ def test_a_solve_does_not_depend_on_the_backend() -> None:
     for text in early.program.full_assembly.describe_backends().values():
         assert text.startswith("closed form")
     first, second = late.solve(guess), early.solve(guess)
+    assert second.backends["defect"].startswith("closed form")
     assert second.iterations == first.iterations
     np.testing.assert_allclose(second.trajectory.controls, first.trajectory.controls, atol=1e-6)

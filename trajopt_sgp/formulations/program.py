@@ -236,6 +236,10 @@ class NonlinearProgram:
         with torch.no_grad():
             return {term.name: float(term.merit_cost(point[None], end)[0]) for term in self.costs}
 
+    def describe_backends(self) -> dict[str, str]:
+        """Return which backend computes the derivatives of each term, and why."""
+        return self.full_assembly.describe_backends()
+
     def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the rows of the dynamics `(K, n)` in the units of the states; zero where they are rolled out."""
         term = self.constraints[0] if self.constraints else None

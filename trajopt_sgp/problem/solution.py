@@ -91,6 +91,10 @@ class Transcription(Protocol):
         """Return the cost of a trajectory by term."""
         ...
 
+    def describe_backends(self) -> dict[str, str]:
+        """Return which backend computes the derivatives of each term, and why."""
+        ...
+
 
 @dataclass(frozen=True)
 class Resimulation:
@@ -190,6 +194,11 @@ class Solution:
         the first of them under the planned controls.
         """
         return self.transcription.mesh_error(self.trajectory, self.parameters)
+
+    @property
+    def backends(self) -> Mapping[str, str]:
+        """Which backend last computed the sparse derivatives of each term, and why; not for first-order solvers."""
+        return self.transcription.describe_backends()
 
     def sample(self, times: Numbers) -> tuple[FloatArray, FloatArray]:
         """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
