@@ -137,7 +137,7 @@ def everything_continuous(**changes: Any) -> OptimalControlProblem:
 
 @pytest.mark.parametrize("formulation", CONTINUOUS, ids=repr)
 def test_formulations_conform_on_everything_a_problem_may_hold(formulation: Formulation) -> None:
-    check_formulation(formulation, everything_continuous())
+    check_formulation(formulation, everything_continuous(), tolerance=1e-6)
     check_formulation(formulation, everything_continuous(duration=1.2, initial_state=[0.3, 0.0], previous_control=None))
 
 

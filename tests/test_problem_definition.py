@@ -59,12 +59,12 @@ REFUSED: dict[str, tuple[dict[str, Any], type[TrajoptError], str]] = {
     "control bounds crossed": (
         {"control_bounds": ([-1.0, 2.0], [1.0, 1.0])},
         OptionError,
-        "control_bounds: the lower bound 2.0 of coordinate 1 is above the upper, 1.0.",
+        "control_bounds: the lower bound 2.0 of u[1] is above the upper, 1.0.",
     ),
     "state bounds crossed": (
         {"state_bounds": (1.0, -1.0)},
         OptionError,
-        "state_bounds: the lower bound 1.0 of coordinate 0",
+        "state_bounds: the lower bound 1.0 of x[0]",
     ),
     "bounds of wrong size": (
         {"control_bounds": ([-1.0] * 3, 1.0)},

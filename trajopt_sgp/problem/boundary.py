@@ -26,13 +26,16 @@ class Box:
     """`(d,)`."""
     upper: FloatArray
     """`(d,)`."""
+    labels: Sequence[str] = ()
+    """Names of the coordinates, for messages."""
 
     def __post_init__(self) -> None:
         crossed = np.flatnonzero(self.lower > self.upper)
         if len(crossed):
             i = int(crossed[0])
+            what = self.labels[i] if self.labels else f"coordinate {i}"
             raise OptionError(
-                f"{self.name}: the lower bound {self.lower[i]} of coordinate {i} is above the upper, {self.upper[i]}."
+                f"{self.name}: the lower bound {self.lower[i]} of {what} is above the upper, {self.upper[i]}."
             )
 
     @property
@@ -94,13 +97,13 @@ def make_boundary(
     return Boundary(vector, held)
 
 
-def make_box(name: str, bounds: tuple[Any, Any] | None, size: int) -> Box:
-    """Return bounds, numbers or vectors, as arrays `(size,)`.
+def make_box(name: str, bounds: tuple[Any, Any] | None, labels: Sequence[str]) -> Box:
+    """Return bounds, numbers or vectors, as arrays, one number for each label.
 
     Raises:
         ShapeError, NotFiniteError, OptionError: a bound does not fit, is NaN, or crosses the other.
     """
-    sides = []
+    sides, size = [], len(labels)
     for side, values in zip(("lower", "upper"), bounds or (-np.inf, np.inf), strict=True):
         array = np.array(values, dtype=np.float64)
         if array.shape not in ((), (size,)):
@@ -108,7 +111,7 @@ def make_box(name: str, bounds: tuple[Any, Any] | None, size: int) -> Box:
         if np.isnan(array).any():
             raise NotFiniteError(f"{name}: the {side} bound holds NaN; use infinity for no bound.")
         sides.append(np.broadcast_to(array, (size,)).copy())
-    return Box(name, sides[0], sides[1])
+    return Box(name, sides[0], sides[1], tuple(labels))
 
 
 def make_scale(name: str, values: Any, size: int) -> FloatArray:

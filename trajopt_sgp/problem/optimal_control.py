@@ -135,14 +135,16 @@ class OptimalControlProblem:
         self._derive(
             state_labels=make_labels("state_names", "x", self.state_names, self.state_size),
             control_labels=make_labels("control_names", "u", self.control_names, self.control_size),
-            state_box=make_box("state_bounds", self.state_bounds, self.state_size),
-            control_box=make_box("control_bounds", self.control_bounds, self.control_size),
             grid=make_time_grid(self.horizon, self.time_step, self.duration, self.mesh),
             stage_terms=as_stage_costs(self.stage_costs),
             terminal_terms=as_terminal_costs(self.terminal_costs),
             constraint_terms=as_constraints(self.constraints),
             rate_costs=tuple(entry for entry in self.stage_costs if isinstance(entry, ControlRateCost)),
             rate_limits=tuple(entry for entry in self.constraints if isinstance(entry, ControlRateLimit)),
+        )
+        self._derive(
+            state_box=make_box("state_bounds", self.state_bounds, self.state_labels),
+            control_box=make_box("control_bounds", self.control_bounds, self.control_labels),
         )
         self._derive(
             initial=make_boundary("initial_state", self.initial_state, self.state_labels, self.state_box),
