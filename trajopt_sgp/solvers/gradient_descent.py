@@ -63,7 +63,7 @@ class GradientDescent(Solver):
     constraints, when the merit changed by less, and feasibility and complementarity hold to `feasibility`."""
     patience: int = 25
     """Iterations between two tests of convergence."""
-    feasibility: float = 1e-3
+    feasibility: float = 5e-4
     """Largest violation of a scaled constraint in an iterate that counts as feasible."""
     penalty: float = 10.0
     """Penalty of constraints in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""

@@ -22,6 +22,8 @@ _LAST_TRIAL = 30
 _LAST_CURVATURE_TRIAL = 8
 _FIRST_STEP = 0.1
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
+# What counts as feasible in an iterate of a program that has not converged.
+_NEARLY_FEASIBLE = 1e-5
 _LARGEST_PENALTIES = {torch.float32: 1e4, torch.float64: 1e8}
 
 
@@ -134,7 +136,7 @@ class _Search:
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self.rows = self.point.new_zeros((batch.count, len(batch.row_lower)))
         self.memory = _Memory(settings.memory, self.point)
-        self.best = BestIterates(self.point, self.feasibility)
+        self.best = BestIterates(self.point, max(self.feasibility, _NEARLY_FEASIBLE))
         zeros = self.point.new_zeros(batch.count)
         self.value, self.slope, self.stationarity, self.merit = (zeros.clone() for _ in range(4))
         self.length, self.shortest, self.longest = (zeros.clone() for _ in range(3))
