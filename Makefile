@@ -1,5 +1,5 @@
 # Every target makes what it needs first: the environment .venv, from the versions pinned in constraints.txt.
-# Variables: PYTHON (which Python makes .venv), ARGS (passed on: make demo ARGS="--seed 1").
+# Variables: PYTHON (which Python makes .venv), ARGS (passed on: make demo ARGS="--seed 1"), WORKERS (processes of pytest).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,6 +9,7 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +44,7 @@ lint: $(STAMPS)/dev  ## ruff, mypy --strict, import layers
 
 unit: $(STAMPS)/l4casadi  ## pytest alone: make unit ARGS="tests/test_mpc.py -x"
 	@echo "==> Tests: pytest"
-	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 wheel: $(STAMPS)/dev  ## build the wheel, install it into a new environment, use it from elsewhere
 	@echo "==> Wheel: build"
