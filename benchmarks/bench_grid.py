@@ -82,11 +82,7 @@ def _head(results: Sequence[Result]) -> str:
     limits = "; ".join(
         f"{kind} solvers {ALLOWED_ERROR[kind]:g} and {ALLOWED_VIOLATION[kind]:g}" for kind in ALLOWED_ERROR
     )
-    return f"""---
-orphan: true
----
-
-# The grid
+    return f"""# The grid
 
 Every solver with every formulation on the problems of `tests/zoo`. This page is written by
 `python -m benchmarks.bench_grid --write docs/grid.md`; do not edit it.

@@ -141,9 +141,9 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
     solution = prepared.solve(time_limit=0.3)
     elapsed = time.perf_counter() - begin
     assert solution.status is Status.TIME_LIMIT
-    assert 0 < solution.iterations <= 8
-    # an iteration evaluates the cost twice; so do the check of the guess and the report
-    assert elapsed < 0.3 + 4 * 0.02 + 0.2
+    # an iteration evaluates the cost once; so do the check of the guess and the report
+    assert 0 < solution.iterations <= 15
+    assert elapsed < 0.3 + 3 * 0.02 + 0.2
 
 
 def test_starts_are_random_where_no_guess_is_given_and_added_to_it_otherwise() -> None:

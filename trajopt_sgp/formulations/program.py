@@ -118,7 +118,7 @@ class NonlinearProgram:
     @property
     def annealed(self) -> bool:
         """Whether any cost changes with the progress of the solver."""
-        return any(term.annealed for term in self.costs)
+        return any(term.annealed for term in self.problem.stage_terms)
 
     @property
     def surrogates(self) -> frozenset[str]:
@@ -213,9 +213,9 @@ class NonlinearProgram:
         rows = [term.scaled_rows(full, parameters) for term in self.constraints if self._has_rows(term)]
         joined = torch.cat(rows, dim=-1) if rows else variables.new_zeros((len(variables), 0))
         places = self._row_places()
-        return Evaluation(
-            objective, self.merit(full.detach(), parameters), joined if places is None else joined[:, places]
-        )
+        differs = self.annealed or bool(self.surrogates)
+        merit = self.merit(full.detach(), parameters) if differs else objective.detach()
+        return Evaluation(objective, merit, joined if places is None else joined[:, places])
 
     def merit(self, full: Tensor, parameters: Parameters) -> Tensor:
         """Return what iterates are compared by, `(P,)`, for all variables `(P, full size)`."""

@@ -131,7 +131,7 @@ class _Search:
         self.lagrangian = AugmentedLagrangian(
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)
         )
-        self.annealed = any(term.annealed for term in program.problem.stage_terms)
+        self.annealed = program.annealed
         self.point = batch.guess.clone()
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self.rows = self.point.new_zeros((batch.count, len(batch.row_lower)))

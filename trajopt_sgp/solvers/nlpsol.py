@@ -168,8 +168,7 @@ def _entries(stats: Stats, run: Run, progress: float) -> list[Mapping[str, Any]]
 
 def schedule(program: NonlinearProgram, stages: int) -> FloatArray:
     """Return the places on the annealing schedule at which a program is solved, the last one 1."""
-    annealed = any(term.annealed for term in program.problem.stage_terms)
-    return np.linspace(0.0, 1.0, stages) if annealed and stages > 1 else np.ones(1)
+    return np.linspace(0.0, 1.0, stages) if program.annealed and stages > 1 else np.ones(1)
 
 
 def build(

@@ -209,8 +209,7 @@ def _other_sections(plots: Path, summary: Mapping[str, Any]) -> list[Section]:
             f"{summary['dataset']['transitions']:,} transitions (`{summary['dataset']['id']}`). One-step error of the "
             f"dynamics on unseen transitions: {training['dynamics']['validation_rmse']:.4f} of the spread of a step. "
             "The gradients of the distance to data are compared with the closed form over a million fresh transitions. "
-            "At small σ most of the difference is the chance of that sample: another million alone differs from it by "
-            "about 0.8 at σ = 0.05, 0.2 at 0.1 and 0.04 at 0.2.",
+            "At small σ part of the difference is the chance of that sample.",
             images=[Picture(plots / "gradient_errors.png")],
         ),
     ]
