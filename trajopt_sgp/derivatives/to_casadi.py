@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.named_callback import NamedCallback, Patterns
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.problem.precision import cast
 
@@ -24,7 +25,6 @@ TorchFunction = Callable[..., Tensor]
 FloatArray = NDArray[np.float64]
 
 _StackedFunction = Callable[[Tensor], Tensor]
-_Patterns = Sequence[casadi.Sparsity]
 
 # Size of the batch a function is checked with; hardly a number of rows, which a wrong function might confuse it with.
 _PROBES = 7
@@ -58,45 +58,25 @@ def to_casadi(function: TorchFunction, input_sizes: Sequence[int], *, name: str 
         raise OptionError(f"name = {name!r}: CasADi takes letters, digits and single underscores, first a letter.")
     stacked = _stacked(cast(function, torch.float64), sizes)
     rows = _count_rows(stacked, sum(sizes), name)
-    inputs = [casadi.Sparsity.dense(size, 1) for size in sizes]
-    return _TorchCallback(name, stacked, inputs, [casadi.Sparsity.dense(rows, 1)])
+    inputs = {f"x{i}": casadi.Sparsity.dense(size, 1) for i, size in enumerate(sizes)}
+    return _TorchCallback(name, stacked, inputs, {"y": casadi.Sparsity.dense(rows, 1)})
 
 
-class _TorchCallback(casadi.Callback):
+class _TorchCallback(NamedCallback):
     """A torch function of all inputs' nonzeros `(B, d)`, stacked, to all outputs' `(B, r)`; each dense or empty."""
 
     def __init__(
         self,
         name: str,
         function: _StackedFunction,
-        inputs: _Patterns,
-        outputs: _Patterns,
-        names: tuple[Sequence[str], Sequence[str]] | None = None,
+        inputs: Patterns,
+        outputs: Patterns,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self._function, self._inputs, self._outputs = function, inputs, outputs
-        self._names = names or ([f"x{i}" for i in range(len(inputs))], ["y"])
+        super().__init__(inputs, outputs)
+        self._function = function
         self._derivatives: dict[str, _TorchCallback] = {}  # CasADi keeps no reference to the Python objects
         self.construct(name, dict(options or {}))
-
-    def get_n_in(self) -> int:
-        return len(self._inputs)
-
-    def get_n_out(self) -> int:
-        return len(self._outputs)
-
-    def get_name_in(self, i: int) -> str:
-        return self._names[0][i]
-
-    def get_name_out(self, i: int) -> str:
-        return self._names[1][i]
-
-    def get_sparsity_in(self, i: int) -> casadi.Sparsity:
-        return self._inputs[i]
-
-    def get_sparsity_out(self, i: int) -> casadi.Sparsity:
-        return self._outputs[i]
 
     def has_eval_buffer(self) -> bool:
         return True
@@ -121,7 +101,7 @@ class _TorchCallback(casadi.Callback):
         inputs = [*self._inputs, *map(_empty, self._outputs)]
         outputs = [_block(row, column) for row, column in product(self._outputs, self._inputs)]
         function = _jacobian_blocks(self._function, _sizes(self._outputs), _sizes(self._inputs))
-        return self._derivative(name, function, inputs, outputs, (inames, onames), opts)
+        return self._derivative(name, function, _named(inames, inputs), _named(onames, outputs), opts)
 
     def has_reverse(self, nadj: int) -> bool:
         return nadj == 1  # CasADi repeats it for more
@@ -131,11 +111,13 @@ class _TorchCallback(casadi.Callback):
     ) -> casadi.Function:
         inputs = [*self._inputs, *map(_empty, self._outputs), *self._outputs]
         function = _adjoint(self._function, sum(_sizes(self._inputs)))
-        return self._derivative(name, function, inputs, self._inputs, (inames, onames), opts)
+        return self._derivative(name, function, _named(inames, inputs), _named(onames, self._inputs), opts)
 
-    def _derivative(self, name: str, *arguments: Any) -> casadi.Function:
+    def _derivative(
+        self, name: str, function: _StackedFunction, inputs: Patterns, outputs: Patterns, options: Mapping[str, Any]
+    ) -> casadi.Function:
         if name not in self._derivatives:
-            self._derivatives[name] = _TorchCallback(name, *arguments)
+            self._derivatives[name] = _TorchCallback(name, function, inputs, outputs, options)
         return self._derivatives[name]
 
 
@@ -202,7 +184,11 @@ def _read(argument: memoryview | None, size: int) -> FloatArray:
     return np.frombuffer(argument) if argument else np.zeros(size)
 
 
-def _sizes(patterns: _Patterns) -> list[int]:
+def _named(names: Sequence[str], patterns: Sequence[casadi.Sparsity]) -> Patterns:
+    return dict(zip(names, patterns, strict=True))
+
+
+def _sizes(patterns: Sequence[casadi.Sparsity]) -> list[int]:
     return [pattern.nnz() for pattern in patterns]
 
 

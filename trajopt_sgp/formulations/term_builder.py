@@ -208,13 +208,13 @@ class TermBuilder:
             position,
             labels=labels,
             row_names=tuple(str(i) for i in range(count)),
-            row_scale=self._row_scale(constraint, rows, index, count),
+            row_scale=self._row_scale(constraint, sizes, index, count),
             lower=lower,
             upper=upper,
         )
         self.constraints += [term] if constraint.soft is None else self._soften(term, constraint)
 
-    def _row_scale(self, constraint: Constraint, rows: TermFunction, index: IntArray, count: int) -> FloatArray:
+    def _row_scale(self, constraint: Constraint, sizes: list[int], index: IntArray, count: int) -> FloatArray:
         if constraint.scale is not None:
             return 1.0 / make_scale(f"scale of {constraint.name!r}", constraint.scale, count)
         start, middle = self.problem.start, self.problem.control_box.middle()
@@ -223,9 +223,6 @@ class TermBuilder:
             centre = np.resize(start, index.shape[1])
         parameters = self.problem.values(dtype=torch.float64).local(np.zeros(8))
         cast = constraint.to(torch.float64)
-        sizes = [self.problem.state_size] * (index.shape[1] // self.problem.state_size)
-        if isinstance(constraint, StageConstraint):
-            sizes = [self.problem.state_size, self.problem.control_size]
         return row_scale(
             lambda z: cast.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
         )
@@ -256,48 +253,51 @@ class TermBuilder:
             parts.append(replace(one_sided, lower=free) if side == "upper" else replace(one_sided, upper=free))
         return parts
 
-    def _rate_terms(self) -> tuple[IntArray, IntArray, FloatArray, IntArray]:
-        """Return pairs of controls that follow each other `(K, m)`, the time between them as a share, and knots."""
+    def _changes(self) -> tuple[IntArray, FloatArray, IntArray]:
+        """Return each control with the one before it `(K, 2m)`, the time between them as a share, and knots `(K,)`.
+
+        The first control follows the one that was applied before the plan; without that it follows itself.
+        """
         index, times = self.layout.control_sequence()
+        before = np.concatenate([index[:1], index[:-1]])
         knots = np.searchsorted(self.problem.grid.mesh, times + 1e-12, side="right") - 1
-        return index[:-1], index[1:], np.diff(times), knots[1:]
+        shares = np.concatenate([self.problem.grid.shares[:1], np.diff(times)])
+        return np.hstack([before, index]), shares, np.concatenate([[0], knots[1:]])
+
+    def _change(self, z: Tensor, parameters: Parameters) -> Tensor:
+        """Return by how much each control differs from the one before it, `(..., K, m)`."""
+        m = self.problem.control_size
+        before, after = z[..., :m], z[..., m : 2 * m]
+        if parameters.previous_control is not None:
+            start = after[..., :1, :] - parameters.previous_control
+            return torch.cat([start, (after - before)[..., 1:, :]], dim=-2)
+        return after - before
 
     def _rate_cost(self, term: ControlRateCost) -> StageTerm:
-        before, after, _, knots = self._rate_terms()
-        first, m = self.layout.control_sequence()[0][0], self.problem.control_size
-        unit = torch.tensor(make_scale(f"scale of {term.name!r}", term.scale, m))
-        index = np.vstack([np.hstack([first, first])[None], np.hstack([before, after])])
+        index, _, knots = self._changes()
+        unit = torch.tensor(make_scale(f"scale of {term.name!r}", term.scale, self.problem.control_size))
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
-            change = (z[..., m:] - z[..., :m]) / unit.to(z.dtype)
-            if parameters.previous_control is not None:
-                start = (z[..., :1, m:] - parameters.previous_control) / unit.to(z.dtype)
-                change = torch.cat([start, change[..., 1:, :]], dim=-2)
-            return term.weight * change.square().sum(-1)
+            return term.weight * (self._change(z, parameters) / unit.to(z.dtype)).square().sum(-1)
 
-        return self.term(term.name, index, cost, np.concatenate([[0.0], knots.astype(np.float64)]))
+        return self.term(term.name, index, cost, knots.astype(np.float64))
 
     def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
-        before, after, shares, knots = self._rate_terms()
+        index, shares, knots = self._changes()
         m = self.problem.control_size
         upper = make_scale(f"upper of {limit.name!r}", limit.upper, m)
         lower = -upper if limit.lower is None else make_scale(f"lower of {limit.name!r}", limit.lower, m)
-        first = self.layout.control_sequence()[0][0]
-        index = self.with_duration(np.vstack([np.hstack([first, first])[None], np.hstack([before, after])]))
-        spans = torch.tensor(np.concatenate([[self.problem.grid.shares[0]], shares]))
+        spans = torch.tensor(shares)
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            change = z[..., m : 2 * m] - z[..., :m]
-            if parameters.previous_control is not None:
-                start = z[..., :1, m : 2 * m] - parameters.previous_control
-                change = torch.cat([start, change[..., 1:, :]], dim=-2)
-            return change / (spans.to(z.dtype) * self.duration(z[..., 2 * m :]))[..., None]
+            seconds = spans.to(z.dtype) * self.duration(z[..., 2 * m :])
+            return self._change(z, parameters) / seconds[..., None]
 
         return self.term(
             limit.name,
-            index,
+            self.with_duration(index),
             rows,
-            np.concatenate([[0.0], knots.astype(np.float64)]),
+            knots.astype(np.float64),
             row_names=self.problem.control_labels,
             row_scale=1.0 / np.maximum(np.maximum(np.abs(upper), np.abs(lower)), 1e-12),
             lower=lower,
@@ -306,10 +306,9 @@ class TermBuilder:
         )
 
     def _pair_labels(self, knots: IntArray) -> tuple[str, ...]:
-        every = [0, *knots.tolist()]
         seen: dict[int, int] = {}
         labels = []
-        for knot in every:
+        for knot in knots.tolist():
             seen[knot] = seen.get(knot, -1) + 1
             labels.append(f"change {seen[knot]}" if seen[knot] else "")
         return tuple(labels)

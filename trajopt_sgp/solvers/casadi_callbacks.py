@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.derivatives.assembly import Pattern
+from trajopt_sgp.derivatives.named_callback import NamedCallback, Patterns
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.solvers.run import Run
 
@@ -16,47 +17,22 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Results = Sequence[float | FloatArray]
 Evaluate = Callable[..., Results]
-Patterns = dict[str, casadi.Sparsity]
 
 _SCALAR = casadi.Sparsity.dense(1, 1)
 
 
-class NumericFunction(casadi.Callback):
+class NumericFunction(NamedCallback):
     """A CasADi function evaluated by Python on dense NumPy vectors of nonzeros."""
 
     def __init__(self, name: str, inputs: Patterns, outputs: Patterns, evaluate: Evaluate) -> None:
-        super().__init__()
-        self._inputs, self._outputs, self._evaluate = inputs, outputs, evaluate
+        super().__init__(inputs, outputs)
+        self._evaluate = evaluate
         self.construct(name, {})
-
-    def get_n_in(self) -> int:
-        """Return the number of inputs."""
-        return len(self._inputs)
-
-    def get_n_out(self) -> int:
-        """Return the number of outputs."""
-        return len(self._outputs)
-
-    def get_name_in(self, i: int) -> str:
-        """Return the name of input `i`."""
-        return list(self._inputs)[i]
-
-    def get_name_out(self, i: int) -> str:
-        """Return the name of output `i`."""
-        return list(self._outputs)[i]
-
-    def get_sparsity_in(self, i: int) -> casadi.Sparsity:
-        """Return the sparsity of input `i`."""
-        return list(self._inputs.values())[i]
-
-    def get_sparsity_out(self, i: int) -> casadi.Sparsity:
-        """Return the sparsity of output `i`."""
-        return list(self._outputs.values())[i]
 
     def eval(self, arguments: Sequence[casadi.DM]) -> list[casadi.DM]:
         """Return the outputs as CasADi matrices."""
         results = self._evaluate(*(np.array(argument.nonzeros()) for argument in arguments))
-        return [casadi.DM(shape, value) for shape, value in zip(self._outputs.values(), results, strict=True)]
+        return [casadi.DM(shape, value) for shape, value in zip(self._outputs, results, strict=True)]
 
 
 @dataclass

@@ -4,7 +4,6 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +17,9 @@ from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_guesses, rollout
+from trajopt_sgp.solvers.kinds import library_kinds
 
 FloatArray = NDArray[np.float64]
-Kind = TypeVar("Kind")
 Changes = Mapping[str, ParameterValue]
 """Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
 
@@ -109,8 +108,8 @@ def check_pair(formulation: Formulation, solver: Solver) -> None:
 
 def valid_pairs() -> list[str]:
     """Return every pair of a formulation and a solver of this library that work together, as text."""
-    formulations: list[type[Formulation]] = _final_kinds(Formulation)  # type: ignore[type-abstract]
-    solvers: list[type[Solver]] = _final_kinds(Solver)  # type: ignore[type-abstract]
+    formulations: list[type[Formulation]] = library_kinds(Formulation)  # type: ignore[type-abstract]
+    solvers: list[type[Solver]] = library_kinds(Solver)  # type: ignore[type-abstract]
     kinds = itertools.product(formulations, solvers)
     return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.rolls_out or not s.needs_rollout]
 
@@ -294,9 +293,3 @@ def _flat(array: FloatArray) -> FloatArray:
 
 def _with_starts(array: FloatArray) -> FloatArray:
     return array[:, None] if array.ndim == 3 else array
-
-
-def _final_kinds(base: type[Kind]) -> list[type[Kind]]:
-    """Return the concrete classes of this library, which nobody subclasses further."""
-    kinds = [kind for kind in base.__subclasses__() if kind.__module__.startswith("trajopt_sgp.")]
-    return sorted(kinds, key=lambda kind: kind.__name__)

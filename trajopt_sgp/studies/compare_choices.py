@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.kinds import library_kinds
 
 Kind = TypeVar("Kind", Formulation, Solver)
 
@@ -23,8 +24,7 @@ _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 
 def kinds(base: type[Kind]) -> dict[str, type[Kind]]:
     """Return the formulations or the solvers of this library by name, for example `hermite-simpson`, sorted."""
-    found = [kind for kind in base.__subclasses__() if kind.__module__.startswith("trajopt_sgp.")]
-    return {kebab(kind.__name__): kind for kind in sorted(found, key=lambda kind: kind.__name__)}
+    return {kebab(kind.__name__): kind for kind in library_kinds(base)}
 
 
 def kebab(name: str) -> str:
