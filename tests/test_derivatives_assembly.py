@@ -263,7 +263,7 @@ def test_rows_are_named_by_term_component_and_knot(program: NonlinearProgram) ->
 
 def test_repeated_entries_are_summed() -> None:
     pattern = Pattern.of(np.array([1, 0, 1]), np.array([2, 0, 2]))
-    np.testing.assert_array_equal(pattern.assemble(np.array([1.0, 5.0, 2.0])), [5.0, 3.0])
+    np.testing.assert_array_equal(pattern.assemble([np.array([1.0, 5.0]), np.array([2.0])]), [5.0, 3.0])
     assert list(zip(pattern.rows, pattern.columns, strict=True)) == [(0, 0), (1, 2)]
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
@@ -38,9 +36,14 @@ class Pattern:
         unique, position = np.unique(columns * stride + rows, return_inverse=True)
         return cls(unique % stride, unique // stride, position)
 
-    def assemble(self, entries: FloatArray) -> FloatArray:
+    def assemble(self, entries: Sequence[FloatArray]) -> FloatArray:
         """Return the nonzeros `(nnz,)` from the entries of all blocks."""
-        return np.bincount(self.position, entries, len(self.rows)).astype(np.float64, copy=False)
+        if not entries:
+            return np.zeros(len(self.rows))
+        nonzeros: FloatArray = np.bincount(self.position, np.concatenate(entries), len(self.rows)).astype(
+            np.float64, copy=False
+        )
+        return nonzeros
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +66,22 @@ class Assembly:
     """Number of constraint rows."""
     backends: Mapping[int, TermBlocks] = field(init=False)
     """Derivatives of each term that has any, by identity."""
+    triangles: Mapping[int, "Triangle"] = field(init=False)
+    """Where the Hessian of each of them goes."""
+    linear_entries: Mapping[int, FloatArray] = field(init=False)
+    """Entries of the Jacobian that never change, of each term that has any."""
+    point: "Point" = field(init=False)
+    """Where derivatives were asked for last."""
 
     def __post_init__(self) -> None:
         terms = (*self.costs, *self.constraints)
         blocks = {id(term): TermBlocks(term.function, term.numbers) for term in terms if term.function is not None}
         object.__setattr__(self, "backends", blocks)
+        triangles = {id(term): Triangle(term) for term in terms if term.function is not None}
+        object.__setattr__(self, "triangles", triangles)
+        entries = {id(term): _linear_entries(term) for term in self.constraints if term.linear is not None}
+        object.__setattr__(self, "linear_entries", entries)
+        object.__setattr__(self, "point", Point(np.full(self.size, np.nan)))
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
@@ -77,44 +91,42 @@ class Assembly:
 
     def objective(self, variables: FloatArray, parameters: Parameters) -> float:
         """Return the sum of the costs."""
-        w = torch.as_tensor(variables)
-        return float(sum(float(self._blocks(t).value(t.gather(w), parameters).sum()) for t in self.costs))
+        at = self._at(variables)
+        return float(sum(float(self._blocks(t).value(at(t), parameters).sum()) for t in self.costs))
 
     def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
         """Return the objective and its gradient `(size,)`."""
-        w = torch.as_tensor(variables)
-        total, gradient = 0.0, np.zeros(self.size)
+        at, total, gradient = self._at(variables), 0.0, np.zeros(self.size)
         for term in self.costs:
-            value, blocks = self._blocks(term).jacobian(term.gather(w), parameters)
+            value, blocks = self._blocks(term).jacobian(at(term), parameters)
             total += float(value.sum())
-            np.add.at(gradient, term.index, blocks.numpy() * term.scale)
+            gradient += np.bincount(term.index.ravel(), (blocks * term.scale).ravel(), self.size)
         return total, gradient
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled constraint rows `(row_count,)`."""
-        w, parts = torch.as_tensor(variables), [np.zeros(0)]
+        at, parts = self._at(variables), [np.zeros(0)]
         for term in self.constraints:
-            value = None if term.function is None else self._blocks(term).value(term.gather(w), parameters).numpy()
+            value = None if term.function is None else self._blocks(term).value(at(term), parameters)
             parts.append(_scaled_rows(term, value, variables))
         return np.concatenate(parts)
 
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
-        w = torch.as_tensor(variables)
-        rows, entries = [np.zeros(0)], [np.zeros(0)]
+        at, rows, entries = self._at(variables), [np.zeros(0)], []
         for term in self.constraints:
             value = None
             if term.function is not None:
-                result, blocks = self._blocks(term).jacobian(term.gather(w), parameters)
-                value = result.numpy()
-                entries.append((term.row_scale[:, None] * blocks.numpy() * term.scale).ravel())
+                value, blocks = self._blocks(term).jacobian(at(term), parameters)
+                entries.append((term.row_scale[:, None] * term.scale * blocks).ravel())
             rows.append(_scaled_rows(term, value, variables))
-            entries.append(_linear_entries(term))
-        return np.concatenate(rows), self.jacobian_pattern.assemble(np.concatenate(entries))
+            if term.linear is not None:
+                entries.append(self.linear_entries[id(term)])
+        return np.concatenate(rows), self.jacobian_pattern.assemble(entries)
 
     def blocks(self, term: StageTerm, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled Jacobian blocks `(K, r, d)` of the nonlinear part of a constraint."""
-        blocks = self._blocks(term).jacobian(term.gather(torch.as_tensor(variables)), parameters)[1].numpy()
+        blocks = self._blocks(term).jacobian(self._at(variables)(term), parameters)[1]
         scaled: FloatArray = term.row_scale[:, None] * blocks * term.scale
         return scaled
 
@@ -131,16 +143,19 @@ class Assembly:
         Without `exact` it is that of Gauss and Newton: costs that are squares of residuals give the product of their
         Jacobians, other costs their own Hessian, and constraints nothing.
         """
-        w = torch.as_tensor(variables)
-        entries = [np.zeros(0)]
-        entries += [self._cost_hessian(term, w, cost_factor, parameters, exact) for term in self.costs]
+        at = self._at(variables)
+        entries = [self._cost_hessian(term, at(term), cost_factor, parameters, exact) for term in self.costs]
         for term, offset in zip(self.constraints, self.row_offsets, strict=True):
             if term.function is None:
                 continue
             part = multipliers[offset : offset + term.instances * term.rows].reshape(term.instances, term.rows)
-            weights = torch.as_tensor(part * term.row_scale)
-            entries.append(self._hessian(term, w, weights, parameters) if exact else np.zeros(_triangle_size(term)))
-        return self.hessian_pattern.assemble(np.concatenate(entries))
+            weights = part * term.row_scale
+            triangle = self.triangles[id(term)]
+            blocks = self._blocks(term)
+            entries.append(
+                triangle.entries(blocks.hessian(at(term), weights, parameters)) if exact else triangle.zeros()
+            )
+        return self.hessian_pattern.assemble(entries)
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper bounds of the scaled rows, `(row_count,)` each."""
@@ -177,26 +192,29 @@ class Assembly:
 
     def trace(self, variables: FloatArray, parameters: Parameters) -> None:
         """Bring every term into closed form that can be, instead of waiting until it has been evaluated often."""
-        w = torch.as_tensor(variables)
+        at = self._at(variables)
         for term in (*self.costs, *self.constraints):
             if term.function is not None:
-                self._blocks(term).trace(term.gather(w), parameters)
+                self._blocks(term).trace(at(term), parameters)
 
     def _blocks(self, term: StageTerm) -> TermBlocks:
         return self.backends[id(term)]
 
-    def _cost_hessian(
-        self, term: StageTerm, variables: Tensor, factor: float, parameters: Parameters, exact: bool
-    ) -> FloatArray:
-        if exact or term.residual is None:
-            weights = torch.full((term.instances,), factor, dtype=variables.dtype)
-            return self._hessian(term, variables, weights, parameters)
-        jacobian = GenericBlocks(term.residual).jacobian(term.gather(variables), parameters)[1]
-        return _scaled_triangle(term, (factor * jacobian.mT @ jacobian).numpy())
+    def _at(self, variables: FloatArray) -> "Point":
+        """Return the variables of all terms at a point, those of the last one where it is the same."""
+        if not np.array_equal(self.point.variables, variables):
+            object.__setattr__(self, "point", Point(variables.copy()))
+        return self.point
 
-    def _hessian(self, term: StageTerm, variables: Tensor, weights: Tensor, parameters: Parameters) -> FloatArray:
-        blocks = self._blocks(term).hessian(term.gather(variables), weights, parameters)
-        return _scaled_triangle(term, blocks.numpy())
+    def _cost_hessian(
+        self, term: StageTerm, z: FloatArray, factor: float, parameters: Parameters, exact: bool
+    ) -> FloatArray:
+        triangle = self.triangles[id(term)]
+        if exact or term.residual is None:
+            weights = np.full(term.instances, factor)
+            return triangle.entries(self._blocks(term).hessian(z, weights, parameters))
+        jacobian = GenericBlocks(term.residual).jacobian(torch.from_numpy(z), parameters)[1]
+        return triangle.entries((factor * jacobian.mT @ jacobian).numpy())
 
     def _jacobian_pattern(self) -> Pattern:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -216,9 +234,8 @@ class Assembly:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for term in (*self.costs, *self.constraints):
             if term.function is not None:
-                first, second = _upper_triangle(term.index)
-                rows.append(first)
-                columns.append(second)
+                rows.append(self.triangles[id(term)].rows)
+                columns.append(self.triangles[id(term)].columns)
         return Pattern.of(np.concatenate(rows), np.concatenate(columns))
 
 
@@ -238,22 +255,41 @@ def _linear_entries(term: StageTerm) -> FloatArray:
     return scaled
 
 
-def _scaled_triangle(term: StageTerm, blocks: FloatArray) -> FloatArray:
-    scaled = blocks * (term.scale[:, None] * term.scale)
-    # a pair of variables stands twice in the symmetric block, once above the diagonal of the program's Hessian
-    first, second = np.triu_indices(term.index.shape[1])
-    entries = scaled[:, first, second]
-    # two places of one instance may be one variable: then both halves of the block fall on the diagonal
-    twice = (term.index[:, first] == term.index[:, second]) & (first != second)
-    return np.where(twice, 2.0 * entries, entries).ravel()
+class Point:
+    """The variables of every term at one point, gathered when they are first asked for."""
+
+    def __init__(self, variables: FloatArray) -> None:
+        self.variables = variables
+        self._gathered: dict[int, FloatArray] = {}
+
+    def __call__(self, term: StageTerm) -> FloatArray:
+        """Return z `(K, d)` in the units of the problem; the same array every time."""
+        z = self._gathered.get(id(term))
+        if z is None:
+            z = self._gathered[id(term)] = self.variables[term.index] * term.scale
+        return z
 
 
-def _triangle_size(term: StageTerm) -> int:
-    d = int(term.index.shape[1])
-    return term.instances * d * (d + 1) // 2
+class Triangle:
+    """How the Hessian blocks of a term go into the upper triangle of the program's Hessian."""
 
+    def __init__(self, term: StageTerm) -> None:
+        d = int(term.index.shape[1])
+        first, second = np.triu_indices(d)
+        # a pair of variables stands twice in the symmetric block, once above the diagonal of the program's Hessian;
+        # two places of one instance may be one variable: then both halves of the block fall on the diagonal
+        twice = (term.index[:, first] == term.index[:, second]) & (first != second)
+        self.place = first * d + second
+        self.factor: FloatArray = term.scale[first] * term.scale[second] * np.where(twice, 2.0, 1.0)
+        left, right = term.index[:, first].ravel(), term.index[:, second].ravel()
+        self.rows, self.columns = np.minimum(left, right), np.maximum(left, right)
 
-def _upper_triangle(index: IntArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    first, second = np.triu_indices(index.shape[1])
-    left, right = index[:, first].ravel(), index[:, second].ravel()
-    return np.minimum(left, right), np.maximum(left, right)
+    def entries(self, blocks: FloatArray) -> FloatArray:
+        """Return the scaled entries of blocks `(K, d, d)`, one after the other."""
+        flat = blocks.reshape(len(blocks), -1)
+        scaled: FloatArray = (flat[:, self.place] * self.factor).ravel()
+        return scaled
+
+    def zeros(self) -> FloatArray:
+        """Return the entries of blocks of zeros."""
+        return np.zeros(self.factor.size)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import GenericBlocks
@@ -13,6 +15,7 @@ from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
+FloatArray = NDArray[np.float64]
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
 
@@ -55,43 +58,45 @@ class TermBlocks:
         self._traced: TracedBlocks | None = None
         self._evaluations, self._refused, self._for_good = 0, False, False
         self._signature: tuple[object, ...] = ()
+        self._known: tuple[Parameters, list[Tensor]] | None = None
         self.backend = "autograd: not evaluated often enough to be traced"
 
-    def value(self, z: Tensor, parameters: Parameters) -> Tensor:
+    def value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` at z `(K, d)`."""
-        if self._usable(z, parameters) and self._traced is not None:
+        if self._traced is not None and self._usable(z, parameters):
             return self._traced.value(z, self._data(parameters))
-        return self._generic.value(z, parameters)
+        return _array(self._generic.value(torch.from_numpy(z), parameters))
 
-    def jacobian(self, z: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    def jacobian(self, z: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return phi and its blocks: `(K, d)` for a cost, `(K, r, d)` for a constraint."""
         self._count(z, parameters)
-        if self._usable(z, parameters) and self._traced is not None:
+        if self._traced is not None and self._usable(z, parameters):
             return self._traced.jacobian(z, self._data(parameters))
-        return self._generic.jacobian(z, parameters)
+        value, blocks = self._generic.jacobian(torch.from_numpy(z), parameters)
+        return _array(value), _array(blocks)
 
-    def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
+    def hessian(self, z: FloatArray, multipliers: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the Hessian blocks `(K, d, d)` of multipliers . phi."""
         self._count(z, parameters)
-        if self._usable(z, parameters) and self._traced is not None:
+        if self._traced is not None and self._usable(z, parameters):
             return self._traced.hessian(z, multipliers, self._data(parameters))
-        return self._generic.hessian(z, multipliers, parameters)
+        return _array(self._generic.hessian(torch.from_numpy(z), torch.from_numpy(multipliers), parameters))
 
     def restart(self) -> None:
         """Begin another solve: count evaluations anew."""
         if not self.counts_on:
             self._evaluations = 0
 
-    def trace(self, z: Tensor, parameters: Parameters) -> None:
+    def trace(self, z: FloatArray, parameters: Parameters) -> None:
         """Go over to closed form now and for good, where that is possible; z `(K, d)` is an example."""
         self._for_good = True
         self._trace(z, parameters)
 
-    def _trace(self, z: Tensor, parameters: Parameters) -> None:
+    def _trace(self, z: FloatArray, parameters: Parameters) -> None:
         if self._refused or self._traced is not None:
             return
         try:
-            traced = TracedBlocks(self._closed(parameters), z, self._data(parameters))
+            traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z), self._data(parameters))
         except _FAILURES as error:
             self._refuse(str(error).strip().partition("\n")[0] or type(error).__name__)
             return
@@ -101,7 +106,7 @@ class TermBlocks:
         else:
             self._refuse("its traced derivatives are not those of autograd")
 
-    def _count(self, z: Tensor, parameters: Parameters) -> None:
+    def _count(self, z: FloatArray, parameters: Parameters) -> None:
         self._evaluations += 1
         if self._evaluations == _EVALUATIONS_BEFORE_TRACING:
             self._trace(z, parameters)
@@ -109,15 +114,20 @@ class TermBlocks:
     def _refuse(self, reason: str) -> None:
         self._refused, self.backend = True, f"autograd: {reason}"
 
-    def _usable(self, z: Tensor, parameters: Parameters) -> bool:
+    def _usable(self, z: FloatArray, parameters: Parameters) -> bool:
         often = self._for_good or self._evaluations >= _EVALUATIONS_BEFORE_TRACING
-        return often and self._traced is not None and self._signature == self._shape_of(z, parameters)
+        return often and self._signature == self._shape_of(z, parameters)
 
-    def _shape_of(self, z: Tensor, parameters: Parameters) -> tuple[object, ...]:
+    def _shape_of(self, z: FloatArray, parameters: Parameters) -> tuple[object, ...]:
         return (z.shape, z.dtype, tuple(parameters.values), parameters.previous_control is None)
 
     def _data(self, parameters: Parameters) -> list[Tensor]:
         """Return what the traced function takes besides z: parameters, numbers, the control before the first."""
+        if self._known is None or self._known[0] is not parameters:
+            self._known = parameters, self._make_data(parameters)
+        return self._known[1]
+
+    def _make_data(self, parameters: Parameters) -> list[Tensor]:
         local = parameters.local(self._function.position) if isinstance(self._function, Localized) else parameters
         numbers = self._numbers(parameters).values() if self._numbers is not None else ()
         data = [*local.values.values(), *(torch.tensor(number, dtype=torch.float64) for number in numbers)]
@@ -139,20 +149,25 @@ class TermBlocks:
 
         return closed
 
-    def _agree(self, traced: TracedBlocks, z: Tensor, parameters: Parameters) -> bool:
+    def _agree(self, traced: TracedBlocks, z: FloatArray, parameters: Parameters) -> bool:
         """Return whether both backends give the same value and Jacobian, at the example and beside it."""
         data = self._data(parameters)
-        nudge = torch.linspace(-0.01, 0.01, z.numel(), dtype=z.dtype).reshape(z.shape)
-        for point in (z, z + nudge * (1.0 + z.abs())):
-            pairs = zip(traced.jacobian(point, data), self._generic.jacobian(point, parameters), strict=True)
-            if not all(_close(found, expected) for found, expected in pairs):
+        nudge = np.linspace(-0.01, 0.01, z.size).reshape(z.shape)
+        for point in (z, z + nudge * (1.0 + np.abs(z))):
+            expected = self._generic.jacobian(torch.from_numpy(point), parameters)
+            pairs = zip(traced.jacobian(point, data), expected, strict=True)
+            if not all(_close(found, _array(other)) for found, other in pairs):
                 return False
         return True
 
 
-def _close(found: Tensor, expected: Tensor) -> bool:
+def _array(tensor: Tensor) -> FloatArray:
+    return np.asarray(tensor.detach().numpy(), dtype=np.float64)
+
+
+def _close(found: FloatArray, expected: FloatArray) -> bool:
     if found.shape != expected.shape:
         return False
-    finite = torch.isfinite(expected)
-    scale = 1.0 + float(expected[finite].abs().max()) if bool(finite.any()) else 1.0
-    return bool(((found - expected)[finite].abs() <= _AGREEMENT * scale).all())
+    finite = np.isfinite(expected)
+    scale = 1.0 + np.abs(expected[finite]).max(initial=0.0)
+    return bool((np.abs(found - expected)[finite] <= _AGREEMENT * scale).all())

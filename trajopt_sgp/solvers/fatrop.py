@@ -157,7 +157,7 @@ class StagewiseDerivatives:
             both = np.isfinite(lower) & np.isfinite(upper)
             return np.where(both, 0.5 * (np.where(both, lower, 0.0) + np.where(both, upper, 0.0)), middle)
         if output == "jac_g_x":
-            return self.jacobian_pattern.assemble(self._gap.astype(np.float64))
+            return self.jacobian_pattern.assemble([self._gap.astype(np.float64)])
         if output == "hess_gamma_x_x":
             pattern = self.hessian_pattern
             twice = np.count_nonzero(pattern.rows != pattern.columns)
@@ -190,7 +190,7 @@ class StagewiseDerivatives:
         """Return the rows and the nonzeros of their Jacobian; the next state of a gap has the factor 1 exactly."""
         rows, values = self.inner.jacobian(variables, parameters)
         signed = np.where(self._gap, 1.0, values * self.structure.sign[self.inner.jacobian_pattern.rows])
-        return self.structure.rows(rows), self.jacobian_pattern.assemble(signed)
+        return self.structure.rows(rows), self.jacobian_pattern.assemble([signed])
 
     def hessian(
         self,

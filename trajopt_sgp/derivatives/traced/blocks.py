@@ -1,12 +1,18 @@
-"""Values, Jacobian and Hessian blocks of a term from its tape."""
+"""Values, Jacobian and Hessian blocks of a term from its programme."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.derivatives.traced.graph import Function, Tape, trace
+from trajopt_sgp.derivatives.traced.lowering import Programme, lower
+from trajopt_sgp.derivatives.traced.operations import Data
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass
@@ -25,76 +31,110 @@ class TracedBlocks:
     """Examples; they may differ in every call, but not their shapes."""
     tape: Tape = field(init=False)
     """Its operations."""
+    programme: Programme = field(init=False)
+    """The same for the compiled kernels."""
 
     def __post_init__(self) -> None:
+        # compiled code is loaded where a program is first traced, not by every import of the package
+        from trajopt_sgp.derivatives.traced import kernels
+
+        self._kernels = kernels
         self.tape = trace(self.function, self.z, self.data)
-        self._given: list[Tensor] = []
-        self._values: list[Tensor] = []
-        self._slopes: list[Tensor | None] = []
-        self._tangents: list[Tensor | None] = []
+        self.programme = lower(self.tape, *self.z.shape)
+        self._values = np.zeros(self.programme.value_count)
+        self._slopes, self._tangents, self._adjoints = np.zeros(0), np.zeros(0), np.zeros(0)
+        for place, constant in self.tape.constants.items():
+            self._view(place)[:] = constant.numpy().reshape(-1)
+        self._z: FloatArray | None = None
+        self._data: Sequence[Tensor] = ()
+        self._evaluated = self._differentiated = False
+        self._constant: FloatArray | None = None
 
-    @torch.no_grad()
-    def value(self, z: Tensor, data: Sequence[Tensor]) -> Tensor:
+    def value(self, z: FloatArray, data: Sequence[Tensor]) -> FloatArray:
         """Return the function at z `(K, d)`."""
-        return self._evaluate(z, data).clone()
+        self._evaluate(z, data)
+        return self._result().copy()
 
-    @torch.no_grad()
-    def jacobian(self, z: Tensor, data: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def jacobian(self, z: FloatArray, data: Sequence[Tensor]) -> tuple[FloatArray, FloatArray]:
         """Return the function and its blocks, `(K, d)` or `(K, r, d)`."""
-        value = self._evaluate(z, data)
-        self._differentiate()
-        tangent = self._tangents[self.tape.result]
-        blocks = value.new_zeros((*value.shape, z.shape[1])) if tangent is None else tangent.movedim(0, -1)
-        return value.clone(), blocks.contiguous()
-
-    @torch.no_grad()
-    def hessian(self, z: Tensor, weights: Tensor, data: Sequence[Tensor]) -> Tensor:
-        """Return the Hessian blocks `(K, d, d)` of weights . function, weights in the shape of the function."""
         self._evaluate(z, data)
         self._differentiate()
-        adjoints: dict[int, Tensor] = {self.tape.result: weights}
-        total = z.new_zeros((len(z), z.shape[1], z.shape[1]))
-        for operation in reversed(self.tape.operations):
-            adjoint = adjoints.pop(operation.output, None)
-            if adjoint is None or operation.output not in self.tape.active:
-                continue
-            values = [self._values[i] for i in operation.inputs]
-            tangents = [self._tangents[i] for i in operation.inputs]
-            result, slope = self._values[operation.output], self._slopes[operation.output]
-            curvature = operation.curvature(values, tangents, adjoint, result)
-            if curvature is not None:
-                total += curvature
-            parts = operation.adjoints(values, adjoint, result, slope)
-            for place, part in zip(operation.inputs, parts, strict=True):
-                if place in self.tape.active and place > 0 and part is not None:
-                    adjoints[place] = adjoints[place] + part if place in adjoints else part
-        return total
+        value = self._result().copy()
+        size, _, offset = self.programme.places[self.tape.result]
+        if offset < 0:
+            return value, np.zeros((*value.shape, z.shape[1]))
+        tangents = self._tangents[offset : offset + z.size * size].reshape(*z.shape, size)
+        blocks = tangents[..., 0] if value.ndim == 1 else tangents.transpose(0, 2, 1)
+        return value, np.ascontiguousarray(blocks)
 
-    def _evaluate(self, z: Tensor, data: Sequence[Tensor]) -> Tensor:
-        given = [z, *data]
-        if not self._values or not all(torch.equal(a, b) for a, b in zip(given, self._given, strict=True)):
-            self._given, self._tangents = [entry.detach().clone() for entry in given], []
-            values: list[Tensor] = [z] * self.tape.size
-            values[: len(given)] = self._given
-            for place, constant in self.tape.constants.items():
-                values[place] = constant
-            for operation in self.tape.operations:
-                values[operation.output] = operation.value(*(values[i] for i in operation.inputs))
-            self._values = values
-        return self._values[self.tape.result]
+    def hessian(self, z: FloatArray, weights: FloatArray, data: Sequence[Tensor]) -> FloatArray:
+        """Return the Hessian blocks `(K, d, d)` of weights . function, weights in the shape of the function."""
+        self._evaluate(z, data)
+        if self.tape.result not in self.tape.active:
+            return np.zeros((*z.shape, z.shape[1]))
+        if not self.programme.quadratic or weights.ndim > 1:
+            return self._bend(weights)
+        if self._constant is None:
+            self._constant = self._bend(np.ones_like(weights))
+        return self._constant * weights[:, None, None]
+
+    def _bend(self, weights: FloatArray) -> FloatArray:
+        self._differentiate()
+        p, blocks = self.programme, np.empty((self.programme.instances, *[self.programme.variables] * 2))
+        if not self._adjoints.size:
+            self._adjoints = np.zeros(p.value_count)
+        self._adjoints[:] = 0.0
+        size, offset, _ = p.places[self.tape.result]
+        self._adjoints[offset : offset + size * p.instances] = weights.reshape(-1)
+        tables = p.operations, p.numbers, p.places, p.indices, p.weights
+        state = self._values, self._slopes, self._tangents, self._adjoints
+        self._kernels.bend(p.instances, p.variables, *tables, *state, blocks)
+        return blocks
+
+    def _evaluate(self, z: FloatArray, data: Sequence[Tensor]) -> None:
+        if data is not self._data and not _equal(data, self._data):
+            self._take(data)
+        if self._z is None or not (z is self._z or np.array_equal(z, self._z)):
+            self._z, self._evaluated = z, False
+        if self._evaluated:
+            return
+        self._view(0)[:] = z.reshape(-1)
+        p = self.programme
+        tables = p.operations, p.numbers, p.places, p.indices, p.weights
+        self._kernels.evaluate(p.instances, *tables, self._values)
+        self._evaluated, self._differentiated = True, False
+
+    def _take(self, data: Sequence[Tensor]) -> None:
+        """Evaluate what depends on the data alone."""
+        known: dict[int, Tensor] = dict(self.tape.constants)
+        known.update((place, value.detach()) for place, value in enumerate(data, start=1))
+        for operation in self.tape.operations:
+            if isinstance(operation, Data):
+                known[operation.output] = operation.function(*(known[i] for i in operation.inputs))
+        for place in known.keys() - self.tape.constants.keys():
+            self._view(place)[:] = known[place].numpy().reshape(-1)
+        self._data, self._evaluated, self._constant = [value.detach().clone() for value in data], False, None
 
     def _differentiate(self) -> None:
-        if self._tangents:
+        if self._differentiated:
             return
-        tangents: list[Tensor | None] = [None] * self.tape.size
-        slopes: list[Tensor | None] = [None] * self.tape.size
-        count, d = self._given[0].shape
-        tangents[0] = torch.eye(d, dtype=torch.float64)[:, None, :].expand(d, count, d)
-        for operation in self.tape.operations:
-            place = operation.output
-            if place in self.tape.active:
-                values, result = [self._values[i] for i in operation.inputs], self._values[place]
-                slopes[place] = operation.slope(values, result)
-                inputs = [tangents[i] for i in operation.inputs]
-                tangents[place] = operation.tangents(values, inputs, result, slopes[place])
-        self._tangents, self._slopes = tangents, slopes
+        p = self.programme
+        if not self._tangents.size:
+            self._tangents, self._slopes = np.zeros(p.tangent_count), np.zeros(p.value_count)
+            self._tangents[: p.instances * p.variables**2] = np.tile(np.eye(p.variables).reshape(-1), p.instances)
+        tables = p.operations, p.numbers, p.places, p.indices, p.weights
+        self._kernels.differentiate(p.instances, p.variables, *tables, self._values, self._slopes, self._tangents)
+        self._differentiated = True
+
+    def _result(self) -> FloatArray:
+        shape = self.tape.shapes[self.tape.result]
+        view = self._view(self.tape.result)
+        return view.reshape(shape)
+
+    def _view(self, place: int) -> FloatArray:
+        size, offset, tangent = self.programme.places[place]
+        return self._values[offset : offset + size * (self.programme.instances if tangent >= 0 else 1)]
+
+
+def _equal(data: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    return len(data) == len(other) and all(torch.equal(a, b) for a, b in zip(data, other, strict=True))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch._decomp import get_decompositions
@@ -12,13 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, Elementary
 from trajopt_sgp.derivatives.traced.handlers import HANDLERS, operation_name
-from trajopt_sgp.derivatives.traced.operations import (
-    Data,
-    Elementwise,
-    Linear,
-    Operation,
-    Shape,
-)
+from trajopt_sgp.derivatives.traced.operations import Data, Elementwise, IntArray, Operation, Pick, Shape
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 Function = Callable[..., Tensor]
@@ -29,7 +24,7 @@ _DECOMPOSED = (
     torch.ops.aten.addcmul,
     torch.ops.aten.stack,
 )
-_COMPARISONS = ("gt", "ge", "lt", "le", "eq", "ne", "sign", "zeros_like", "ones_like", "full_like")
+_FILLED = ("zeros_like", "ones_like", "full_like")
 _UNCHANGED = ("clone", "alias", "contiguous", "lift_fresh_copy")
 
 
@@ -41,6 +36,8 @@ class Tape:
     """Each takes earlier places."""
     constants: dict[int, Tensor] = field(default_factory=dict)
     """Values that never change, by place."""
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    """Shape of each value, with K for the instances."""
     active: set[int] = field(default_factory=set)
     """Places that depend on the variables; place 0 is the variables."""
     size: int = 0
@@ -75,6 +72,7 @@ class _Builder:
     def build(self, graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Tape:
         self.tape.inputs = self.tape.size = len(inputs)
         self.tape.active.add(0)
+        self.tape.shapes.update((place, tuple(value.shape)) for place, value in enumerate(inputs))
         given = iter(range(len(inputs)))
         for node in graph.graph.nodes:
             if node.op == "placeholder":
@@ -109,7 +107,9 @@ class _Builder:
         if target is operator.getitem:
             self._first_of(node)
             return
-        if not any(self.place[n] in self.tape.active for n in sources) or name in _COMPARISONS:
+        if name in _FILLED:
+            return
+        if not any(self.place[n] in self.tape.active for n in sources):
             self._emit_data(node, sources)
             return
         if isinstance(value, Tensor) and (not value.ndim or value.shape[0] != self.instances):
@@ -131,15 +131,35 @@ class _Builder:
         else:
             self.unknown.add(node)
 
-    def emit(self, node: fx.Node, kind: Callable[..., Operation], inputs: Sequence[int], **settings: Any) -> int:
-        """Add an operation and return its place; the place of the node is the last one added for it."""
+    def emit(
+        self,
+        node: fx.Node,
+        kind: Callable[..., Operation],
+        inputs: Sequence[int],
+        shape: Shape | None = None,
+        **settings: Any,
+    ) -> int:
+        """Add an operation and return its place; the place of the node is the last one added for it.
+
+        The shape of the result is that of the node where none is given.
+        """
+        place = self.new_place(node, shape)
+        self.write(kind, place, inputs, **settings)
+        return place
+
+    def new_place(self, node: fx.Node, shape: Shape | None = None) -> int:
+        """Return a place for a value of the node that is still to be written."""
         place = self.tape.size
         self.tape.size += 1
-        self.tape.operations.append(kind(output=place, inputs=tuple(inputs), **settings))
-        if any(i in self.tape.active for i in inputs) and kind is not Data:
-            self.tape.active.add(place)
+        self.tape.shapes[place] = self.shape(node) if shape is None else shape
         self.place[node] = place
         return place
+
+    def write(self, kind: Callable[..., Operation], place: int, inputs: Sequence[int], **settings: Any) -> None:
+        """Add an operation that writes to a place."""
+        self.tape.operations.append(kind(output=place, inputs=tuple(inputs), **settings))
+        if any(i in self.tape.active for i in inputs):
+            self.tape.active.add(place)
 
     def _emit_data(self, node: fx.Node, sources: Sequence[fx.Node]) -> None:
         target: Any = node.target
@@ -159,32 +179,44 @@ class _Builder:
         value = self.example[argument] if isinstance(argument, fx.Node) else argument
         place = self.tape.size
         self.tape.size += 1
-        self.tape.constants[place] = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        constant = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        self.tape.constants[place], self.tape.shapes[place] = constant, tuple(constant.shape)
         return place
 
     def shape(self, argument: Any) -> Shape:
         """Return the shape of a node's value."""
         return tuple(torch.as_tensor(self.example[argument] if isinstance(argument, fx.Node) else argument).shape)
 
-    def linear(
-        self, node: fx.Node, source: Any, forward: Callable[[Tensor], Tensor], backward: Callable[[Tensor], Tensor]
+    def pick(
+        self, node: fx.Node, source: Any, rearrange: Callable[[Tensor], Tensor], shape: Shape | None = None
     ) -> int:
-        """Add a linear operation."""
-        return self.emit(node, Linear, [self.place_of(source)], forward=forward, backward=backward)
+        """Add what `rearrange` does to the entries of a value `(K, ...)`."""
+        place = self.place_of(source)
+        index = rearranged(self.tape.shapes[place], rearrange)
+        return self.emit(node, Pick, [place], index=index)
+
+    def data(self, node: fx.Node, function: Callable[..., Tensor], place: int) -> int:
+        """Add a function of a value that does not depend on the variables."""
+        return self.emit(node, Data, [place], self.tape.shapes[place], function=function)
 
     def elementary_of(self, node: fx.Node, elementary: Elementary) -> int:
+        """Add an elementwise function of the first argument."""
         return self.elementary(node, elementary, self.place_of(node.args[0]))
 
     def elementary(self, node: fx.Node, elementary: Elementary, place: int) -> int:
-        return self.emit(
-            node,
-            Elementwise,
-            [place],
-            function=elementary.function,
-            first=elementary.first,
-            second=elementary.second,
-        )
+        """Add an elementwise function of the value at a place."""
+        return self.emit(node, Elementwise, [place], self.tape.shapes[place], elementary=elementary)
 
     def constant(self, argument: Any) -> Tensor:
+        """Return the value of a node that is constant."""
         constant: Tensor = self.example[argument].to(torch.float64).detach().contiguous()
         return constant
+
+
+def rearranged(shape: Shape, rearrange: Callable[[Tensor], Tensor]) -> IntArray:
+    """Return which entry of an instance of a value `(K, ...)` each entry of the rearranged instance is."""
+    numbers = torch.arange(int(np.prod(shape[1:])), dtype=torch.float64).reshape(1, *shape[1:]).expand(shape)
+    index = rearrange(numbers)
+    if not torch.equal(index, index[:1].expand(index.shape)):
+        raise UnsupportedError("an operation mixes instances")
+    return np.asarray(index[0].reshape(-1).numpy(), dtype=np.int64)

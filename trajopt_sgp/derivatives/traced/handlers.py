@@ -4,15 +4,16 @@ Every handler takes the builder of a tape and the node of the traced graph, and 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, fx
+import torch
+from torch import fx
 
-from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY
+from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, step
 from trajopt_sgp.derivatives.traced.elementary import clamp as clamped
 from trajopt_sgp.derivatives.traced.elementary import power as powered
-from trajopt_sgp.derivatives.traced.operations import Affine, Joined, Linear, Product, Shape, Sum, reduce_to
+from trajopt_sgp.derivatives.traced.operations import Affine, Part, Product, Shape, Sum, Total
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 
@@ -20,8 +21,16 @@ def add(builder: Any, node: fx.Node, sign: float = 1.0) -> None:
     """Add a sum, or with sign -1 a difference."""
     factor = sign * float(node.kwargs.get("alpha", 1.0))  # type: ignore[arg-type]
     _check_alignment(builder, node)
-    shapes = (builder.shape(node.args[0]), builder.shape(node.args[1]))
-    builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=factor, shapes=shapes)
+    builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=factor)
+
+
+def compare(builder: Any, node: fx.Node, sign: float, closed: bool) -> None:
+    """Add 1 where the first argument is greater, or with sign -1 less, than the second, and 0 elsewhere."""
+    _check_alignment(builder, node)
+    difference = builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=-1.0)
+    if sign < 0.0:
+        difference = builder.elementary(node, ELEMENTARY["neg"], difference)
+    builder.elementary(node, step(closed), difference)
 
 
 def multiply(builder: Any, node: fx.Node) -> None:
@@ -39,8 +48,10 @@ def divide(builder: Any, node: fx.Node) -> None:
     if below in builder.tape.constants:
         builder.tape.constants[below] = 1.0 / builder.tape.constants[below]
         inverse = below
-    else:
+    elif below in builder.tape.active:
         inverse = builder.elementary(node, ELEMENTARY["reciprocal"], below)
+    else:
+        inverse = builder.data(node, torch.reciprocal, below)
     builder.emit(node, Product, [above, inverse])
 
 
@@ -59,25 +70,19 @@ def take_slice(builder: Any, node: fx.Node) -> None:
     bounds = [*node.args[2:5], None, None, None][:3]
     shape = builder.shape(source)
     axis = _inner(dim, len(shape))
-    _pick(builder, node, source, shape, axis, slice(*bounds))
+    _pick(builder, node, source, axis, slice(*bounds))
 
 
 def select(builder: Any, node: fx.Node) -> None:
     """Add one index of a dimension within an instance."""
     source, dim, index = node.args[:3]
     shape = builder.shape(source)
-    _pick(builder, node, source, shape, _inner(dim, len(shape)), index)
+    _pick(builder, node, source, _inner(dim, len(shape)), index)
 
 
-def _pick(builder: Any, node: fx.Node, source: Any, shape: Shape, axis: int, key: Any) -> None:
+def _pick(builder: Any, node: fx.Node, source: Any, axis: int, key: Any) -> None:
     where = (..., key, *[slice(None)] * (-axis - 1))
-
-    def backward(adjoint: Tensor) -> Tensor:
-        full = adjoint.new_zeros(shape)
-        full[where] = adjoint
-        return full
-
-    builder.linear(node, source, lambda a: a[where], backward)
+    builder.pick(node, source, lambda a: a[where])
 
 
 def join(builder: Any, node: fx.Node) -> None:
@@ -85,12 +90,8 @@ def join(builder: Any, node: fx.Node) -> None:
     parts: Any = node.args[0]
     dim = node.args[1] if len(node.args) > 1 else 0
     shapes = [builder.shape(part) for part in parts]
-    axis = _inner(dim, len(shapes[0]))
     places = [builder.place_of(part) for part in parts]
-    for place, shape in zip(places, shapes, strict=True):
-        if place in builder.tape.constants:
-            builder.tape.constants[place] = builder.tape.constants[place].expand(shape)
-    builder.emit(node, Joined, places, axis=axis, sizes=tuple(shape[axis] for shape in shapes))
+    _join(builder, node, places, shapes, _inner(dim, len(shapes[0])))
 
 
 def stack(builder: Any, node: fx.Node) -> None:
@@ -98,44 +99,34 @@ def stack(builder: Any, node: fx.Node) -> None:
     parts: Any = node.args[0]
     dim = node.args[1] if len(node.args) > 1 else 0
     axis = _inner(dim, len(builder.shape(parts[0])) + 1)
-    places = []
-    for part in parts:
-        source = builder.place_of(part)
-        shape = builder.shape(part)
-        places.append(
-            builder.emit(
-                node,
-                Linear,
-                [source],
-                forward=lambda a: a.unsqueeze(axis),
-                backward=lambda a, shape=shape: a.reshape(shape),
-            )
-        )
-    builder.emit(node, Joined, places, axis=axis, sizes=(1,) * len(parts))
+    shapes = [tuple(torch.empty(builder.shape(part)).unsqueeze(axis).shape) for part in parts]
+    _join(builder, node, [builder.place_of(part) for part in parts], shapes, axis)
+
+
+def _join(builder: Any, node: fx.Node, places: list[int], shapes: list[Shape], axis: int) -> None:
+    """Write values `(K, ...)` of these shapes side by side; constants are repeated for every instance."""
+    result = builder.shape(node)
+    numbers = torch.arange(math.prod(result[1:])).reshape(result[1:])
+    output, begin = builder.new_place(node), 0
+    for place, shape in zip(places, shapes, strict=True):
+        size = shape[axis]
+        index = numbers.narrow(axis, begin, size).reshape(-1).numpy()
+        builder.write(Part, output, [place], index=index)
+        begin += size
 
 
 def reshape(builder: Any, node: fx.Node) -> None:
     """Views, squeezes and unsqueezes: instances stay the first dimension."""
-    source = node.args[0]
-    before, after = builder.shape(source), builder.shape(node)
-
-    def forward(a: Tensor) -> Tensor:
-        return a.reshape(*a.shape[: a.ndim - len(before)], *after)
-
-    builder.linear(node, source, forward, lambda a: a.reshape(before))
+    after = builder.shape(node)
+    builder.pick(node, node.args[0], lambda a: a.reshape(after))
 
 
 def expand(builder: Any, node: fx.Node) -> None:
     """Add a repetition along dimensions of size one."""
-    source = node.args[0]
-    before, after = builder.shape(source), builder.shape(node)
-    if len(before) != len(after):
+    source, after = node.args[0], builder.shape(node)
+    if len(builder.shape(source)) != len(after):
         raise UnsupportedError("expand adds a dimension")
-
-    def forward(a: Tensor) -> Tensor:
-        return a.expand(*a.shape[: a.ndim - len(before)], *after)
-
-    builder.linear(node, source, forward, lambda a: reduce_to(a, before))
+    builder.pick(node, source, lambda a: a.expand(after))
 
 
 def permute(builder: Any, node: fx.Node) -> None:
@@ -150,8 +141,7 @@ def permute(builder: Any, node: fx.Node) -> None:
         order[first], order[second] = order[second], order[first]
     if order[0] != 0:
         raise UnsupportedError("instances are no longer the first dimension")
-    inverse = [order.index(i) for i in range(count)]
-    builder.linear(node, source, lambda a: a.permute(_lead(a, order)), lambda a: a.permute(_lead(a, inverse)))
+    builder.pick(node, source, lambda a: a.permute(order))
 
 
 def total(builder: Any, node: fx.Node, mean: bool = False) -> None:
@@ -160,67 +150,56 @@ def total(builder: Any, node: fx.Node, mean: bool = False) -> None:
     if len(node.args) < 2 or not node.args[1]:
         raise UnsupportedError("a sum over all instances")
     axes = tuple(_inner(dim, len(shape)) for dim in node.args[1])  # type: ignore[union-attr]
-    keep = bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
     factor = 1.0 / math.prod(shape[axis] for axis in axes) if mean else 1.0
+    _total(builder, node, builder.place_of(source), axes, factor, builder.shape(node))
 
-    def backward(adjoint: Tensor) -> Tensor:
-        full = adjoint.reshape([1 if i - len(shape) in axes else size for i, size in enumerate(shape)])
-        return (factor * full).expand(shape)
 
-    builder.linear(node, source, lambda a: factor * a.sum(dim=axes, keepdim=keep), backward)
+def _total(builder: Any, node: fx.Node, place: int, axes: tuple[int, ...], factor: float, after: Shape) -> int:
+    """Add factor times the sums over dimensions counted from the end."""
+    shape = builder.tape.shapes[place]
+    kept = [1 if i - len(shape) in axes else size for i, size in enumerate(shape)][1:]
+    numbers = torch.arange(math.prod(kept)).reshape(kept).expand(shape[1:])
+    result: int = builder.emit(node, Total, [place], after, index=numbers.reshape(-1).numpy(), factor=factor)
+    return result
+
+
+def _centred_squares(builder: Any, node: fx.Node, axes: tuple[int, ...]) -> tuple[int, int]:
+    """Add entries less their mean over some dimensions, and the squares of that; return both places."""
+    place = builder.place_of(node.args[0])
+    shape = builder.tape.shapes[place]
+    factor = 1.0 / math.prod(shape[axis] for axis in axes)
+    kept = tuple(1 if i - len(shape) in axes else size for i, size in enumerate(shape))
+    mean = _total(builder, node, place, axes, factor, kept)
+    centred = builder.emit(node, Sum, [place, mean], shape, factor=-1.0)
+    return centred, builder.elementary(node, powered(2.0), centred)
 
 
 def variance(builder: Any, node: fx.Node) -> None:
     """The mean square of the distance from the mean, over dimensions within an instance."""
-    source, shape = node.args[0], builder.shape(node.args[0])
+    shape = builder.shape(node.args[0])
     dims, options = (_any(node.args[1]) if len(node.args) > 1 else None), _any(node.kwargs)
     if not dims:
         raise UnsupportedError("a variance over all instances")
     axes = tuple(_inner(dim, len(shape)) for dim in dims)
-    count, correction = math.prod(shape[axis] for axis in axes), options.get("correction")
-    rest = count - (1.0 if correction is None else float(correction))
-    keep = bool(options.get("keepdim", False))
-    inner = [1 if i - len(shape) in axes else size for i, size in enumerate(shape)]
-
-    def centre(a: Tensor) -> Tensor:
-        return a - a.mean(dim=axes, keepdim=True)
-
-    centred = builder.linear(node, source, centre, centre)
-    squares = builder.elementary(node, powered(2.0), centred)
-    builder.emit(
-        node,
-        Linear,
-        [squares],
-        forward=lambda a: a.sum(dim=axes, keepdim=keep) / rest,
-        backward=lambda a: (a.reshape(inner) / rest).expand(shape),
-    )
+    correction = options.get("correction")
+    rest = math.prod(shape[axis] for axis in axes) - (1.0 if correction is None else float(correction))
+    _, squares = _centred_squares(builder, node, axes)
+    _total(builder, node, squares, axes, 1.0 / rest, builder.shape(node))
 
 
 def layer_norm(builder: Any, node: fx.Node) -> None:
     """Entries less their mean, over their spread, times a weight, plus a bias."""
     source, sizes, weight, bias, eps = _any(node.args)
-    axes, count = tuple(range(-len(sizes), 0)), math.prod(sizes)
-    shape = builder.shape(source)
-    inner = [*shape[: len(shape) - len(sizes)], *([1] * len(sizes))]
-
-    def centre(a: Tensor) -> Tensor:
-        return a - a.mean(dim=axes, keepdim=True)
-
-    centred = builder.linear(node, source, centre, centre)
-    squares = builder.elementary(node, powered(2.0), centred)
-    mean = builder.emit(
-        node,
-        Linear,
-        [squares],
-        forward=lambda a: a.mean(dim=axes, keepdim=True),
-        backward=lambda a: (a / count).expand(shape),
-    )
-    shifted = builder.emit(node, Sum, [mean, builder.place_of(eps)], factor=1.0, shapes=(tuple(inner), ()))
-    place = builder.emit(node, Product, [centred, builder.elementary(node, ELEMENTARY["rsqrt"], shifted)])
+    axes, shape = tuple(range(-len(sizes), 0)), builder.shape(source)
+    inner = (*shape[: len(shape) - len(sizes)], *([1] * len(sizes)))
+    centred, squares = _centred_squares(builder, node, axes)
+    mean = _total(builder, node, squares, axes, 1.0 / math.prod(sizes), inner)
+    shifted = builder.emit(node, Sum, [mean, builder.place_of(eps)], inner, factor=1.0)
+    place = builder.emit(node, Product, [centred, builder.elementary(node, ELEMENTARY["rsqrt"], shifted)], shape)
     if weight is not None:
-        place = builder.emit(node, Product, [place, builder.place_of(weight)])
+        place = builder.emit(node, Product, [place, builder.place_of(weight)], shape)
     if bias is not None:
-        builder.emit(node, Sum, [place, builder.place_of(bias)], factor=1.0, shapes=(shape, tuple(sizes)))
+        builder.emit(node, Sum, [place, builder.place_of(bias)], shape, factor=1.0)
 
 
 def power(builder: Any, node: fx.Node) -> None:
@@ -269,11 +248,6 @@ def operation_name(node: fx.Node) -> str:
     return str(getattr(packet, "__name__", target))
 
 
-def _lead(array: Tensor, order: Sequence[int]) -> list[int]:
-    lead = array.ndim - len(order)
-    return [*range(lead), *(lead + int(i) for i in order)]
-
-
 HANDLERS: Mapping[str, Callable[[Any, fx.Node], Any]] = {
     "add": add,
     "sub": lambda builder, node: add(builder, node, -1.0),
@@ -301,5 +275,9 @@ HANDLERS: Mapping[str, Callable[[Any, fx.Node], Any]] = {
     "clamp": clamp,
     "clamp_min": clamp,
     "clamp_max": clamp,
+    "gt": lambda builder, node: compare(builder, node, 1.0, closed=False),
+    "ge": lambda builder, node: compare(builder, node, 1.0, closed=True),
+    "lt": lambda builder, node: compare(builder, node, -1.0, closed=False),
+    "le": lambda builder, node: compare(builder, node, -1.0, closed=True),
 }
 """By the name of the operation."""

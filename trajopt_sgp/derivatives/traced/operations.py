@@ -1,23 +1,20 @@
-"""Operations of a traced function: value, tangents, adjoint and curvature.
+"""Operations of a traced function. A value has shape `(K, ...)`, K instances; numbers count entries of an instance."""
 
-Letters: K instances, d variables of an instance. A value has shape `(K, ...)`, its tangents `(d, K, ...)`, its adjoint,
-the derivative of a weighted sum of the outputs by it, `(K, ...)`. The Hessian of that sum is the sum over all
-nonlinear operations of adjoint times second derivative times the outer product of the tangents.
-"""
-
-from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.traced.elementary import Elementary
+
 Shape = tuple[int, ...]
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Operation(ABC):
+class Operation:
     """One step of a traced function."""
 
     output: int
@@ -25,128 +22,23 @@ class Operation(ABC):
     inputs: tuple[int, ...]
     """Places of the values it takes."""
 
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        raise NotImplementedError
-
-    def slope(self, values: Sequence[Tensor], result: Tensor) -> Tensor | None:
-        """Return what tangents and adjoints both need and is computed once."""
-        return None
-
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return the tangents `(d, K, ...)`; None stands for an input that does not depend on the variables."""
-        raise NotImplementedError
-
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return what the adjoint of the output adds to that of every input."""
-        raise NotImplementedError
-
-    def curvature(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], adjoint: Tensor, result: Tensor
-    ) -> Tensor | None:
-        """Return what the operation adds to the Hessian, `(K, d, d)`."""
-        return None
-
-
-@dataclass(frozen=True)
-class Linear(Operation):
-    """A linear function of one input that leaves leading dimensions alone."""
-
-    forward: Callable[[Tensor], Tensor]
-    """Applies to values and, with one dimension more, to tangents."""
-    backward: Callable[[Tensor], Tensor]
-    """Its transpose."""
-
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return self.forward(values[0])
-
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return the same function of the tangents."""
-        (tangent,) = tangents
-        return self.forward(_known(tangent))
-
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return the transpose of the adjoint."""
-        return (self.backward(adjoint),)
-
 
 @dataclass(frozen=True)
 class Affine(Operation):
-    """x W + b with constant W `(in, out)` and b `(out,)`."""
+    """x W + b."""
 
     weight: Tensor
+    """Constant W `(in, out)`."""
     bias: Tensor | None
-
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        if self.bias is None:
-            return values[0] @ self.weight
-        return torch.addmm(self.bias, values[0], self.weight)
-
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return T W, all tangents in one product."""
-        tangent = _known(tangents[0])
-        flat = tangent.reshape(-1, tangent.shape[-1]) @ self.weight
-        return flat.reshape(*tangent.shape[:-1], -1)
-
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return A W'."""
-        return (adjoint @ self.weight.T,)
+    """Constant b `(out,)`."""
 
 
 @dataclass(frozen=True)
 class Elementwise(Operation):
     """A function applied to every entry."""
 
-    function: Callable[[Tensor], Tensor]
-    first: Callable[[Tensor, Tensor], Tensor]
-    """Derivative, of input and result."""
-    second: Callable[[Tensor, Tensor], Tensor] | None
-    """Second derivative, of input and result; None where it is zero almost everywhere."""
-
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return self.function(values[0])
-
-    def slope(self, values: Sequence[Tensor], result: Tensor) -> Tensor | None:
-        """Return f'(x)."""
-        return self.first(values[0], result)
-
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return f'(x) T."""
-        return _known(slope) * _known(tangents[0])
-
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return f'(x) A."""
-        return (_known(slope) * adjoint,)
-
-    def curvature(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], adjoint: Tensor, result: Tensor
-    ) -> Tensor | None:
-        """Return the sum over the entries of A f''(x) T T'."""
-        if self.second is None:
-            return None
-        rows = _rows(_known(tangents[0]))
-        weights = (adjoint * self.second(values[0], result)).reshape(len(rows), 1, -1)
-        product: Tensor = (rows * weights) @ rows.mT
-        return product
+    elementary: Elementary
+    """Which one."""
 
 
 @dataclass(frozen=True)
@@ -154,91 +46,38 @@ class Sum(Operation):
     """x + factor * y, with broadcasting."""
 
     factor: float
-    shapes: tuple[Shape, ...]
-
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return values[0] + (values[1] if self.factor == 1.0 else self.factor * values[1])
-
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return the sum of the tangents."""
-        first, second = tangents
-        if first is None:
-            return _spread(self.factor * _known(second), result)
-        if second is None:
-            return _spread(first, result)
-        return first + (second if self.factor == 1.0 else self.factor * second)
-
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return the adjoint for both, summed where an input was spread."""
-        return reduce_to(adjoint, values[0].shape), reduce_to(self.factor * adjoint, values[1].shape)
+    """Of the second input."""
 
 
 @dataclass(frozen=True)
 class Product(Operation):
     """x * y, with broadcasting."""
 
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return values[0] * values[1]
 
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return T_x y + x T_y."""
-        (x, y), (first, second) = values, tangents
-        if first is None:
-            return x * _known(second)
-        return first * y if second is None else first * y + x * second
+@dataclass(frozen=True)
+class Pick(Operation):
+    """Entries of the input in another order, some of them perhaps left out or repeated."""
 
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return A y and A x."""
-        x, y = values
-        return reduce_to(adjoint * y, x.shape), reduce_to(adjoint * x, y.shape)
-
-    def curvature(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], adjoint: Tensor, result: Tensor
-    ) -> Tensor | None:
-        """Return A (T_x T_y' + T_y T_x')."""
-        first, second = tangents
-        if first is None or second is None:
-            return None
-        left = _rows(_spread(first, result)) * adjoint.reshape(len(adjoint), 1, -1)
-        half: Tensor = left @ _rows(_spread(second, result)).mT
-        return half + half.mT
+    index: IntArray
+    """Entry of the input for each entry of the output."""
 
 
 @dataclass(frozen=True)
-class Joined(Operation):
-    """Inputs side by side along a dimension counted from the end."""
+class Part(Operation):
+    """Entries of the output that are those of the input; other parts write the others."""
 
-    axis: int
-    sizes: tuple[int, ...]
+    index: IntArray
+    """Entry of the output for each entry of the input."""
 
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return torch.cat(values, dim=self.axis)
 
-    def tangents(
-        self, values: Sequence[Tensor], tangents: Sequence[Tensor | None], result: Tensor, slope: Tensor | None
-    ) -> Tensor:
-        """Return the tangents side by side, zero for inputs that have none."""
-        count = next(len(tangent) for tangent in tangents if tangent is not None)
-        pairs = zip(values, tangents, strict=True)
-        parts = [value.new_zeros((count, *value.shape)) if tangent is None else tangent for value, tangent in pairs]
-        return torch.cat(parts, dim=self.axis)
+@dataclass(frozen=True)
+class Total(Operation):
+    """Sums of entries."""
 
-    def adjoints(
-        self, values: Sequence[Tensor], adjoint: Tensor, result: Tensor, slope: Tensor | None
-    ) -> Sequence[Tensor | None]:
-        """Return the part of each."""
-        return torch.split(adjoint, list(self.sizes), dim=self.axis)
+    index: IntArray
+    """Entry of the output to which each entry of the input is added."""
+    factor: float
+    """Of every sum."""
 
 
 @dataclass(frozen=True)
@@ -246,27 +85,3 @@ class Data(Operation):
     """Any function of values that do not depend on the variables."""
 
     function: Callable[..., Tensor]
-
-    def value(self, *values: Tensor) -> Tensor:
-        """Return the value."""
-        return self.function(*values)
-
-
-def reduce_to(tensor: Tensor, shape: Shape) -> Tensor:
-    """Return a tensor summed over the dimensions along which `shape` was spread to its own."""
-    return tensor if tensor.shape == shape else tensor.sum_to_size(shape)
-
-
-def _rows(tangents: Tensor) -> Tensor:
-    """Return tangents `(d, K, ...)` as `(K, d, entries)`."""
-    count, instances = tangents.shape[:2]
-    return tangents.reshape(count, instances, -1).transpose(0, 1)
-
-
-def _spread(tangents: Tensor, result: Tensor) -> Tensor:
-    return tangents.expand(len(tangents), *result.shape)
-
-
-def _known(tensor: Any) -> Tensor:
-    known: Tensor = tensor
-    return known

@@ -1,0 +1,630 @@
+"""Compiled loops that interpret a programme: values, tangents and Hessian blocks of all instances together.
+
+They stand in one file, as the cache of compiled code notices changes of this file alone. Exponentials are written out
+so that the compiler can vectorise the loops around them. Letters: K instances, d variables, s entries of an instance.
+
+Source of the rational approximation of tanh near zero: S. Moshier, Cephes mathematical library.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from trajopt_sgp.derivatives.traced.elementary import Code
+from trajopt_sgp.derivatives.traced.lowering import Column, Kind
+
+_KIND, _OUTPUT, _FIRST, _SECOND = (int(c) for c in (Column.KIND, Column.OUTPUT, Column.FIRST, Column.SECOND))
+_FIRST_INDEX, _SECOND_INDEX = int(Column.FIRST_INDEX), int(Column.SECOND_INDEX)
+_FIRST_STRIDE, _SECOND_STRIDE = int(Column.FIRST_STRIDE), int(Column.SECOND_STRIDE)
+_WEIGHT, _BIAS, _CODE = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE)
+_AFFINE, _ELEMENTWISE, _SUM, _PRODUCT = int(Kind.AFFINE), int(Kind.ELEMENTWISE), int(Kind.SUM), int(Kind.PRODUCT)
+_PICK, _PART, _TOTAL = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL)
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def _compiler(flags: set[str], **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    # run-time type checks may have wrapped a function, which cannot be compiled
+    jit = njit(error_model="numpy", fastmath=flags, nogil=True, **options)
+    return lambda function: jit(inspect.unwrap(function))
+
+
+compiled = _compiler({"contract"})
+# sums may be reordered, but NaN and infinity stay what they are
+summing = _compiler({"contract", "reassoc", "nsz"})
+entry = _compiler({"contract"}, cache=True)
+
+
+@intrinsic
+def _bits(context: Any, number: Any) -> Any:
+    """Return the bits of a float as an integer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@intrinsic
+def _float(context: Any, number: Any) -> Any:
+    """Return the float of bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+_LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+# added to a number of moderate size, it leaves the nearest integer in the last bits
+_ROUNDING = 6755399441055744.0
+
+
+@compiled
+def _exp(x: float) -> float:
+    shifted = x * _LOG2E + _ROUNDING
+    power = shifted - _ROUNDING
+    r = (x - power * _LN2_HIGH) - power * _LN2_LOW
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    scaled = p * _float((_bits(shifted) + 1023) << 52)
+    scaled = math.inf if x > 709.7 else scaled
+    return 0.0 if x < -708.0 else scaled
+
+
+@compiled
+def _tanh(x: float) -> float:
+    size = abs(x)
+    far = 1.0 - 2.0 / (_exp(2.0 * min(size, 20.0)) + 1.0)
+    far = -far if x < 0.0 else far
+    z = x * x
+    above = (-9.64399179425052238628e-1 * z - 9.92877231001918586564e1) * z - 1.61468768441708447952e3
+    below = ((z + 1.12811678491632931402e2) * z + 2.23548839060100448583e3) * z + 4.84406305325125486048e3
+    near = x + x * z * (above / below)
+    result = near if size < 0.625 else far
+    return x if x != x else result
+
+
+@compiled
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + _exp(-x))
+
+
+@compiled
+def _expm1(x: float) -> float:
+    half = _tanh(0.5 * x)
+    return 2.0 * half / (1.0 - half)
+
+
+@compiled
+def _softplus(x: float, y: float, a: float, b: float) -> float:
+    return x if x > 20.0 else math.log1p(math.exp(x))
+
+
+@compiled
+def _silu_slope(x: float, y: float, a: float, b: float) -> float:
+    gate = _sigmoid(x)
+    return gate + y * (1.0 - gate)
+
+
+@compiled
+def _silu_bend(x: float, y: float, a: float, b: float) -> float:
+    gate = _sigmoid(x)
+    return gate * (1.0 - gate) * (2.0 + x * (1.0 - 2.0 * gate))
+
+
+@compiled
+def _softplus_bend(x: float, y: float, a: float, b: float) -> float:
+    gate = _sigmoid(x)
+    return 0.0 if x > 20.0 else gate * (1.0 - gate)
+
+
+def _scalar(function: Callable[..., Any]) -> Any:
+    return compiled(function)
+
+
+_VALUES = {
+    Code.TANH: _scalar(lambda x, y, a, b: _tanh(x)),
+    Code.SILU: _scalar(lambda x, y, a, b: x * _sigmoid(x)),
+    Code.SIGMOID: _scalar(lambda x, y, a, b: _sigmoid(x)),
+    Code.RELU: _scalar(lambda x, y, a, b: 0.0 if x <= 0.0 else x),
+    Code.ELU: _scalar(lambda x, y, a, b: x if x > 0.0 else _expm1(x)),
+    Code.SOFTPLUS: _softplus,
+    Code.SIN: _scalar(lambda x, y, a, b: math.sin(x)),
+    Code.COS: _scalar(lambda x, y, a, b: math.cos(x)),
+    Code.EXP: _scalar(lambda x, y, a, b: _exp(x)),
+    Code.LOG: _scalar(lambda x, y, a, b: math.log(x)),
+    Code.SQRT: _scalar(lambda x, y, a, b: math.sqrt(x)),
+    Code.RSQRT: _scalar(lambda x, y, a, b: 1.0 / math.sqrt(x)),
+    Code.RECIPROCAL: _scalar(lambda x, y, a, b: 1.0 / x),
+    Code.ABS: _scalar(lambda x, y, a, b: abs(x)),
+    Code.NEG: _scalar(lambda x, y, a, b: -x),
+    Code.SIGN: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)),
+    Code.SQUARE: _scalar(lambda x, y, a, b: x * x),
+    Code.POWER: _scalar(lambda x, y, a, b: x**a),
+    Code.CLAMP: _scalar(lambda x, y, a, b: b if x > b else (a if x < a else x)),
+    Code.POSITIVE: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else 0.0),
+    Code.NOT_NEGATIVE: _scalar(lambda x, y, a, b: 1.0 if x >= 0.0 else 0.0),
+}
+_SLOPES = {
+    Code.TANH: _scalar(lambda x, y, a, b: 1.0 - y * y),
+    Code.SILU: _silu_slope,
+    Code.SIGMOID: _scalar(lambda x, y, a, b: y * (1.0 - y)),
+    Code.RELU: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else 0.0),
+    Code.ELU: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else y + 1.0),
+    Code.SOFTPLUS: _scalar(lambda x, y, a, b: 1.0 if x > 20.0 else _sigmoid(x)),
+    Code.SIN: _scalar(lambda x, y, a, b: math.cos(x)),
+    Code.COS: _scalar(lambda x, y, a, b: -math.sin(x)),
+    Code.EXP: _scalar(lambda x, y, a, b: y),
+    Code.LOG: _scalar(lambda x, y, a, b: 1.0 / x),
+    Code.SQRT: _scalar(lambda x, y, a, b: 0.5 / y),
+    Code.RSQRT: _scalar(lambda x, y, a, b: -0.5 * y / x),
+    Code.RECIPROCAL: _scalar(lambda x, y, a, b: -y * y),
+    Code.ABS: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)),
+    Code.NEG: _scalar(lambda x, y, a, b: -1.0),
+    Code.SQUARE: _scalar(lambda x, y, a, b: 2.0 * x),
+    Code.POWER: _scalar(lambda x, y, a, b: a * x ** (a - 1.0)),
+    Code.CLAMP: _scalar(lambda x, y, a, b: 1.0 if a <= x <= b else 0.0),
+}
+_BENDS = {
+    Code.TANH: _scalar(lambda x, y, a, b: -2.0 * y * (1.0 - y * y)),
+    Code.SILU: _silu_bend,
+    Code.SIGMOID: _scalar(lambda x, y, a, b: y * (1.0 - y) * (1.0 - 2.0 * y)),
+    Code.ELU: _scalar(lambda x, y, a, b: 0.0 if x > 0.0 else y + 1.0),
+    Code.SOFTPLUS: _softplus_bend,
+    Code.SIN: _scalar(lambda x, y, a, b: -y),
+    Code.COS: _scalar(lambda x, y, a, b: -y),
+    Code.EXP: _scalar(lambda x, y, a, b: y),
+    Code.LOG: _scalar(lambda x, y, a, b: -1.0 / (x * x)),
+    Code.SQRT: _scalar(lambda x, y, a, b: -0.25 / (y * x)),
+    Code.RSQRT: _scalar(lambda x, y, a, b: 0.75 * y / (x * x)),
+    Code.RECIPROCAL: _scalar(lambda x, y, a, b: 2.0 * y * y * y),
+    Code.SQUARE: _scalar(lambda x, y, a, b: 2.0),
+    Code.POWER: _scalar(lambda x, y, a, b: a * (a - 1.0) * x ** (a - 2.0)),
+}
+
+
+# loops over these are compiled one by one, so that they are vectorised; the others share a loop
+_OFTEN = (Code.TANH, Code.SILU, Code.SIGMOID, Code.RELU, Code.ELU, Code.EXP, Code.SQUARE, Code.NEG)
+
+
+def _dispatch(functions: Mapping[Code, Any]) -> Any:
+    """Return a function that applies the elementwise function of a code to vectors; without one it writes zeros."""
+    any_of = compiled(lambda code, x, y, a, b: 0.0)
+    for code in sorted(functions.keys() - set(_OFTEN)):
+        any_of = _choice(int(code), functions[code], any_of)
+
+    @compiled
+    def chain(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
+        for i in range(x.size):
+            out[i] = any_of(code, x[i], y[i], a, b)
+
+    for code in _OFTEN:
+        if code in functions:
+            chain = _link(int(code), functions[code], chain)
+    return chain
+
+
+def _choice(own: int, function: Any, others: Any) -> Any:
+    return compiled(lambda code, x, y, a, b: function(x, y, a, b) if code == own else others(code, x, y, a, b))
+
+
+def _link(own: int, function: Any, others: Any) -> Any:
+    @compiled
+    def run(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
+        if code == own:
+            for i in range(x.size):
+                out[i] = function(x[i], y[i], a, b)
+        else:
+            others(code, x, y, out, a, b)
+
+    return run
+
+
+_value, _slope, _bend = _dispatch(_VALUES), _dispatch(_SLOPES), _dispatch(_BENDS)
+
+
+@compiled
+def _affine(x: FloatArray, weight: FloatArray, out: FloatArray) -> None:
+    """out = x weight, rows of `in` and of `out` entries."""
+    np.dot(x, weight, out)
+
+
+@compiled
+def _add_rows(bias: FloatArray, out: FloatArray) -> None:
+    for k in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[k, j] += bias[j]
+
+
+@compiled
+def _combine(op: IntArray, factor: float, x: FloatArray, y: FloatArray, indices: IntArray, out: FloatArray) -> None:
+    """out = x + factor y or x y, `(K, s)`, with operands read as the operation says."""
+    product = op[_KIND] == _PRODUCT
+    first, second = op[_FIRST_INDEX], op[_SECOND_INDEX]
+    size = out.shape[1]
+    for k in range(out.shape[0]):
+        i, j = k * op[_FIRST_STRIDE], k * op[_SECOND_STRIDE]
+        if first < 0 and second < 0:
+            if product:
+                for e in range(size):
+                    out[k, e] = x[i + e] * y[j + e]
+            else:
+                for e in range(size):
+                    out[k, e] = x[i + e] + factor * y[j + e]
+        else:
+            for e in range(size):
+                left = x[i + (e if first < 0 else indices[first + e])]
+                right = y[j + (e if second < 0 else indices[second + e])]
+                out[k, e] = left * right if product else left + factor * right
+
+
+@compiled
+def _move(kind: int, index: IntArray, factor: float, stride: int, x: FloatArray, out: FloatArray) -> None:
+    """Pick, write or add up entries of rows `stride` apart into rows of `out`."""
+    for k in range(out.shape[0]):
+        row = k * stride
+        if kind == _PICK:
+            for e in range(index.size):
+                out[k, e] = x[row + index[e]]
+        elif kind == _PART:
+            for e in range(index.size):
+                out[k, index[e]] = x[row + e]
+        else:
+            for e in range(out.shape[1]):
+                out[k, e] = 0.0
+            for e in range(index.size):
+                out[k, index[e]] += factor * x[row + e]
+
+
+@compiled
+def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) -> IntArray:
+    """Return the index of a move: as many entries as the result has, or for parts and totals the operand."""
+    size = places[op[_OUTPUT], 0]
+    if op[_KIND] == _TOTAL:
+        size = places[op[_FIRST], 0]
+    elif op[_KIND] == _PART:
+        size = op[_FIRST_STRIDE] if op[_FIRST_STRIDE] > 0 else places[op[_FIRST], 0]
+    return indices[op[column] : op[column] + size]
+
+
+@entry
+def evaluate(
+    instances: int,
+    operations: IntArray,
+    numbers: FloatArray,
+    places: IntArray,
+    indices: IntArray,
+    weights: FloatArray,
+    values: FloatArray,
+) -> None:
+    """Compute the values of all places that depend on the variables from those that are given."""
+    for n in range(operations.shape[0]):
+        op = operations[n]
+        kind, size = op[_KIND], places[op[_OUTPUT], 0]
+        source = values[places[op[_FIRST], 1] :]
+        begin = places[op[_OUTPUT], 1]
+        flat = values[begin : begin + instances * size]
+        out = flat.reshape((instances, size))
+        if kind == _AFFINE:
+            width = places[op[_FIRST], 0]
+            weight = weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
+            _affine(source[: instances * width].reshape((instances, width)), weight, out)
+            if op[_BIAS] >= 0:
+                _add_rows(weights[op[_BIAS] : op[_BIAS] + size], out)
+        elif kind == _ELEMENTWISE:
+            _value(op[_CODE], source[: flat.size], flat, flat, numbers[n, 0], numbers[n, 1])
+        elif kind in (_SUM, _PRODUCT):
+            _combine(op, numbers[n, 0], source, values[places[op[_SECOND], 1] :], indices, out)
+        else:
+            stride = op[_FIRST_STRIDE] if kind == _PART else places[op[_FIRST], 0]
+            _move(kind, _index_of(op, _FIRST_INDEX, places, indices), numbers[n, 0], stride, source, out)
+
+
+@compiled
+def _scale_tangents(slope: FloatArray, tangents: FloatArray, out: FloatArray) -> None:
+    """out_ki = slope_k * tangents_ki, `(K, s)` and `(K, d, s)`."""
+    for k in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            for e in range(out.shape[2]):
+                out[k, i, e] = slope[k, e] * tangents[k, i, e]
+
+
+@compiled
+def _entry(indices: IntArray, index: int, e: int) -> int:
+    return e if index < 0 else indices[index + e]
+
+
+@compiled
+def _add_spread(factor: float, index: int, indices: IntArray, tangents: FloatArray, out: FloatArray) -> None:
+    """out_ki += factor * tangents_ki, `(K, d, s)`, read through an index."""
+    for k in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            if index < 0:
+                for e in range(out.shape[2]):
+                    out[k, i, e] += factor * tangents[k, i, e]
+            else:
+                for e in range(out.shape[2]):
+                    out[k, i, e] += factor * tangents[k, i, indices[index + e]]
+
+
+@compiled
+def _add_product(
+    other: FloatArray,
+    stride: int,
+    other_index: int,
+    index: int,
+    indices: IntArray,
+    tangents: FloatArray,
+    out: FloatArray,
+) -> None:
+    """out_ki += other_k * tangents_ki, both read through their indices."""
+    in_order = index < 0 and other_index < 0
+    for k in range(out.shape[0]):
+        row = k * stride
+        for i in range(out.shape[1]):
+            if in_order:
+                for e in range(out.shape[2]):
+                    out[k, i, e] += other[row + e] * tangents[k, i, e]
+            else:
+                for e in range(out.shape[2]):
+                    factor = other[row + _entry(indices, other_index, e)]
+                    out[k, i, e] += factor * tangents[k, i, _entry(indices, index, e)]
+
+
+@compiled
+def _tangents_of(place: IntArray, instances: int, variables: int, tangents: FloatArray) -> FloatArray:
+    flat = tangents[place[2] : place[2] + instances * variables * place[0]]
+    return flat.reshape((instances, variables, place[0]))
+
+
+@entry
+def differentiate(
+    instances: int,
+    variables: int,
+    operations: IntArray,
+    numbers: FloatArray,
+    places: IntArray,
+    indices: IntArray,
+    weights: FloatArray,
+    values: FloatArray,
+    slopes: FloatArray,
+    tangents: FloatArray,
+) -> None:
+    """Compute the tangents of all places, and the slopes of elementwise functions, from the values."""
+    for n in range(operations.shape[0]):
+        op = operations[n]
+        kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
+        out = _tangents_of(place, instances, variables, tangents)
+        if kind in (_SUM, _PRODUCT):
+            out[:] = 0.0
+            for side in range(2):
+                operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
+                if operand[2] < 0:
+                    continue
+                source = _tangents_of(operand, instances, variables, tangents)
+                index = op[_FIRST_INDEX + side]
+                if kind == _SUM:
+                    _add_spread(1.0 if side == 0 else numbers[n, 0], index, indices, source, out)
+                else:
+                    stride, other_index = op[_SECOND_STRIDE - side], op[_SECOND_INDEX - side]
+                    _add_product(values[other[1] :], stride, other_index, index, indices, source, out)
+            continue
+        if first[2] < 0:  # a part that does not depend on the variables: its tangents are zero from the beginning
+            continue
+        source = _tangents_of(first, instances, variables, tangents)
+        if kind == _AFFINE:
+            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
+            rows = instances * variables
+            _affine(source.reshape((rows, first[0])), weight, out.reshape((rows, place[0])))
+        elif kind == _ELEMENTWISE:
+            x = values[first[1] : first[1] + instances * place[0]]
+            y = values[place[1] : place[1] + instances * place[0]]
+            slope = slopes[place[1] : place[1] + instances * place[0]]
+            _slope(op[_CODE], x, y, slope, numbers[n, 0], numbers[n, 1])
+            _scale_tangents(slope.reshape((instances, place[0])), source, out)
+        else:
+            index = _index_of(op, _FIRST_INDEX, places, indices)
+            rows = instances * variables
+            _move(kind, index, numbers[n, 0], first[0], source.reshape(rows * first[0]), out.reshape((rows, place[0])))
+
+
+@compiled
+def _add(source: FloatArray, out: FloatArray) -> None:
+    for i in range(out.size):
+        out[i] += source[i]
+
+
+@compiled
+def _add_moved(kind: int, index: IntArray, factor: float, adjoint: FloatArray, out: FloatArray) -> None:
+    """Add to the adjoint of an operand `(K, in)` what a pick, part or total passes back from `(K, s)`."""
+    for k in range(out.shape[0]):
+        for e in range(index.size):
+            if kind == _PICK:
+                out[k, index[e]] += adjoint[k, e]
+            elif kind == _PART:
+                out[k, e] += adjoint[k, index[e]]
+            else:
+                out[k, e] += factor * adjoint[k, index[e]]
+
+
+@compiled
+def _add_combined(
+    product: bool,
+    factor: float,
+    other: FloatArray,
+    stride: int,
+    other_index: int,
+    index: int,
+    indices: IntArray,
+    adjoint: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Add to the adjoint of an operand what a sum or a product passes back."""
+    for k in range(out.shape[0]):
+        row = k * stride
+        if product:
+            for e in range(adjoint.shape[1]):
+                weight = other[row + _entry(indices, other_index, e)]
+                out[k, _entry(indices, index, e)] += weight * adjoint[k, e]
+        else:
+            for e in range(adjoint.shape[1]):
+                out[k, _entry(indices, index, e)] += factor * adjoint[k, e]
+
+
+@summing
+def _dot(left: FloatArray, right: FloatArray) -> float:
+    total = 0.0
+    for e in range(left.size):
+        total += left[e] * right[e]
+    return total
+
+
+@compiled
+def _add_outer(left: FloatArray, right: FloatArray, same: bool, hessian: FloatArray) -> None:
+    """Add left right', or left right' + right left', to the lower triangle, `(d, s)` each."""
+    for i in range(left.shape[0]):
+        for j in range(i + 1):
+            hessian[i, j] += _dot(left[i], right[j])
+            if not same:
+                hessian[i, j] += _dot(left[j], right[i])
+
+
+@compiled
+def _bend_elementwise(weights: FloatArray, tangents: FloatArray, room: FloatArray, hessian: FloatArray) -> None:
+    """Add the sum over the entries of weight times the outer product of the tangents."""
+    variables, size = tangents.shape[1], weights.shape[1]
+    left: FloatArray = room[: variables * size].reshape((variables, size))
+    for k in range(weights.shape[0]):
+        for i in range(left.shape[0]):
+            for e in range(size):
+                left[i, e] = weights[k, e] * tangents[k, i, e]
+        _add_outer(left, tangents[k], True, hessian[k])
+
+
+@compiled
+def _bend_product(
+    op: IntArray,
+    indices: IntArray,
+    adjoint: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+    room: FloatArray,
+    hessian: FloatArray,
+) -> None:
+    """Add adjoint times the symmetric product of the tangents of both operands."""
+    variables, size = first.shape[1], adjoint.shape[1]
+    left: FloatArray = room[: variables * size].reshape((variables, size))
+    right = room[variables * size : 2 * variables * size].reshape((variables, size))
+    for k in range(adjoint.shape[0]):
+        for i in range(left.shape[0]):
+            for e in range(size):
+                left[i, e] = adjoint[k, e] * first[k, i, _entry(indices, op[_FIRST_INDEX], e)]
+                right[i, e] = second[k, i, _entry(indices, op[_SECOND_INDEX], e)]
+        _add_outer(left, right, False, hessian[k])
+
+
+@compiled
+def _mirror(hessian: FloatArray) -> None:
+    for k in range(hessian.shape[0]):
+        for i in range(hessian.shape[1]):
+            for j in range(i):
+                hessian[k, j, i] = hessian[k, i, j]
+
+
+@entry
+def bend(
+    instances: int,
+    variables: int,
+    operations: IntArray,
+    numbers: FloatArray,
+    places: IntArray,
+    indices: IntArray,
+    weights: FloatArray,
+    values: FloatArray,
+    slopes: FloatArray,
+    tangents: FloatArray,
+    adjoints: FloatArray,
+    hessian: FloatArray,
+) -> None:
+    """Compute Hessian blocks `(K, d, d)` from values, slopes and tangents.
+
+    `adjoints` holds the weights at the place of the result, and zeros elsewhere.
+    """
+    widest = places[:, 0].max()
+    room = np.empty(2 * variables * widest)
+    scratch = np.empty(instances * widest)
+    hessian[:] = 0.0
+    for n in range(operations.shape[0] - 1, -1, -1):
+        op = operations[n]
+        kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
+        flat = adjoints[place[1] : place[1] + instances * place[0]]
+        adjoint = flat.reshape((instances, place[0]))
+        if kind in (_SUM, _PRODUCT):
+            second = places[op[_SECOND]]
+            for side in range(2):
+                operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
+                if operand[2] < 0:
+                    continue
+                target = adjoints[operand[1] : operand[1] + instances * operand[0]].reshape((instances, operand[0]))
+                factor = 1.0 if side == 0 else numbers[n, 0]
+                _add_combined(
+                    kind == _PRODUCT,
+                    factor,
+                    values[other[1] :],
+                    op[_SECOND_STRIDE - side],
+                    op[_SECOND_INDEX - side],
+                    op[_FIRST_INDEX + side],
+                    indices,
+                    adjoint,
+                    target,
+                )
+            if kind == _PRODUCT and first[2] >= 0 and second[2] >= 0:
+                one = _tangents_of(first, instances, variables, tangents)
+                two = _tangents_of(second, instances, variables, tangents)
+                _bend_product(op, indices, adjoint, one, two, room, hessian)
+            continue
+        if first[2] < 0:
+            continue
+        target_flat = adjoints[first[1] : first[1] + instances * first[0]]
+        target = target_flat.reshape((instances, first[0]))
+        if kind == _AFFINE:
+            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
+            product = scratch[: instances * first[0]]
+            np.dot(adjoint, weight.T, product.reshape((instances, first[0])))
+            _add(product, target_flat)
+        elif kind == _ELEMENTWISE:
+            x = values[first[1] : first[1] + instances * place[0]]
+            y = values[place[1] : place[1] + instances * place[0]]
+            slope = slopes[place[1] : place[1] + instances * place[0]]
+            curvature = scratch[: flat.size]
+            _bend(op[_CODE], x, y, curvature, numbers[n, 0], numbers[n, 1])
+            for e in range(flat.size):
+                curvature[e] *= flat[e]
+                target_flat[e] += slope[e] * flat[e]
+            source = _tangents_of(first, instances, variables, tangents)
+            _bend_elementwise(curvature.reshape((instances, place[0])), source, room, hessian)
+        else:
+            index = _index_of(op, _FIRST_INDEX, places, indices)
+            _add_moved(kind, index, numbers[n, 0], adjoint, target)
+    _mirror(hessian)
