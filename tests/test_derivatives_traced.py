@@ -169,12 +169,11 @@ def test_what_a_trace_gets_wrong_stays_with_autograd(
     function: Callable[[Tensor, Parameters], Tensor], generator: torch.Generator
 ) -> None:
     blocks, generic, z = TermBlocks(function), GenericBlocks(function), points(generator)
-    for _ in range(12):
-        np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], generic.jacobian(z, NOTHING)[1])
+    np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], generic.jacobian(z, NOTHING)[1])
     assert blocks.backend.startswith("autograd: ")
 
 
-def test_terms_change_over_after_a_fixed_number_of_evaluations(generator: torch.Generator) -> None:
+def test_parameters_and_numbers_may_change_between_calls(generator: torch.Generator) -> None:
     def function(z: Tensor, parameters: Parameters) -> Tensor:
         reference = parameters.values["reference"]
         cost: Tensor = parameters.number("term.weight", 1.0) * (z[..., :2] - reference).square().sum(-1).exp()
@@ -187,29 +186,27 @@ def test_terms_change_over_after_a_fixed_number_of_evaluations(generator: torch.
     generic, z = GenericBlocks(Localized(function, position)), points(generator)
     reference = torch.linspace(0.0, 1.0, 10, dtype=torch.float64).reshape(5, 2)
     parameters = replace(NOTHING, values={"reference": reference})
-    backends = []
-    for k in range(12):
+    for k in range(3):
         changed = replace(parameters, values={"reference": reference + 0.1 * k}, numbers={"term.weight": 1.0 + k})
         weights = torch.ones(K, dtype=torch.float64)
         found = blocks.hessian(z.numpy(), weights.numpy(), changed)
         np.testing.assert_allclose(found, generic.hessian(z, weights, changed), rtol=1e-9, atol=1e-12)
-        backends.append(blocks.backend.partition(":")[0])
-    assert backends == ["autograd"] * 9 + ["closed form"] * 3
+        assert blocks.backend.startswith("closed form")
 
 
-def test_a_solve_does_not_depend_on_the_backend() -> None:
+def test_a_solve_does_not_depend_on_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     data = cartpole_data()
     generator = torch.Generator().manual_seed(3)
     dynamics = LearnedDynamics(data.dataset, fit_normalizer(data), (16, 16), generator=generator)
     distance = DataDistance(energy_network(data), weight=0.5, schedule=GeometricSchedule(0.5, 0.2))
     problem = swing_up_problem(dynamics, [distance], horizon=10, effort_weight=0.1)
-    late, early = (prepare(problem, DirectTranscription(), Ipopt(stages=2)) for _ in range(2))
-    guess = late.solve(time_limit=1e-9).trajectory
-    early.program.full_assembly.trace(early.program.pack(guess), early.program.problem.values(progress=0.0))
-    assert set(early.program.full_assembly.describe_backends()) == {"data_distance", "effort", "terminal", "defect"}
-    for text in early.program.full_assembly.describe_backends().values():
-        assert text.startswith("closed form")
-    first, second = late.solve(guess), early.solve(guess)
-    assert second.backends["defect"].startswith("closed form")
+    closed = prepare(problem, DirectTranscription(), Ipopt(stages=2))
+    guess = closed.solve(time_limit=1e-9).trajectory
+    first, again = closed.solve(guess), closed.solve(guess)
+    assert set(first.backends) == {"data_distance", "effort", "terminal", "defect"}
+    assert all(text.startswith("closed form") for text in first.backends.values())
+    np.testing.assert_array_equal(again.trajectory.controls, first.trajectory.controls)
+    monkeypatch.setattr(TermBlocks, "_closed_form", lambda *_: None)
+    second = prepare(problem, DirectTranscription(), Ipopt(stages=2)).solve(guess)
     assert second.iterations == first.iterations
     np.testing.assert_allclose(second.trajectory.controls, first.trajectory.controls, atol=1e-6)

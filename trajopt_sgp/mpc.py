@@ -151,7 +151,6 @@ class MPC:
         """
         problem = self.problem.replaced(**changes)
         self._build(problem)
-        self._prepared.program.full_assembly.count_on()
         if self.plan is not None and self.plan.horizon != problem.horizon:
             self.plan = _fitted(self.plan, problem.horizon)
         self.problem, self.solutions = problem, []

@@ -180,18 +180,8 @@ class Assembly:
         terms = (*self.costs, *self.constraints)
         return {term.name: self.backends[id(term)].backend for term in terms if id(term) in self.backends}
 
-    def restart(self) -> None:
-        """Begin another solve, which gives the same bytes as the first."""
-        for blocks in self.backends.values():
-            blocks.restart()
-
-    def count_on(self) -> None:
-        """Count the evaluations of all solves together, for controllers, whose solves are short and many."""
-        for blocks in self.backends.values():
-            blocks.counts_on = True
-
     def trace(self, variables: FloatArray, parameters: Parameters) -> None:
-        """Bring every term into closed form that can be, instead of waiting until it has been evaluated often."""
+        """Trace every term now, instead of when it is first differentiated."""
         at = self._at(variables)
         for term in (*self.costs, *self.constraints):
             if term.function is not None:

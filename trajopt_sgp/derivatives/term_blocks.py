@@ -19,8 +19,6 @@ FloatArray = NDArray[np.float64]
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
 
-# Tracing costs about as much as this many evaluations of the generic backend.
-_EVALUATIONS_BEFORE_TRACING = 10
 _AGREEMENT = 1e-9
 # What tracing a function that was not written for it may raise.
 _FAILURES = (
@@ -36,90 +34,69 @@ _FAILURES = (
 
 
 class TermBlocks:
-    """Derivatives of one term: by autograd at first, in closed form once it has been evaluated often.
+    """Derivatives of one term: in closed form where it can be traced, else by autograd.
 
-    The change comes after a fixed number of evaluations in every solve, so that a solve gives the same bytes whether it
-    is the first or not; `trace` brings it about for good. A function that cannot be traced, or whose traced derivatives
-    are not those of autograd, stays with autograd.
+    It is traced when a derivative is first asked for, and again for instances or parameters of other shapes. A function
+    whose traced derivatives are not those of autograd stays with autograd.
 
     Args:
         function: of the term.
         numbers: its weights and noise levels, which the traced function takes as inputs.
     """
 
-    backend: str
-    """Which backend is in use, and why."""
-    counts_on: bool = False
-    """Whether evaluations are counted over all solves: for controllers, whose solves are short and many."""
+    backend: str = "none: not evaluated yet"
+    """Which backend was used last, and why."""
 
     def __init__(self, function: TermFunction, numbers: Numbers | None = None) -> None:
         self._generic, self._numbers = GenericBlocks(function), numbers
         self._function = function
-        self._traced: TracedBlocks | None = None
-        self._evaluations, self._refused, self._for_good = 0, False, False
-        self._signature: tuple[object, ...] = ()
+        self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
-        self.backend = "autograd: not evaluated often enough to be traced"
 
     def value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` at z `(K, d)`."""
-        if self._traced is not None and self._usable(z, parameters):
-            return self._traced.value(z, self._data(parameters))
+        traced = self._closed_form(z, parameters)
+        if traced is not None:
+            return traced.value(z, self._data(parameters))
         return _array(self._generic.value(torch.from_numpy(z), parameters))
 
     def jacobian(self, z: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return phi and its blocks: `(K, d)` for a cost, `(K, r, d)` for a constraint."""
-        self._count(z, parameters)
-        if self._traced is not None and self._usable(z, parameters):
-            return self._traced.jacobian(z, self._data(parameters))
+        traced = self._closed_form(z, parameters)
+        if traced is not None:
+            return traced.jacobian(z, self._data(parameters))
         value, blocks = self._generic.jacobian(torch.from_numpy(z), parameters)
         return _array(value), _array(blocks)
 
     def hessian(self, z: FloatArray, multipliers: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the Hessian blocks `(K, d, d)` of multipliers . phi."""
-        self._count(z, parameters)
-        if self._traced is not None and self._usable(z, parameters):
-            return self._traced.hessian(z, multipliers, self._data(parameters))
+        traced = self._closed_form(z, parameters)
+        if traced is not None:
+            return traced.hessian(z, multipliers, self._data(parameters))
         return _array(self._generic.hessian(torch.from_numpy(z), torch.from_numpy(multipliers), parameters))
 
-    def restart(self) -> None:
-        """Begin another solve: count evaluations anew."""
-        if not self.counts_on:
-            self._evaluations = 0
-
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
-        """Go over to closed form now and for good, where that is possible; z `(K, d)` is an example."""
-        self._for_good = True
-        self._trace(z, parameters)
+        """Trace it now, if it has not been; z `(K, d)` is an example."""
+        self._closed_form(z, parameters)
 
-    def _trace(self, z: FloatArray, parameters: Parameters) -> None:
-        if self._refused or self._traced is not None:
-            return
+    def _closed_form(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
+        signature = (z.shape, tuple(parameters.values), parameters.previous_control is None)
+        if signature not in self._traced:
+            self._traced[signature] = self._trace(z, parameters)
+        return self._traced[signature]
+
+    def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:
-            traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z), self._data(parameters))
+            traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z.copy()), self._data(parameters))
         except _FAILURES as error:
-            self._refuse(str(error).strip().partition("\n")[0] or type(error).__name__)
-            return
-        if self._agree(traced, z, parameters):
-            self._traced, self._signature = traced, self._shape_of(z, parameters)
-            self.backend = f"closed form: {len(traced.tape.operations)} traced operations"
-        else:
-            self._refuse("its traced derivatives are not those of autograd")
-
-    def _count(self, z: FloatArray, parameters: Parameters) -> None:
-        self._evaluations += 1
-        if self._evaluations == _EVALUATIONS_BEFORE_TRACING:
-            self._trace(z, parameters)
-
-    def _refuse(self, reason: str) -> None:
-        self._refused, self.backend = True, f"autograd: {reason}"
-
-    def _usable(self, z: FloatArray, parameters: Parameters) -> bool:
-        often = self._for_good or self._evaluations >= _EVALUATIONS_BEFORE_TRACING
-        return often and self._signature == self._shape_of(z, parameters)
-
-    def _shape_of(self, z: FloatArray, parameters: Parameters) -> tuple[object, ...]:
-        return (z.shape, z.dtype, tuple(parameters.values), parameters.previous_control is None)
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            self.backend = f"autograd: {reason}"
+            return None
+        if not self._agree(traced, z, parameters):
+            self.backend = "autograd: its traced derivatives are not those of autograd"
+            return None
+        self.backend = f"closed form: {len(traced.tape.operations)} traced operations"
+        return traced
 
     def _data(self, parameters: Parameters) -> list[Tensor]:
         """Return what the traced function takes besides z: parameters, numbers, the control before the first."""

@@ -78,19 +78,10 @@ class _TorchCallback(NamedCallback):
         self._derivatives: dict[str, _TorchCallback] = {}  # CasADi keeps no reference to the Python objects
         self.construct(name, dict(options or {}))
 
-    def has_eval_buffer(self) -> bool:
-        return True
-
-    def eval_buffer(self, arguments: Sequence[memoryview | None], results: Sequence[memoryview | None]) -> int:
-        sizes = _sizes(self._inputs)
-        z = np.concatenate([_read(argument, size) for argument, size in zip(arguments, sizes, strict=True)])
+    def evaluate(self, arguments: Sequence[FloatArray]) -> list[FloatArray]:
         with torch.no_grad():
-            value = self._function(torch.from_numpy(z)[None])[0].detach().numpy()
-        pieces = np.split(value, np.cumsum(_sizes(self._outputs))[:-1])
-        for result, piece in zip(results, pieces, strict=True):
-            if result:  # CasADi hands over nothing for what it does not need
-                np.frombuffer(result)[:] = piece
-        return 0
+            value = self._function(torch.from_numpy(np.concatenate(arguments))[None])[0].detach().numpy()
+        return np.split(value, np.cumsum(_sizes(self._outputs))[:-1])
 
     def has_jacobian(self) -> bool:
         return True
@@ -177,11 +168,6 @@ def _jacobian_blocks(function: _StackedFunction, output_sizes: list[int], input_
         return torch.cat([part.mT.flatten(-2) for part in parts], dim=-1)
 
     return blocks
-
-
-def _read(argument: memoryview | None, size: int) -> FloatArray:
-    """Return the nonzeros of an argument, for which CasADi may hand over nothing if they are all zero."""
-    return np.frombuffer(argument) if argument else np.zeros(size)
 
 
 def _named(names: Sequence[str], patterns: Sequence[casadi.Sparsity]) -> Patterns:

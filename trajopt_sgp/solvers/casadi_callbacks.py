@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import casadi
 import numpy as np
@@ -29,10 +30,9 @@ class NumericFunction(NamedCallback):
         self._evaluate = evaluate
         self.construct(name, {})
 
-    def eval(self, arguments: Sequence[casadi.DM]) -> list[casadi.DM]:
-        """Return the outputs as CasADi matrices."""
-        results = self._evaluate(*(np.array(argument.nonzeros()) for argument in arguments))
-        return [casadi.DM(shape, value) for shape, value in zip(self._outputs, results, strict=True)]
+    def evaluate(self, arguments: Sequence[FloatArray]) -> Results:
+        """Return the outputs."""
+        return self._evaluate(*arguments)
 
 
 @dataclass
@@ -195,7 +195,7 @@ class ProgramFunctions:
         values = self.derivatives.hessian(x, float(factor[0]), multipliers, self._active.parameters, self.exact)
         return (values[self._mirror] if self.symmetric else values,)
 
-    @property
+    @cached_property
     def _mirror(self) -> IntArray:
         """Place in the upper triangle of every nonzero of the symmetric matrix."""
         pattern = self.derivatives.hessian_pattern

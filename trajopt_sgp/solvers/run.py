@@ -60,6 +60,8 @@ class Run:
     """One entry per iteration."""
     bounds: Bounds = field(init=False)
     """Of the variables."""
+    row_bounds: Bounds = field(init=False)
+    """Of the scaled rows."""
     best: FloatArray = field(init=False)
     """Best iterate."""
     best_objective: float = np.inf
@@ -72,14 +74,14 @@ class Run:
     """When the run began."""
 
     def __post_init__(self) -> None:
-        self.program.full_assembly.restart()
         self.bounds = self.program.bounds(self.parameters.initial_state.numpy())
+        self.row_bounds = self.derivatives.bounds()
         self.best = np.zeros(self.derivatives.size)
 
     @property
     def impossible(self) -> bool:
         """Whether a lower bound lies above its upper bound."""
-        return any(bool((lower > upper).any()) for lower, upper in (self.bounds, self.derivatives.bounds()))
+        return any(bool((lower > upper).any()) for lower, upper in (self.bounds, self.row_bounds))
 
     def clip(self, variables: FloatArray) -> FloatArray:
         """Return variables moved within their bounds."""
@@ -117,7 +119,7 @@ class Run:
     def violation(self, variables: FloatArray) -> float:
         """Return the largest scaled violation of a row or a bound."""
         rows = self.derivatives.rows(variables, self.parameters)
-        pairs = ((rows, self.derivatives.bounds()), (variables, self.bounds))
+        pairs = ((rows, self.row_bounds), (variables, self.bounds))
         return max(float(np.abs(_excess(values, bounds)).max(initial=0.0)) for values, bounds in pairs)
 
     def note(self, variables: FloatArray, *results: float | FloatArray) -> None:

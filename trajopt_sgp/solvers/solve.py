@@ -177,9 +177,9 @@ class PreparedSolve:
         return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
 
     def trace(self) -> None:
-        """Bring the derivatives into closed form now, for many short solves; costs about as much as ten evaluations.
+        """Bring the derivatives into closed form now, instead of in the first solve.
 
-        Without it every solve begins with autograd. First-order and sampling solvers do not use these derivatives.
+        First-order and sampling solvers do not use these derivatives.
         """
         if self.solver.precision is not torch.float64:
             return

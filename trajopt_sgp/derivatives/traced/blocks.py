@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.derivatives.traced.graph import Function, Tape, trace
+from trajopt_sgp.derivatives.traced.graph import Tape, trace
 from trajopt_sgp.derivatives.traced.lowering import Programme, lower
 from trajopt_sgp.derivatives.traced.operations import Data
+from trajopt_sgp.derivatives.traced.recording import Function
 
 FloatArray = NDArray[np.float64]
 

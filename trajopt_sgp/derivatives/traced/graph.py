@@ -1,30 +1,19 @@
 """From a traced torch function to operations that know their derivatives."""
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
-from torch._decomp import get_decompositions
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor
 
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, Elementary
-from trajopt_sgp.derivatives.traced.handlers import HANDLERS, operation_name
+from trajopt_sgp.derivatives.traced.handlers import HANDLERS
 from trajopt_sgp.derivatives.traced.operations import Data, Elementwise, IntArray, Operation, Pick, Shape
+from trajopt_sgp.derivatives.traced.recording import Function, Node, record, substituted
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
-Function = Callable[..., Tensor]
-
-_DECOMPOSED = (
-    torch.ops.aten.linalg_vector_norm,
-    torch.ops.aten.rsub,
-    torch.ops.aten.addcmul,
-    torch.ops.aten.stack,
-)
-_FILLED = ("zeros_like", "ones_like", "full_like")
 _UNCHANGED = ("clone", "alias", "contiguous", "lift_fresh_copy")
 
 
@@ -44,8 +33,6 @@ class Tape:
     """Number of places."""
     result: int = 0
     """Place of the result."""
-    inputs: int = 1
-    """Number of places, from 0, that are given with every call."""
 
 
 def trace(function: Function, z: Tensor, data: Sequence[Tensor]) -> Tape:
@@ -54,86 +41,62 @@ def trace(function: Function, z: Tensor, data: Sequence[Tensor]) -> Tape:
     Raises:
         UnsupportedError: an operation is not known, or mixes instances.
     """
-    # what tracing may raise on a user's function is open: any of it means that the function cannot be traced
-    table: Any = get_decompositions(_DECOMPOSED)
-    graph = make_fx(function, decomposition_table=table)(z, *data)
-    return _Builder(len(z)).build(graph, [z, *data])
+    # what calling a user's function with recorded tensors may raise is open: any of it means that it cannot be traced
+    inputs = [z, *data]
+    nodes, result = record(function, inputs)
+    return _Builder(len(z), inputs).build(nodes, result)
 
 
 class _Builder:
-    """Walks through a traced graph, evaluating it on an example to learn shapes."""
+    """Walks through recorded operations."""
 
-    def __init__(self, instances: int) -> None:
-        self.instances, self.tape = instances, Tape()
-        self.example: dict[fx.Node, Any] = {}
-        self.place: dict[fx.Node, int] = {}
-        self.unknown: set[fx.Node] = set()
-
-    def build(self, graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Tape:
-        self.tape.inputs = self.tape.size = len(inputs)
-        self.tape.active.add(0)
+    def __init__(self, instances: int, inputs: Sequence[Tensor]) -> None:
+        self.instances, self.tape = instances, Tape(active={0}, size=len(inputs))
         self.tape.shapes.update((place, tuple(value.shape)) for place, value in enumerate(inputs))
-        given = iter(range(len(inputs)))
-        for node in graph.graph.nodes:
-            if node.op == "placeholder":
-                place = next(given)
-                self.example[node], self.place[node] = inputs[place], place
-            elif node.op == "get_attr":
-                self.example[node] = operator.attrgetter(str(node.target))(graph).detach()
-            elif node.op == "call_function":
-                self._call(node)
+        self.place: dict[Node, int] = {}
+        self.unknown: set[Node] = set()
+
+    def build(self, nodes: Sequence[Node], result: Node) -> Tape:
+        for node in nodes:
+            if node.name == "input":
+                self.place[node] = len(self.place)
             else:
-                self._finish(node)
+                self._call(node)
+        self.tape.result = self.place_of(result)
         return self.tape
 
-    def _finish(self, node: fx.Node) -> None:
-        result = node.args[0]
-        if not isinstance(result, fx.Node):
-            raise UnsupportedError("the function does not return a tensor")
-        self.tape.result = self.place_of(result)
-
-    def _call(self, node: fx.Node) -> None:
-        arguments = fx.map_arg(node.args, lambda n: self.example[n])
-        options = fx.map_arg(node.kwargs, lambda n: self.example[n])
-        target: Any = node.target
-        value = target(*arguments, **options)
-        self.example[node] = value
-        if not self.unknown.isdisjoint(node.all_input_nodes):
+    def _call(self, node: Node) -> None:
+        sources = node.sources
+        if not self.unknown.isdisjoint(sources):
             raise UnsupportedError("a second result of an operation is used")
-        sources = [n for n in node.all_input_nodes if n in self.place]
-        if not sources:
-            return
-        name = operation_name(node)
-        if target is operator.getitem:
+        if node.name == "getitem":
             self._first_of(node)
-            return
-        if name in _FILLED:
             return
         if not any(self.place[n] in self.tape.active for n in sources):
             self._emit_data(node, sources)
             return
-        if isinstance(value, Tensor) and (not value.ndim or value.shape[0] != self.instances):
-            raise UnsupportedError(f"{name} mixes instances")
-        handler = HANDLERS.get(name)
+        if isinstance(node.value, Tensor) and (not node.value.ndim or node.value.shape[0] != self.instances):
+            raise UnsupportedError(f"{node.name} mixes instances")
+        handler = HANDLERS.get(node.name)
         if handler is not None:
             handler(self, node)
-        elif name in ELEMENTARY:
-            self.elementary_of(node, ELEMENTARY[name])
-        elif name in _UNCHANGED or (name == "_to_copy" and value.dtype == torch.float64):
+        elif node.name in ELEMENTARY:
+            self.elementary_of(node, ELEMENTARY[node.name])
+        elif node.name in _UNCHANGED or (node.name == "_to_copy" and node.value.dtype == torch.float64):
             self.place[node] = self.place_of(node.args[0])
         else:
-            raise UnsupportedError(f"{name} is not known in closed form")
+            raise UnsupportedError(f"{node.name} is not known in closed form")
 
-    def _first_of(self, node: fx.Node) -> None:
+    def _first_of(self, node: Node) -> None:
         """The first of several results is the one whose derivatives are known."""
         if node.args[1] == 0:
-            self.place[node] = self.place[node.args[0]]  # type: ignore[index]
+            self.place[node] = self.place[node.args[0]]
         else:
             self.unknown.add(node)
 
     def emit(
         self,
-        node: fx.Node,
+        node: Node,
         kind: Callable[..., Operation],
         inputs: Sequence[int],
         shape: Shape | None = None,
@@ -147,7 +110,7 @@ class _Builder:
         self.write(kind, place, inputs, **settings)
         return place
 
-    def new_place(self, node: fx.Node, shape: Shape | None = None) -> int:
+    def new_place(self, node: Node, shape: Shape | None = None) -> int:
         """Return a place for a value of the node that is still to be written."""
         place = self.tape.size
         self.tape.size += 1
@@ -161,56 +124,52 @@ class _Builder:
         if any(i in self.tape.active for i in inputs):
             self.tape.active.add(place)
 
-    def _emit_data(self, node: fx.Node, sources: Sequence[fx.Node]) -> None:
+    def _emit_data(self, node: Node, sources: Sequence[Node]) -> None:
         target: Any = node.target
         places = {n: i for i, n in enumerate(sources)}
 
         def function(*values: Tensor) -> Tensor:
-            look: Callable[[fx.Node], Any] = lambda n: values[places[n]] if n in places else self.example[n]  # noqa: E731
-            result: Tensor = target(*fx.map_arg(node.args, look), **fx.map_arg(node.kwargs, look))
+            args, options = substituted((node.args, node.kwargs), lambda n: values[places[n]])
+            result: Tensor = target(*args, **options)
             return result.to(torch.float64)
 
         self.emit(node, Data, [self.place[n] for n in sources], function=function)
 
     def place_of(self, argument: Any) -> int:
         """Return the place of a node, or of a constant."""
-        if isinstance(argument, fx.Node) and argument in self.place:
+        if isinstance(argument, Node):
             return self.place[argument]
-        value = self.example[argument] if isinstance(argument, fx.Node) else argument
         place = self.tape.size
         self.tape.size += 1
-        constant = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        constant = torch.as_tensor(argument, dtype=torch.float64).detach().clone()
         self.tape.constants[place], self.tape.shapes[place] = constant, tuple(constant.shape)
         return place
 
     def shape(self, argument: Any) -> Shape:
         """Return the shape of a node's value."""
-        return tuple(torch.as_tensor(self.example[argument] if isinstance(argument, fx.Node) else argument).shape)
+        return tuple(torch.as_tensor(argument.value if isinstance(argument, Node) else argument).shape)
 
-    def pick(
-        self, node: fx.Node, source: Any, rearrange: Callable[[Tensor], Tensor], shape: Shape | None = None
-    ) -> int:
+    def pick(self, node: Node, source: Any, rearrange: Callable[[Tensor], Tensor], shape: Shape | None = None) -> int:
         """Add what `rearrange` does to the entries of a value `(K, ...)`."""
         place = self.place_of(source)
         index = rearranged(self.tape.shapes[place], rearrange)
         return self.emit(node, Pick, [place], index=index)
 
-    def data(self, node: fx.Node, function: Callable[..., Tensor], place: int) -> int:
+    def data(self, node: Node, function: Callable[..., Tensor], place: int) -> int:
         """Add a function of a value that does not depend on the variables."""
         return self.emit(node, Data, [place], self.tape.shapes[place], function=function)
 
-    def elementary_of(self, node: fx.Node, elementary: Elementary) -> int:
+    def elementary_of(self, node: Node, elementary: Elementary) -> int:
         """Add an elementwise function of the first argument."""
         return self.elementary(node, elementary, self.place_of(node.args[0]))
 
-    def elementary(self, node: fx.Node, elementary: Elementary, place: int) -> int:
+    def elementary(self, node: Node, elementary: Elementary, place: int) -> int:
         """Add an elementwise function of the value at a place."""
         return self.emit(node, Elementwise, [place], self.tape.shapes[place], elementary=elementary)
 
-    def constant(self, argument: Any) -> Tensor:
-        """Return the value of a node that is constant."""
-        constant: Tensor = self.example[argument].to(torch.float64).detach().contiguous()
-        return constant
+    def constant(self, argument: Tensor) -> Tensor:
+        """Return a tensor that was not recorded, in float64."""
+        return argument.to(torch.float64).detach().contiguous()
 
 
 def rearranged(shape: Shape, rearrange: Callable[[Tensor], Tensor]) -> IntArray:

@@ -8,23 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import fx
 
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, step
 from trajopt_sgp.derivatives.traced.elementary import clamp as clamped
 from trajopt_sgp.derivatives.traced.elementary import power as powered
 from trajopt_sgp.derivatives.traced.operations import Affine, Part, Product, Shape, Sum, Total
+from trajopt_sgp.derivatives.traced.recording import Node
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 
-def add(builder: Any, node: fx.Node, sign: float = 1.0) -> None:
+def add(builder: Any, node: Node, sign: float = 1.0) -> None:
     """Add a sum, or with sign -1 a difference."""
-    factor = sign * float(node.kwargs.get("alpha", 1.0))  # type: ignore[arg-type]
+    factor = sign * float(node.kwargs.get("alpha", 1.0))
     _check_alignment(builder, node)
     builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=factor)
 
 
-def compare(builder: Any, node: fx.Node, sign: float, closed: bool) -> None:
+def compare(builder: Any, node: Node, sign: float, closed: bool) -> None:
     """Add 1 where the first argument is greater, or with sign -1 less, than the second, and 0 elsewhere."""
     _check_alignment(builder, node)
     difference = builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=-1.0)
@@ -33,13 +33,13 @@ def compare(builder: Any, node: fx.Node, sign: float, closed: bool) -> None:
     builder.elementary(node, step(closed), difference)
 
 
-def multiply(builder: Any, node: fx.Node) -> None:
+def multiply(builder: Any, node: Node) -> None:
     """Add a product of entries."""
     _check_alignment(builder, node)
     builder.emit(node, Product, [builder.place_of(a) for a in node.args[:2]])
 
 
-def divide(builder: Any, node: fx.Node) -> None:
+def divide(builder: Any, node: Node) -> None:
     """Add a quotient: a product with a reciprocal."""
     if len(node.args) > 2 or node.kwargs:
         raise UnsupportedError("rounded division is not smooth")
@@ -55,16 +55,16 @@ def divide(builder: Any, node: fx.Node) -> None:
     builder.emit(node, Product, [above, inverse])
 
 
-def affine(builder: Any, node: fx.Node) -> None:
+def affine(builder: Any, node: Node) -> None:
     """Add a product with a constant matrix, and a constant vector."""
-    bias, source, weight = (None, *node.args[:2]) if operation_name(node) == "mm" else node.args[:3]
-    if weight in builder.place or bias in builder.place or source not in builder.place:
+    bias, source, weight = (None, *node.args[:2]) if node.name == "mm" else node.args[:3]
+    if isinstance(weight, Node) or isinstance(bias, Node) or not isinstance(source, Node):
         raise UnsupportedError("a product of matrices that both depend on inputs")
     settings = {"weight": builder.constant(weight), "bias": None if bias is None else builder.constant(bias)}
     builder.emit(node, Affine, [builder.place_of(source)], **settings)
 
 
-def take_slice(builder: Any, node: fx.Node) -> None:
+def take_slice(builder: Any, node: Node) -> None:
     """Add a slice along a dimension within an instance."""
     source, dim = node.args[0], node.args[1] if len(node.args) > 1 else 0
     bounds = [*node.args[2:5], None, None, None][:3]
@@ -73,19 +73,19 @@ def take_slice(builder: Any, node: fx.Node) -> None:
     _pick(builder, node, source, axis, slice(*bounds))
 
 
-def select(builder: Any, node: fx.Node) -> None:
+def select(builder: Any, node: Node) -> None:
     """Add one index of a dimension within an instance."""
     source, dim, index = node.args[:3]
     shape = builder.shape(source)
     _pick(builder, node, source, _inner(dim, len(shape)), index)
 
 
-def _pick(builder: Any, node: fx.Node, source: Any, axis: int, key: Any) -> None:
+def _pick(builder: Any, node: Node, source: Any, axis: int, key: Any) -> None:
     where = (..., key, *[slice(None)] * (-axis - 1))
     builder.pick(node, source, lambda a: a[where])
 
 
-def join(builder: Any, node: fx.Node) -> None:
+def join(builder: Any, node: Node) -> None:
     """Add a concatenation along a dimension within an instance."""
     parts: Any = node.args[0]
     dim = node.args[1] if len(node.args) > 1 else 0
@@ -94,7 +94,7 @@ def join(builder: Any, node: fx.Node) -> None:
     _join(builder, node, places, shapes, _inner(dim, len(shapes[0])))
 
 
-def stack(builder: Any, node: fx.Node) -> None:
+def stack(builder: Any, node: Node) -> None:
     """Add values side by side along a new dimension."""
     parts: Any = node.args[0]
     dim = node.args[1] if len(node.args) > 1 else 0
@@ -103,7 +103,7 @@ def stack(builder: Any, node: fx.Node) -> None:
     _join(builder, node, [builder.place_of(part) for part in parts], shapes, axis)
 
 
-def _join(builder: Any, node: fx.Node, places: list[int], shapes: list[Shape], axis: int) -> None:
+def _join(builder: Any, node: Node, places: list[int], shapes: list[Shape], axis: int) -> None:
     """Write values `(K, ...)` of these shapes side by side; constants are repeated for every instance."""
     result = builder.shape(node)
     numbers = torch.arange(math.prod(result[1:])).reshape(result[1:])
@@ -115,13 +115,13 @@ def _join(builder: Any, node: fx.Node, places: list[int], shapes: list[Shape], a
         begin += size
 
 
-def reshape(builder: Any, node: fx.Node) -> None:
+def reshape(builder: Any, node: Node) -> None:
     """Views, squeezes and unsqueezes: instances stay the first dimension."""
     after = builder.shape(node)
     builder.pick(node, node.args[0], lambda a: a.reshape(after))
 
 
-def expand(builder: Any, node: fx.Node) -> None:
+def expand(builder: Any, node: Node) -> None:
     """Add a repetition along dimensions of size one."""
     source, after = node.args[0], builder.shape(node)
     if len(builder.shape(source)) != len(after):
@@ -129,12 +129,12 @@ def expand(builder: Any, node: fx.Node) -> None:
     builder.pick(node, source, lambda a: a.expand(after))
 
 
-def permute(builder: Any, node: fx.Node) -> None:
+def permute(builder: Any, node: Node) -> None:
     """Add another order of the dimensions within an instance."""
     source = node.args[0]
     count = len(builder.shape(source))
     order, arguments = list(range(count)), _any(node.args)
-    if operation_name(node) == "permute":
+    if node.name == "permute":
         order = [int(i) % count for i in arguments[1]]
     else:
         first, second = (int(i) % count for i in arguments[1:3])
@@ -144,17 +144,17 @@ def permute(builder: Any, node: fx.Node) -> None:
     builder.pick(node, source, lambda a: a.permute(order))
 
 
-def total(builder: Any, node: fx.Node, mean: bool = False) -> None:
+def total(builder: Any, node: Node, mean: bool = False) -> None:
     """Add a sum or a mean over dimensions within an instance."""
     source, shape = node.args[0], builder.shape(node.args[0])
     if len(node.args) < 2 or not node.args[1]:
         raise UnsupportedError("a sum over all instances")
-    axes = tuple(_inner(dim, len(shape)) for dim in node.args[1])  # type: ignore[union-attr]
+    axes = tuple(_inner(dim, len(shape)) for dim in node.args[1])
     factor = 1.0 / math.prod(shape[axis] for axis in axes) if mean else 1.0
     _total(builder, node, builder.place_of(source), axes, factor, builder.shape(node))
 
 
-def _total(builder: Any, node: fx.Node, place: int, axes: tuple[int, ...], factor: float, after: Shape) -> int:
+def _total(builder: Any, node: Node, place: int, axes: tuple[int, ...], factor: float, after: Shape) -> int:
     """Add factor times the sums over dimensions counted from the end."""
     shape = builder.tape.shapes[place]
     kept = [1 if i - len(shape) in axes else size for i, size in enumerate(shape)][1:]
@@ -163,7 +163,7 @@ def _total(builder: Any, node: fx.Node, place: int, axes: tuple[int, ...], facto
     return result
 
 
-def _centred_squares(builder: Any, node: fx.Node, axes: tuple[int, ...]) -> tuple[int, int]:
+def _centred_squares(builder: Any, node: Node, axes: tuple[int, ...]) -> tuple[int, int]:
     """Add entries less their mean over some dimensions, and the squares of that; return both places."""
     place = builder.place_of(node.args[0])
     shape = builder.tape.shapes[place]
@@ -174,7 +174,7 @@ def _centred_squares(builder: Any, node: fx.Node, axes: tuple[int, ...]) -> tupl
     return centred, builder.elementary(node, powered(2.0), centred)
 
 
-def variance(builder: Any, node: fx.Node) -> None:
+def variance(builder: Any, node: Node) -> None:
     """The mean square of the distance from the mean, over dimensions within an instance."""
     shape = builder.shape(node.args[0])
     dims, options = (_any(node.args[1]) if len(node.args) > 1 else None), _any(node.kwargs)
@@ -187,7 +187,7 @@ def variance(builder: Any, node: fx.Node) -> None:
     _total(builder, node, squares, axes, 1.0 / rest, builder.shape(node))
 
 
-def layer_norm(builder: Any, node: fx.Node) -> None:
+def layer_norm(builder: Any, node: Node) -> None:
     """Entries less their mean, over their spread, times a weight, plus a bias."""
     source, sizes, weight, bias, eps = _any(node.args)
     axes, shape = tuple(range(-len(sizes), 0)), builder.shape(source)
@@ -202,7 +202,7 @@ def layer_norm(builder: Any, node: fx.Node) -> None:
         builder.emit(node, Sum, [place, builder.place_of(bias)], shape, factor=1.0)
 
 
-def power(builder: Any, node: fx.Node) -> None:
+def power(builder: Any, node: Node) -> None:
     """Add a power with a constant exponent."""
     exponent = node.args[1]
     if not isinstance(exponent, int | float):
@@ -210,14 +210,14 @@ def power(builder: Any, node: fx.Node) -> None:
     builder.elementary_of(node, powered(float(exponent)))
 
 
-def clamp(builder: Any, node: fx.Node) -> None:
+def clamp(builder: Any, node: Node) -> None:
     """Add a restriction to an interval."""
     low, high = [*node.args[1:3], None, None][:2]
-    if operation_name(node) == "clamp_max":
+    if node.name == "clamp_max":
         low, high = None, low
     if not all(side is None or isinstance(side, int | float) for side in (low, high)):
         raise UnsupportedError("a clamp to tensors")
-    builder.elementary_of(node, clamped(low, high))  # type: ignore[arg-type]
+    builder.elementary_of(node, clamped(low, high))
 
 
 def _inner(dim: Any, count: int) -> int:
@@ -228,11 +228,11 @@ def _inner(dim: Any, count: int) -> int:
     return axis - count
 
 
-def _check_alignment(builder: Any, node: fx.Node) -> None:
+def _check_alignment(builder: Any, node: Node) -> None:
     """Refuse broadcasting that would add dimensions to what depends on the variables."""
     count = len(builder.shape(node))
     for argument in node.args[:2]:
-        active = isinstance(argument, fx.Node) and builder.place.get(argument) in builder.tape.active
+        active = isinstance(argument, Node) and builder.place.get(argument) in builder.tape.active
         if active and len(builder.shape(argument)) != count:
             raise UnsupportedError("broadcasting adds a dimension")
 
@@ -241,14 +241,7 @@ def _any(arguments: Any) -> Any:
     return arguments
 
 
-def operation_name(node: fx.Node) -> str:
-    """Return what torch calls the operation of a node."""
-    target: Any = node.target
-    packet = getattr(target, "overloadpacket", None)
-    return str(getattr(packet, "__name__", target))
-
-
-HANDLERS: Mapping[str, Callable[[Any, fx.Node], Any]] = {
+HANDLERS: Mapping[str, Callable[[Any, Node], Any]] = {
     "add": add,
     "sub": lambda builder, node: add(builder, node, -1.0),
     "mul": multiply,

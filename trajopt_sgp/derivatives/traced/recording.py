@@ -1,0 +1,125 @@
+"""Recording what a torch function does, operation by operation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import get_decompositions
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+
+Function = Callable[..., Tensor]
+
+_DECOMPOSED: Any = get_decompositions(
+    (
+        torch.ops.aten.linalg_vector_norm,
+        torch.ops.aten.rsub,
+        torch.ops.aten.addcmul,
+        torch.ops.aten.stack,
+    )
+)
+# results that depend on the shapes of their arguments alone
+_FILLED = ("zeros_like", "ones_like", "full_like")
+_READ = ("_local_scalar_dense", "equal", "is_nonzero")
+
+
+@dataclass(eq=False)
+class Node:
+    """An operation that was called on something recorded, or an input."""
+
+    name: str
+    """Of the operation in torch."""
+    value: Any
+    """What it gave in the example: a tensor, or several."""
+    target: Callable[..., Any] | None = None
+    """The operation; None for an input."""
+    args: tuple[Any, ...] = ()
+    """Arguments, nodes in place of what was recorded."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """The same by name."""
+
+    @property
+    def sources(self) -> list["Node"]:
+        """The nodes among its arguments, each once."""
+        found: dict[Node, None] = {}
+        substituted((self.args, self.kwargs), found.setdefault)
+        return list(found)
+
+
+def record(function: Function, inputs: Sequence[Tensor]) -> tuple[list[Node], Node]:
+    """Return all nodes in order, the inputs first, and that of the result.
+
+    Raises:
+        UnsupportedError: the result is no tensor, or depends on none of the inputs; or Python reads a number.
+    """
+    recorder = _Recorder(inputs)
+    with recorder:
+        result = function(*inputs)
+    node = recorder.known.get(id(result))
+    if node is None:
+        raise UnsupportedError("the result is no tensor that was computed from the arguments")
+    return recorder.nodes, node
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every operation on the inputs, and on what was computed from them."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nodes = [Node("input", value) for value in inputs]
+        # nodes keep their tensors alive, so that no other tensor gets the same identity
+        self.known = {id(node.value): node for node in self.nodes}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call an operation, and note it where it takes something that is known."""
+        options = kwargs or {}
+        given = _known((args, options), self.known)
+        if not given:
+            return func(*args, **options)
+        if func in _DECOMPOSED:
+            with self:
+                return _DECOMPOSED[func](*args, **options)
+        name = func.overloadpacket.__name__
+        if name in _READ:
+            raise UnsupportedError("Python reads the value of a tensor")
+        value = func(*args, **options)
+        if name not in _FILLED:
+            look: Callable[[Any], Any] = lambda part: self.known.get(id(part), part)  # noqa: E731
+            self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look)))
+        return value
+
+    def _note(self, node: Node) -> None:
+        self.nodes.append(node)
+        if isinstance(node.value, Tensor):
+            self.known[id(node.value)] = node
+            return
+        for place, part in enumerate(node.value):
+            item = Node("getitem", part, None, (node, place))
+            self.nodes.append(item)
+            self.known[id(part)] = item
+
+
+def substituted(arguments: Any, look: Callable[[Node], Any]) -> Any:
+    """Return arguments with something in place of each node."""
+    return _mapped(arguments, lambda part: look(part) if isinstance(part, Node) else part)
+
+
+def _mapped(arguments: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(arguments, tuple | list):
+        return type(arguments)(_mapped(part, function) for part in arguments)
+    if isinstance(arguments, dict):
+        return {name: _mapped(part, function) for name, part in arguments.items()}
+    return function(arguments)
+
+
+def _known(arguments: Any, known: Mapping[int, Node]) -> bool:
+    if isinstance(arguments, tuple | list):
+        return any(_known(part, known) for part in arguments)
+    if isinstance(arguments, dict):
+        return any(_known(part, known) for part in arguments.values())
+    return id(arguments) in known and isinstance(arguments, Tensor)
