@@ -194,6 +194,29 @@ def test_parameters_and_numbers_may_change_between_calls(generator: torch.Genera
         assert blocks.backend.startswith("closed form")
 
 
+def test_a_trace_is_not_used_once_the_function_has_changed(generator: torch.Generator) -> None:
+    goal = torch.zeros(D, dtype=torch.float64)
+    blocks = TermBlocks(lambda z, parameters: (z - goal).square().sum(-1))
+    z = points(generator)
+    np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], 2.0 * z)
+    goal += 1.0
+    blocks.restart()
+    np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], 2.0 * (z - 1.0))
+
+
+def test_a_function_that_reads_numbers_is_called_every_time(generator: torch.Generator) -> None:
+    def guarded(z: Tensor, parameters: Parameters) -> Tensor:
+        if float(z.detach().abs().max()) > 5.0:
+            raise ZeroDivisionError("too far")
+        return z.square().sum(-1)
+
+    blocks, z = TermBlocks(guarded), points(generator).numpy()
+    blocks.jacobian(z, NOTHING)
+    assert blocks.backend == "autograd: Python reads the value of a tensor"
+    with pytest.raises(ZeroDivisionError, match="too far"):
+        blocks.jacobian(100.0 * z, NOTHING)
+
+
 def test_a_solve_does_not_depend_on_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     data = cartpole_data()
     generator = torch.Generator().manual_seed(3)

@@ -36,8 +36,9 @@ _FAILURES = (
 class TermBlocks:
     """Derivatives of one term: in closed form where it can be traced, else by autograd.
 
-    It is traced when a derivative is first asked for, and again for instances or parameters of other shapes. A function
-    whose traced derivatives are not those of autograd stays with autograd.
+    It is traced when it is first evaluated, and again for instances or parameters of other shapes. A function whose
+    traced derivatives are not those of autograd stays with autograd. A trace holds the values of everything but its
+    arguments: every solve checks the first value against the function itself, and traces anew where they differ.
 
     Args:
         function: of the term.
@@ -52,6 +53,7 @@ class TermBlocks:
         self._function = function
         self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
+        self._checked = False
 
     def value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` at z `(K, d)`."""
@@ -75,15 +77,27 @@ class TermBlocks:
             return traced.hessian(z, multipliers, self._data(parameters))
         return _array(self._generic.hessian(torch.from_numpy(z), torch.from_numpy(multipliers), parameters))
 
+    def restart(self) -> None:
+        """Begin another solve."""
+        self._checked = False
+
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
         """Trace it now, if it has not been; z `(K, d)` is an example."""
         self._closed_form(z, parameters)
 
     def _closed_form(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         signature = (z.shape, tuple(parameters.values), parameters.previous_control is None)
-        if signature not in self._traced:
+        if signature not in self._traced or not self._holds(self._traced[signature], z, parameters):
             self._traced[signature] = self._trace(z, parameters)
+        self._checked = True
         return self._traced[signature]
+
+    def _holds(self, traced: TracedBlocks | None, z: FloatArray, parameters: Parameters) -> bool:
+        """Return whether a trace still is the function, as far as one value shows once in a solve."""
+        if self._checked or traced is None:
+            return True
+        expected = _array(self._generic.value(torch.from_numpy(z), parameters))
+        return _close(traced.value(z, self._data(parameters)), expected)
 
     def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:

@@ -275,6 +275,8 @@ class NonlinearProgram:
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled rows `(row_count,)`, in the precision of the problem."""
+        if self.problem.dtype == torch.float64:
+            return self.assembly.rows(variables, parameters)
         if not self.assembly.row_count:
             return np.zeros(0)
         point = torch.as_tensor(variables, dtype=self.problem.dtype)[None]

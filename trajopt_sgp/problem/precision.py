@@ -1,6 +1,7 @@
 """The floating-point type in which functions of a problem compute."""
 
 import copy
+import itertools
 from typing import Any, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ Function = TypeVar("Function")
 def parameter_dtype(function: object) -> torch.dtype:
     """Return the floating-point type of a module's parameters or buffers; float64 for anything else."""
     if isinstance(function, torch.nn.Module):
-        for tensor in (*function.parameters(), *function.buffers()):
+        for tensor in itertools.chain(function.parameters(), function.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype
     own: object = getattr(function, "dtype", None)
