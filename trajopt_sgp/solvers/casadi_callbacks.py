@@ -193,17 +193,7 @@ class ProgramFunctions:
 
     def _hessian(self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray) -> Results:
         values = self.derivatives.hessian(x, float(factor[0]), multipliers, self._active.parameters, self.exact)
-        return (values[self._mirror] if self.symmetric else values,)
-
-    @property
-    def _mirror(self) -> IntArray:
-        """Place in the upper triangle of every nonzero of the symmetric matrix."""
-        pattern = self.derivatives.hessian_pattern
-        off = np.flatnonzero(pattern.rows != pattern.columns)
-        rows = np.concatenate([pattern.rows, pattern.columns[off]])
-        columns = np.concatenate([pattern.columns, pattern.rows[off]])
-        places: IntArray = np.concatenate([np.arange(len(pattern.rows)), off])[np.lexsort((rows, columns))]
-        return places
+        return (values[mirror(self.derivatives.hessian_pattern)] if self.symmetric else values,)
 
     def _lagrangian(
         self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray
@@ -238,3 +228,12 @@ def sparsity(rows: int, columns: int, pattern: Pattern) -> casadi.Sparsity:
     """Return a pattern, whose nonzeros run column by column, as a CasADi sparsity."""
     offsets = np.concatenate([[0], np.cumsum(np.bincount(pattern.columns, minlength=columns))])
     return casadi.Sparsity(rows, columns, offsets.tolist(), pattern.rows.tolist())
+
+
+def mirror(pattern: Pattern) -> IntArray:
+    """Return the place in the upper triangle of every nonzero of the symmetric matrix."""
+    off = np.flatnonzero(pattern.rows != pattern.columns)
+    rows = np.concatenate([pattern.rows, pattern.columns[off]])
+    columns = np.concatenate([pattern.columns, pattern.rows[off]])
+    places: IntArray = np.concatenate([np.arange(len(pattern.rows)), off])[np.lexsort((rows, columns))]
+    return places
