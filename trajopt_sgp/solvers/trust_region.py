@@ -2,22 +2,28 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.problem import KktResidual, Status
 from trajopt_sgp.solvers.casadi_callbacks import Measured
-from trajopt_sgp.solvers.elastic_program import Bounds, ElasticProgram, Model, Step, violations
+from trajopt_sgp.solvers.elastic_program import Bounds, ElasticProgram, Model, Step
 from trajopt_sgp.solvers.run import Run
 
 FloatArray = NDArray[np.float64]
 
 _FIRST_RADIUS, _SMALLEST_RADIUS, _LARGEST_RADIUS = 10.0, 1e-11, 1e4
-_ENOUGH, _GOOD = 1e-4, 0.75
-_LARGEST_PENALTY, _RAISE, _RAISES = 1e8, 10.0, 3
-_SATISFIED, _LESS = 0.1, 0.9
+# of the promised reduction: for a step to be taken, for the region to grow
+_ENOUGH, _GOOD = 1e-4, 0.5
+_FIRST_PENALTY, _LARGEST_PENALTY = 10.0, 1e8
+_RAISE, _MOST_RAISES = 10.0, 3
+# shares of the violation: what a model may leave, what a higher penalty must leave to be worth it
+_SATISFIED, _WORTH = 0.1, 0.9
+# the penalty over the largest multiplier, and how often it may fall there
+_MARGIN, _MOST_FALLS = 2.0, 20
+_NO_LENGTH = 1e-14
+_UNKNOWN = KktResidual(np.inf, np.inf, np.inf, np.inf, 0.0)
 _ROUNDING = 10.0 * np.finfo(np.float64).eps
 
 
@@ -25,11 +31,12 @@ _ROUNDING = 10.0 * np.finfo(np.float64).eps
 class TrustRegion:
     """One search: at every iterate a quadratic model within a box, whose step is taken if it reduces the merit.
 
-    The merit is f + penalty * |violations|_1. Where the step fails because rows are curved, a second-order correction
-    is tried before the region shrinks. The penalty grows where the model leaves rows violated that it could satisfy.
+    The merit is f + penalty * |violations|_1. Where a step fails because rows are curved, a second-order correction is
+    tried before the region shrinks. The penalty rises where the model leaves rows violated that it could satisfy, and
+    falls back towards the multipliers, as a large one makes steps short.
 
     Sources: R. Fletcher, Practical Methods of Optimization (1987), section 14.4; J. Nocedal and S. J. Wright,
-    Numerical Optimization, algorithm 18.4 and section 18.5 for the penalty.
+    Numerical Optimization, algorithm 18.4, and section 18.5 for the penalty.
     """
 
     run: Run
@@ -48,138 +55,139 @@ class TrustRegion:
     """Multipliers of the rows."""
     bounds: FloatArray
     """Multipliers of the bounds of the variables."""
+    log: list[Mapping[str, float]] = field(default_factory=list)
+    """One entry for each iterate."""
     radius: float = _FIRST_RADIUS
-    """Of the trust region, in scaled variables."""
-    penalty: float = 10.0
+    """Half width of the trust region, in scaled variables."""
+    penalty: float = _FIRST_PENALTY
     """Price of a violation of 1."""
-    iterations: list[Mapping[str, Any]] = field(default_factory=list)
-    """One entry for each."""
+    falls: int = 0
+    """How often the penalty has fallen."""
 
     def search(self) -> Status:
-        """Move `x` and the multipliers until they are optimal; return why it ended."""
-        for _ in range(self.max_iterations + 1):
+        """Move variables and multipliers until they are optimal; return why the search ended."""
+        moved = True
+        while True:
             residual = self._residual()
             self._note(residual)
             if residual.holds(self.tolerance):
                 return Status.SOLVED
-            if self.run.must_stop() or self.run.not_finite is not None:
+            if not moved or self.run.must_stop():
                 return Status.FAILED
-            if len(self.iterations) > self.max_iterations:
+            if len(self.log) > self.max_iterations:
                 return Status.ITERATION_LIMIT
-            if not self._advance(self._model()):
-                return Status.FAILED
-        return Status.ITERATION_LIMIT
+            moved = self._advance()
 
-    def _advance(self, model: Model) -> bool:
-        """Take a step, in smaller and smaller regions; return whether there was one."""
-        while self.radius > _SMALLEST_RADIUS and not self.run.must_stop():
+    def _advance(self) -> bool:
+        """Take a step in a region that is small enough; return whether variables have moved."""
+        model = self._model()
+        while model is not None and self.radius > _SMALLEST_RADIUS and not self.run.must_stop():
             step = self._step(model)
             if step is None:
                 self.radius *= 0.25
                 continue
             length = float(np.abs(step.direction).max(initial=0.0))
-            predicted = self._predicted(model, step.direction)
-            if length <= 1e-14:
-                self.constraints, self.bounds = step.constraints, step.bounds
+            if length <= _NO_LENGTH:
+                self._take(self.x, step)
                 return False
-            for trial in self._trials(model, step):
-                ratio = self._ratio(trial, predicted)
-                if ratio > _ENOUGH:
-                    before, self.x = self.x, trial
-                    self.constraints, self.bounds = step.constraints, self._own_bounds(before, step)
-                    if ratio > _GOOD and length > 0.9 * self.radius:
-                        self.radius = min(3.0 * self.radius, _LARGEST_RADIUS)
-                    return True
+            ratio = self._try(model, step)
+            if ratio > _ENOUGH:
+                if ratio > _GOOD and length > 0.9 * self.radius:
+                    self.radius = min(2.0 * self.radius, _LARGEST_RADIUS)
+                return True
             self.radius = (0.5 if ratio > -1.0 else 0.25) * min(self.radius, length)
         return False
 
     def _step(self, model: Model) -> Step | None:
-        """Return the step of a model; the penalty grows while that makes its rows less violated."""
-        step = self.program.solve(model, self._box(), self.penalty)
-        now = _total(model.rows, self._sides)
-        for _ in range(_RAISES):
+        """Return the step of a model; the penalty rises as long as that leaves its rows less violated."""
+        step, now = self.program.solve(model, self._box(), self.penalty), self.program.total(model.rows)
+        for _ in range(_MOST_RAISES):
             if step is None:
                 return None
-            left = self._linear_violation(model, step)
+            left = self._left(model, step)
             if left <= max(_SATISFIED * now, self.tolerance) or self.penalty >= _LARGEST_PENALTY:
                 return step
             other = self.program.solve(model, self._box(), _RAISE * self.penalty)
-            if other is None or self._linear_violation(model, other) > _LESS * left:
+            if other is None or self._left(model, other) > _WORTH * left:
                 return step
-            self.penalty *= _RAISE
-            step = other
+            self.penalty, step = _RAISE * self.penalty, other
         return step
+
+    def _try(self, model: Model, step: Step) -> float:
+        """Take a step, or else its correction, if that is good enough; return the ratio of the last one tried."""
+        promised = max(self._promise(model, step), 0.0)
+        before = self._merit(self.x)
+        rounding = _ROUNDING * max(1.0, abs(before))
+        ratio = -np.inf
+        for trial in self._trials(model, step):
+            ratio = (before - self._merit(trial) + rounding) / (promised + rounding)
+            if ratio > _ENOUGH:
+                self._take(trial, step)
+                break
+        return ratio
 
     def _trials(self, model: Model, step: Step) -> Iterator[FloatArray]:
         """Yield the point of a step, then that of its second-order correction."""
         trial = self.run.clip(self.x + step.direction)
         yield trial
+        rows = np.full(self.program.row_count, np.nan)
         with Measured(self.run):
             rows = self.run.derivatives.rows(trial, self.run.parameters)
-        if self.run.error is None and np.isfinite(rows).all() and len(rows):
-            curved = rows - self.program.linear_rows(model, step.direction)
-            corrected = self.program.solve(replace(model, rows=model.rows + curved), self._box(), self.penalty)
+        if len(rows) and np.isfinite(rows).all():
+            curved = model.rows + rows - self.program.rows(model, step.direction)
+            corrected = self.program.solve(replace(model, rows=curved), self._box(), self.penalty)
             if corrected is not None:
                 yield self.run.clip(self.x + corrected.direction)
 
-    def _model(self) -> Model:
-        run, derivatives = self.run, self.run.derivatives
-        model = Model(*(np.full(0, np.nan) for _ in range(4)))
+    def _take(self, point: FloatArray, step: Step) -> None:
+        """Go to a point with the multipliers of a step; those of the trust region belong to no bound."""
+        lower, upper = self.run.bounds
+        above = np.where(upper - self.x <= self.radius, np.maximum(step.bounds, 0.0), 0.0)
+        below = np.where(self.x - lower <= self.radius, np.minimum(step.bounds, 0.0), 0.0)
+        self.x, self.constraints, self.bounds = point, step.constraints, above + below
+        enough = max(_FIRST_PENALTY, _MARGIN * float(np.abs(self.constraints).max(initial=0.0)))
+        if enough < 0.5 * self.penalty and self.falls < _MOST_FALLS:
+            self.penalty, self.falls = enough, self.falls + 1
+
+    def _model(self) -> Model | None:
+        run, parts = self.run, []
         with Measured(run):
-            gradient = derivatives.gradient(self.x, run.parameters)[1]
-            rows, jacobian = derivatives.jacobian(self.x, run.parameters)
-            hessian = derivatives.hessian(self.x, 1.0, self.constraints, run.parameters, self.exact)
-            run.note(self.x, gradient, rows, jacobian, hessian)
-            model = Model(gradient, hessian, rows, jacobian)
-        return model
+            gradient = run.derivatives.gradient(self.x, run.parameters)[1]
+            rows, jacobian = run.derivatives.jacobian(self.x, run.parameters)
+            hessian = run.derivatives.hessian(self.x, 1.0, self.constraints, run.parameters, self.exact)
+            parts = [gradient, hessian, rows, jacobian]
+            run.note(self.x, *parts)
+        if not parts or run.not_finite is not None:
+            return None
+        return self.program.model(*parts)
 
     def _merit(self, x: FloatArray) -> float:
         run, value = self.run, np.inf
         with Measured(run):
             rows = run.derivatives.rows(x, run.parameters)
-            value = run.derivatives.objective(x, run.parameters) + self.penalty * _total(rows, self._sides)
+            value = run.derivatives.objective(x, run.parameters) + self.penalty * self.program.total(rows)
         return value if np.isfinite(value) else np.inf
 
-    def _ratio(self, trial: FloatArray, predicted: float) -> float:
-        """Return the reduction of the merit relative to what the model promised; rounding counts as a reduction."""
-        before = self._merit(self.x)
-        rounding = _ROUNDING * max(1.0, abs(before))
-        return (before - self._merit(trial) + rounding) / (predicted + rounding)
+    def _promise(self, model: Model, step: Step) -> float:
+        """Return by how much the merit of the model falls."""
+        less = self.program.total(model.rows) - self._left(model, step)
+        return self.penalty * less - self.program.change(model, step.direction)
 
-    def _predicted(self, model: Model, direction: FloatArray) -> float:
-        less = _total(model.rows, self._sides) - _total(self.program.linear_rows(model, direction), self._sides)
-        return max(self.penalty * less - self.program.change(model, direction), 0.0)
-
-    def _linear_violation(self, model: Model, step: Step) -> float:
-        return _total(self.program.linear_rows(model, step.direction), self._sides)
+    def _left(self, model: Model, step: Step) -> float:
+        """Return the sum of the violations that a step leaves in a model."""
+        return self.program.total(self.program.rows(model, step.direction))
 
     def _box(self) -> Bounds:
         lower, upper = self.run.bounds
         return np.maximum(lower - self.x, -self.radius), np.minimum(upper - self.x, self.radius)
 
-    def _own_bounds(self, before: FloatArray, step: Step) -> FloatArray:
-        """Return the multipliers of a step that belong to bounds of the variables, not to the region."""
-        lower, upper = self.run.bounds
-        upwards = np.where(upper - before <= self.radius, np.maximum(step.bounds, 0.0), 0.0)
-        downwards = np.where(before - lower <= self.radius, np.minimum(step.bounds, 0.0), 0.0)
-        return upwards + downwards
-
-    @property
-    def _sides(self) -> Bounds:
-        return self.program.lower, self.program.upper
-
     def _residual(self) -> KktResidual:
-        residual = KktResidual(np.inf, np.inf, np.inf, np.inf, 0.0)
         with Measured(self.run):
-            residual = self.run.residual(self.x, {"constraints": self.constraints, "bounds": self.bounds})
             self.run.keep(self.x)
-        return residual
+            return self.run.residual(self.x, {"constraints": self.constraints, "bounds": self.bounds})
+        return _UNKNOWN
 
     def _note(self, residual: KktResidual) -> None:
+        entry = {"inf_pr": residual.feasibility, "inf_du": residual.stationarity}
         objective = self.run.trace[-1][0] if self.run.trace else np.nan
-        entry = {"obj": objective, "inf_pr": residual.feasibility, "inf_du": residual.stationarity}
-        self.iterations.append({**entry, "radius": self.radius, "penalty": self.penalty})
-
-
-def _total(values: FloatArray, bounds: Bounds) -> float:
-    return float(np.abs(violations(values, bounds)).sum())
+        self.log.append({"obj": objective, **entry, "radius": self.radius, "penalty": self.penalty})
