@@ -78,6 +78,14 @@ class ProgramBatch:
         states = parameters.initial_state if members is None else parameters.initial_state[members]
         return self.program.evaluate(variables, replace(parameters, initial_state=states, progress=progress))
 
+    def jacobian(self, point: Tensor, member: int) -> Tensor:
+        """Return the Jacobian of the rows of one program at a point `(size,)`, dense `(R, size)`."""
+        assembly = self.program.assembly
+        values = assembly.jacobian(point.to(torch.float64).numpy(), self.start.one(member))[1]
+        dense = np.zeros((assembly.row_count, assembly.size))
+        dense[assembly.jacobian_pattern.rows, assembly.jacobian_pattern.columns] = values
+        return torch.as_tensor(dense, dtype=point.dtype)
+
     def stopped(self, interruption: Interruption) -> Status | None:
         """Return why the solve must end now, or None."""
         if interruption.requested:

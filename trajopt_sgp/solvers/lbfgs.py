@@ -14,6 +14,7 @@ from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
+from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 from trajopt_sgp.solvers.interruption import Interruption
 
 _ARMIJO = 1e-4
@@ -21,6 +22,7 @@ _CURVATURE = 0.9
 _LAST_TRIAL = 30
 _LAST_CURVATURE_TRIAL = 8
 _FIRST_STEP = 0.1
+_REFRESH = 10
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
 # What counts as feasible in an iterate of a program that has not converged.
 _NEARLY_FEASIBLE = 1e-5
@@ -101,7 +103,7 @@ class _Memory:
         self.steps[:, members] = 0.0
         self.changes[:, members] = 0.0
 
-    def direction(self, members: Tensor, gradient: Tensor, free: Tensor) -> Tensor:
+    def direction(self, members: Tensor, gradient: Tensor, free: Tensor, metric: PenaltyMetric) -> Tensor:
         """Return -H g on the free variables, by the two-loop recursion with the pairs restricted to them."""
         steps, changes = self.steps[:, members] * free, self.changes[:, members] * free
         products = (steps * changes).sum(-1)
@@ -115,7 +117,7 @@ class _Memory:
             q = q - shares[-1][:, None] * y
         for y, w in zip(changes, weights, strict=True):
             scale = torch.where(w > 0.0, 1.0 / (w * y.square().sum(-1)), scale)
-        q = scale[:, None] * q
+        q = metric.solve(members, q, free) if metric.active else scale[:, None] * q
         for s, y, w, share in zip(steps, changes, weights, reversed(shares), strict=True):
             q = q + (share - w * (y * q).sum(-1))[:, None] * s
         return -q * free
@@ -131,6 +133,7 @@ class _Search:
         self.lagrangian = AugmentedLagrangian(
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)
         )
+        self.metric = PenaltyMetric(batch, self.lagrangian)
         self.annealed = program.annealed
         self.point = batch.guess.clone()
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
@@ -145,6 +148,7 @@ class _Search:
         self.scale = torch.ones_like(zeros)
         """Factor of the objective, `(P,)`."""
         self.trials = torch.zeros(batch.count, dtype=torch.int64)
+        self.moves = torch.zeros(batch.count, dtype=torch.int64)
         self.fresh, self.steepest, self.moved, self.done, self.solved = (
             torch.zeros(batch.count, dtype=torch.bool) for _ in range(5)
         )
@@ -247,7 +251,13 @@ class _Search:
     def _move(self, members: Tensor, point: Tensor, value: Tensor, gradient: Tensor, rows: Tensor) -> None:
         fresh = self.fresh[members]
         pairs = members[~fresh]
-        self.memory.push(pairs, (point - self.point[members])[~fresh], (gradient - self.gradient[members])[~fresh])
+        step, change = (point - self.point[members])[~fresh], (gradient - self.gradient[members])[~fresh]
+        self.memory.push(pairs, step, change)
+        if self.metric.active:
+            self.metric.observe(pairs, step, change)
+            self.moves[members] += 1
+            old = fresh | (self.moves[members] % _REFRESH == 0)
+            self.metric.refresh(members[old], point[old], rows[old])
         self.point[members], self.value[members], self.gradient[members] = point, value, gradient
         self.rows[members] = rows
         self.stationarity[members] = (self.batch.project(point - gradient, members) - point).abs().amax(-1)
@@ -282,7 +292,7 @@ class _Search:
         point, gradient = self.point[members], self.gradient[members]
         lower, upper = self.batch.lower[members], self.batch.upper[members]
         free = ~(((point <= lower) & (gradient > 0.0)) | ((point >= upper) & (gradient < 0.0)))
-        direction = self.memory.direction(members, gradient, free)
+        direction = self.memory.direction(members, gradient, free, self.metric)
         slope = (gradient * direction).sum(-1)
         self.direction[members], self.slope[members] = direction, slope
         self.length[members], self.shortest[members], self.longest[members] = 1.0, 0.0, torch.inf

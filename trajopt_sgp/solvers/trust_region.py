@@ -22,7 +22,8 @@ _RAISE, _MOST_RAISES = 10.0, 3
 _SATISFIED, _WORTH = 0.1, 0.9
 # the penalty over the largest multiplier, and how often it may fall there
 _MARGIN, _MOST_FALLS = 2.0, 20
-_NO_LENGTH = 1e-14
+# a promised reduction of the merit, relative to it, that rounding and inexact steps may hide
+_NEGLIGIBLE = 1e-10
 _UNKNOWN = KktResidual(np.inf, np.inf, np.inf, np.inf, 0.0)
 _ROUNDING = 10.0 * np.finfo(np.float64).eps
 
@@ -86,11 +87,11 @@ class TrustRegion:
             if step is None:
                 self.radius *= 0.25
                 continue
+            promised = self._promise(model, step)
+            if promised <= _NEGLIGIBLE * max(1.0, abs(self._merit(self.x))):
+                return self._polish(step)
             length = float(np.abs(step.direction).max(initial=0.0))
-            if length <= _NO_LENGTH:
-                self._take(self.x, step)
-                return False
-            ratio = self._try(model, step)
+            ratio = self._try(model, step, promised)
             if ratio > _ENOUGH:
                 if ratio > _GOOD and length > 0.9 * self.radius:
                     self.radius = min(2.0 * self.radius, _LARGEST_RADIUS)
@@ -113,9 +114,23 @@ class TrustRegion:
             self.penalty, step = _RAISE * self.penalty, other
         return step
 
-    def _try(self, model: Model, step: Step) -> float:
+    def _polish(self, step: Step) -> bool:
+        """Where the merit is too coarse to tell, judge by the conditions of optimality; return whether they improve."""
+        x, constraints, bounds, penalty = self.x, self.constraints, self.bounds, self.penalty
+        least = _relative(self._residual())
+        best, better = (x, constraints, bounds), False
+        for point in (self.run.clip(x + step.direction), x):
+            self.x = x
+            self._take(point, step)
+            found = _relative(self._residual())
+            if found < _WORTH * least:
+                least, better = found, True
+                best = self.x, self.constraints, self.bounds
+        (self.x, self.constraints, self.bounds), self.penalty = best, penalty
+        return better
+
+    def _try(self, model: Model, step: Step, promised: float) -> float:
         """Take a step, or else its correction, if that is good enough; return the ratio of the last one tried."""
-        promised = max(self._promise(model, step), 0.0)
         before = self._merit(self.x)
         rounding = _ROUNDING * max(1.0, abs(before))
         ratio = -np.inf
@@ -191,3 +206,8 @@ class TrustRegion:
         entry = {"inf_pr": residual.feasibility, "inf_du": residual.stationarity}
         objective = self.run.trace[-1][0] if self.run.trace else np.nan
         self.log.append({"obj": objective, **entry, "radius": self.radius, "penalty": self.penalty})
+
+
+def _relative(residual: KktResidual) -> float:
+    others = max(residual.stationarity, residual.complementarity, residual.sign)
+    return max(residual.feasibility, others / max(1.0, residual.multiplier_norm))
