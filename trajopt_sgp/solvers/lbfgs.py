@@ -14,8 +14,8 @@ from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
-from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 
 _ARMIJO = 1e-4
 _CURVATURE = 0.9
@@ -23,6 +23,9 @@ _LAST_TRIAL = 30
 _LAST_CURVATURE_TRIAL = 8
 _FIRST_STEP = 0.1
 _REFRESH = 10
+_NEARBY, _LEAST_GRADIENT = 0.5, 0.01
+# In scaled variables: what lies far away, where models mean nothing, is not tried.
+_LONGEST_STEP = 1.0
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
 # What counts as feasible in an iterate of a program that has not converged.
 _NEARLY_FEASIBLE = 1e-5
@@ -57,7 +60,7 @@ class LBFGS(Solver):
     """Places on the annealing schedule; 1 solves at its end only."""
     stage_tolerance: float = 1e-3
     """As `tolerance`, in the stages before the last."""
-    penalty: float = 30.0
+    penalty: float = 300.0
     """First penalty of constraints in the augmented Lagrangian."""
     count: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
@@ -176,12 +179,20 @@ class _Search:
         self.lagrangian.multipliers = torch.as_tensor(rows, dtype=self.point.dtype)
 
     def _scale_objectives(self) -> None:
-        point = self.point.clone().requires_grad_(True)
-        objective = self.batch.evaluate(point, self._stages()[0]).objective
-        (gradient,) = torch.autograd.grad(objective.sum(), point)
-        largest = gradient.abs().amax(-1)
-        self.scale = torch.where(torch.isfinite(largest), 1.0 / largest.clamp_min(1.0), 1.0)
+        """Make gradients of order one: smaller ones only beside constraints, and not where the guess is special."""
+        largest = self._largest_gradient(self.point)
+        if len(self.batch.row_lower):
+            nearby = self._largest_gradient(self.batch.project(self.point + _NEARBY)).nan_to_num(nan=0.0)
+            largest = torch.maximum(largest, nearby.clamp(_LEAST_GRADIENT, 1.0))
+        else:
+            largest = largest.clamp_min(1.0)
+        self.scale = torch.where(torch.isfinite(largest), 1.0 / largest, 1.0)
         self.lagrangian.multipliers = self.lagrangian.multipliers * self.scale[:, None]
+
+    def _largest_gradient(self, point: Tensor) -> Tensor:
+        point = point.clone().requires_grad_(True)
+        objective = self.batch.evaluate(point, self._stages()[0]).objective
+        return torch.autograd.grad(objective.sum(), point)[0].abs().amax(-1)
 
     def _stage(self, progress: float, interruption: Interruption) -> Status:
         last = progress == 1.0
@@ -293,6 +304,7 @@ class _Search:
         lower, upper = self.batch.lower[members], self.batch.upper[members]
         free = ~(((point <= lower) & (gradient > 0.0)) | ((point >= upper) & (gradient < 0.0)))
         direction = self.memory.direction(members, gradient, free, self.metric)
+        direction = direction * (_LONGEST_STEP / direction.abs().amax(-1, keepdim=True)).clamp_max(1.0)
         slope = (gradient * direction).sum(-1)
         self.direction[members], self.slope[members] = direction, slope
         self.length[members], self.shortest[members], self.longest[members] = 1.0, 0.0, torch.inf

@@ -1,6 +1,5 @@
 """The curvature that the penalties of an augmented Lagrangian add, for solvers that precondition with it."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
