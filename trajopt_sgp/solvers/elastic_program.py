@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.solvers.casadi_callbacks import mirror, sparsity
-from trajopt_sgp.solvers.quadratic_solvers import QuadraticProgram, quadratic_solver
+from trajopt_sgp.solvers.quadratic_solvers import QuadraticProgram, QuadraticSolution, quadratic_solver
 
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray, FloatArray]
@@ -79,13 +79,9 @@ class ElasticProgram:
         slack = 2 * self.row_count
         identity = casadi.Sparsity.diag(self.row_count)
         jacobian = sparsity(self.row_count, self.size, self._pattern)
-        self._solver = quadratic_solver(
-            solver,
-            casadi.diagcat(hessian, casadi.Sparsity(slack, slack)),
-            casadi.horzcat(jacobian, identity, identity),
-            options,
-            stop,
-        )
+        self._rigid = quadratic_solver(solver, hessian, jacobian, options, stop)
+        elastic = casadi.diagcat(hessian, casadi.Sparsity(slack, slack))
+        self._elastic = quadratic_solver(solver, elastic, casadi.horzcat(jacobian, identity, identity), options, stop)
 
     def model(self, gradient: FloatArray, upper: FloatArray, rows: FloatArray, jacobian: FloatArray) -> Model:
         """Return the model with the nonzeros of the upper triangle of the Hessian, made convex where it must be."""
@@ -99,7 +95,7 @@ class ElasticProgram:
         """Return the step of a model within bounds of d, or None where the solver found none."""
         none, ones = np.zeros(2 * self.row_count), np.ones(self.row_count)
         excess = violation(model.rows, self.sides)
-        found = self._solver(
+        found = self._elastic(
             QuadraticProgram(
                 gradient=np.concatenate([model.gradient, none + penalty]),
                 hessian=model.hessian,
@@ -109,6 +105,19 @@ class ElasticProgram:
                 guess=np.concatenate([np.clip(0.0, *bounds), np.maximum(-excess, 0.0), np.maximum(excess, 0.0)]),
             )
         )
+        return self._step(found, bounds)
+
+    def solve_rigid(self, model: Model, bounds: Bounds) -> Step | None:
+        """Return the step that violates no row, the same as the elastic one at a penalty above its multipliers.
+
+        It is found with less work. None where there is none, or the solver found none.
+        """
+        sides = self.sides[0] - model.rows, self.sides[1] - model.rows
+        guess = np.clip(np.zeros(self.size), *bounds)
+        found = self._rigid(QuadraticProgram(model.gradient, model.hessian, model.jacobian, bounds, sides, guess))
+        return self._step(found, bounds)
+
+    def _step(self, found: QuadraticSolution | None, bounds: Bounds) -> Step | None:
         if found is None:
             return None
         return Step(np.clip(found[0][: self.size], *bounds), found[1], found[2][: self.size])

@@ -89,9 +89,9 @@ def refine_mesh(
 
     The mesh error compares states with an integration under the planned controls. It does not tell what the shape of
     the controls costs: a double integrator under held controls has no mesh error at all. With `cost_tolerance`, all
-    intervals are halved as long as the cost still moves by more than that, or its changes shrink so slowly that more than
-    a third of that is still to come. At order 2 a halved mesh has a third of the last change as its error; where controls
-    jump or are singular the order is lower.
+    intervals are halved as long as the cost still moves by more than that, or moves so slowly to its limit that more
+    than a third of that is still to come. At order 2 a halved mesh has a third of the last change as its error; where
+    controls jump or are singular the order is lower.
 
     Args:
         problem: in continuous time; its mesh is the first one.

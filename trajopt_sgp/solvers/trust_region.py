@@ -20,6 +20,8 @@ _FIRST_PENALTY, _LARGEST_PENALTY = 10.0, 1e8
 _RAISE, _MOST_RAISES = 10.0, 3
 # shares of the violation: what a model may leave, what a higher penalty must leave to be worth it
 _SATISFIED, _WORTH = 0.1, 0.9
+# share of the radius that violations may have where rows can likely be satisfied
+_SMALL = 0.1
 # the penalty over the largest multiplier, and how often it may fall there
 _MARGIN, _MOST_FALLS = 2.0, 20
 # a promised reduction of the merit, relative to it, that rounding and inexact steps may hide
@@ -101,7 +103,11 @@ class TrustRegion:
 
     def _step(self, model: Model) -> Step | None:
         """Return the step of a model; the penalty rises as long as that leaves its rows less violated."""
-        step, now = self.program.solve(model, self._box(), self.penalty), self.program.total(model.rows)
+        now = self.program.total(model.rows)
+        step = self._rigid_step(model, now)
+        if step is not None:
+            return step
+        step = self.program.solve(model, self._box(), self.penalty)
         for _ in range(_MOST_RAISES):
             if step is None:
                 return None
@@ -112,6 +118,19 @@ class TrustRegion:
             if other is None or self._left(model, other) > _WORTH * left:
                 return step
             self.penalty, step = _RAISE * self.penalty, other
+        return step
+
+    def _rigid_step(self, model: Model, now: float) -> Step | None:
+        """Return the step that violates no row, where there is likely one; the penalty rises above its multipliers."""
+        if not self.program.row_count or now > _SMALL * self.radius:
+            return None
+        step = self.program.solve_rigid(model, self._box())
+        if step is None or self._left(model, step) > max(_SATISFIED * now, self.tolerance):
+            return None
+        largest = float(np.abs(step.constraints).max())
+        if largest > _LARGEST_PENALTY:
+            return None
+        self.penalty = max(self.penalty, _MARGIN * largest)
         return step
 
     def _polish(self, step: Step) -> bool:
@@ -150,7 +169,7 @@ class TrustRegion:
             rows = self.run.derivatives.rows(trial, self.run.parameters)
         if len(rows) and np.isfinite(rows).all():
             curved = model.rows + rows - self.program.rows(model, step.direction)
-            corrected = self.program.solve(replace(model, rows=curved), self._box(), self.penalty)
+            corrected = self._step(replace(model, rows=curved))
             if corrected is not None:
                 yield self.run.clip(self.x + corrected.direction)
 
