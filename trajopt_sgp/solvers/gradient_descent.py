@@ -38,12 +38,14 @@ _CONSTRAINED_BETAS = (0.9, 0.99)
 class GradientDescent(Solver):
     """Any torch optimiser on the variables of many starts at once, projected onto their bounds.
 
-    Constraints, the dynamics of a transcription among them, are met by an augmented Lagrangian whose multipliers ascend
-    a little in every iteration. Distances to data follow their schedule over the first `annealing` share of the
+    Equations, the dynamics of a transcription among them, are met by steps along them, corrected for what their
+    curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
+    iteration. Distances to data follow their schedule over the first `annealing` share of the
     iterations and stay at its end after that; the step size falls along a half cosine. The best iterate of every start
     is kept, compared at the end of the schedule; one that meets the constraints is better than any that does not.
 
-    Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; for the ascent J. C. Platt and A. H. Barr, Constrained
+    Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
+    programming II, J. SIAM 9 (1961); for the ascent J. C. Platt and A. H. Barr, Constrained
     differential optimization, NIPS 1987.
     """
 
@@ -67,7 +69,7 @@ class GradientDescent(Solver):
     feasibility: float = 5e-4
     """Largest violation of a scaled constraint in an iterate that counts as feasible."""
     penalty: float = 10.0
-    """Penalty of constraints in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""
+    """Penalty of inequalities in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""
     multiplier_rate: float = 0.06
     """Share of a whole update that its multipliers make in every iteration."""
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam

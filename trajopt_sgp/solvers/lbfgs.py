@@ -38,7 +38,8 @@ class LBFGS(Solver):
 
     Variables at a bound that the gradient pushes against are held, the others move along the quasi-Newton direction,
     projected onto the bounds, to a point that satisfies the weak Wolfe conditions. Constraints, the dynamics of a
-    transcription among them, are met by an augmented Lagrangian, whose multipliers move when the search has converged.
+    transcription among them, are met by an augmented Lagrangian, whose multipliers move when the search has converged;
+    the curvature of its penalties is known, and the memory learns the rest.
     Where a distance to data is annealed, the program is solved at `stages` places of its schedule, each from the
     solution of the one before; only the last is solved to the tolerance.
 
@@ -50,8 +51,8 @@ class LBFGS(Solver):
     iterations: int = 2000
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
-    """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger;
-    1e-8 for a model in float64 and 1e-4 in float32 if not given."""
+    """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
+    beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if not given."""
     feasibility: float | None = None
     """Largest violation of a scaled constraint, and of complementarity; as `tolerance` if not given."""
     memory: int = 30

@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 _IPOPT: Mapping[str, Any] = {
     "print_level": 0,
     "sb": "yes",
-    "tol": 1e-10,
+    "tol": 1e-9,
     "max_iter": 200,
     "bound_relax_factor": 0.0,
     "nlp_scaling_method": "none",

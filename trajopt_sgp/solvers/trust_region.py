@@ -69,6 +69,10 @@ class TrustRegion:
 
     def search(self) -> Status:
         """Move variables and multipliers until they are optimal; return why the search ended."""
+        with np.errstate(all="ignore"):  # trials may lead where models overflow; their merit is infinite
+            return self._search()
+
+    def _search(self) -> Status:
         moved = True
         while True:
             residual = self._residual()
