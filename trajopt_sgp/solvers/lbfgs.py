@@ -52,7 +52,8 @@ class LBFGS(Solver):
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
     """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
-    beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if not given."""
+    beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if
+    not given."""
     feasibility: float | None = None
     """Largest violation of a scaled constraint, and of complementarity; as `tolerance` if not given."""
     memory: int = 30
