@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.zoo import NAMES, ZOO, KnownProblem, known
+from tests.zoo import NAMES, SCORE_NAMES, ZOO, KnownProblem, known
 from trajopt_sgp.errors import TrajoptError
 from trajopt_sgp.formulations import (
     DirectTranscription,
@@ -17,6 +17,7 @@ from trajopt_sgp.formulations import (
     HermiteSimpson,
     MultipleShooting,
     OrthogonalCollocation,
+    ScoreTranscription,
     SingleShooting,
     TrapezoidalCollocation,
 )
@@ -33,6 +34,7 @@ FORMULATIONS: dict[str, Formulation] = {
     "HermiteSimpson": HermiteSimpson(),
     "Radau 3": OrthogonalCollocation(3, "radau"),
     "Legendre 3": OrthogonalCollocation(3, "legendre"),
+    "ScoreTranscription": ScoreTranscription(),
 }
 REFUSED = "refused"
 GOOD = tuple(status.label for status in Status if status.ok)
@@ -57,7 +59,7 @@ SOLVERS: dict[str, Choice] = {
     "SQP": Choice("sqp", "NLP", {}),
     "Scipy": Choice("scipy", "NLP", {}),
     "LBFGS": Choice("lbfgs", "first-order", {"iterations": 6000}),
-    "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 6000, "step_size": 0.05}),
+    "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 2000, "step_size": 0.05}),
     "CEM": Choice("cem", "sampling", {"iterations": 1500, "noise_exponent": 0.0, "final_spread": 0.001, "elites": 10}),
     "MPPI": Choice(
         "mppi", "sampling", {"iterations": 500, "noise_exponent": 0.0, "final_spread": 0.005, "temperature": 0.05}
@@ -134,6 +136,12 @@ def all_cells() -> Iterator[Cell]:
             continue
         for formulation in FORMULATIONS:
             for problem in NAMES:
+                if (formulation == "ScoreTranscription") != (problem in SCORE_NAMES):
+                    continue
+                if problem in SCORE_NAMES:
+                    if choice.kind != "sampling":
+                        yield Cell(problem, formulation, solver)
+                    continue
                 held_only = choice.kind != "NLP" or problem not in equalities
                 if held_only and formulation not in HELD:
                     continue

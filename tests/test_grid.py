@@ -50,3 +50,14 @@ def test_every_cell_has_a_file_of_its_own() -> None:
     cells = list(all_cells())
     assert len({cell.slug for cell in cells}) == len(cells)
     assert not any(cell.solver in ("CEM", "MPPI") and cell.formulation != "SingleShooting" for cell in cells)
+
+
+def test_first_order_solvers_run_on_scores_of_two_problems(tmp_path: Path) -> None:
+    chosen = [
+        cell
+        for cell in all_cells()
+        if cell.formulation == "ScoreTranscription" and cell.solver in ("LBFGS", "GradientDescent")
+    ]
+    assert len(chosen) == 4
+    results = list(bench_grid.run(chosen, tmp_path))
+    assert all(result.meets for result in results), results

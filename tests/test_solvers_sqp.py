@@ -1,12 +1,20 @@
-"""SQP: the optima of Ipopt in shooting and transcription, quadratic programs in a step, and settings."""
+"""SQP: known optima from coarse guesses, the optima of Ipopt, quadratic programs in a step, and settings."""
 
 from typing import Any
 
 import pytest
 
 from tests.problems import around_a_pillar, block_move, cartpole_swing_up, linear_quadratic
+from tests.zoo import known
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    Formulation,
+    HermiteSimpson,
+    MultipleShooting,
+    OrthogonalCollocation,
+    SingleShooting,
+)
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers import SQP, Ipopt, prepare, solve
 from trajopt_sgp.solvers.check import check_solver
@@ -35,6 +43,39 @@ def test_sqp_agrees_with_ipopt(name: str, formulation: Formulation) -> None:
     assert solution.kkt_residual().holds(1e-6)
     assert solution.max_violation <= 1e-6
     assert solution.cost == pytest.approx(solve(PROBLEMS[name], formulation, Ipopt()).cost, rel=1e-6)
+
+
+@pytest.mark.parametrize("formulation", [HermiteSimpson(), OrthogonalCollocation(3)], ids=lambda f: f.name)
+@pytest.mark.parametrize("name", ["minimum time", "brachistochrone", "Kelly's cart-pole"])
+def test_sqp_reaches_known_optima_from_coarse_guesses(name: str, formulation: Formulation) -> None:
+    """Their dynamics are far from linear, their guesses violate them, and at first the Hessian is not convex."""
+    record = known(name)
+    problem = record.problem()
+    solution = solve(problem, formulation, SQP(), guess=record.guess(problem))
+    assert solution.status is Status.SOLVED
+    assert solution.kkt_residual().holds(1e-6)
+    assert record.relative_error(solution.cost) < 2e-5
+
+
+@pytest.mark.parametrize("name", ["Van der Pol", "Goddard rocket", "learned cart-pole"])
+def test_sqp_agrees_with_ipopt_in_shooting_from_coarse_guesses(name: str) -> None:
+    record = known(name)
+    problem = record.problem()
+    found, expected = (
+        solve(problem, SingleShooting(), solver, guess=record.guess(problem)) for solver in (SQP(), Ipopt())
+    )
+    assert found.status is Status.SOLVED
+    assert found.cost == pytest.approx(expected.cost, rel=1e-6)
+
+
+def test_sqp_at_the_optimum_without_multipliers_finds_them() -> None:
+    """The merit no longer tells anything there; the conditions of optimality do."""
+    record = known("minimum time")
+    problem = record.problem()
+    first = solve(problem, DirectTranscription(), SQP(), guess=record.guess(problem))
+    again = solve(problem, DirectTranscription(), SQP(), guess=first.trajectory)
+    assert again.status is Status.SOLVED
+    assert again.iterations <= 3
 
 
 @pytest.mark.parametrize("qp_solver", ["qrqp", "osqp", "qpoases"])

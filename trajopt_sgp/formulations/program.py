@@ -297,6 +297,13 @@ class NonlinearProgram:
         return self._places[int(self.decided[variable])]
 
     @cached_property
+    def precise(self) -> "NonlinearProgram":
+        """The same program in double precision, in which sparse derivatives are computed."""
+        if self.problem.dtype == torch.float64:
+            return self
+        return self.formulation.transcribe(self.problem.to(torch.float64), self.needs_value)
+
+    @cached_property
     def _row_names(self) -> list[tuple[str, int]]:
         return [self.assembly.row_name(row) for row in range(self.assembly.row_count)]
 

@@ -55,6 +55,12 @@ class Parameters:
         """Return the same parameters at the end of the annealing schedule."""
         return replace(self, progress=1.0)
 
+    def to(self, dtype: torch.dtype) -> "Parameters":
+        """Return the same parameters in another precision."""
+        values = {name: value.to(dtype) for name, value in self.values.items()}
+        before = None if self.previous_control is None else self.previous_control.to(dtype)
+        return replace(self, initial_state=self.initial_state.to(dtype), values=values, previous_control=before)
+
     def local(self, position: FloatArray) -> "Parameters":
         """Return the parameters with time-varying values taken at places `(K,)`, counted in intervals: `(K, k)`."""
         if all(value.ndim == 1 for value in self.values.values()):

@@ -78,6 +78,20 @@ class ProgramBatch:
         states = parameters.initial_state if members is None else parameters.initial_state[members]
         return self.program.evaluate(variables, replace(parameters, initial_state=states, progress=progress))
 
+    def violation(self, rows: Tensor) -> Tensor:
+        """Return the largest violation of rows `(p, R)` in each program, `(p,)`."""
+        if not len(self.row_lower):
+            return rows.new_zeros(len(rows))
+        return torch.maximum(self.row_lower - rows, rows - self.row_upper).clamp_min(0.0).amax(-1)
+
+    def jacobian(self, point: Tensor, member: int) -> Tensor:
+        """Return the Jacobian of the rows of one program at a point `(size,)`, dense `(R, size)`."""
+        assembly, parameters = self.program.precise.assembly, self.start.one(member).to(torch.float64)
+        values = assembly.jacobian(point.to(torch.float64).numpy(), parameters)[1]
+        dense = np.zeros((assembly.row_count, assembly.size))
+        dense[assembly.jacobian_pattern.rows, assembly.jacobian_pattern.columns] = values
+        return torch.as_tensor(dense, dtype=point.dtype)
+
     def stopped(self, interruption: Interruption) -> Status | None:
         """Return why the solve must end now, or None."""
         if interruption.requested:

@@ -114,14 +114,20 @@ class ProgramFunctions:
         return self._hold(NumericFunction("stop", inputs, {"ret": _SCALAR}, lambda *values: self._stop(values[x])))
 
     def _stop(self, variables: FloatArray) -> Results:
-        run = self._active
+        run = self.active
         if not run.must_stop():
             with Measured(run):
                 run.keep(self.original(variables))
         return (float(run.must_stop()),)
 
     @property
-    def _active(self) -> Run:
+    def must_stop(self) -> bool:
+        """Whether a solve is going on that must stop."""
+        return self.run is not None and self.run.must_stop()
+
+    @property
+    def active(self) -> Run:
+        """The solve that is going on."""
         if self.run is None:
             raise RuntimeError("no solve is going on")
         return self.run
@@ -162,9 +168,9 @@ class ProgramFunctions:
         def call(*arguments: FloatArray) -> Results:
             results: Results = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
             if not self._ended:
-                with Measured(self._active):
+                with Measured(self.active):
                     results = evaluate(*arguments)
-                    self._active.note(self.original(arguments[0]), *results)
+                    self.active.note(self.original(arguments[0]), *results)
             if self._ended and self.idle is not None:
                 return [self.idle(name) for name in outputs]
             return results
@@ -174,41 +180,35 @@ class ProgramFunctions:
     @property
     def _ended(self) -> bool:
         """Whether nothing more shall be computed."""
-        run = self._active
+        run = self.active
         return run.must_stop() or (self.idle is not None and run.not_finite is not None)
 
     def _objective(self, x: FloatArray) -> float:
-        return self.derivatives.objective(x, self._active.parameters)
+        return self.derivatives.objective(x, self.active.parameters)
 
     def _row_values(self, x: FloatArray) -> FloatArray:
-        return self.derivatives.rows(x, self._active.parameters)
+        return self.derivatives.rows(x, self.active.parameters)
 
     def _gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
         if self.idle is not None:
-            self._active.keep(self.original(x))
-        return self.derivatives.gradient(x, self._active.parameters)
+            self.active.keep(self.original(x))
+        return self.derivatives.gradient(x, self.active.parameters)
 
     def _jacobian(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self.derivatives.jacobian(x, self._active.parameters)
+        return self.derivatives.jacobian(x, self.active.parameters)
 
     def _hessian(self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray) -> Results:
-        values = self.derivatives.hessian(x, float(factor[0]), multipliers, self._active.parameters, self.exact)
+        values = self.derivatives.hessian(x, float(factor[0]), multipliers, self.active.parameters, self.exact)
         return (values[self._mirror] if self.symmetric else values,)
 
     @cached_property
     def _mirror(self) -> IntArray:
-        """Place in the upper triangle of every nonzero of the symmetric matrix."""
-        pattern = self.derivatives.hessian_pattern
-        off = np.flatnonzero(pattern.rows != pattern.columns)
-        rows = np.concatenate([pattern.rows, pattern.columns[off]])
-        columns = np.concatenate([pattern.columns, pattern.rows[off]])
-        places: IntArray = np.concatenate([np.arange(len(pattern.rows)), off])[np.lexsort((rows, columns))]
-        return places
+        return mirror(self.derivatives.hessian_pattern)
 
     def _lagrangian(
         self, x: FloatArray, p: FloatArray, factor: FloatArray, multipliers: FloatArray
     ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
-        value, gradient = self.derivatives.gradient(x, self._active.parameters)
+        value, gradient = self.derivatives.gradient(x, self.active.parameters)
         rows, values = self._jacobian(x)
         pattern = self.derivatives.jacobian_pattern
         pull = np.bincount(pattern.columns, values * multipliers[pattern.rows], self.derivatives.size)
@@ -238,3 +238,12 @@ def sparsity(rows: int, columns: int, pattern: Pattern) -> casadi.Sparsity:
     """Return a pattern, whose nonzeros run column by column, as a CasADi sparsity."""
     offsets = np.concatenate([[0], np.cumsum(np.bincount(pattern.columns, minlength=columns))])
     return casadi.Sparsity(rows, columns, offsets.tolist(), pattern.rows.tolist())
+
+
+def mirror(pattern: Pattern) -> IntArray:
+    """Return the place in the upper triangle of every nonzero of the symmetric matrix."""
+    off = np.flatnonzero(pattern.rows != pattern.columns)
+    rows = np.concatenate([pattern.rows, pattern.columns[off]])
+    columns = np.concatenate([pattern.columns, pattern.rows[off]])
+    places: IntArray = np.concatenate([np.arange(len(pattern.rows)), off])[np.lexsort((rows, columns))]
+    return places

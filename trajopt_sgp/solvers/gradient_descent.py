@@ -27,6 +27,7 @@ from trajopt_sgp.solvers.base import (
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.tangent_steps import TangentSteps
 
 FloatArray = NDArray[np.float64]
 
@@ -37,12 +38,14 @@ _CONSTRAINED_BETAS = (0.9, 0.99)
 class GradientDescent(Solver):
     """Any torch optimiser on the variables of many starts at once, projected onto their bounds.
 
-    Constraints, the dynamics of a transcription among them, are met by an augmented Lagrangian whose multipliers ascend
-    a little in every iteration. Distances to data follow their schedule over the first `annealing` share of the
+    Equations, the dynamics of a transcription among them, are met by steps along them, corrected for what their
+    curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
+    iteration. Distances to data follow their schedule over the first `annealing` share of the
     iterations and stay at its end after that; the step size falls along a half cosine. The best iterate of every start
     is kept, compared at the end of the schedule; one that meets the constraints is better than any that does not.
 
-    Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; for the ascent J. C. Platt and A. H. Barr, Constrained
+    Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
+    programming II, J. SIAM 9 (1961); for the ascent J. C. Platt and A. H. Barr, Constrained
     differential optimization, NIPS 1987.
     """
 
@@ -66,7 +69,7 @@ class GradientDescent(Solver):
     feasibility: float = 5e-4
     """Largest violation of a scaled constraint in an iterate that counts as feasible."""
     penalty: float = 10.0
-    """Penalty of constraints in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""
+    """Penalty of inequalities in the augmented Lagrangian, for an objective with a gradient of 1 at the guess."""
     multiplier_rate: float = 0.06
     """Share of a whole update that its multipliers make in every iteration."""
     optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
@@ -126,7 +129,11 @@ class _Descent:
         self.constrained = len(batch.row_lower) > 0
         self.variables = batch.guess.clone().requires_grad_(True)
         self.optimizer = settings.open(self.variables, self.constrained)
-        self.lagrangian = AugmentedLagrangian(batch.row_lower, batch.row_upper, batch.count, settings.penalty)
+        self.steps = TangentSteps(batch)
+        self.others = ~self.steps.equations
+        self.lagrangian = AugmentedLagrangian(
+            batch.row_lower[self.others], batch.row_upper[self.others], batch.count, settings.penalty
+        )
         self.scale = torch.ones_like(self.variables[:, 0]).detach()
         """Factor of the objective beside the constraints, `(P,)`."""
         self.best = BestIterates(self.variables, settings.feasibility)
@@ -155,7 +162,7 @@ class _Descent:
         progress = self._progress(i)
         found = self.batch.evaluate(self.variables, progress)
         rows, live = found.rows.detach(), ~self.converged
-        violation = self.lagrangian.violation(rows)
+        violation = self.batch.violation(rows)
         # a program that has converged is frozen: its result does not depend on the others of its batch
         self.best.keep(self.variables, found.merit, violation, live)
         self.log.add(live, {"progress": progress}, merit=found.merit, best=self.best.merit, violation=violation)
@@ -165,9 +172,11 @@ class _Descent:
         self.variables.grad = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
+        before = self.variables.detach().clone()
         self.optimizer.step()
         with torch.no_grad():
-            self.variables.copy_(self.batch.project(self.variables))
+            aim = self.variables.detach()
+            self.variables.copy_(self.steps.land(before, aim, rows) if self.steps.active else self.batch.project(aim))
 
     def _gradient(self, found: Evaluation, first: bool) -> Tensor:
         """Return the gradient of the objective, or of the augmented Lagrangian, whose multipliers then ascend."""
@@ -177,9 +186,13 @@ class _Descent:
             (own,) = torch.autograd.grad(found.objective.sum(), self.variables, retain_graph=True)
             largest = own.abs().amax(-1)
             self.scale = torch.where(torch.isfinite(largest), 1.0 / largest.clamp_min(1.0), 1.0)
-        augmented = self.scale * found.objective + self.lagrangian.term(found.rows)
+        others = found.rows[:, self.others]
+        augmented = self.scale * found.objective + self.lagrangian.term(others)
         (gradient,) = torch.autograd.grad(augmented.sum(), self.variables)
-        self.lagrangian.ascend(found.rows.detach(), self.settings.multiplier_rate)
+        self.lagrangian.ascend(others.detach(), self.settings.multiplier_rate)
+        if self.steps.active:
+            self.steps.refresh(self.variables)
+            gradient = self.steps.tangent(gradient)
         return gradient
 
     def _test(self, merit: Tensor, rows: Tensor, violation: Tensor) -> None:
@@ -191,7 +204,8 @@ class _Descent:
             self.reached = self.best.merit.clone()
             return
         still = (merit - self.reached).abs() <= share * merit.abs()
-        done = still & (self.lagrangian.residual(rows) <= self.settings.feasibility) & ~self.converged
+        residual = torch.maximum(self.lagrangian.residual(rows[:, self.others]), violation)
+        done = still & (residual <= self.settings.feasibility) & ~self.converged
         # the least merit among nearly feasible iterates would be that of the one that violates most
         self.best.put(done, self.variables.detach(), merit, violation)
         self.converged |= done
@@ -204,5 +218,7 @@ class _Descent:
     def _multipliers(self) -> list[Mapping[str, FloatArray]]:
         if not self.constrained:
             return []
-        multipliers = (self.lagrangian.multipliers / self.scale[:, None]).to(torch.float64).numpy()
+        joined = torch.zeros(self.batch.count, len(self.others), dtype=self.variables.dtype)
+        joined[:, self.others], joined[:, ~self.others] = self.lagrangian.multipliers, self.steps.multipliers
+        multipliers = (joined / self.scale[:, None]).to(torch.float64).numpy()
         return [{"constraints": own} for own in multipliers]

@@ -15,12 +15,17 @@ from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_co
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 
 _ARMIJO = 1e-4
 _CURVATURE = 0.9
 _LAST_TRIAL = 30
 _LAST_CURVATURE_TRIAL = 8
 _FIRST_STEP = 0.1
+_REFRESH = 10
+_NEARBY, _LEAST_GRADIENT = 0.5, 0.01
+# In scaled variables: what lies far away, where models mean nothing, is not tried.
+_LONGEST_STEP = 1.0
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
 # What counts as feasible in an iterate of a program that has not converged.
 _NEARLY_FEASIBLE = 1e-5
@@ -33,7 +38,8 @@ class LBFGS(Solver):
 
     Variables at a bound that the gradient pushes against are held, the others move along the quasi-Newton direction,
     projected onto the bounds, to a point that satisfies the weak Wolfe conditions. Constraints, the dynamics of a
-    transcription among them, are met by an augmented Lagrangian, whose multipliers move when the search has converged.
+    transcription among them, are met by an augmented Lagrangian, whose multipliers move when the search has converged;
+    the curvature of its penalties is known, and the memory learns the rest.
     Where a distance to data is annealed, the program is solved at `stages` places of its schedule, each from the
     solution of the one before; only the last is solved to the tolerance.
 
@@ -45,8 +51,9 @@ class LBFGS(Solver):
     iterations: int = 2000
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
-    """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger;
-    1e-8 for a model in float64 and 1e-4 in float32 if not given."""
+    """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
+    beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if
+    not given."""
     feasibility: float | None = None
     """Largest violation of a scaled constraint, and of complementarity; as `tolerance` if not given."""
     memory: int = 30
@@ -55,7 +62,7 @@ class LBFGS(Solver):
     """Places on the annealing schedule; 1 solves at its end only."""
     stage_tolerance: float = 1e-3
     """As `tolerance`, in the stages before the last."""
-    penalty: float = 30.0
+    penalty: float = 300.0
     """First penalty of constraints in the augmented Lagrangian."""
     count: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
@@ -101,7 +108,7 @@ class _Memory:
         self.steps[:, members] = 0.0
         self.changes[:, members] = 0.0
 
-    def direction(self, members: Tensor, gradient: Tensor, free: Tensor) -> Tensor:
+    def direction(self, members: Tensor, gradient: Tensor, free: Tensor, metric: PenaltyMetric) -> Tensor:
         """Return -H g on the free variables, by the two-loop recursion with the pairs restricted to them."""
         steps, changes = self.steps[:, members] * free, self.changes[:, members] * free
         products = (steps * changes).sum(-1)
@@ -115,7 +122,7 @@ class _Memory:
             q = q - shares[-1][:, None] * y
         for y, w in zip(changes, weights, strict=True):
             scale = torch.where(w > 0.0, 1.0 / (w * y.square().sum(-1)), scale)
-        q = scale[:, None] * q
+        q = metric.solve(members, q, free) if metric.active else scale[:, None] * q
         for s, y, w, share in zip(steps, changes, weights, reversed(shares), strict=True):
             q = q + (share - w * (y * q).sum(-1))[:, None] * s
         return -q * free
@@ -131,6 +138,7 @@ class _Search:
         self.lagrangian = AugmentedLagrangian(
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)
         )
+        self.metric = PenaltyMetric(batch, self.lagrangian)
         self.annealed = program.annealed
         self.point = batch.guess.clone()
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
@@ -145,6 +153,7 @@ class _Search:
         self.scale = torch.ones_like(zeros)
         """Factor of the objective, `(P,)`."""
         self.trials = torch.zeros(batch.count, dtype=torch.int64)
+        self.moves = torch.zeros(batch.count, dtype=torch.int64)
         self.fresh, self.steepest, self.moved, self.done, self.solved = (
             torch.zeros(batch.count, dtype=torch.bool) for _ in range(5)
         )
@@ -172,12 +181,20 @@ class _Search:
         self.lagrangian.multipliers = torch.as_tensor(rows, dtype=self.point.dtype)
 
     def _scale_objectives(self) -> None:
-        point = self.point.clone().requires_grad_(True)
-        objective = self.batch.evaluate(point, self._stages()[0]).objective
-        (gradient,) = torch.autograd.grad(objective.sum(), point)
-        largest = gradient.abs().amax(-1)
-        self.scale = torch.where(torch.isfinite(largest), 1.0 / largest.clamp_min(1.0), 1.0)
+        """Make gradients of order one: smaller ones only beside constraints, and not where the guess is special."""
+        largest = self._largest_gradient(self.point)
+        if len(self.batch.row_lower):
+            nearby = self._largest_gradient(self.batch.project(self.point + _NEARBY)).nan_to_num(nan=0.0)
+            largest = torch.maximum(largest, nearby.clamp(_LEAST_GRADIENT, 1.0))
+        else:
+            largest = largest.clamp_min(1.0)
+        self.scale = torch.where(torch.isfinite(largest), 1.0 / largest, 1.0)
         self.lagrangian.multipliers = self.lagrangian.multipliers * self.scale[:, None]
+
+    def _largest_gradient(self, point: Tensor) -> Tensor:
+        point = point.clone().requires_grad_(True)
+        objective = self.batch.evaluate(point, self._stages()[0]).objective
+        return torch.autograd.grad(objective.sum(), point)[0].abs().amax(-1)
 
     def _stage(self, progress: float, interruption: Interruption) -> Status:
         last = progress == 1.0
@@ -247,7 +264,13 @@ class _Search:
     def _move(self, members: Tensor, point: Tensor, value: Tensor, gradient: Tensor, rows: Tensor) -> None:
         fresh = self.fresh[members]
         pairs = members[~fresh]
-        self.memory.push(pairs, (point - self.point[members])[~fresh], (gradient - self.gradient[members])[~fresh])
+        step, change = (point - self.point[members])[~fresh], (gradient - self.gradient[members])[~fresh]
+        self.memory.push(pairs, step, change)
+        if self.metric.active:
+            self.metric.observe(pairs, step, change)
+            self.moves[members] += 1
+            old = fresh | (self.moves[members] % _REFRESH == 0)
+            self.metric.refresh(members[old], point[old], rows[old])
         self.point[members], self.value[members], self.gradient[members] = point, value, gradient
         self.rows[members] = rows
         self.stationarity[members] = (self.batch.project(point - gradient, members) - point).abs().amax(-1)
@@ -282,7 +305,8 @@ class _Search:
         point, gradient = self.point[members], self.gradient[members]
         lower, upper = self.batch.lower[members], self.batch.upper[members]
         free = ~(((point <= lower) & (gradient > 0.0)) | ((point >= upper) & (gradient < 0.0)))
-        direction = self.memory.direction(members, gradient, free)
+        direction = self.memory.direction(members, gradient, free, self.metric)
+        direction = direction * (_LONGEST_STEP / direction.abs().amax(-1, keepdim=True)).clamp_max(1.0)
         slope = (gradient * direction).sum(-1)
         self.direction[members], self.slope[members] = direction, slope
         self.length[members], self.shortest[members], self.longest[members] = 1.0, 0.0, torch.inf

@@ -32,6 +32,8 @@ _SHORTEST = 1e-6
 _PROGRESS = 0.9
 _PATIENCE = 2
 _COARSER = 1.5
+_SECOND_ORDER = 0.25
+_SLOWEST = 0.75
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +89,9 @@ def refine_mesh(
 
     The mesh error compares states with an integration under the planned controls. It does not tell what the shape of
     the controls costs: a double integrator under held controls has no mesh error at all. With `cost_tolerance`, all
-    intervals are halved as long as the cost still moves by more than that. At order 2 a halved mesh has a third of the
-    last change as its error.
+    intervals are halved as long as the cost still moves by more than that, or moves so slowly to its limit that more
+    than a third of that is still to come. At order 2 a halved mesh has a third of the last change as its error; where
+    controls jump or are singular the order is lower.
 
     Args:
         problem: in continuous time; its mesh is the first one.
@@ -171,12 +174,33 @@ def _ended(solutions: Sequence[Solution], errors: Sequence[FloatArray], limits: 
 
 
 def _settled(solutions: Sequence[Solution], limits: _Limits) -> bool:
-    """Return whether the cost has stopped moving, as far as that is asked for, since a mesh that was much coarser."""
+    """Return whether the cost has stopped moving, as far as that is asked for.
+
+    Changes are between meshes of which the finer has at least half as many intervals again. If each is a share q of the
+    one before, q / (1 - q) of the last one is still to come: a third at order 2, all of it at order 1.
+    """
     if limits.cost_tolerance is None:
         return True
-    last = solutions[-1]
-    coarser = [s.cost for s in solutions if _COARSER * s.trajectory.horizon <= last.trajectory.horizon]
-    return bool(coarser) and abs(last.cost - coarser[-1]) <= limits.cost_tolerance * abs(last.cost)
+    costs = _costs_of_finer_meshes(solutions)
+    changes = np.abs(np.diff(costs))
+    allowed = limits.cost_tolerance * abs(costs[-1])
+    if not len(changes) or changes[-1] > allowed:
+        return False
+    if len(changes) == 1 or changes[-1] <= _SECOND_ORDER * changes[-2]:
+        return True
+    share = min(changes[-1] / changes[-2], _SLOWEST) if changes[-2] > 0.0 else _SLOWEST
+    return bool(changes[-1] * share / (1.0 - share) <= allowed / 3.0)
+
+
+def _costs_of_finer_meshes(solutions: Sequence[Solution]) -> list[float]:
+    """Return the costs of the last mesh and of those that are each much coarser than the next, the coarsest first."""
+    costs = [solutions[-1].cost]
+    horizon = solutions[-1].trajectory.horizon
+    for solution in reversed(solutions[:-1]):
+        if _COARSER * solution.trajectory.horizon <= horizon:
+            costs.append(solution.cost)
+            horizon = solution.trajectory.horizon
+    return costs[::-1]
 
 
 def _parts(

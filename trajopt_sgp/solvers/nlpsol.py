@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import casadi
 import numpy as np
@@ -32,6 +32,19 @@ GENERAL_OPTIONS = {
 
 FEASIBILITY = 1e-6
 """Largest scaled violation of an iterate that counts as feasible."""
+
+
+@runtime_checkable
+class StageSolver(Protocol):
+    """What solves a program at one place on the annealing schedule: a solver of CasADi, or what is called alike."""
+
+    def __call__(self, **arguments: Any) -> Mapping[str, Any]:
+        """Return x, lam_g and lam_x from x0, perhaps lam_g0 and lam_x0, and bounds."""
+        ...
+
+    def stats(self) -> Stats:
+        """Return the statistics of the last call."""
+        ...
 
 
 class Order:
@@ -64,9 +77,9 @@ class Nlpsol:
     """Of the program in its own order."""
     functions: ProgramFunctions
     """Which the solvers call."""
-    stages: Sequence[tuple[float, casadi.Function]]
+    stages: Sequence[tuple[float, StageSolver]]
     """Places on the annealing schedule, with the solver for each."""
-    warm: casadi.Function
+    warm: StageSolver
     """Used where multipliers are given."""
     status: Callable[[Stats], Status]
     """What the statistics of a solver claim."""
@@ -118,7 +131,7 @@ class Nlpsol:
             self.order.own_variables(_vector(point["x0"])), self._multipliers(point), status, len(run.log)
         )
 
-    def _call(self, solver: casadi.Function, arguments: Mapping[str, Any]) -> tuple[Status, Mapping[str, casadi.DM]]:
+    def _call(self, solver: StageSolver, arguments: Mapping[str, Any]) -> tuple[Status, Mapping[str, Any]]:
         """Return how a solver ended and what it found; nothing where CasADi gave up, as on numbers not finite."""
         try:
             result = solver(**arguments)
@@ -147,8 +160,8 @@ class Nlpsol:
         return {"lbx": lower, "ubx": upper, "lbg": np.minimum(below, above), "ubg": np.maximum(below, above)}
 
 
-def _stats(solver: casadi.Function) -> Stats:
-    """Return the statistics of the last call; `sqpmethod` has none where it ended without saying why."""
+def _stats(solver: StageSolver) -> Stats:
+    """Return the statistics of the last call; CasADi may have none where a solver gave up."""
     try:
         stats: Stats = solver.stats()
     except RuntimeError:

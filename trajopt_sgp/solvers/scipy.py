@@ -19,9 +19,13 @@ from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_ch
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
-from trajopt_sgp.solvers.run import Run
+from trajopt_sgp.solvers.run import OPTIMAL, Run
 
 FloatArray = NDArray[np.float64]
+
+# how near a bound counts as active where a method ends on it, and where a barrier keeps it off
+_ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
+_MOST_ENTRIES = 1_000_000
 Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
 
 
@@ -200,28 +204,48 @@ class _Reduced:
         return symmetric.tocsr()[self.free][:, self.free]
 
     def multipliers(self, x: FloatArray, result: Any) -> dict[str, FloatArray]:
-        """Return the multipliers of the solver, or estimates of them."""
-        gradient = self.derivatives.gradient(x, self.run.parameters)[1]
-        jacobian = self._all_columns(x)
-        if self.derivatives.row_count and "v" in result:
-            by_row = np.asarray(result.v[0], dtype=np.float64)
-        else:
-            by_row = self._estimate(x, gradient, jacobian)
-        by_variable = -(gradient + jacobian.T @ by_row)
-        if "v" in result and len(result.v) > bool(self.derivatives.row_count):
-            by_variable[self.free] = result.v[-1]
-            return {"constraints": by_row, "bounds": by_variable}
-        at_bound = (x - self.lower <= 1e-6) & (by_variable <= 0.0) | (self.upper - x <= 1e-6) & (by_variable >= 0.0)
-        return {"constraints": by_row, "bounds": np.where(at_bound, by_variable, 0.0)}
+        """Return the multipliers of the solver, or estimates of them where it has none or they have wrong signs."""
+        gradient, jacobian = self.derivatives.gradient(x, self.run.parameters)[1], self._all_columns(x)
+        if "v" not in result:
+            return self._estimated(x, gradient, jacobian, _ACTIVE)
+        own = self._own(x, result, gradient, jacobian)
+        residual = self.run.residual(x, own)
+        if residual.holds(OPTIMAL) or residual.feasibility > FEASIBILITY:
+            return own
+        estimated = self._estimated(x, gradient, jacobian, _NEARLY_ACTIVE)
+        return min(own, estimated, key=lambda multipliers: self.run.residual(x, multipliers).largest)
 
-    def _estimate(self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix) -> FloatArray:
+    def _own(
+        self, x: FloatArray, result: Any, gradient: FloatArray, jacobian: sparse.csr_matrix
+    ) -> dict[str, FloatArray]:
+        """Return what trust-constr gives, whose multipliers are those of least squares without regard to signs."""
+        has_rows = bool(self.derivatives.row_count)
+        by_row = np.asarray(result.v[0], dtype=np.float64) if has_rows else np.zeros(0)
+        by_variable = -(gradient + jacobian.T @ by_row)
+        if len(result.v) == has_rows:
+            return {"constraints": by_row, "bounds": self._at_bounds(x, by_variable, _ACTIVE)}
+        by_variable[self.free] = result.v[-1]
+        return {"constraints": by_row, "bounds": by_variable}
+
+    def _estimated(
+        self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float
+    ) -> dict[str, FloatArray]:
+        by_row = self._estimate(x, gradient, jacobian, near)
+        return {"constraints": by_row, "bounds": self._at_bounds(x, -(gradient + jacobian.T @ by_row), near)}
+
+    def _at_bounds(self, x: FloatArray, by_variable: FloatArray, near: float) -> FloatArray:
+        """Return the multipliers that have the sign of a bound that is active."""
+        at_bound = (x - self.lower <= near) & (by_variable <= 0.0) | (self.upper - x <= near) & (by_variable >= 0.0)
+        return np.where(at_bound, by_variable, 0.0)
+
+    def _estimate(self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float) -> FloatArray:
         """Return multipliers of active rows, of the right signs, that make the gradient of the Lagrangian least."""
         rows = self.derivatives.rows(x, self.run.parameters)
-        at_lower, at_upper = rows <= self.below + 1e-6, rows >= self.above - 1e-6
+        at_lower, at_upper = rows <= self.below + near, rows >= self.above - near
         active = np.flatnonzero(at_lower | at_upper)
         by_row = np.zeros(len(rows))
-        inner = np.flatnonzero((x > self.lower + 1e-6) & (x < self.upper - 1e-6))
-        if len(active) and len(inner):
+        inner = np.flatnonzero((x > self.lower + near) & (x < self.upper - near))
+        if 0 < len(active) * len(inner) <= _MOST_ENTRIES:
             matrix = jacobian[active][:, inner].T.toarray()
             signs = (np.where(at_lower, -np.inf, 0.0)[active], np.where(at_upper, np.inf, 0.0)[active])
             by_row[active] = so.lsq_linear(matrix, -gradient[inner], signs, tol=1e-12).x

@@ -1,42 +1,38 @@
-"""Sequential quadratic programming through CasADi."""
+"""Sequential quadratic programming within a trust region, quadratic programs by solvers from CasADi's wheel."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, build, schedule
+from trajopt_sgp.solvers.elastic_program import ElasticProgram
+from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, schedule
+from trajopt_sgp.solvers.quadratic_solvers import QUADRATIC_SOLVERS
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
+from trajopt_sgp.solvers.trust_region import TrustRegion
 
-_QUIET: Mapping[str, Mapping[str, Any]] = {
-    "qrqp": {"print_iter": False, "print_header": False, "print_info": False, "print_lincomb": False},
-    "osqp": {"osqp": {"verbose": False, "eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000, "polish": True}},
-    "qpoases": {"printLevel": "none"},
-}
-
-_STATUS = {
-    "Solve_Succeeded": Status.SOLVED,
-    "Maximum_Iterations_Exceeded": Status.ITERATION_LIMIT,
-    "User_Requested_Stop": Status.INTERRUPTED,
-    "Non_Regular_Sensitivities": Status.NOT_FINITE,
-}
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SQP(Solver):
-    """A line-search SQP method with the l1 merit function (Nocedal and Wright 2006, chapter 18).
+    """Sequential quadratic programming that converges from poor guesses: elastic programs in a trust region (Sl1QP).
 
-    Indefinite blocks of the Hessian are made positive semidefinite, so that convergence is linear where the problem is
-    not convex: there Ipopt needs fewer iterations. It is at its best when it starts near the solution.
+    Each step minimises a quadratic model with the exact Hessian of the Lagrangian, which need not be convex, within a
+    box around the iterate; rows may be violated at a price, so that every quadratic program has a solution. Iterations
+    are few and each is costly: where derivatives are slow it needs fewer of them than Ipopt.
+
+    Source: R. Fletcher, Practical Methods of Optimization (1987), section 14.4.
     """
 
     tolerance: float = 1e-8
-    """Of feasibility and of the gradient of the Lagrangian."""
+    """Of feasibility, and of the other conditions of optimality relative to the largest multiplier above 1."""
     max_iterations: int = 300
     """Per stage."""
     stages: int = 4
@@ -46,11 +42,13 @@ class SQP(Solver):
     hessian: Literal["exact", "gauss-newton"] = "exact"
     """Second derivatives: all of them, or those that squares of residuals and other costs give."""
     convexification: Literal["eigen-clip", "eigen-reflect", "regularize"] = "eigen-clip"
-    """What becomes of negative eigenvalues: zero, their opposite, or all eigenvalues are shifted."""
-    qp_solver: Literal["qrqp", "osqp", "qpoases"] = "qrqp"
-    """For the quadratic programs: sparse active set, operator splitting with polishing, dense active set."""
+    """What becomes of negative eigenvalues where `qp_solver` needs convex programs: zero, their opposite, or all
+    eigenvalues are shifted."""
+    qp_solver: Literal["ipopt", "qrqp", "osqp", "qpoases"] = "ipopt"
+    """For the quadratic programs: interior points, which takes those that are not convex as well; sparse active set;
+    operator splitting with polishing; dense active set."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of CasADi's `sqpmethod`, for example `{"max_iter_ls": 10}`."""
+    """Further options of `qp_solver`, for example `{"max_iter": 100}` of Ipopt."""
 
     needs_value: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = torch.float64
@@ -60,49 +58,60 @@ class SQP(Solver):
         check_counts("SQP", max_iterations=self.max_iterations, stages=self.stages)
         check_choice("SQP", "hessian", self.hessian, ("exact", "gauss-newton"))
         check_choice("SQP", "convexification", self.convexification, ("eigen-clip", "eigen-reflect", "regularize"))
-        check_choice("SQP", "qp_solver", self.qp_solver, tuple(_QUIET))
+        check_choice("SQP", "qp_solver", self.qp_solver, QUADRATIC_SOLVERS)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
-        """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
+        """Build the solver of quadratic programs; nothing is rebuilt when initial state, guess or annealing change.
 
         Raises:
-            OptionError: `sqpmethod` does not know one of `options`; names it.
+            OptionError: `qp_solver` does not know one of `options`; names it.
         """
         derivatives = RememberedDerivatives(program.assembly)
-        functions = ProgramFunctions(derivatives, self.hessian == "exact", symmetric=True)
-        callbacks = {
-            "cache": {"nlp_fg": functions.problem("nlp_fg")},
-            "jac_fg": functions.first_order(),
-            "hess_lag": functions.hessian(),
-            "iteration_callback": functions.stop(),
-        }
-        nlp = functions.problem()
+        functions = ProgramFunctions(derivatives)
+        steps = ElasticProgram(
+            derivatives, self.qp_solver, self.convexification, self.options, lambda: functions.must_stop
+        )
         places = schedule(program, self.stages)
-        options = [self._options(self.tolerance if place == places[-1] else self.stage_tolerance) for place in places]
-        solvers = [build("sqpmethod", "SQP", nlp, {**callbacks, **chosen}, self.options) for chosen in options]
+        solvers = [
+            _Stage(self, functions, steps, self.tolerance if place == places[-1] else self.stage_tolerance)
+            for place in places
+        ]
         return Nlpsol(
             program=program,
             derivatives=derivatives,
             functions=functions,
             stages=list(zip(places.tolist(), solvers, strict=True)),
             warm=solvers[-1],
-            status=lambda stats: _STATUS.get(stats["return_status"], Status.FAILED),
+            status=lambda stats: stats["return_status"],
             feasibility=FEASIBILITY,
             tolerance=self.tolerance,
         ).minimise
 
-    def _options(self, tolerance: float) -> dict[str, Any]:
-        own = {
-            "qpsol": self.qp_solver,
-            "qpsol_options": {"error_on_fail": False, **_QUIET[self.qp_solver]},
-            "convexify_strategy": self.convexification,
-            "tol_pr": tolerance,
-            "tol_du": tolerance,
-            "max_iter": self.max_iterations,
-            "min_step_size": 1e-12,
-            "print_header": False,
-            "print_iteration": False,
-            "print_status": False,
-            "no_nlp_grad": True,
-        }
-        return {**own, **self.options}
+
+class _Stage:
+    """The search of one place on the annealing schedule; called as a solver of CasADi is."""
+
+    def __init__(self, settings: SQP, functions: ProgramFunctions, steps: ElasticProgram, tolerance: float) -> None:
+        self._settings, self._functions, self._steps, self._tolerance = settings, functions, steps, tolerance
+        self._stats: Stats = {}
+
+    def __call__(self, **arguments: Any) -> Mapping[str, FloatArray]:
+        """Search from x0, lam_g0 and lam_x0; the bounds of the program are those of the run."""
+        search = TrustRegion(
+            run=self._functions.active,
+            program=self._steps,
+            exact=self._settings.hessian == "exact",
+            tolerance=self._tolerance,
+            max_iterations=self._settings.max_iterations,
+            x=arguments["x0"],
+            constraints=arguments.get("lam_g0", np.zeros(self._steps.row_count)),
+            bounds=arguments.get("lam_x0", np.zeros(self._steps.size)),
+        )
+        status = search.search()
+        columns = {name: [entry[name] for entry in search.log] for name in ("obj", "inf_pr", "inf_du")}
+        self._stats = {"return_status": status, "iterations": columns}
+        return {"x": search.x, "lam_g": search.constraints, "lam_x": search.bounds}
+
+    def stats(self) -> Stats:
+        """Return how the last search ended and what its iterates were."""
+        return self._stats
