@@ -49,6 +49,8 @@ class Tape:
     """Place of the result."""
     inputs: int = 1
     """Number of places, from 0, that are given with every call."""
+    sources: list[Tensor] = field(default_factory=list)
+    """Weights and constants that were read, themselves and not copies."""
 
 
 def trace(function: Function, z: Tensor, data: Sequence[Tensor]) -> Tape:
@@ -81,7 +83,9 @@ class _Builder:
                 place = next(given)
                 self.example[node], self.place[node] = inputs[place], place
             elif node.op == "get_attr":
-                self.example[node] = operator.attrgetter(str(node.target))(graph).detach()
+                source = operator.attrgetter(str(node.target))(graph)
+                self.tape.sources.append(source)
+                self.example[node] = source.detach()
             elif node.op == "call_function":
                 self._call(node)
             else:
