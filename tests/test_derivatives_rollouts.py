@@ -102,6 +102,12 @@ def test_sines_quotients_and_products_agree() -> None:
     _compare(CartPoleDynamics(), 5)
 
 
+@pytest.mark.parametrize("batch", [1, 65, 140])
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_short_rollouts_of_many_rows_agree(horizon: int, batch: int) -> None:
+    _compare(_Residual(8, 1, "tanh").double().requires_grad_(False), batch, horizon=horizon)
+
+
 def _learned() -> LearnedDynamics:
     data = sample_transitions(500, np.random.default_rng(0))
     return LearnedDynamics(data.dataset, fit_normalizer(data), (32, 32), "tanh").double().requires_grad_(False)

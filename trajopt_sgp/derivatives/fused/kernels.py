@@ -44,6 +44,10 @@ def _plain(function: Function) -> Function:
     return _compiled(function)
 
 
+def _contracted(function: Function) -> Function:
+    return _compiled(function, fastmath={"contract"})
+
+
 def _inlined(function: Function) -> Function:
     return _compiled(function, inline="always")
 
@@ -75,8 +79,7 @@ def _exponential_less_one(x: Any) -> Any:
     """Return 2^n and 2^n (e^r - 1), whose sum less one is e^x - 1, for |x| <= 708."""
     n = np.floor(x * 1.4426950408889634 + 0.5)
     r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
+    p = 1.0 / 479001600.0
     p = p * r + 1.0 / 39916800.0
     p = p * r + 1.0 / 3628800.0
     p = p * r + 1.0 / 362880.0
@@ -93,7 +96,7 @@ def _exponential_less_one(x: Any) -> Any:
     return power, power * p
 
 
-@_plain
+@_contracted
 @no_type_check
 def _tanh(x: Array, y: Array, slope: Array) -> None:
     for i in range(len(x)):
@@ -107,7 +110,7 @@ def _tanh(x: Array, y: Array, slope: Array) -> None:
         slope[i] = 1.0 - result * result
 
 
-@_plain
+@_contracted
 @no_type_check
 def _silu(x: Array, y: Array, slope: Array) -> None:
     for i in range(len(x)):
@@ -122,7 +125,7 @@ def _silu(x: Array, y: Array, slope: Array) -> None:
         slope[i] = gate + result * (1.0 - gate)
 
 
-@_plain
+@_contracted
 @no_type_check
 def _sigmoid(x: Array, y: Array, slope: Array) -> None:
     for i in range(len(x)):
@@ -135,7 +138,7 @@ def _sigmoid(x: Array, y: Array, slope: Array) -> None:
         slope[i] = gate * (1.0 - gate)
 
 
-@_plain
+@_contracted
 @no_type_check
 def _elu(x: Array, y: Array, slope: Array) -> None:
     for i in range(len(x)):

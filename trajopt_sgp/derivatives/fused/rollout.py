@@ -112,11 +112,11 @@ class _Rollout(torch.autograd.Function):
         states = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         states[:, 0] = initial_state.detach().numpy()
         inputs = np.ascontiguousarray(controls.detach().numpy())
-        kept = horizon if any(ctx.needs_input_grad) else 1
-        rows = batch if kept > 1 else min(batch, _ROWS)
+        differentiated = any(ctx.needs_input_grad)
+        kept, rows = (horizon, batch) if differentiated else (1, min(batch, _ROWS))
         record = _Record(programme, kept * programme.record_size * rows)
         for part in _blocks(batch):
-            first = part.start if kept > 1 else 0
+            first = part.start if differentiated else 0
             start, size = kept * programme.record_size * first, programme.record_size * (part.stop - part.start)
             work = np.empty(programme.work_size * (part.stop - part.start), states.dtype)
             slopes = record.part(start, kept, size)
