@@ -93,7 +93,7 @@ class RolloutCase:
 
     def _gradient(self, states: Tensor) -> tuple[float, Tensor]:
         cost = states.square().sum() + self.controls.square().sum()
-        return float(cost), torch.autograd.grad(cost, self.controls)[0]
+        return float(cost.detach()), torch.autograd.grad(cost, self.controls)[0]
 
 
 def measure() -> Iterator[Measurement]:
