@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
 from trajopt_sgp.derivatives.point_memory import PointMemory
-from trajopt_sgp.derivatives.rollout import roll_out_once_differentiable
+from trajopt_sgp.derivatives.rollout import Rollout
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
 
 Advance = Callable[[Tensor, Tensor], Tensor]
@@ -61,8 +61,11 @@ class Elimination:
     """Variables that remain, ascending."""
     eliminated: NDArray[np.bool_] = field(init=False)
     """Whether the state at each knot is eliminated, `(N+1,)`."""
+    rollout: Rollout = field(init=False)
+    """How states follow from nodes and inputs."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rollout", Rollout(self.advance))
         eliminated = eliminated_knots(len(self.states) - 1, self.steps)
         gone = self.states[eliminated].ravel()
         if self.fixed_start:
@@ -86,7 +89,7 @@ class Elimination:
         heads = full[:, torch.as_tensor(self.states[: -1 : self.steps])] * scale
         inputs = self.inputs(full, parameters)
         inputs = inputs.reshape(-1, self.steps, inputs.shape[-1])
-        rolled = roll_out_once_differentiable(self.advance, heads.flatten(0, 1), inputs)
+        rolled = self.rollout(heads.flatten(0, 1), inputs)
         after = rolled[:, 1:].reshape(len(variables), -1, rolled.shape[-1]) / scale
         gone = np.flatnonzero(self.eliminated)
         return full.index_copy(-1, torch.as_tensor(self.states[gone].ravel()), after[:, gone - 1].flatten(-2))

@@ -1,4 +1,4 @@
-"""Rolling a discrete model out, and differentiating the result with few calls of the model."""
+"""Rolling a discrete model out: one step after another in PyTorch, or compiled, with a compiled adjoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +8,26 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import differentiate
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
 
 # Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
 _ADJOINT_LIMIT = 12
+# What tracing a step that was not written for it may raise, and what compiling may: a broken or missing Numba.
+_FAILURES = (
+    UnsupportedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    AssertionError,
+    ImportError,
+    OSError,
+)
 
 
 def roll_out(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
@@ -37,6 +51,51 @@ def roll_out_once_differentiable(step: Step, initial_state: Tensor, controls: Te
     start = initial_state.expand(len(controls), -1)
     states: Tensor = _AdjointRollout.apply(controls, start, step)  # type: ignore[no-untyped-call]
     return states
+
+
+class Rollout:
+    """The rollout of one step, compiled where the step can be traced into operations that are known.
+
+    The first call traces, and compiles what no run before has left on disk. Weights may change between calls: the step
+    is traced again then. Numbers in Python that it reads are those of the first call.
+
+    Args:
+        step: states and controls to the next states; it must treat the rows of a batch alike.
+    """
+
+    backend: str = "not rolled out yet"
+    """How the last rollout was computed, and why."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._fused: Any = None
+        self._refused: Any = None
+
+    def __call__(self, initial_state: Tensor, controls: Tensor) -> Tensor:
+        """Return states `(P, N+1, n)` from `(P, n)` or `(n,)` under controls `(P, N, m)`, differentiable once."""
+        start = initial_state.expand(len(controls), -1)
+        if controls.numel() and self._ready(start, controls):
+            states: Tensor = self._fused(start, controls)
+            return states
+        return roll_out_once_differentiable(self._step, start, controls)
+
+    def _ready(self, start: Tensor, controls: Tensor) -> bool:
+        """Trace the step where that has not been done for these weights and this precision."""
+        if self._fused is not None and self._fused.serves(start, controls):
+            return True
+        if self._refused == (start.dtype, start.device):
+            return False
+        self._fused = None
+        try:
+            from trajopt_sgp.derivatives.fused.rollout import FusedRollout
+
+            self._fused = FusedRollout(self._step, start[0].detach(), controls[0, 0].detach())
+        except _FAILURES as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            self._refused, self.backend = (start.dtype, start.device), f"PyTorch: {reason}"
+            return False
+        self.backend = f"compiled: {self._fused.operations} operations a step"
+        return True
 
 
 class _AdjointRollout(torch.autograd.Function):

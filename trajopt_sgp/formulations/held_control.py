@@ -140,10 +140,9 @@ class HeldControl:
             return torch.cat([values, spans.expand(values.shape[:-1])[..., None], *extra], dim=-1)
 
         def advance(state: Tensor, drive: Tensor) -> Tensor:
-            sizes = [m, 1, *(len(np.atleast_1d(self._declared(name))) for name in names)]
-            control, span, *extra = torch.split(drive, sizes, dim=-1)
-            values = dict(zip(names, extra, strict=True))
-            return self.stepper.advance(state, control, span[..., 0], Parameters(state, values=values))
+            ends = np.cumsum([m + 1, *(len(np.atleast_1d(self._declared(name))) for name in names)])
+            values = {name: drive[..., a:b] for name, a, b in zip(names, ends, ends[1:], strict=False)}
+            return self.stepper.advance(state, drive[..., :m], drive[..., m], Parameters(state, values=values))
 
         return Elimination(
             states=layout.knot_states,

@@ -237,8 +237,9 @@ class NonlinearProgram:
             return {term.name: float(term.merit_cost(point[None], end)[0]) for term in self.costs}
 
     def describe_backends(self) -> dict[str, str]:
-        """Return which backend computes the derivatives of each term, and why."""
-        return self.full_assembly.describe_backends()
+        """Return which backend computes the derivatives of each term, and the rollout, and why."""
+        backends = self.full_assembly.describe_backends()
+        return backends if self.elimination is None else backends | {"rollout": self.elimination.rollout.backend}
 
     def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the rows of the dynamics `(K, n)` in the units of the states; zero where they are rolled out."""

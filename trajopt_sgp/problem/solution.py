@@ -197,7 +197,10 @@ class Solution:
 
     @property
     def backends(self) -> Mapping[str, str]:
-        """Which backend last computed the sparse derivatives of each term, and why; not for first-order solvers."""
+        """Which backend last computed the sparse derivatives of each term, and why; in shooting the rollout as well.
+
+        First-order solvers need no sparse derivatives.
+        """
         return self.transcription.describe_backends()
 
     def sample(self, times: Numbers) -> tuple[FloatArray, FloatArray]:

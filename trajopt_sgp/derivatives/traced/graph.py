@@ -11,7 +11,7 @@ from torch import Tensor
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, Elementary
 from trajopt_sgp.derivatives.traced.handlers import HANDLERS
 from trajopt_sgp.derivatives.traced.operations import Data, Elementwise, IntArray, Operation, Pick, Shape
-from trajopt_sgp.derivatives.traced.recording import Function, Node, record, substituted
+from trajopt_sgp.derivatives.traced.recording import Function, Node, Recording, record, substituted
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 _UNCHANGED = ("clone", "alias", "contiguous", "lift_fresh_copy")
@@ -33,6 +33,8 @@ class Tape:
     """Number of places."""
     result: int = 0
     """Place of the result."""
+    sources: list[Tensor] = field(default_factory=list)
+    """Weights and constants that were read, themselves and not copies."""
 
 
 def trace(function: Function, z: Tensor, data: Sequence[Tensor]) -> Tape:
@@ -43,8 +45,7 @@ def trace(function: Function, z: Tensor, data: Sequence[Tensor]) -> Tape:
     """
     # what calling a user's function with recorded tensors may raise is open: any of it means that it cannot be traced
     inputs = [z, *data]
-    nodes, result = record(function, inputs)
-    return _Builder(len(z), inputs).build(nodes, result)
+    return _Builder(len(z), inputs).build(record(function, inputs))
 
 
 class _Builder:
@@ -56,13 +57,14 @@ class _Builder:
         self.place: dict[Node, int] = {}
         self.unknown: set[Node] = set()
 
-    def build(self, nodes: Sequence[Node], result: Node) -> Tape:
-        for node in nodes:
+    def build(self, recording: Recording) -> Tape:
+        for node in recording.nodes:
             if node.name == "input":
                 self.place[node] = len(self.place)
             else:
                 self._call(node)
-        self.tape.result = self.place_of(result)
+        self.tape.result = self.place_of(recording.result)
+        self.tape.sources = list(recording.sources)
         return self.tape
 
     def _call(self, node: Node) -> None:

@@ -49,8 +49,20 @@ class Node:
         return list(found)
 
 
-def record(function: Function, inputs: Sequence[Tensor]) -> tuple[list[Node], Node]:
-    """Return all nodes in order, the inputs first, and that of the result.
+@dataclass(frozen=True)
+class Recording:
+    """What a function did."""
+
+    nodes: Sequence[Node]
+    """In order, the inputs first."""
+    result: Node
+    """Which of them is the result."""
+    sources: Sequence[Tensor]
+    """Weights and constants that it read, themselves and not copies."""
+
+
+def record(function: Function, inputs: Sequence[Tensor]) -> Recording:
+    """Return what a function does with its inputs.
 
     Raises:
         UnsupportedError: the result is no tensor, or depends on none of the inputs; or Python reads a number.
@@ -61,7 +73,7 @@ def record(function: Function, inputs: Sequence[Tensor]) -> tuple[list[Node], No
     node = recorder.known.get(id(result))
     if node is None:
         raise UnsupportedError("the result is no tensor that was computed from the arguments")
-    return recorder.nodes, node
+    return Recording(recorder.nodes, node, list(recorder.sources.values()))
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -72,15 +84,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.nodes = [Node("input", value) for value in inputs]
         # nodes keep their tensors alive, so that no other tensor gets the same identity
         self.known = {id(node.value): node for node in self.nodes}
+        self.sources: dict[int, Tensor] = {}
+        self._made: dict[int, Any] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call an operation, and note it where it takes something that is known."""
         options = kwargs or {}
-        given = _known((args, options), self.known)
-        if not given:
-            return func(*args, **options)
+        known = self._look_at((args, options))
+        if not known:
+            value = func(*args, **options)
+            self._made[id(value)] = value
+            return value
         if func in _DECOMPOSED:
             with self:
                 return _DECOMPOSED[func](*args, **options)
@@ -92,6 +108,18 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             look: Callable[[Any], Any] = lambda part: self.known.get(id(part), part)  # noqa: E731
             self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look)))
         return value
+
+    def _look_at(self, arguments: Any) -> bool:
+        """Return whether anything known is among the arguments, and remember tensors that come from outside."""
+        if isinstance(arguments, tuple | list | dict):
+            parts = arguments.values() if isinstance(arguments, dict) else arguments
+            found = [self._look_at(part) for part in parts]
+            return any(found)
+        if isinstance(arguments, Tensor) and id(arguments) not in self.known:
+            if id(arguments) not in self._made:
+                self.sources[id(arguments)] = arguments
+            return False
+        return isinstance(arguments, Tensor)
 
     def _note(self, node: Node) -> None:
         self.nodes.append(node)
@@ -115,11 +143,3 @@ def _mapped(arguments: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(arguments, dict):
         return {name: _mapped(part, function) for name, part in arguments.items()}
     return function(arguments)
-
-
-def _known(arguments: Any, known: Mapping[int, Node]) -> bool:
-    if isinstance(arguments, tuple | list):
-        return any(_known(part, known) for part in arguments)
-    if isinstance(arguments, dict):
-        return any(_known(part, known) for part in arguments.values())
-    return id(arguments) in known and isinstance(arguments, Tensor)

@@ -1,0 +1,446 @@
+"""Compiled loops that roll a programme out and sweep its adjoint back, one generic kernel for all models.
+
+A programme is a table of operations (see `codes`) on places of a workspace. With R rows rolled out together a place of
+size s is a matrix (R, s) in row order at R times its offset. Everything is in one file because compiled code that is
+kept on disk notices changes of its own file only.
+
+The exponential is 2^n e^r with |r| <= ln 2 / 2 and a polynomial for e^r, without branches, so that loops over entries
+become vector instructions; NaN passes through.
+
+The types of the compiled functions are for the reader: type checkers that wrap functions would keep them from the
+compiler.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, no_type_check
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Numba types its options, of which one that is used here is not documented: compiled code without reference counts.
+_njit: Any = numba.njit
+_types: Any = numba.types
+
+# Sums may be reordered and products contracted; NaN and infinity keep their meaning.
+_SUMS = {"contract", "nsz", "reassoc"}
+
+
+def _compiled(function: Function, **options: Any) -> Function:
+    """Compile at the first call, and keep the result on disk where there is a folder to write to."""
+    try:
+        return cast(Function, _njit(cache=True, nogil=True, _nrt=False, error_model="numpy", **options)(function))
+    except RuntimeError:
+        return cast(Function, _njit(nogil=True, _nrt=False, error_model="numpy", **options)(function))
+
+
+def _plain(function: Function) -> Function:
+    return _compiled(function)
+
+
+def _contracted(function: Function) -> Function:
+    return _compiled(function, fastmath={"contract"})
+
+
+def _inlined(function: Function) -> Function:
+    return _compiled(function, inline="always")
+
+
+def _reordered(function: Function) -> Function:
+    return _compiled(function, fastmath=_SUMS)
+
+
+@intrinsic
+@no_type_check
+def _call_gemm(typing_context: Any, address: Any, pointers: Any) -> Any:
+    """Call a BLAS matrix product at an address with 13 pointers, as Fortran does."""
+    signature = _types.void(_types.int64, _types.UniTuple(_types.int64, 13))
+
+    def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte] * 13)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        items = [builder.inttoptr(builder.extract_value(arguments[1], i), byte) for i in range(13)]
+        builder.call(function, items)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@_inlined
+@no_type_check
+def _exponential_less_one(x: Any) -> Any:
+    """Return 2^n and 2^n (e^r - 1), whose sum less one is e^x - 1, for |x| <= 708."""
+    n = np.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10
+    p = 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r * r + r
+    bits = np.float64(n + 6755399441055744.0).view(np.int64) - 0x4338000000000000
+    power = np.int64((bits + 1023) << 52).view(np.float64)
+    return power, power * p
+
+
+@_contracted
+@no_type_check
+def _tanh(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = 2.0 * np.float64(x[i])
+        z = 40.0 if z > 40.0 else z
+        z = -40.0 if z < -40.0 else z
+        power, rest = _exponential_less_one(z)
+        e = rest + (power - 1.0)
+        result = e / (e + 2.0)
+        y[i] = result
+        slope[i] = 1.0 - result * result
+
+
+@_contracted
+@no_type_check
+def _silu(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        negative = -z
+        negative = 700.0 if negative > 700.0 else negative
+        negative = -700.0 if negative < -700.0 else negative
+        power, rest = _exponential_less_one(negative)
+        gate = 1.0 / (1.0 + (power + rest))
+        result = z * gate
+        y[i] = result
+        slope[i] = gate + result * (1.0 - gate)
+
+
+@_contracted
+@no_type_check
+def _sigmoid(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        negative = -np.float64(x[i])
+        negative = 700.0 if negative > 700.0 else negative
+        negative = -700.0 if negative < -700.0 else negative
+        power, rest = _exponential_less_one(negative)
+        gate = 1.0 / (1.0 + (power + rest))
+        y[i] = gate
+        slope[i] = gate * (1.0 - gate)
+
+
+@_contracted
+@no_type_check
+def _elu(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        below = 0.0 if z > 0.0 else z
+        below = -40.0 if below < -40.0 else below
+        power, rest = _exponential_less_one(below)
+        e = rest + (power - 1.0)
+        y[i] = z if z > 0.0 else e
+        slope[i] = 1.0 if z > 0.0 else e + 1.0
+
+
+@_plain
+@no_type_check
+def _relu(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = x[i]
+        y[i] = 0.0 if z <= 0.0 else z
+        slope[i] = 0.0 if z <= 0.0 else 1.0
+
+
+@_plain
+@no_type_check
+def _softplus(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        e = math.exp(z)
+        # torch's softplus goes over to the identity above 20
+        y[i] = z if z > 20.0 else math.log1p(e)
+        slope[i] = 1.0 if z > 20.0 else e / (1.0 + e)
+
+
+@_plain
+@no_type_check
+def _other(code: int, x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        if code == 6:
+            result, first = math.sin(z), math.cos(z)
+        elif code == 7:
+            result, first = math.cos(z), -math.sin(z)
+        elif code == 8:
+            result = math.exp(z)
+            first = result
+        elif code == 9:
+            result, first = np.log(z), 1.0 / z
+        elif code == 10:
+            result = np.sqrt(z)
+            first = 0.5 / result
+        elif code == 11:
+            result = 1.0 / np.sqrt(z)
+            first = -0.5 * result / z
+        elif code == 12:
+            result = 1.0 / z
+            first = -result * result
+        elif code == 13:
+            result, first = abs(z), np.sign(z)
+        else:
+            result, first = z * z, 2.0 * z
+        y[i] = result
+        slope[i] = first
+
+
+@_plain
+@no_type_check
+def _fill(rows: int, bias: Array, y: Array) -> None:
+    s = len(bias)
+    for r in range(rows):
+        part = y[r * s : r * s + s]
+        for i in range(s):
+            part[i] = bias[i]
+
+
+@_plain
+@no_type_check
+def _clear(x: Array) -> None:
+    for i in range(len(x)):
+        x[i] = 0.0
+
+
+@_plain
+@no_type_check
+def _elementwise(code: int, x: Array, y: Array, slope: Array) -> None:
+    if code == 0:
+        _tanh(x, y, slope)
+    elif code == 1:
+        _silu(x, y, slope)
+    elif code == 2:
+        _relu(x, y, slope)
+    elif code == 3:
+        _elu(x, y, slope)
+    elif code == 4:
+        _sigmoid(x, y, slope)
+    elif code == 5:
+        _softplus(x, y, slope)
+    else:
+        _other(code, x, y, slope)
+
+
+@_reordered
+@no_type_check
+def _add_product(x: Array, matrix: Array, transpose: Array, y: Array) -> None:
+    """Add x M to y, M `(k, m)`: by columns of the transpose where y is short, else by rows, eight at a time."""
+    k, m = len(x), len(y)
+    if m < 16:
+        for j in range(m):
+            column = transpose[j * k : j * k + k]
+            total = y[j]
+            for i in range(k):
+                total += x[i] * column[i]
+            y[j] = total
+        return
+    i = 0
+    while i + 8 <= k:
+        a0, a1, a2, a3, a4, a5, a6, a7 = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+        o = i * m
+        m0, m1, m2, m3 = matrix[o : o + m], matrix[o + m : o + 2 * m], matrix[o + 2 * m :], matrix[o + 3 * m :]
+        m4, m5, m6, m7 = matrix[o + 4 * m :], matrix[o + 5 * m :], matrix[o + 6 * m :], matrix[o + 7 * m :]
+        for j in range(m):
+            y[j] += (a0 * m0[j] + a1 * m1[j] + a2 * m2[j] + a3 * m3[j]) + (
+                a4 * m4[j] + a5 * m5[j] + a6 * m6[j] + a7 * m7[j]
+            )
+        i += 8
+    while i < k:
+        row, a = matrix[i * m : i * m + m], x[i]
+        for j in range(m):
+            y[j] += a * row[j]
+        i += 1
+
+
+@_plain
+@no_type_check
+def _add_products(
+    rows: int, x: Array, matrix: Array, transpose: Array, y: Array, gemm: int, sizes: Array, one: Array
+) -> None:
+    """Add X M to Y, X `(R, k)`, M `(k, m)`."""
+    k, m = len(x) // rows, len(y) // rows
+    if rows < 4:
+        for r in range(rows):
+            _add_product(x[r * k : r * k + k], matrix, transpose, y[r * m : r * m + m])
+        return
+    sizes[0], sizes[1], sizes[2] = m, rows, k
+    p, a = sizes.ctypes.data, one.ctypes.data
+    # sizes[3] holds the letter N; the leading dimensions of M, X and Y are m, k and m
+    pointers = (
+        p + 12,
+        p + 12,
+        p,
+        p + 4,
+        p + 8,
+        a,
+        matrix.ctypes.data,
+        p,
+        x.ctypes.data,
+        p + 8,
+        a,
+        y.ctypes.data,
+        p,
+    )
+    _call_gemm(gemm, pointers)
+
+
+@_plain
+@no_type_check
+def _forward_step(
+    rows: int,
+    table: Array,
+    numbers: Array,
+    places: Array,
+    work: Array,
+    record: Array,
+    gemm: int,
+    sizes: Array,
+    one: Array,
+) -> None:
+    for line in range(len(table)):
+        op = table[line]
+        s, k = op[2], op[4]
+        y, x = work[op[1] * rows : (op[1] + s) * rows], work[op[3] * rows : (op[3] + k) * rows]
+        if op[0] == 0:
+            matrix, transpose = numbers[op[6] : op[6] + k * s], numbers[op[7] : op[7] + k * s]
+            if op[8] == 1:
+                _fill(rows, numbers[op[7] + k * s : op[7] + k * s + s], y)
+            _add_products(rows, x, matrix, transpose, y, gemm, sizes, one)
+        elif op[0] == 1:
+            _elementwise(op[8], x, y, record[op[9] * rows : (op[9] + s) * rows])
+        elif op[0] == 2:
+            second = work[op[5] * rows : (op[5] + s) * rows]
+            kept, also = record[op[9] * rows : (op[9] + s) * rows], record[(op[9] + s) * rows : (op[9] + 2 * s) * rows]
+            for i in range(len(y)):
+                kept[i], also[i] = x[i], second[i]
+                y[i] = x[i] * second[i]
+        else:
+            if op[8] == 1:
+                _fill(rows, numbers[op[5] : op[5] + s], y)
+            for e in range(op[10]):
+                target, source, by = places[2 * (op[7] + e)], places[2 * (op[7] + e) + 1], numbers[op[6] + e]
+                for r in range(rows):
+                    y[r * s + target] += by * x[r * k + source]
+
+
+@_plain
+@no_type_check
+def _backward_step(
+    rows: int,
+    table: Array,
+    numbers: Array,
+    places: Array,
+    adjoint: Array,
+    record: Array,
+    gemm: int,
+    sizes: Array,
+    one: Array,
+) -> None:
+    for line in range(len(table) - 1, -1, -1):
+        op = table[line]
+        s, k = op[2], op[4]
+        y, x = adjoint[op[1] * rows : (op[1] + s) * rows], adjoint[op[3] * rows : (op[3] + k) * rows]
+        if op[0] == 0:
+            matrix, transpose = numbers[op[6] : op[6] + k * s], numbers[op[7] : op[7] + k * s]
+            _add_products(rows, y, transpose, matrix, x, gemm, sizes, one)
+        elif op[0] == 1:
+            slope = record[op[9] * rows : (op[9] + s) * rows]
+            for i in range(len(y)):
+                x[i] += slope[i] * y[i]
+        elif op[0] == 2:
+            second = adjoint[op[5] * rows : (op[5] + s) * rows]
+            kept, also = record[op[9] * rows : (op[9] + s) * rows], record[(op[9] + s) * rows : (op[9] + 2 * s) * rows]
+            for i in range(len(y)):
+                x[i] += also[i] * y[i]
+                second[i] += kept[i] * y[i]
+        else:
+            for e in range(op[10]):
+                target, source, by = places[2 * (op[7] + e)], places[2 * (op[7] + e) + 1], numbers[op[6] + e]
+                for r in range(rows):
+                    x[r * k + source] += by * y[r * s + target]
+
+
+@_plain
+@no_type_check
+def roll_out(
+    states: Array,
+    controls: Array,
+    table: Array,
+    numbers: Array,
+    places: Array,
+    result: int,
+    work: Array,
+    record: Array,
+    gemm: int,
+    sizes: Array,
+    one: Array,
+) -> None:
+    """Fill states `(R, T+1, n)` from the first, under controls `(R, T, q)`; `record` `(T or 1, size * R)`."""
+    rows, horizon, q = controls.shape
+    n = states.shape[2]
+    d = n + q
+    for t in range(horizon):
+        for r in range(rows):
+            for i in range(n):
+                work[r * d + i] = states[r, t, i]
+            for i in range(q):
+                work[r * d + n + i] = controls[r, t, i]
+        _forward_step(rows, table, numbers, places, work, record[min(t, len(record) - 1)], gemm, sizes, one)
+        after = work[result * rows : (result + n) * rows]
+        for r in range(rows):
+            for i in range(n):
+                states[r, t + 1, i] = after[r * n + i]
+
+
+@_plain
+@no_type_check
+def sweep_back(
+    direct: Array,
+    by_control: Array,
+    by_start: Array,
+    table: Array,
+    numbers: Array,
+    places: Array,
+    result: int,
+    adjoint: Array,
+    record: Array,
+    gemm: int,
+    sizes: Array,
+    one: Array,
+) -> None:
+    """Fill the gradients by controls `(R, T, q)` and start `(R, n)` from those by the states `(R, T+1, n)`."""
+    rows, horizon, q = by_control.shape
+    n = direct.shape[2]
+    d = n + q
+    for r in range(rows):
+        for i in range(n):
+            by_start[r, i] = direct[r, horizon, i]
+    for t in range(horizon - 1, -1, -1):
+        _clear(adjoint)
+        last = adjoint[result * rows : (result + n) * rows]
+        for r in range(rows):
+            for i in range(n):
+                last[r * n + i] = by_start[r, i]
+        _backward_step(rows, table, numbers, places, adjoint, record[t], gemm, sizes, one)
+        for r in range(rows):
+            for i in range(n):
+                by_start[r, i] = direct[r, t, i] + adjoint[r * d + i]
+            for i in range(q):
+                by_control[r, t, i] = adjoint[r * d + n + i]

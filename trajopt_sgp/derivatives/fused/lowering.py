@@ -1,0 +1,219 @@
+"""From the tape of a step to a programme.
+
+Linear operations are folded: a normaliser becomes part of the first layer, the units of the state increment part of the
+last one.
+"""
+
+import math
+from collections import Counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trajopt_sgp.derivatives.fused import codes
+from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense
+from trajopt_sgp.derivatives.fused.programme import AnyArray, Programme
+from trajopt_sgp.derivatives.traced.elementary import Code
+from trajopt_sgp.derivatives.traced.graph import Tape
+from trajopt_sgp.derivatives.traced.operations import (
+    Affine,
+    Elementwise,
+    Operation,
+    Part,
+    Pick,
+    Product,
+    Shape,
+    Sum,
+    Total,
+)
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+
+# In single precision, folding a larger offset into a layer would cancel digits.
+_LARGEST_SINGLE_OFFSET = 8.0
+
+
+def lower(tape: Tape, z: Tensor, state_size: int) -> Programme:
+    """Return the programme of a tape of `step(z)`, z `(K, n + q)` an example whose type is that of the programme.
+
+    Raises:
+        UnsupportedError: the tape holds an operation that the compiled loops do not know.
+    """
+    return _Lowering(tape, z, state_size).build()
+
+
+class _Lowering:
+    """Walks through the tape; what is linear is collected, what is not is emitted."""
+
+    def __init__(self, tape: Tape, z: Tensor, state_size: int) -> None:
+        self.tape, self.z, self.state_size = tape, z, state_size
+        self.uses = Counter(place for operation in tape.operations for place in operation.inputs)
+        self.forms = {0: _base(0, z.shape[1])}
+        self.work, self.record, self.entries, self.used = z.shape[1], 0, 0, 1
+        self.rows: list[list[int]] = []
+        self.numbers: list[AnyArray] = [np.zeros(1)]
+        self.places: list[AnyArray] = [np.zeros(0, dtype=np.int64)]
+
+    def build(self) -> Programme:
+        for operation in self.tape.operations:
+            place = operation.output
+            self.forms[place] = self._form(operation)
+            if self.uses[place] > 1 and self.forms[place].dense:
+                self._start_of(place)
+        result = self._start_of(self.tape.result)
+        if self.forms[self.tape.result].size != self.state_size:
+            raise UnsupportedError("the next state has another size than the state")
+        return Programme(
+            table=np.array(self.rows, dtype=np.int64).reshape(-1, codes.COUNT + 1),
+            numbers=np.concatenate(self.numbers).astype(self.z.numpy().dtype),
+            places=np.concatenate(self.places),
+            result=result,
+            work_size=self.work,
+            record_size=max(1, self.record),
+            state_size=self.state_size,
+            input_size=self.z.shape[1] - self.state_size,
+        )
+
+    def _form(self, operation: Operation) -> LinearForm:
+        match operation:
+            case Affine():
+                bias = None if operation.bias is None else operation.bias.reshape(-1)
+                return self._layer(operation.inputs[0]).times(operation.weight, bias)
+            case Elementwise():
+                return self._elementwise(operation)
+            case Sum():
+                return self._sum(operation)
+            case Product():
+                return self._product(operation)
+            case Part():
+                return self._part(operation)
+            case Pick():
+                return self._known(operation.inputs[0]).at(torch.from_numpy(operation.index))
+            case Total():
+                return self._total(operation)
+            case _:
+                raise UnsupportedError(f"{type(operation).__name__} is not known to the compiled rollout")
+
+    def _layer(self, place: int) -> LinearForm:
+        """Return what a layer is applied to: two layers in a row stay two, since their product may be larger."""
+        form = self._known(place)
+        cancels = self.z.dtype == torch.float32 and float(form.offset.abs().max()) > _LARGEST_SINGLE_OFFSET
+        if form.dense or cancels:
+            self._start_of(place)
+        return self.forms[place]
+
+    def _elementwise(self, operation: Elementwise) -> LinearForm:
+        source = operation.inputs[0]
+        if operation.elementary.code == Code.NEG:
+            return self._known(source).scaled(torch.tensor(-1.0, dtype=torch.float64))
+        code = codes.function_code(operation.elementary.code)
+        if code is None:
+            raise UnsupportedError("an elementwise function is not known to the compiled rollout")
+        first, size = self._start_of(source), self.forms[source].size
+        return self._emit(codes.ELEMENTWISE, size, first, detail=code, record=size)
+
+    def _sum(self, operation: Sum) -> LinearForm:
+        shape = self.tape.shapes[operation.output]
+        first, second = (self._spread(place, shape) for place in operation.inputs)
+        return first.plus(second, operation.factor)
+
+    def _product(self, operation: Product) -> LinearForm:
+        shape = self.tape.shapes[operation.output]
+        first, second = operation.inputs
+        if first in self.tape.constants or second in self.tape.constants:
+            active, constant = (second, first) if first in self.tape.constants else (first, second)
+            return self._spread(active, shape).scaled(self._constant(constant, shape))
+        starts = [self._evaluate(self._spread(place, shape)) for place in operation.inputs]
+        size = self.forms[first].size if self.tape.shapes[first] == shape else math.prod(shape[1:])
+        return self._emit(codes.PRODUCT, size, starts[0], second=starts[1], record=2 * size)
+
+    def _part(self, operation: Part) -> LinearForm:
+        source = operation.inputs[0]
+        index = torch.from_numpy(operation.index)
+        size = math.prod(self.tape.shapes[operation.output][1:])
+        form = self._spread(source, self.tape.shapes[source]).put(index, size)
+        earlier = self.forms.get(operation.output)
+        return form if earlier is None else earlier.plus(form, 1.0)
+
+    def _total(self, operation: Total) -> LinearForm:
+        source = operation.inputs[0]
+        size = math.prod(self.tape.shapes[operation.output][1:])
+        matrix = torch.zeros((len(operation.index), size), dtype=torch.float64)
+        matrix[torch.arange(len(operation.index)), torch.from_numpy(operation.index)] = operation.factor
+        form = self._known(source)
+        return (self._layer(source) if is_dense(matrix) else form).times(matrix, None)
+
+    def _known(self, place: int) -> LinearForm:
+        if place not in self.forms:
+            raise UnsupportedError("a value depends on state and control in a way that is not differentiable")
+        return self.forms[place]
+
+    def _spread(self, place: int, shape: Shape) -> LinearForm:
+        """Return the form of a place, or of a constant, repeated to a shape."""
+        if place in self.tape.constants:
+            return LinearForm({}, self._constant(place, shape))
+        form = self._known(place)
+        own = torch.arange(form.size).reshape(1, *self.tape.shapes[place][1:])
+        return form.at(own.expand(1, *shape[1:]).reshape(-1))
+
+    def _constant(self, place: int, shape: Shape) -> Tensor:
+        """Return a constant repeated to the shape of an instance, `(size,)`."""
+        return self.tape.constants[place].expand(shape)[0].reshape(-1)
+
+    def _start_of(self, place: int) -> int:
+        """Evaluate a place, so that it is a base from here on."""
+        start = self._evaluate(self._known(place))
+        self.forms[place] = _base(start, self.forms[place].size)
+        return start
+
+    def _evaluate(self, form: LinearForm) -> int:
+        """Emit what evaluates a form, and return its offset in the workspace."""
+        if not form.terms:
+            raise UnsupportedError("a value that depends on neither state nor control")
+        if form.alias is not None:
+            return form.alias
+        start = self._reserve(form.size)
+        # full matrices first: whatever comes first sets the offset
+        pairs = sorted(((base, form.matrix(base)) for base in form.terms), key=lambda pair: not is_dense(pair[1]))
+        for i, (base, matrix) in enumerate(pairs):
+            emit = self._full if is_dense(matrix) else self._sparse
+            emit(start, base, matrix, form.offset, i == 0)
+        return start
+
+    def _full(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
+        numbers, more = self._keep(matrix), self._keep(torch.cat([matrix.T.reshape(-1), offset]))
+        rows, columns = matrix.shape
+        self.rows.append([codes.AFFINE, start, columns, base, rows, 0, numbers, more, int(fresh), 0, 0])
+
+    def _sparse(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
+        entries = matrix.nonzero()
+        numbers, more, bias = self._keep(matrix[entries[:, 0], entries[:, 1]]), self.entries, self._keep(offset)
+        self.entries += len(entries)
+        self.places.append(entries.flip(1).numpy().reshape(-1))
+        rows, columns = matrix.shape
+        count = len(entries)
+        self.rows.append([codes.SPARSE, start, columns, base, rows, bias, numbers, more, int(fresh), 0, count])
+
+    def _emit(
+        self, code: int, size: int, first: int, *, second: int = 0, detail: int = 0, record: int = 0
+    ) -> LinearForm:
+        """Emit a nonlinear operation, and return its result."""
+        start = self._reserve(size)
+        self.rows.append([code, start, size, first, size, second, 0, 0, detail, self.record, 0])
+        self.record += record
+        return _base(start, size)
+
+    def _reserve(self, size: int) -> int:
+        start = self.work
+        self.work += size
+        return start
+
+    def _keep(self, numbers: Tensor) -> int:
+        start = self.used
+        self.numbers.append(numbers.contiguous().reshape(-1).numpy())
+        self.used += numbers.numel()
+        return start
+
+
+def _base(start: int, size: int) -> LinearForm:
+    return LinearForm({start: None}, torch.zeros(size, dtype=torch.float64))

@@ -1,0 +1,34 @@
+"""A step in flat arrays, as the compiled loops take it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+AnyArray = NDArray[Any]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Programme:
+    """Operations in order, on a workspace whose first `n + q` entries are state and input."""
+
+    table: IntArray
+    """One row for each operation, columns as in `codes`."""
+    numbers: AnyArray
+    """Weights and constants, in the precision of the step."""
+    places: IntArray
+    """Rows and columns of sparse matrices, in pairs."""
+    result: int
+    """Offset of the next state in the workspace."""
+    work_size: int
+    """Entries of the workspace of a row."""
+    record_size: int
+    """Entries that the adjoint of a row and step needs."""
+    state_size: int
+    """Entries of the state n."""
+    input_size: int
+    """Entries of the input q."""
+    spare: list[AnyArray] = field(default_factory=list)
+    """Records that are no longer needed: memory that was touched before is faster."""

@@ -1,0 +1,160 @@
+"""The fused rollout of a step, and its adjoint, as functions of PyTorch."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numba.core.errors import NumbaError
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from trajopt_sgp.derivatives.fused import kernels
+from trajopt_sgp.derivatives.fused.lowering import lower
+from trajopt_sgp.derivatives.fused.matrix_products import gemm_address, letter_and_sizes
+from trajopt_sgp.derivatives.fused.programme import AnyArray, Programme
+from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
+from trajopt_sgp.derivatives.traced.graph import trace
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+# Rows that go through a step together: their values stay in the second-level cache.
+_ROWS = 64
+_AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+class FusedRollout:
+    """A step that has been traced, at the weights it had then.
+
+    Args:
+        step: states `(..., n)` and inputs `(..., q)` to states `(..., n)`.
+        state: example `(n,)`.
+        control: example `(q,)`.
+
+    Raises:
+        UnsupportedError: the step holds an operation that is not known, or the compiled step is not the step.
+    """
+
+    def __init__(self, step: Step, state: Tensor, control: Tensor) -> None:
+        if state.device.type != "cpu" or state.dtype not in _AGREEMENT or control.dtype != state.dtype:
+            raise UnsupportedError(f"{state.dtype} on {state.device} has no compiled rollout")
+        n, self._dtype = len(state), state.dtype
+        z = torch.cat([state, control]).detach()
+        z = torch.stack([z, z + 0.01 * (1.0 + z.abs())])
+        with torch.no_grad():
+            tape = trace(lambda pair: step(pair[..., :n], pair[..., n:]), z, [])
+        self.programme = lower(tape, z, n)
+        self.watched = Watched(tape.sources, modules_of(step))
+        try:
+            self._check(step, z, n)
+        except NumbaError as error:
+            raise UnsupportedError(f"Numba could not compile the rollout: {error}") from error
+
+    def __call__(self, initial_state: Tensor, controls: Tensor) -> Tensor:
+        """Return the states `(B, T+1, n)` from `(B, n)` under inputs `(B, T, q)`, differentiable once."""
+        states: Tensor = _Rollout.apply(controls, initial_state, self.programme)  # type: ignore[no-untyped-call]
+        return states
+
+    @property
+    def operations(self) -> int:
+        """Number of operations of a step."""
+        return len(self.programme.table)
+
+    def serves(self, state: Tensor, controls: Tensor) -> bool:
+        """Return whether it is the rollout for these precisions and sizes, at the weights of now."""
+        own, sizes = self.programme, (state.shape[-1], controls.shape[-1])
+        fits = sizes == (own.state_size, own.input_size) and state.dtype == controls.dtype == self._dtype
+        return fits and state.device.type == "cpu" and not self.watched.changed
+
+    def _check(self, step: Step, z: Tensor, n: int) -> None:
+        """Compare with the step itself, for one row and for several."""
+        for rows in (1, 5):
+            points = z[0] + torch.linspace(0.0, 0.02, rows, dtype=z.dtype)[:, None] * (1.0 + z[0].abs())
+            found: list[Tensor] = []
+            expected: list[Tensor] = []
+            for function, results in ((self._one_step, found), (step, expected)):
+                inputs = points.clone().requires_grad_(True)
+                with torch.enable_grad():
+                    after = function(inputs[:, :n], inputs[:, n:])
+                    slope = torch.autograd.grad(after.sum(), inputs)[0]
+                results += [after.detach(), slope]
+            if not all(_close(a, b, _AGREEMENT[z.dtype]) for a, b in zip(found, expected, strict=True)):
+                raise UnsupportedError("its compiled step is not that of PyTorch")
+
+    def _one_step(self, state: Tensor, control: Tensor) -> Tensor:
+        return self(state, control[:, None])[:, 1]
+
+
+class _Record:
+    """What the adjoint needs; its memory returns to the programme."""
+
+    def __init__(self, programme: Programme, size: int) -> None:
+        self._spare = programme.spare
+        fitting = next((i for i, array in enumerate(self._spare) if size <= array.size <= 2 * size), None)
+        self.array = np.empty(size, programme.numbers.dtype) if fitting is None else self._spare.pop(fitting)
+
+    def __del__(self) -> None:
+        if len(self._spare) < 2:
+            self._spare.append(self.array)
+
+    def part(self, start: int, steps: int, size: int) -> AnyArray:
+        """Return `(steps, size)` from an entry on."""
+        return self.array[start : start + steps * size].reshape(steps, size)
+
+
+class _Rollout(torch.autograd.Function):
+    """Both sweeps, a block of rows at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, programme: Programme) -> Tensor:
+        batch, horizon, _ = controls.shape
+        states = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
+        states[:, 0] = initial_state.detach().numpy()
+        inputs = np.ascontiguousarray(controls.detach().numpy())
+        differentiated = any(ctx.needs_input_grad)
+        kept, rows = (horizon, batch) if differentiated else (1, min(batch, _ROWS))
+        record = _Record(programme, kept * programme.record_size * rows)
+        for part in _blocks(batch):
+            first = part.start if differentiated else 0
+            start, size = kept * programme.record_size * first, programme.record_size * (part.stop - part.start)
+            work = np.empty(programme.work_size * (part.stop - part.start), states.dtype)
+            slopes = record.part(start, kept, size)
+            kernels.roll_out(states[part], inputs[part], *_arguments(programme), work, slopes, *_product(states))
+        ctx.programme, ctx.record, ctx.shape = programme, record, controls.shape
+        return torch.from_numpy(states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        programme, (batch, horizon, _) = ctx.programme, ctx.shape
+        direct = np.ascontiguousarray(gradient.numpy())
+        by_control = np.empty(ctx.shape, direct.dtype)
+        by_start = np.empty((batch, programme.state_size), direct.dtype)
+        for part in _blocks(batch):
+            rows = part.stop - part.start
+            start, size = horizon * programme.record_size * part.start, programme.record_size * rows
+            adjoint = np.empty(programme.work_size * rows, direct.dtype)
+            slopes = ctx.record.part(start, horizon, size)
+            gradients = direct[part], by_control[part], by_start[part]
+            kernels.sweep_back(*gradients, *_arguments(programme), adjoint, slopes, *_product(direct))
+        return torch.from_numpy(by_control), torch.from_numpy(by_start), None
+
+
+def _blocks(batch: int) -> Iterator[slice]:
+    for start in range(0, batch, _ROWS):
+        yield slice(start, min(start + _ROWS, batch))
+
+
+def _arguments(programme: Programme) -> tuple[Any, ...]:
+    return programme.table, programme.numbers, programme.places, programme.result
+
+
+def _product(like: AnyArray) -> tuple[Any, ...]:
+    return gemm_address(like.dtype.name), letter_and_sizes(), np.ones(1, like.dtype)
+
+
+def _close(found: Tensor, expected: Tensor, tolerance: float) -> bool:
+    finite = torch.isfinite(expected)
+    scale = 1.0 + float(expected[finite].abs().max()) if bool(finite.any()) else 1.0
+    return bool(((found - expected)[finite].abs() <= tolerance * scale).all())
