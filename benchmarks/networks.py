@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trajopt_sgp.envs import sample_transitions
 
 STATES, CONTROLS = 4, 1
+KNOT = STATES + CONTROLS
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "relu": nn.ReLU, "elu": nn.ELU}
 
 

@@ -9,7 +9,7 @@ import casadi
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.networks import CONTROLS, STATES, StepNetwork
+from benchmarks.networks import CONTROLS, KNOT, STATES, StepNetwork
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
@@ -21,7 +21,6 @@ Step = Callable[[Any], Any]
 """CasADi: rows [x, u] `(K, 5)` to rows x' `(K, 4)`."""
 
 EFFORT, LIMIT = 0.1, 80.0
-KNOT = STATES + CONTROLS
 
 
 def swing_up(network: StepNetwork, horizon: int) -> OptimalControlProblem:
