@@ -1,7 +1,7 @@
 """Run the benchmarks: `python -m benchmarks [NAME ...] [--list] [--quick] [--json FILE]`.
 
 A whole run writes benchmarks/results/latest.json, docs/benchmarks.md and the plots in docs/images; a run of named cases
-or a quick one prints only. It fails where results disagree or a ratio has fallen.
+or a quick one prints only, unless told to `--publish`. It fails where results disagree or a ratio has fallen.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.rows import Case, Row, as_row
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(machine)
     found = {case.name: _run(case, options.quick, console) for case in chosen}
     rows = [row for group in found.values() for row in group]
-    whole = not options.names and not options.quick
+    whole = options.publish or not (options.names or options.quick)
     fallen = [] if options.quick else regressions(rows, committed(LATEST))
     command = " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
     document = {"command": command, "machine": machine, "rows": [row.as_dict() for row in rows]}
@@ -82,9 +82,12 @@ def _conclude(rows: Sequence[Row], fallen: Sequence[str], console: Console) -> i
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="cases, benchmarks or patterns (default: all but studies)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="cases, benchmarks or patterns (default: all but studies)"
+    )
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, to see that everything runs")
+    parser.add_argument("--publish", action="store_true", help="write results, page and plots of the named cases alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
 

@@ -61,7 +61,7 @@ def _memory(quick: bool) -> Iterator[Row]:
     if not Path("/proc/self/clear_refs").exists():
         yield Row(case="memory", note="not measured: only Linux tells the peak of a process")
         return
-    for kind in ("gradient", "derivatives"):
+    for kind in ("gradient",) if quick else ("gradient", "derivatives"):
         horizons = (50, 100) if quick else (50, 500, 2000)
         megabytes = [peak_megabytes(kind, horizon) for horizon in horizons]
         for horizon, size in zip(horizons, megabytes, strict=True):

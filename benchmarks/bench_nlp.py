@@ -28,6 +28,7 @@ def cases() -> list[Case]:
 
 
 def _size(width: int, depth: int, quick: bool) -> Iterator[Row]:
+    width = 16 if quick else width
     network, points = StepNetwork(width, depth), Points(8 if quick else 50)
     with tempfile.TemporaryDirectory() as folder:
         peers = [
@@ -53,14 +54,12 @@ def _small(quick: bool) -> Iterator[Row]:
 
 
 def _variables(quick: bool) -> Iterator[Row]:
-    network = StepNetwork(128, 2)
+    network = StepNetwork(16 if quick else 128, 2)
     for horizon in (4, 8) if quick else (12, 25, 50, 100, 200, 400):
         points = Points(horizon)
         with tempfile.TemporaryDirectory() as folder:
-            peers = [
-                Peer("l4casadi, batched, float32", partial(_l4casadi, network, points, folder)),
-                Peer("torch.func, vmap", partial(_torch_func, network, points)),
-            ]
+            compiled = Peer("l4casadi, batched, float32", partial(_l4casadi, network, points, folder))
+            peers = [*([] if quick else [compiled]), Peer("torch.func, vmap", partial(_torch_func, network, points))]
             case = f"derivatives, 2×128, {horizon * KNOT + STATES} variables"
             yield from _compare(case, network, points, peers, quick, plot="variables")
 
@@ -147,14 +146,13 @@ class _TorchFunc:
 def products_alone(network: StepNetwork, knots: int) -> Callable[[], object]:
     """Return the matrix products of values, tangents, adjoints and Gram matrices, with results written in place."""
     shapes, d = [tuple(linear.weight.shape) for linear in network.linears], KNOT
-    kind = {"dtype": torch.float64}
     weights = [linear.weight.detach() for linear in network.linears]
-    forward = [(torch.ones(knots, i, **kind), torch.empty(knots, o, **kind)) for o, i in shapes]  # type: ignore[arg-type]
-    adjoint = [(torch.ones(knots, o, **kind), torch.empty(knots, i, **kind)) for o, i in shapes]  # type: ignore[arg-type]
+    forward = [(_ones(knots, i), _ones(knots, o)) for o, i in shapes]
+    adjoint = [(_ones(knots, o), _ones(knots, i)) for o, i in shapes]
     # the tangents of the first layer are its weights
-    tangent = [(torch.ones(knots * d, i, **kind), torch.empty(knots * d, o, **kind)) for o, i in shapes[1:]]  # type: ignore[arg-type]
-    gram = [torch.ones(knots, d, o, **kind) for o, _ in shapes[1:-1]]  # type: ignore[arg-type]
-    block = torch.empty(knots, d, d, dtype=torch.float64)
+    tangent = [(_ones(knots * d, i), _ones(knots * d, o)) for o, i in shapes[1:]]
+    gram = [_ones(knots, d, o) for o, _ in shapes[1:-1]]
+    block = _ones(knots, d, d)
 
     def run() -> None:
         for weight, (given, result) in zip(weights, forward, strict=True):
@@ -167,3 +165,7 @@ def products_alone(network: StepNetwork, knots: int) -> Callable[[], object]:
             torch.bmm(tangents, tangents.mT, out=block)
 
     return run
+
+
+def _ones(*shape: int) -> Tensor:
+    return torch.ones(shape, dtype=torch.float64)

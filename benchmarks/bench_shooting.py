@@ -25,9 +25,11 @@ HORIZON = 50
 def cases() -> list[Case]:
     """Every width, depth and activation; batches; and one network compiled by torch."""
     return [
-        Case("shooting/networks", "Value and gradient, T = 50, B = 1 and 64, every width, depth, activation.", _networks),
+        Case(
+            "shooting/networks", "Value and gradient, T = 50, B = 1 and 64, every width, depth, activation.", _networks
+        ),
         Case("shooting/batch", "Value and gradient, T = 50, 2×128 tanh, against the batch size.", _batches),
-        Case("shooting/compile", "Beside torch.compile, T = 10: compiling the loop of 50 takes minutes.", _compiled),
+        Case("shooting/compile", "Beside torch.compile, T = 10: compiling takes minutes.", _compiled, study=True),
     ]
 
 
@@ -71,9 +73,7 @@ def _compare(network: StepNetwork, activation: str, batch: int, quick: bool, plo
     case = f"gradient at {family}, {name}" if plot != "batch" else f"gradient, B={batch}, {name}"
     sizes = {"width": shooting.width, "batch": batch, "horizon": shooting.horizon}
     peers, seconds = [Peer("eager torch", lambda: shooting.eager(shooting.cost))], 0.05 if quick else 0.25
-    yield from compare(
-        case, shooting.ours(), peers, bound=shooting.products(), seconds=seconds, sizes=sizes, plot=plot
-    )
+    yield from compare(case, shooting.ours(), peers, bound=shooting.products(), seconds=seconds, sizes=sizes, plot=plot)
 
 
 class Shooting:
@@ -128,8 +128,7 @@ class Shooting:
         forward = List([np.ascontiguousarray(weight) for weight in weights])
         adjoint = List([np.ascontiguousarray(weight.T) for weight in weights])
         inputs, outputs = List([given for given, _ in places]), List([result for _, result in places])
-        sweep = partial(_sweeps, forward, adjoint, inputs, outputs, self.horizon)
-        return sweep
+        return partial(_sweeps, forward, adjoint, inputs, outputs, self.horizon)
 
 
 def _buffers(weight: FloatArray, batch: int) -> tuple[FloatArray, FloatArray]:
@@ -138,7 +137,7 @@ def _buffers(weight: FloatArray, batch: int) -> tuple[FloatArray, FloatArray]:
     return np.ones(shapes[0]), np.ones(shapes[1])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _sweeps(forward: Any, adjoint: Any, inputs: Any, outputs: Any, times: int) -> None:
     """Multiply through all layers, step by step, and back; what is multiplied stays 1."""
     for _ in range(times):

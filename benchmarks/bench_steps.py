@@ -16,7 +16,7 @@ from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
-STEPS, STARTS, ITERATIONS = 120, 64, 10
+STEPS, DESCENT_STEPS, STARTS, ITERATIONS = 120, 20, 64, 10
 
 SOLVERS: Mapping[str, Solver] = {
     "Ipopt": Ipopt(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
@@ -41,10 +41,10 @@ def _transcribed(name: str, quick: bool) -> Iterator[Row]:
 
 
 def _descent(quick: bool) -> Iterator[Row]:
-    first = GradientDescent(iterations=10 if quick else 200, count=STARTS)
+    first = GradientDescent(iterations=10 if quick else 50, count=STARTS)
     solver = GradientDescent(iterations=ITERATIONS, count=STARTS)
     controller = _controller(SingleShooting(), solver, first, quick)
-    seconds, upright = _run(controller, 5 if quick else STEPS)
+    seconds, upright = _run(controller, 3 if quick else DESCENT_STEPS)
     case = f"step, T={controller.problem.horizon}, gradient descent, {STARTS} starts, {ITERATIONS} iterations"
     yield _row(case, seconds, f"{1.0 / np.median(seconds):.1f} Hz; {upright}")
 
@@ -76,4 +76,6 @@ def _run(controller: MPC, steps: int) -> tuple[list[float], str]:
 
 def _row(case: str, seconds: list[float], remark: str) -> Row:
     middle, last = np.percentile(seconds, [50, 99])
-    return Row(case=case, ours_ms=1e3 * float(middle), note=f"p99 {1e3 * last:.0f} ms over {len(seconds)} steps; {remark}")
+    return Row(
+        case=case, ours_ms=1e3 * float(middle), note=f"p99 {1e3 * last:.0f} ms over {len(seconds)} steps; {remark}"
+    )

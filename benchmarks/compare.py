@@ -52,12 +52,7 @@ def compare(
         if not peers:
             yield _alone(ours, bound, seconds, fixed)
         for peer in peers:
-            try:
-                yield _against(ours, peer, bound, seconds, fixed)
-            except ImportError as error:
-                yield Row(**fixed, peer=peer.name, note=f"{NOT_INSTALLED} ({error.name})")
-            except (RuntimeError, ValueError) as error:
-                yield Row(**fixed, peer=peer.name, note=f"failed: {_first_line(error)}")
+            yield _tried(ours, peer, bound, seconds, fixed)
 
 
 def relative_difference(values: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> float:
@@ -70,6 +65,17 @@ def relative_difference(values: Sequence[ArrayLike], reference: Sequence[ArrayLi
         size = max(float(np.abs(b).max(initial=0.0)), np.finfo(np.float64).tiny)
         worst = max(worst, float(np.abs(a - b).max(initial=0.0)) / size)
     return worst
+
+
+def _tried(
+    ours: Contender, peer: Peer, bound: Callable[[], object] | None, seconds: float, fixed: Mapping[str, Any]
+) -> Row:
+    try:
+        return _against(ours, peer, bound, seconds, fixed)
+    except ImportError as error:
+        return Row(**fixed, peer=peer.name, note=f"{NOT_INSTALLED} ({error.name})")
+    except (RuntimeError, ValueError) as error:
+        return Row(**fixed, peer=peer.name, note=f"failed: {_first_line(error)}")
 
 
 def _against(

@@ -30,7 +30,13 @@ class DoMpcSolve:
         model.set_rhs("x", state + converter["change"].T)
         model.setup()
         self.controller = do_mpc.controller.MPC(model)
-        ipopt = {"ipopt.tol": tolerance, "ipopt.print_level": 0, "ipopt.sb": "yes", "print_time": 0, "record_time": True}
+        ipopt = {
+            "ipopt.tol": tolerance,
+            "ipopt.print_level": 0,
+            "ipopt.sb": "yes",
+            "print_time": 0,
+            "record_time": True,
+        }
         self.controller.set_param(n_horizon=horizon, t_step=0.05, n_robust=0, store_full_solution=False)
         self.controller.set_param(nlpsol_opts=ipopt)
         with warnings.catch_warnings():

@@ -38,9 +38,7 @@ def time_calls(case: str, function: Callable[[], object], repeats: int = 10) -> 
     return Measurement(case, statistics.median(seconds), min(seconds), repeats)
 
 
-def interleave(
-    functions: Mapping[str, Callable[[], object]], seconds: float = 1.0, most: int = 60
-) -> dict[str, float]:
+def interleave(functions: Mapping[str, Callable[[], object]], seconds: float = 1.0, most: int = 60) -> dict[str, float]:
     """Return the median time [s] of each function, all run in turn so that noise hits all of them alike.
 
     The first round does not count, but tells how many rounds, from 3 to `most`, fit into about `seconds`.

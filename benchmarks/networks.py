@@ -1,6 +1,7 @@
 """The networks that are compared, and the same ones in CasADi and ONNX."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import casadi
@@ -23,7 +24,7 @@ class StepNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         sizes = [STATES + CONTROLS, *([width] * depth), STATES]
         layers: list[nn.Module] = []
-        for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
             linear = nn.Linear(inputs, outputs, dtype=torch.float64)
             small = 0.1 if i == depth else 1.0
             for parameter in linear.parameters():
@@ -71,10 +72,10 @@ def _absorb(network: StepNetwork, centre: Tensor, spread: Tensor, size: Tensor) 
     """Move the normalisers of inputs and outputs into the first and the last layer."""
     first, last = network.linears[0], network.linears[-1]
     with torch.no_grad():
-        first.weight /= spread
-        first.bias -= first.weight @ centre
-        last.weight *= size[:, None]
-        last.bias *= size
+        first.weight.div_(spread)
+        first.bias.sub_(first.weight @ centre)
+        last.weight.mul_(size[:, None])
+        last.bias.mul_(size)
 
 
 def casadi_step(network: StepNetwork) -> Callable[[Any], Any]:

@@ -17,7 +17,7 @@ STUDIES = ("grid", "latency")
 def all_cases() -> list[Case]:
     """Return the cases of every module: its `cases()`, or one case made of its `measure()`."""
     names = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name.startswith("bench_")]
-    found = []
+    found: list[Case] = []
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")
         found += module.cases() if hasattr(module, "cases") else [_whole(name.removeprefix("bench_"), module)]

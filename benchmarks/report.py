@@ -9,14 +9,18 @@ HEAD = "| case | ours [ms] | peer | peer [ms] | ratio | bound [ms] | ours / boun
 RULE = "|---|---|---|---|---|---|---|---|---|"
 
 NOTES = """\
-A ratio says how many times as long the peer takes. Medians of runs in turn (ours, peer, bound, ours, ...), on one thread,
-in float64 unless said. The bound is the time of the matrix products alone, measured in the same run. Agreement is
-the largest relative difference of the results; beyond 1e-8, or 1e-4 for a peer that computes in float32, the row is an
-error. A peer that fails at a tolerance is shown as failed, with the time that it took to fail."""
+A ratio says how many times as long the peer takes. Medians of runs in turn (ours, peer, bound, ours, ...), on one
+thread, in float64 unless said. The bound is the time of the matrix products alone, measured in the same run. Agreement
+is the largest relative difference of the results; beyond 1e-8, or 1e-4 for a peer that computes in float32, the row is
+an error. SciPy's solvers stop by tolerances of their own: 1e-6. A peer that fails at a tolerance is shown as failed,
+with the time that it took to fail."""
 
 
 def page(
-    found: Mapping[str, Sequence[Row]], summaries: Mapping[str, str], machine: Mapping[str, Any], command: str,
+    found: Mapping[str, Sequence[Row]],
+    summaries: Mapping[str, str],
+    machine: Mapping[str, Any],
+    command: str,
     plots: Mapping[str, str],
 ) -> str:
     """Return the page in Markdown: plots, then one table for each case."""

@@ -36,7 +36,7 @@ def straight_guess(horizon: int) -> Trajectory:
     return Trajectory(states, controls, 0.05)
 
 
-def casadi_program(step: Step, horizon: int) -> dict[str, casadi.MX]:
+def casadi_program(step: Step, horizon: int) -> dict[str, Any]:
     """Return variables x_0, u_0, ..., x_N, objective and defects in CasADi, scaled as this library scales them."""
     scaled = casadi.MX.sym("w", horizon * KNOT + STATES)
     w = scaled * scale(horizon)
