@@ -80,6 +80,8 @@ def _casadi(step: Callable[[Any], Any], points: Points) -> Contender:
 
 
 def _l4casadi(network: StepNetwork, points: Points, folder: str) -> Contender:
+    import l4casadi  # noqa: F401  # missing, it is told as any other peer
+
     from trajopt_sgp.derivatives.l4casadi_export import export_step
 
     derivatives = CasadiDerivatives(export_step(network, points.horizon, Path(folder) / "step").step, points)

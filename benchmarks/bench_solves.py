@@ -159,6 +159,8 @@ def _single(build: Callable[[], Step], guess: Trajectory, tolerance: float) -> C
 
 
 def _l4casadi_step(network: StepNetwork, horizon: int, folder: str) -> Step:
+    import l4casadi  # noqa: F401  # missing, it is told as any other peer
+
     from trajopt_sgp.derivatives.l4casadi_export import export_step
 
     step: Step = export_step(network, horizon, Path(folder)).step

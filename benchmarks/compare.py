@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from benchmarks.measure import interleave
 from benchmarks.rows import FLOAT64, NOT_INSTALLED, Row
 from trajopt_sgp.derivatives.threads import limited_threads
+from trajopt_sgp.errors import IncompatibleError
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _tried(
         return _against(ours, peer, bound, seconds, fixed)
     except ImportError as error:
         return Row(**fixed, peer=peer.name, note=f"{NOT_INSTALLED} ({error.name})")
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IncompatibleError) as error:
         return Row(**fixed, peer=peer.name, note=f"failed: {_first_line(error)}")
 
 
