@@ -58,9 +58,9 @@ wheel: $(STAMPS)/dev  ## build the wheel, install it into a new environment, use
 	$(TEST_ENV) tools/check_installed.sh build/wheel-env
 	rm -rf build
 
-bench: $(STAMPS)/runtime  ## measure: make bench ARGS="--list"
+bench: $(STAMPS)/bench  ## measure beside peers, write docs/benchmarks.md: make bench ARGS="--list"
 	@echo "==> Benchmarks"
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(TEST_ENV) $(BIN)/python -W ignore -m benchmarks $(ARGS)
 
 docs: $(STAMPS)/docs  ## build the documentation into docs/_build
 	@echo "==> Documentation: sphinx"
@@ -98,6 +98,11 @@ $(STAMPS)/l4casadi: $(STAMPS)/dev
 	$(INSTALL) cmake ninja scikit-build wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) --no-cache-dir l4casadi
 	@$(BIN)/python -c 'import l4casadi'
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/l4casadi
+	@echo "==> Install: the peers of the benchmarks"
+	$(INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(STAMPS)/docs: $(STAMPS)/runtime

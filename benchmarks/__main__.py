@@ -1,66 +1,99 @@
-"""List and run the benchmarks: `python -m benchmarks [NAME ...] [--list] [--json FILE]`."""
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [--list] [--quick] [--json FILE]`.
+
+A whole run writes benchmarks/results/latest.json, docs/benchmarks.md and the plots in docs/images; a run of named cases
+or a quick one prints only, unless told to `--publish`. It fails where results disagree or a ratio has fallen.
+"""
 
 import argparse
-import importlib
 import json
-import pkgutil
-from dataclasses import asdict
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 import benchmarks
-from benchmarks.measure import Measurement, describe_machine
+from benchmarks.measure import describe_machine
+from benchmarks.plots import draw
+from benchmarks.registry import all_cases, choose
+from benchmarks.regression import committed, regressions
+from benchmarks.report import page, table
+from benchmarks.rows import Case, Row, as_row
+
+ROOT = Path(__file__).parents[1]
+LATEST = ROOT / "benchmarks" / "results" / "latest.json"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def find_benchmarks() -> dict[str, str]:
-    """Name and first docstring line of every module `bench_NAME` beside this one."""
-    names = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name.startswith("bench_")]
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
-    return {name.removeprefix("bench_"): (m.__doc__ or "").partition("\n")[0] for name, m in modules.items()}
-
-
-def run_benchmark(name: str) -> list[Measurement]:
-    """What `benchmarks/bench_NAME.py` measures, by its function `measure()`."""
-    return list(importlib.import_module(f"benchmarks.bench_{name}").measure())
-
-
-def tabulate(name: str, measurements: list[Measurement]) -> Table:
-    """One row per measurement, times in milliseconds."""
-    table = Table("case", "median [ms]", "fastest [ms]", "repeats", title=name, title_justify="left")
-    for m in measurements:
-        table.add_row(m.case, f"{1e3 * m.median:.2f}", f"{1e3 * m.fastest:.2f}", str(m.repeats))
-    return table
-
-
-def main() -> None:
-    """Run the named benchmarks, or all of them."""
-    known = find_benchmarks()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(known)} (default: all)")
-    parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.names) - known.keys():
-        parser.error(f"no benchmark named {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-
-    console = Console()
-    if arguments.list:
-        for name, summary in known.items():
-            console.print(f"{name}: {summary}", highlight=False, soft_wrap=True)
-        return
-
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the named cases, or all but the studies; return 1 if any row is an error or a ratio has fallen."""
+    options = _parser().parse_args(arguments)
+    console, cases = Console(width=200), all_cases()
+    try:
+        chosen = choose(cases, options.names)
+    except ValueError as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        return 2
+    if options.list:
+        for case in cases:
+            study = " (only when named)" if case.study else ""
+            console.print(f"{case.name}: {case.summary}{study}", highlight=False, markup=False, soft_wrap=True)
+        return 0
     machine = describe_machine()
     console.print(machine)
-    results = {}
-    for name in arguments.names or known:
-        results[name] = run_benchmark(name)
-        console.print(tabulate(name, results[name]))
-    if arguments.json:
-        cases = {name: [asdict(m) for m in measurements] for name, measurements in results.items()}
-        arguments.json.write_text(json.dumps({"machine": machine, "benchmarks": cases}, indent=2) + "\n")
+    found = {case.name: _run(case, options.quick, console) for case in chosen}
+    rows = [row for group in found.values() for row in group]
+    whole = options.publish or not (options.names or options.quick)
+    fallen = [] if options.quick else regressions(rows, committed(LATEST))
+    command = " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
+    document = {"command": command, "machine": machine, "rows": [row.as_dict() for row in rows]}
+    if whole or options.json:
+        (options.json or LATEST).write_text(json.dumps(document, indent=2) + "\n")
+    if whole:
+        _publish(found, chosen, machine, command)
+    return _conclude(rows, fallen, console)
+
+
+def _run(case: Case, quick: bool, console: Console) -> list[Row]:
+    console.print(f"\n{case.name}: {case.summary}", markup=False)
+    rows = []
+    for measured in case.run(quick):
+        rows.append(as_row(measured))
+        console.print(table(rows[-1:]).splitlines()[-1], markup=False, highlight=False, soft_wrap=True)
+    return rows
+
+
+def _publish(found: dict[str, list[Row]], chosen: Sequence[Case], machine: dict[str, Any], command: str) -> None:
+    plots = draw([row for group in found.values() for row in group], ROOT / "docs" / "images")
+    summaries = {case.name: case.summary for case in chosen}
+    (ROOT / "docs" / "benchmarks.md").write_text(page(found, summaries, machine, command, plots))
+
+
+def _conclude(rows: Sequence[Row], fallen: Sequence[str], console: Console) -> int:
+    errors = [f"{row.case}, {row.peer}: {row.error}" for row in rows if row.error]
+    for line in errors:
+        console.print(f"error: {line}", markup=False, soft_wrap=True)
+    for line in fallen:
+        console.print(f"slower: {line}", markup=False, soft_wrap=True)
+    return int(bool(errors or fallen))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="cases, benchmarks or patterns (default: all but studies)"
+    )
+    parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
+    parser.add_argument("--quick", action="store_true", help="the smallest sizes, to see that everything runs")
+    parser.add_argument("--publish", action="store_true", help="write results, page and plots of the named cases alone")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        # libraries read these when they are loaded
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], os.environ | ONE_THREAD)
+    sys.exit(main())

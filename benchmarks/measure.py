@@ -4,11 +4,14 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
+
+PACKAGES = ("trajopt_sgp", "torch", "casadi", "numpy", "scipy", "numba", "l4casadi", "do-mpc", "onnx", "pytorch-mppi")
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,45 @@ def time_calls(case: str, function: Callable[[], object], repeats: int = 10) -> 
     return Measurement(case, statistics.median(seconds), min(seconds), repeats)
 
 
+def interleave(functions: Mapping[str, Callable[[], object]], seconds: float = 1.0, most: int = 60) -> dict[str, float]:
+    """Return the median time [s] of each function, all run in turn so that noise hits all of them alike.
+
+    The first round does not count, but tells how many rounds, from 3 to `most`, fit into about `seconds`.
+    """
+    begin = time.perf_counter()
+    for function in functions.values():
+        function()
+    rounds = int(seconds / max(time.perf_counter() - begin, 1e-9))
+    found: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(min(max(rounds, 3), most)):
+        for name, function in functions.items():
+            begin = time.perf_counter()
+            function()
+            found[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
 def describe_machine() -> dict[str, str | int | float]:
     """What a reader needs to compare times: processor, cores, load, threads, versions."""
     facts: dict[str, str | int | float] = {
         "machine": platform.machine(),
+        "processor": _processor(),
         "cores": os.cpu_count() or 0,
         "load": round(os.getloadavg()[0], 2),
         "torch_threads": torch.get_num_threads(),
         "python": platform.python_version(),
     }
-    return facts | {name: version(name) for name in ("torch", "casadi", "numpy", "trajopt_sgp")}
+    return facts | {name: _version(name) for name in PACKAGES}
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

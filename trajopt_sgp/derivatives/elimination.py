@@ -11,6 +11,7 @@ Plitt, IFAC 1984.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -159,14 +160,8 @@ class CondensedAssembly:
     """Of the transcription; its first constraint must be the defects."""
     elimination: Elimination
     """What is kept."""
-    sensitivity: Sensitivity = field(init=False)
-    """S = dv/dw."""
     row_places: IntArray = field(init=False)
     """Rows of the transcription that remain."""
-    jacobian_pattern: Pattern = field(init=False)
-    """Of the remaining constraints by the remaining variables."""
-    hessian_pattern: Pattern = field(init=False)
-    """Upper triangle of the Hessian of the Lagrangian."""
     memory: PointMemory = field(init=False, default_factory=PointMemory)
     """Rollout and derivatives of the transcription at the last point."""
 
@@ -174,14 +169,30 @@ class CondensedAssembly:
         gone = np.flatnonzero(self.elimination.eliminated) - 1
         rows = (gone[:, None] * self.defect.rows + np.arange(self.defect.rows)).ravel()
         object.__setattr__(self, "row_places", np.setdiff1d(np.arange(self.full.row_count), rows))
-        object.__setattr__(self, "sensitivity", Sensitivity(self.elimination, self.defect.index[:, self.defect.rows :]))
-        structure = self.sensitivity.matrix(
-            np.ones((self.defect.instances, self.defect.rows, self.defect.index.shape[1]))
-        )
+
+    # what grows with the square of the horizon is made when it is asked for: first-order solvers never do
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        """S = dv/dw."""
+        return Sensitivity(self.elimination, self.defect.index[:, self.defect.rows :])
+
+    @cached_property
+    def jacobian_pattern(self) -> Pattern:
+        """Nonzeros of the Jacobian of the remaining constraints by the remaining variables."""
         jacobian = self._sparse(self.full.jacobian_pattern, np.ones(len(self.full.jacobian_pattern.rows)), rows=True)
-        object.__setattr__(self, "jacobian_pattern", _pattern(jacobian[self.row_places] @ structure))
+        return _pattern(jacobian[self.row_places] @ self._structure)
+
+    @cached_property
+    def hessian_pattern(self) -> Pattern:
+        """Nonzeros of the upper triangle of the Hessian of the Lagrangian."""
         hessian = self._symmetric(np.ones(len(self.full.hessian_pattern.rows)))
-        object.__setattr__(self, "hessian_pattern", _pattern(sparse.triu(structure.T @ hessian @ structure)))
+        return _pattern(sparse.triu(self._structure.T @ hessian @ self._structure))
+
+    @cached_property
+    def _structure(self) -> sparse.csr_matrix:
+        defect = self.defect
+        return self.sensitivity.matrix(np.ones((defect.instances, defect.rows, defect.index.shape[1])))
 
     @property
     def size(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.models.integrators import euler, midpoint, rk4
+from trajopt_sgp.models.integrators import INTEGRATORS as INTEGRATORS
+from trajopt_sgp.models.integrators import IntegratorName as IntegratorName
 from trajopt_sgp.problem import OptimalControlProblem, Parameters
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 
 FloatArray = NDArray[np.float64]
-IntegratorName = Literal["euler", "midpoint", "rk4"]
-
-INTEGRATORS: dict[str, Callable[..., Any]] = {"euler": euler, "midpoint": midpoint, "rk4": rk4}
-"""Explicit Runge-Kutta methods of order 1, 2 and 4."""
 
 
 @dataclass(frozen=True)

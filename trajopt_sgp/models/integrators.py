@@ -8,7 +8,7 @@ Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equat
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 
 @runtime_checkable
@@ -45,3 +45,9 @@ def rk4(derivative: Callable[[State, Control], State], state: State, control: Co
     slope_4: Any = derivative(state + time_step * slope_3, control)
     next_state: State = state + (time_step / 6.0) * (slope_1 + 2.0 * slope_2 + 2.0 * slope_3 + slope_4)
     return next_state
+
+
+IntegratorName = Literal["euler", "midpoint", "rk4"]
+
+INTEGRATORS: dict[str, Callable[..., Any]] = {"euler": euler, "midpoint": midpoint, "rk4": rk4}
+"""Explicit Runge-Kutta methods of order 1, 2 and 4."""

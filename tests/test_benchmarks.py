@@ -1,0 +1,137 @@
+"""The harness of the benchmarks: every case runs at its smallest, and errors and falls in speed are told."""
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.compare import Contender, Peer, compare, relative_difference
+from benchmarks.measure import interleave
+from benchmarks.plots import draw
+from benchmarks.registry import all_cases, choose
+from benchmarks.regression import committed, regressions
+from benchmarks.report import page
+from benchmarks.rows import Case, Row
+
+# l4casadi exports through TorchScript, which torch has deprecated; do-mpc names features that it does without.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The TorchScript type system:UserWarning"),
+]
+
+ROW = Row(case="squares", ours_ms=2.0, peer="loop", peer_ms=6.0, bound_ms=1.0, agreement=1e-12, tolerance=1e-8)
+OWN = ("first_use", "horizon", "nlp", "shooting", "solves", "steps")
+
+
+def squares(values: np.ndarray, tolerance: float = 1e-8) -> Contender:
+    return Contender(lambda: values**2, lambda found: [found], tolerance)
+
+
+def quick_cases() -> list[Case]:
+    return [case for case in all_cases() if case.name.partition("/")[0] in OWN]
+
+
+@pytest.mark.parametrize("case", quick_cases(), ids=lambda case: case.name)
+def test_case_runs_and_agrees(case: Case) -> None:
+    rows = [row for row in case.run(True) if isinstance(row, Row)]
+    assert rows
+    for row in rows:
+        assert not row.error, row
+        assert row.ours_ms is not None or row.note
+
+
+def test_names_choose_cases() -> None:
+    cases = all_cases()
+    assert {case.name for case in choose(cases, ["solves"])} == {"solves/ipopt", "solves/scipy", "solves/guided"}
+    assert [case.name for case in choose(cases, ["nlp/sx"])] == ["nlp/sx"]
+    assert not any(case.study for case in choose(cases, []))
+    with pytest.raises(ValueError, match="no case 'slves'; there are: .*solves/ipopt"):
+        choose(cases, ["slves"])
+
+
+def test_list_and_unknown_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    assert "nlp/128x2" in capsys.readouterr().out
+    assert main(["nothing"]) == 2
+    assert "no case 'nothing'" in capsys.readouterr().out
+
+
+def test_results_are_written_where_asked(tmp_path: Path) -> None:
+    assert main(["nlp/sx", "--quick", "--json", str(tmp_path / "found.json")]) == 0
+    document = json.loads((tmp_path / "found.json").read_text())
+    keys = {"case", "ours_ms", "peer", "peer_ms", "ratio", "bound_ms", "agreement"}
+    assert all(keys <= row.keys() for row in document["rows"])
+    assert "numpy" in document["machine"]
+    assert "--quick" in document["command"]
+
+
+def test_disagreement_is_an_error() -> None:
+    values = np.arange(1.0, 4.0)
+    peers = [Peer("the same", lambda: squares(values)), Peer("another", lambda: squares(values + 1e-3))]
+    good, bad = compare("squares", squares(values), peers, seconds=0.0)
+    assert (good.agreement, good.error) == (0.0, "")
+    assert bad.error.startswith("differs by")
+
+
+def test_peer_that_fails_or_is_missing_gives_a_row() -> None:
+    def missing() -> Contender:
+        raise ModuleNotFoundError("No module named 'peer'", name="peer")
+
+    def broken() -> Contender:
+        raise RuntimeError("first\nInvalid_Number_Detected")
+
+    stuck = replace(squares(np.ones(2)), failure=lambda found: "Solved_To_Acceptable_Level")
+    peers = [Peer("absent", missing), Peer("broken", broken), Peer("stuck", lambda: stuck)]
+    absent, crashed, unsolved = compare("squares", squares(np.ones(2)), peers, seconds=0.0)
+    assert absent.note == "not installed: pip install 'trajopt_sgp[bench]' (peer)"
+    assert crashed.note == "failed: Invalid_Number_Detected"
+    assert unsolved.note == "failed: Solved_To_Acceptable_Level"
+    assert unsolved.agreement is None
+    assert unsolved.peer_ms is not None
+
+
+def test_relative_difference_is_that_of_the_worst_array() -> None:
+    first, second = np.array([1.0, 100.0]), np.array([2.0])
+    assert relative_difference([first, second * 1.5], [first + 1.0, second]) == pytest.approx(0.5)
+    with pytest.raises(AssertionError, match="shapes"):
+        relative_difference([first], [second])
+
+
+def test_functions_run_in_turn() -> None:
+    calls: list[str] = []
+    interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, seconds=0.0)
+    assert calls == ["a", "b"] * 4
+
+
+@pytest.mark.parametrize(("new_ms", "told"), [(2.0, False), (2.9, False), (3.1, True)])
+def test_a_ratio_that_falls_by_a_third_is_told(new_ms: float, told: bool) -> None:
+    before = [ROW.as_dict()]
+    found = regressions([replace(ROW, ours_ms=new_ms)], before)
+    assert bool(found) == told
+    assert not regressions([replace(ROW, case="new", ours_ms=100.0)], before)
+
+
+def test_committed_results_are_those_of_the_last_commit(tmp_path: Path) -> None:
+    path = tmp_path / "latest.json"
+    path.write_text(json.dumps({"rows": [ROW.as_dict()]}))
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "results"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    path.write_text(json.dumps({"rows": []}))
+    assert committed(path)[0]["ratio"] == 3.0
+    assert committed(tmp_path / "other.json") == []
+
+
+def test_page_shows_numbers_and_errors(tmp_path: Path) -> None:
+    rows = [ROW, replace(ROW, peer="wrong", agreement=1.0, sizes={"width": 64.0}, plot="width")]
+    plots = draw(rows, tmp_path)
+    assert (tmp_path / "benchmark_width.png").stat().st_size > 5_000
+    text = page({"demo": rows}, {"demo": "Squares."}, {"cores": 2}, "python -m benchmarks", plots)
+    assert "| squares | 2 | loop | 6 | 3 | 1 | 2 | 1e-12 |  |" in text
+    assert "**error: differs by 1.0e+00, allowed 1e-08**" in text
+    assert "![Gradient of a rollout: time against width](images/benchmark_width.png)" in text
+    assert "cores 2" in text
