@@ -35,7 +35,7 @@ def test_error_of_a_users_function_reaches_the_user(capfd: pytest.CaptureFixture
     calls = []
 
     def fragile(state: Tensor, control: Tensor) -> Tensor:
-        calls.append(state)
+        calls.append(float(state.detach().sum()))  # what reads numbers is called every time, not traced
         if len(calls) > 12:
             raise ZeroDivisionError("the user's own mistake")
         return control.square().sum(-1)

@@ -27,6 +27,7 @@ _NEARBY, _LEAST_GRADIENT = 0.5, 0.01
 # In scaled variables: what lies far away, where models mean nothing, is not tried.
 _LONGEST_STEP = 1.0
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-8}
+_SINGLE_FEASIBILITY = 2e-5
 # What counts as feasible in an iterate of a program that has not converged.
 _NEARLY_FEASIBLE = 1e-5
 _LARGEST_PENALTIES = {torch.float32: 1e4, torch.float64: 1e8}
@@ -55,7 +56,8 @@ class LBFGS(Solver):
     beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if
     not given."""
     feasibility: float | None = None
-    """Largest violation of a scaled constraint, and of complementarity; as `tolerance` if not given."""
+    """Largest violation of a scaled constraint, and of complementarity; if not given as `tolerance`, but 2e-5 for a
+    model in float32 whose `tolerance` is not given either."""
     memory: int = 30
     """Steps from which curvature is estimated."""
     stages: int = 4
@@ -90,7 +92,10 @@ class LBFGS(Solver):
         """Return the tolerance of the projected gradient and of the constraints for a model of some precision."""
         own = _TOLERANCES.get(dtype, 1e-4)
         tolerance = own if self.tolerance is None else self.tolerance
-        return tolerance, tolerance if self.feasibility is None else self.feasibility
+        if self.feasibility is not None:
+            return tolerance, self.feasibility
+        # violations can be made smaller than gradients, and what they gain is multiplied by large multipliers
+        return tolerance, tolerance if self.tolerance is not None else min(own, _SINGLE_FEASIBILITY)
 
 
 class _Memory:
