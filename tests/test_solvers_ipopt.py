@@ -110,7 +110,7 @@ def slow_problem(seconds: float) -> OptimalControlProblem:
 
 
 def test_time_limit_is_honoured_to_within_one_iteration() -> None:
-    prepared = prepare(slow_problem(0.03), DirectTranscription(), Ipopt())
+    prepared = prepare(slow_problem(0.06), DirectTranscription(), Ipopt())
     prepared.solve(time_limit=0.2)  # the first derivatives of a process load parts of PyTorch
     begin = time.perf_counter()
     solution = prepared.solve(time_limit=0.8)
@@ -118,7 +118,7 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
     assert solution.status is Status.TIME_LIMIT
     assert 0 < solution.iterations < 24
     # one iteration calls the cost a handful of times
-    assert elapsed < 0.8 + 10 * 0.03 + 0.2
+    assert elapsed < 0.8 + 10 * 0.06 + 0.2
     assert 0.0 < solution.seconds["overrun"] <= elapsed - 0.8
     assert np.isfinite(solution.trajectory.states).all()
 
