@@ -23,6 +23,7 @@ class NamedCallback(casadi.Callback):
         super().__init__()
         self._input_names, self._inputs = list(inputs), list(inputs.values())
         self._output_names, self._outputs = list(outputs), list(outputs.values())
+        self._sizes = [pattern.nnz() for pattern in self._inputs]
 
     def get_n_in(self) -> int:
         """Return the number of inputs."""
@@ -54,8 +55,7 @@ class NamedCallback(casadi.Callback):
 
     def eval_buffer(self, arguments: Sequence[memoryview | None], results: Sequence[memoryview | None]) -> int:
         """Evaluate it on the nonzeros of all inputs, and write those of the outputs that are wanted."""
-        pairs = zip(arguments, self._inputs, strict=True)
-        found = self.evaluate([_read(argument, pattern.nnz()) for argument, pattern in pairs])
+        found = self.evaluate([_read(*pair) for pair in zip(arguments, self._sizes, strict=True)])
         for result, value in zip(results, found, strict=True):
             if result:  # CasADi hands over nothing for what it does not need
                 np.frombuffer(result)[:] = value

@@ -165,8 +165,10 @@ class ProgramFunctions:
     def _guarded(self, outputs: Patterns, evaluate: Evaluate) -> Evaluate:
         """Time an evaluation, and remember what it raised; the solver then gets NaN or what is idle, and ends."""
 
+        missing = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
+
         def call(*arguments: FloatArray) -> Results:
-            results: Results = [np.full(pattern.nnz(), np.nan) for pattern in outputs.values()]
+            results: Results = missing
             if not self._ended:
                 with Measured(self.active):
                     results = evaluate(*arguments)

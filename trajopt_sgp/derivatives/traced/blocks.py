@@ -46,7 +46,10 @@ class TracedBlocks:
         self._slopes, self._tangents, self._adjoints = np.zeros(0), np.zeros(0), np.zeros(0)
         for place, constant in self.tape.constants.items():
             self._view(place)[:] = constant.numpy().reshape(-1)
+        self._input, self._output = self._view(0), self._view(self.tape.result)
+        self._output = self._output.reshape(self.tape.shapes[self.tape.result])
         self._z: FloatArray | None = None
+        self._given: Sequence[Tensor] = ()
         self._data: Sequence[Tensor] = ()
         self._evaluated = self._differentiated = False
         self._constant: FloatArray | None = None
@@ -54,13 +57,13 @@ class TracedBlocks:
     def value(self, z: FloatArray, data: Sequence[Tensor]) -> FloatArray:
         """Return the function at z `(K, d)`."""
         self._evaluate(z, data)
-        return self._result().copy()
+        return self._output.copy()
 
     def jacobian(self, z: FloatArray, data: Sequence[Tensor]) -> tuple[FloatArray, FloatArray]:
         """Return the function and its blocks, `(K, d)` or `(K, r, d)`."""
         self._evaluate(z, data)
         self._differentiate()
-        value = self._result().copy()
+        value = self._output.copy()
         size, _, offset = self.programme.places[self.tape.result]
         if offset < 0:
             return value, np.zeros((*value.shape, z.shape[1]))
@@ -93,13 +96,15 @@ class TracedBlocks:
         return blocks
 
     def _evaluate(self, z: FloatArray, data: Sequence[Tensor]) -> None:
-        if data is not self._data and not _equal(data, self._data):
-            self._take(data)
-        if self._z is None or not (z is self._z or np.array_equal(z, self._z)):
-            self._z, self._evaluated = z, False
+        if data is not self._given:
+            if not _equal(data, self._data):
+                self._take(data)
+            self._given = data
+        if self._z is None or not np.array_equal(z, self._z):
+            self._z, self._evaluated = z.copy(), False
         if self._evaluated:
             return
-        self._view(0)[:] = z.reshape(-1)
+        self._input[:] = z.reshape(-1)
         p = self.programme
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
         self._kernels.evaluate(p.instances, *tables, self._values)
@@ -126,11 +131,6 @@ class TracedBlocks:
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
         self._kernels.differentiate(p.instances, p.variables, *tables, self._values, self._slopes, self._tangents)
         self._differentiated = True
-
-    def _result(self) -> FloatArray:
-        shape = self.tape.shapes[self.tape.result]
-        view = self._view(self.tape.result)
-        return view.reshape(shape)
 
     def _view(self, place: int) -> FloatArray:
         size, offset, tangent = self.programme.places[place]
