@@ -139,12 +139,14 @@ class Sensitivity:
         tangents = np.zeros(self.live.shape)
         tangent = np.zeros((e.segments, n, self.live.shape[-1]))
         tangent[:, :, :n] = np.eye(n)
-        for j in range(e.steps):
-            tangent = steps[:, j, :, :n] @ tangent
-            first = n + j * own
-            tangent[:, :, first : first + own] += steps[:, j, :, n : n + own]
-            tangent[:, :, n + e.steps * own :] += steps[:, j, :, n + own :]
-            tangents[:, j] = tangent
+        # what grows without bound on a wild iterate is found where values are checked
+        with np.errstate(over="ignore", invalid="ignore"):
+            for j in range(e.steps):
+                tangent = steps[:, j, :, :n] @ tangent
+                first = n + j * own
+                tangent[:, :, first : first + own] += steps[:, j, :, n : n + own]
+                tangent[:, :, n + e.steps * own :] += steps[:, j, :, n + own :]
+                tangents[:, j] = tangent
         return tangents
 
     @property
