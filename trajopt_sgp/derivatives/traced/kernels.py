@@ -8,7 +8,7 @@ Source of the rational approximation of tanh near zero: S. Moshier, Cephes mathe
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,13 @@ _FIRST_STRIDE, _SECOND_STRIDE = int(Column.FIRST_STRIDE), int(Column.SECOND_STRI
 _WEIGHT, _BIAS, _CODE = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE)
 _AFFINE, _ELEMENTWISE, _SUM, _PRODUCT = int(Kind.AFFINE), int(Kind.ELEMENTWISE), int(Kind.SUM), int(Kind.PRODUCT)
 _PICK, _PART, _TOTAL = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL)
+
+# the compiler takes constants of a module as they are, but no members of an enumeration
+_TANH, _SILU, _SIGMOID, _RELU = int(Code.TANH), int(Code.SILU), int(Code.SIGMOID), int(Code.RELU)
+_ELU, _SOFTPLUS, _SIN, _COS = int(Code.ELU), int(Code.SOFTPLUS), int(Code.SIN), int(Code.COS)
+_EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
+_RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
+_SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -117,131 +124,167 @@ def _expm1(x: float) -> float:
 
 
 @compiled
-def _softplus(x: float, y: float, a: float, b: float) -> float:
-    return x if x > 20.0 else math.log1p(math.exp(x))
+def _rare_value(code: int, x: float, a: float, b: float) -> float:
+    if code == _SOFTPLUS:
+        return x if x > 20.0 else math.log1p(math.exp(x))
+    if code == _SIN:
+        return math.sin(x)
+    if code == _COS:
+        return math.cos(x)
+    if code == _LOG:
+        return np.log(x)
+    if code == _SQRT:
+        return np.sqrt(x)
+    if code == _RSQRT:
+        return 1.0 / np.sqrt(x)
+    if code == _RECIPROCAL:
+        return 1.0 / x
+    if code == _ABS:
+        return abs(x)
+    if code == _SIGN:
+        return np.sign(x)
+    if code == _POWER:
+        return x**a
+    if code == _CLAMP:
+        return b if x > b else (a if x < a else x)
+    if code == _POSITIVE:
+        return 1.0 if x > 0.0 else 0.0
+    return 1.0 if x >= 0.0 else 0.0
 
 
 @compiled
-def _silu_slope(x: float, y: float, a: float, b: float) -> float:
-    gate = _sigmoid(x)
-    return gate + y * (1.0 - gate)
+def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
+    if code == _SOFTPLUS:
+        return 1.0 if x > 20.0 else _sigmoid(x)
+    if code == _SIN:
+        return math.cos(x)
+    if code == _COS:
+        return -math.sin(x)
+    if code == _LOG:
+        return 1.0 / x
+    if code == _SQRT:
+        return 0.5 / y
+    if code == _RSQRT:
+        return -0.5 * y / x
+    if code == _RECIPROCAL:
+        return -y * y
+    if code == _ABS:
+        return np.sign(x)
+    if code == _POWER:
+        return a * x ** (a - 1.0)
+    if code == _CLAMP:
+        return 1.0 if a <= x <= b else 0.0
+    return 0.0
 
 
 @compiled
-def _silu_bend(x: float, y: float, a: float, b: float) -> float:
-    gate = _sigmoid(x)
-    return gate * (1.0 - gate) * (2.0 + x * (1.0 - 2.0 * gate))
+def _rare_bend(code: int, x: float, y: float, a: float) -> float:
+    if code == _SOFTPLUS:
+        gate = _sigmoid(x)
+        return 0.0 if x > 20.0 else gate * (1.0 - gate)
+    if code in (_SIN, _COS):
+        return -y
+    if code == _LOG:
+        return -1.0 / (x * x)
+    if code == _SQRT:
+        return -0.25 / (y * x)
+    if code == _RSQRT:
+        return 0.75 * y / (x * x)
+    if code == _RECIPROCAL:
+        return 2.0 * y * y * y
+    if code == _POWER:
+        return a * (a - 1.0) * x ** (a - 2.0)
+    return 0.0
+
+
+# what networks use has loops of its own, which the compiler vectorises
 
 
 @compiled
-def _softplus_bend(x: float, y: float, a: float, b: float) -> float:
-    gate = _sigmoid(x)
-    return 0.0 if x > 20.0 else gate * (1.0 - gate)
-
-
-def _scalar(function: Callable[..., Any]) -> Any:
-    return compiled(function)
-
-
-_VALUES = {
-    Code.TANH: _scalar(lambda x, y, a, b: _tanh(x)),
-    Code.SILU: _scalar(lambda x, y, a, b: x * _sigmoid(x)),
-    Code.SIGMOID: _scalar(lambda x, y, a, b: _sigmoid(x)),
-    Code.RELU: _scalar(lambda x, y, a, b: 0.0 if x <= 0.0 else x),
-    Code.ELU: _scalar(lambda x, y, a, b: x if x > 0.0 else _expm1(x)),
-    Code.SOFTPLUS: _softplus,
-    Code.SIN: _scalar(lambda x, y, a, b: math.sin(x)),
-    Code.COS: _scalar(lambda x, y, a, b: math.cos(x)),
-    Code.EXP: _scalar(lambda x, y, a, b: _exp(x)),
-    Code.LOG: _scalar(lambda x, y, a, b: math.log(x)),
-    Code.SQRT: _scalar(lambda x, y, a, b: math.sqrt(x)),
-    Code.RSQRT: _scalar(lambda x, y, a, b: 1.0 / math.sqrt(x)),
-    Code.RECIPROCAL: _scalar(lambda x, y, a, b: 1.0 / x),
-    Code.ABS: _scalar(lambda x, y, a, b: abs(x)),
-    Code.NEG: _scalar(lambda x, y, a, b: -x),
-    Code.SIGN: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)),
-    Code.SQUARE: _scalar(lambda x, y, a, b: x * x),
-    Code.POWER: _scalar(lambda x, y, a, b: x**a),
-    Code.CLAMP: _scalar(lambda x, y, a, b: b if x > b else (a if x < a else x)),
-    Code.POSITIVE: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else 0.0),
-    Code.NOT_NEGATIVE: _scalar(lambda x, y, a, b: 1.0 if x >= 0.0 else 0.0),
-}
-_SLOPES = {
-    Code.TANH: _scalar(lambda x, y, a, b: 1.0 - y * y),
-    Code.SILU: _silu_slope,
-    Code.SIGMOID: _scalar(lambda x, y, a, b: y * (1.0 - y)),
-    Code.RELU: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else 0.0),
-    Code.ELU: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else y + 1.0),
-    Code.SOFTPLUS: _scalar(lambda x, y, a, b: 1.0 if x > 20.0 else _sigmoid(x)),
-    Code.SIN: _scalar(lambda x, y, a, b: math.cos(x)),
-    Code.COS: _scalar(lambda x, y, a, b: -math.sin(x)),
-    Code.EXP: _scalar(lambda x, y, a, b: y),
-    Code.LOG: _scalar(lambda x, y, a, b: 1.0 / x),
-    Code.SQRT: _scalar(lambda x, y, a, b: 0.5 / y),
-    Code.RSQRT: _scalar(lambda x, y, a, b: -0.5 * y / x),
-    Code.RECIPROCAL: _scalar(lambda x, y, a, b: -y * y),
-    Code.ABS: _scalar(lambda x, y, a, b: 1.0 if x > 0.0 else (-1.0 if x < 0.0 else 0.0)),
-    Code.NEG: _scalar(lambda x, y, a, b: -1.0),
-    Code.SQUARE: _scalar(lambda x, y, a, b: 2.0 * x),
-    Code.POWER: _scalar(lambda x, y, a, b: a * x ** (a - 1.0)),
-    Code.CLAMP: _scalar(lambda x, y, a, b: 1.0 if a <= x <= b else 0.0),
-}
-_BENDS = {
-    Code.TANH: _scalar(lambda x, y, a, b: -2.0 * y * (1.0 - y * y)),
-    Code.SILU: _silu_bend,
-    Code.SIGMOID: _scalar(lambda x, y, a, b: y * (1.0 - y) * (1.0 - 2.0 * y)),
-    Code.ELU: _scalar(lambda x, y, a, b: 0.0 if x > 0.0 else y + 1.0),
-    Code.SOFTPLUS: _softplus_bend,
-    Code.SIN: _scalar(lambda x, y, a, b: -y),
-    Code.COS: _scalar(lambda x, y, a, b: -y),
-    Code.EXP: _scalar(lambda x, y, a, b: y),
-    Code.LOG: _scalar(lambda x, y, a, b: -1.0 / (x * x)),
-    Code.SQRT: _scalar(lambda x, y, a, b: -0.25 / (y * x)),
-    Code.RSQRT: _scalar(lambda x, y, a, b: 0.75 * y / (x * x)),
-    Code.RECIPROCAL: _scalar(lambda x, y, a, b: 2.0 * y * y * y),
-    Code.SQUARE: _scalar(lambda x, y, a, b: 2.0),
-    Code.POWER: _scalar(lambda x, y, a, b: a * (a - 1.0) * x ** (a - 2.0)),
-}
-
-
-# loops over these are compiled one by one, so that they are vectorised; the others share a loop
-_OFTEN = (Code.TANH, Code.SILU, Code.SIGMOID, Code.RELU, Code.ELU, Code.EXP, Code.SQUARE, Code.NEG)
-
-
-def _dispatch(functions: Mapping[Code, Any]) -> Any:
-    """Return a function that applies the elementwise function of a code to vectors; without one it writes zeros."""
-    any_of = compiled(lambda code, x, y, a, b: 0.0)
-    for code in sorted(functions.keys() - set(_OFTEN)):
-        any_of = _choice(int(code), functions[code], any_of)
-
-    @compiled
-    def chain(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
+def _value(code: int, x: FloatArray, out: FloatArray, a: float, b: float) -> None:
+    if code == _TANH:
         for i in range(x.size):
-            out[i] = any_of(code, x[i], y[i], a, b)
+            out[i] = _tanh(x[i])
+    elif code == _SILU:
+        for i in range(x.size):
+            out[i] = x[i] * _sigmoid(x[i])
+    elif code == _SIGMOID:
+        for i in range(x.size):
+            out[i] = _sigmoid(x[i])
+    elif code == _RELU:
+        for i in range(x.size):
+            out[i] = 0.0 if x[i] <= 0.0 else x[i]
+    elif code == _ELU:
+        for i in range(x.size):
+            out[i] = x[i] if x[i] > 0.0 else _expm1(x[i])
+    elif code == _EXP:
+        for i in range(x.size):
+            out[i] = _exp(x[i])
+    elif code == _SQUARE:
+        for i in range(x.size):
+            out[i] = x[i] * x[i]
+    elif code == _NEG:
+        for i in range(x.size):
+            out[i] = -x[i]
+    else:
+        for i in range(x.size):
+            out[i] = _rare_value(code, x[i], a, b)
 
-    for code in _OFTEN:
-        if code in functions:
-            chain = _link(int(code), functions[code], chain)
-    return chain
+
+@compiled
+def _slope(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
+    if code == _TANH:
+        for i in range(x.size):
+            out[i] = 1.0 - y[i] * y[i]
+    elif code == _SILU:
+        for i in range(x.size):
+            gate = _sigmoid(x[i])
+            out[i] = gate + y[i] * (1.0 - gate)
+    elif code == _SIGMOID:
+        for i in range(x.size):
+            out[i] = y[i] * (1.0 - y[i])
+    elif code == _RELU:
+        for i in range(x.size):
+            out[i] = 1.0 if x[i] > 0.0 else 0.0
+    elif code == _ELU:
+        for i in range(x.size):
+            out[i] = 1.0 if x[i] > 0.0 else y[i] + 1.0
+    elif code == _EXP:
+        out[:] = y
+    elif code == _SQUARE:
+        for i in range(x.size):
+            out[i] = 2.0 * x[i]
+    elif code == _NEG:
+        out[:] = -1.0
+    else:
+        for i in range(x.size):
+            out[i] = _rare_slope(code, x[i], y[i], a, b)
 
 
-def _choice(own: int, function: Any, others: Any) -> Any:
-    return compiled(lambda code, x, y, a, b: function(x, y, a, b) if code == own else others(code, x, y, a, b))
-
-
-def _link(own: int, function: Any, others: Any) -> Any:
-    @compiled
-    def run(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
-        if code == own:
-            for i in range(x.size):
-                out[i] = function(x[i], y[i], a, b)
-        else:
-            others(code, x, y, out, a, b)
-
-    return run
-
-
-_value, _slope, _bend = _dispatch(_VALUES), _dispatch(_SLOPES), _dispatch(_BENDS)
+@compiled
+def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) -> None:
+    if code == _TANH:
+        for i in range(x.size):
+            out[i] = -2.0 * y[i] * (1.0 - y[i] * y[i])
+    elif code == _SILU:
+        for i in range(x.size):
+            gate = _sigmoid(x[i])
+            out[i] = gate * (1.0 - gate) * (2.0 + x[i] * (1.0 - 2.0 * gate))
+    elif code == _SIGMOID:
+        for i in range(x.size):
+            out[i] = y[i] * (1.0 - y[i]) * (1.0 - 2.0 * y[i])
+    elif code in (_RELU, _NEG):
+        out[:] = 0.0
+    elif code == _ELU:
+        for i in range(x.size):
+            out[i] = 0.0 if x[i] > 0.0 else y[i] + 1.0
+    elif code == _EXP:
+        out[:] = y
+    elif code == _SQUARE:
+        out[:] = 2.0
+    else:
+        for i in range(x.size):
+            out[i] = _rare_bend(code, x[i], y[i], a)
 
 
 @compiled
@@ -333,7 +376,7 @@ def evaluate(
             if op[_BIAS] >= 0:
                 _add_rows(weights[op[_BIAS] : op[_BIAS] + size], out)
         elif kind == _ELEMENTWISE:
-            _value(op[_CODE], source[: flat.size], flat, flat, numbers[n, 0], numbers[n, 1])
+            _value(op[_CODE], source[: flat.size], flat, numbers[n, 0], numbers[n, 1])
         elif kind in (_SUM, _PRODUCT):
             _combine(op, numbers[n, 0], source, values[places[op[_SECOND], 1] :], indices, out)
         else:
@@ -398,6 +441,31 @@ def _tangents_of(place: IntArray, instances: int, variables: int, tangents: Floa
     return flat.reshape((instances, variables, place[0]))
 
 
+@compiled
+def _forward_through_pair(
+    op: IntArray,
+    factor: float,
+    places: IntArray,
+    indices: IntArray,
+    values: FloatArray,
+    tangents: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Compute the tangents of a sum or a product."""
+    out[:] = 0.0
+    for side in range(2):
+        operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
+        if operand[2] < 0:
+            continue
+        source = _tangents_of(operand, out.shape[0], out.shape[1], tangents)
+        index = op[_FIRST_INDEX + side]
+        if op[_KIND] == _SUM:
+            _add_spread(factor if side == 1 else 1.0, index, indices, source, out)
+        else:
+            stride, other_index = op[_SECOND_STRIDE - side], op[_SECOND_INDEX - side]
+            _add_product(values[other[1] :], stride, other_index, index, indices, source, out)
+
+
 @entry
 def differentiate(
     instances: int,
@@ -417,18 +485,7 @@ def differentiate(
         kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
         out = _tangents_of(place, instances, variables, tangents)
         if kind in (_SUM, _PRODUCT):
-            out[:] = 0.0
-            for side in range(2):
-                operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
-                if operand[2] < 0:
-                    continue
-                source = _tangents_of(operand, instances, variables, tangents)
-                index = op[_FIRST_INDEX + side]
-                if kind == _SUM:
-                    _add_spread(1.0 if side == 0 else numbers[n, 0], index, indices, source, out)
-                else:
-                    stride, other_index = op[_SECOND_STRIDE - side], op[_SECOND_INDEX - side]
-                    _add_product(values[other[1] :], stride, other_index, index, indices, source, out)
+            _forward_through_pair(op, numbers[n, 0], places, indices, values, tangents, out)
             continue
         if first[2] < 0:  # a part that does not depend on the variables: its tangents are zero from the beginning
             continue
@@ -552,6 +609,70 @@ def _mirror(hessian: FloatArray) -> None:
                 hessian[k, j, i] = hessian[k, i, j]
 
 
+@compiled
+def _rows_of(place: IntArray, instances: int, array: FloatArray) -> FloatArray:
+    """Return the values or adjoints of a place, `(K, s)`."""
+    return array[place[1] : place[1] + instances * place[0]].reshape((instances, place[0]))
+
+
+@compiled
+def _back_through_pair(
+    op: IntArray,
+    factor: float,
+    places: IntArray,
+    indices: IntArray,
+    values: FloatArray,
+    tangents: FloatArray,
+    adjoints: FloatArray,
+    room: FloatArray,
+    hessian: FloatArray,
+) -> None:
+    """Pass the adjoint of a sum or a product on to its operands, and add the curvature of a product."""
+    instances, variables = hessian.shape[0], hessian.shape[1]
+    adjoint = _rows_of(places[op[_OUTPUT]], instances, adjoints)
+    product = op[_KIND] == _PRODUCT
+    for side in range(2):
+        operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
+        if operand[2] >= 0:
+            target = _rows_of(operand, instances, adjoints)
+            by, stride, other_index = values[other[1] :], op[_SECOND_STRIDE - side], op[_SECOND_INDEX - side]
+            own = factor if side == 1 else 1.0
+            _add_combined(product, own, by, stride, other_index, op[_FIRST_INDEX + side], indices, adjoint, target)
+    first, second = places[op[_FIRST]], places[op[_SECOND]]
+    if product and first[2] >= 0 and second[2] >= 0:
+        one = _tangents_of(first, instances, variables, tangents)
+        two = _tangents_of(second, instances, variables, tangents)
+        _bend_product(op, indices, adjoint, one, two, room, hessian)
+
+
+@compiled
+def _back_through_function(
+    op: IntArray,
+    numbers: FloatArray,
+    places: IntArray,
+    values: FloatArray,
+    slopes: FloatArray,
+    tangents: FloatArray,
+    adjoints: FloatArray,
+    room: FloatArray,
+    scratch: FloatArray,
+    hessian: FloatArray,
+) -> None:
+    """Pass the adjoint of an elementwise function on to its operand, and add its curvature."""
+    instances, variables = hessian.shape[0], hessian.shape[1]
+    place, first = places[op[_OUTPUT]], places[op[_FIRST]]
+    count = instances * place[0]
+    x, y = values[first[1] : first[1] + count], values[place[1] : place[1] + count]
+    slope, curvature = slopes[place[1] : place[1] + count], scratch[:count]
+    adjoint, target = adjoints[place[1] : place[1] + count], adjoints[first[1] : first[1] + count]
+    _bend(op[_CODE], x, y, curvature, numbers[0])
+    for e in range(count):
+        curvature[e] *= adjoint[e]
+        target[e] += slope[e] * adjoint[e]
+    source = _tangents_of(first, instances, variables, tangents)
+    _bend_elementwise(curvature.reshape((instances, place[0])), source, room, hessian)
+
+
 @entry
 def bend(
     instances: int,
@@ -572,59 +693,24 @@ def bend(
     `adjoints` holds the weights at the place of the result, and zeros elsewhere.
     """
     widest = places[:, 0].max()
-    room = np.empty(2 * variables * widest)
-    scratch = np.empty(instances * widest)
+    room, scratch = np.empty(2 * variables * widest), np.empty(instances * widest)
     hessian[:] = 0.0
     for n in range(operations.shape[0] - 1, -1, -1):
         op = operations[n]
         kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
-        flat = adjoints[place[1] : place[1] + instances * place[0]]
-        adjoint = flat.reshape((instances, place[0]))
         if kind in (_SUM, _PRODUCT):
-            second = places[op[_SECOND]]
-            for side in range(2):
-                operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
-                if operand[2] < 0:
-                    continue
-                target = adjoints[operand[1] : operand[1] + instances * operand[0]].reshape((instances, operand[0]))
-                factor = 1.0 if side == 0 else numbers[n, 0]
-                _add_combined(
-                    kind == _PRODUCT,
-                    factor,
-                    values[other[1] :],
-                    op[_SECOND_STRIDE - side],
-                    op[_SECOND_INDEX - side],
-                    op[_FIRST_INDEX + side],
-                    indices,
-                    adjoint,
-                    target,
-                )
-            if kind == _PRODUCT and first[2] >= 0 and second[2] >= 0:
-                one = _tangents_of(first, instances, variables, tangents)
-                two = _tangents_of(second, instances, variables, tangents)
-                _bend_product(op, indices, adjoint, one, two, room, hessian)
+            _back_through_pair(op, numbers[n, 0], places, indices, values, tangents, adjoints, room, hessian)
+        elif first[2] < 0:
             continue
-        if first[2] < 0:
-            continue
-        target_flat = adjoints[first[1] : first[1] + instances * first[0]]
-        target = target_flat.reshape((instances, first[0]))
-        if kind == _AFFINE:
+        elif kind == _ELEMENTWISE:
+            _back_through_function(op, numbers[n], places, values, slopes, tangents, adjoints, room, scratch, hessian)
+        elif kind == _AFFINE:
             weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
             product = scratch[: instances * first[0]]
-            np.dot(adjoint, weight.T, product.reshape((instances, first[0])))
-            _add(product, target_flat)
-        elif kind == _ELEMENTWISE:
-            x = values[first[1] : first[1] + instances * place[0]]
-            y = values[place[1] : place[1] + instances * place[0]]
-            slope = slopes[place[1] : place[1] + instances * place[0]]
-            curvature = scratch[: flat.size]
-            _bend(op[_CODE], x, y, curvature, numbers[n, 0], numbers[n, 1])
-            for e in range(flat.size):
-                curvature[e] *= flat[e]
-                target_flat[e] += slope[e] * flat[e]
-            source = _tangents_of(first, instances, variables, tangents)
-            _bend_elementwise(curvature.reshape((instances, place[0])), source, room, hessian)
+            np.dot(_rows_of(place, instances, adjoints), weight.T, product.reshape((instances, first[0])))
+            _add(product, adjoints[first[1] : first[1] + product.size])
         else:
             index = _index_of(op, _FIRST_INDEX, places, indices)
-            _add_moved(kind, index, numbers[n, 0], adjoint, target)
+            target = _rows_of(first, instances, adjoints)
+            _add_moved(kind, index, numbers[n, 0], _rows_of(place, instances, adjoints), target)
     _mirror(hessian)
