@@ -194,6 +194,16 @@ def test_parameters_and_numbers_may_change_between_calls(generator: torch.Genera
         assert blocks.backend.startswith("closed form")
 
 
+def test_results_outlive_the_next_evaluation(generator: torch.Generator) -> None:
+    blocks, z = TermBlocks(lambda z, parameters: z.pow(3).sum(-1)), points(generator).numpy()
+    first = blocks.jacobian(z, NOTHING), blocks.hessian(z, np.ones(K), NOTHING)
+    blocks.jacobian(2.0 * z, NOTHING)
+    blocks.hessian(2.0 * z, np.ones(K), NOTHING)
+    np.testing.assert_allclose(first[0][0], (z**3).sum(-1))
+    np.testing.assert_allclose(first[0][1], 3.0 * z**2)
+    np.testing.assert_allclose(np.diagonal(first[1], axis1=1, axis2=2), 6.0 * z)
+
+
 def test_a_trace_is_not_used_once_the_function_has_changed(generator: torch.Generator) -> None:
     goal = torch.zeros(D, dtype=torch.float64)
     blocks = TermBlocks(lambda z, parameters: (z - goal).square().sum(-1))

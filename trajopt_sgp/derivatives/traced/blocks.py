@@ -69,7 +69,7 @@ class TracedBlocks:
             return value, np.zeros((*value.shape, z.shape[1]))
         tangents = self._tangents[offset : offset + z.size * size].reshape(*z.shape, size)
         blocks = tangents[..., 0] if value.ndim == 1 else tangents.transpose(0, 2, 1)
-        return value, np.ascontiguousarray(blocks)
+        return value, blocks.copy(order="C")
 
     def hessian(self, z: FloatArray, weights: FloatArray, data: Sequence[Tensor]) -> FloatArray:
         """Return the Hessian blocks `(K, d, d)` of weights . function, weights in the shape of the function."""
