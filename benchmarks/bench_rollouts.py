@@ -1,22 +1,24 @@
 """Gradient of a single-shooting cost over 50 steps: compiled rollout, eager PyTorch, and the matrix products alone.
 
-The network has 4 states and 1 control; value and gradient of a quadratic cost, float64, one thread. Results of ours and
-of eager PyTorch must agree to 1e-10. The products alone are those of both sweeps, by NumPy or by a compiled loop.
+The network has 4 states and 1 control; value and gradient of a quadratic cost, float64, one thread. The products alone
+are those of both sweeps, by NumPy, PyTorch or a compiled loop, whichever is the fastest.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numba
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from benchmarks.measure import Measurement, time_calls
+from benchmarks.compare import Contender, Peer, compare
+from benchmarks.measure import time_calls
+from benchmarks.rows import Case, Row
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
-from trajopt_sgp.derivatives.threads import limited_threads
 
 HORIZON, STATES, CONTROLS = 50, 4, 1
 ACTIVATIONS = {"tanh": nn.Tanh, "silu": nn.SiLU, "relu": nn.ReLU, "elu": nn.ELU}
@@ -77,8 +79,13 @@ class RolloutCase:
         """Return value and gradient by PyTorch, a step after another."""
         return self._gradient(roll_out(self.step, self.start, self.controls))
 
+    def fastest(self) -> Callable[[], object]:
+        """Return the fastest way to multiply by all matrices of both sweeps."""
+        times = {name: time_calls(name, way).median for name, way in self.bare().items()}
+        return self.bare()[min(times, key=times.__getitem__)]
+
     def bare(self) -> dict[str, Callable[[], object]]:
-        """Return ways to multiply by all matrices of both sweeps, by name; the fastest is the bound."""
+        """Return ways to multiply by all matrices of both sweeps, by name."""
         layers = [layer for layer in self.network if isinstance(layer, nn.Linear)]
         weights = [layer.weight.numpy() for layer in layers]
         ways: dict[str, Callable[[], object]] = {"NumPy": lambda: _products(pairs)}
@@ -96,22 +103,25 @@ class RolloutCase:
         return float(cost.detach()), torch.autograd.grad(cost, self.controls)[0]
 
 
-def measure() -> Iterator[Measurement]:
-    """Time every size, and every activation at two of them."""
-    sizes = [*SIZES, *BATCHES]
-    cases = [(*size, "tanh") for size in sizes]
-    cases += [(width, 2, 1, name) for name in ("silu", "relu", "elu") for width in (64, 512)]
-    with limited_threads(1):
-        for width, depth, batch, activation in cases:
-            case = RolloutCase(width, depth, batch, activation)
-            (value, gradient), (expected, wanted) = case.ours(), case.eager()
-            torch.testing.assert_close(torch.tensor(value), torch.tensor(expected), rtol=1e-10, atol=0.0)
-            torch.testing.assert_close(gradient, wanted, rtol=1e-10, atol=1e-12)
-            repeats = 5 if width * batch > 4096 else 25
-            yield time_calls(f"{case.name}: ours", case.ours, repeats)
-            yield time_calls(f"{case.name}: eager PyTorch", case.eager, min(repeats, 10))
-            bounds = [time_calls(f"{case.name}: products by {n}", f, repeats) for n, f in case.bare().items()]
-            yield min(bounds, key=lambda bound: bound.median)
+def cases() -> list[Case]:
+    """Every size, and every activation at two of them."""
+    return [Case("rollouts", "Value and gradient of the rollout itself, T = 50.", _rows)]
+
+
+def _rows(quick: bool) -> Iterator[Row]:
+    chosen = [(*size, "tanh") for size in (*SIZES, *BATCHES)]
+    chosen += [(width, 2, 1, name) for name in ("silu", "relu", "elu") for width in (64, 512)]
+    for width, depth, batch, activation in [(16, 2, 1, "tanh")] if quick else chosen:
+        case = RolloutCase(width, depth, batch, activation)
+        peers = [Peer("eager torch", partial(Contender, case.eager, _values))]
+        seconds = 0.05 if quick else 0.5
+        yield from compare(
+            f"rollout, {case.name}", Contender(case.ours, _values), peers, bound=case.fastest(), seconds=seconds
+        )
+
+
+def _values(found: tuple[float, Tensor]) -> list[ArrayLike]:
+    return [found[0], found[1].numpy()]
 
 
 def _factors(matrix: NDArray[Any], batch: int, generator: np.random.Generator) -> tuple[NDArray[Any], ...]:

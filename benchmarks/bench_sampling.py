@@ -1,4 +1,4 @@
-"""MPPI and CEM beside pytorch-mppi: the same network, horizon and number of samples, time for one iteration.
+"""MPPI and CEM beside pytorch-mppi: the same network, horizon and number of samples.
 
 Both plan 20 iterations of 256 samples over 50 steps of a cart-pole network (3 x 128 SiLU, float64, one thread).
 pytorch-mppi samples as it does by default and evaluates all samples of a step in one call of the network.
@@ -7,12 +7,14 @@ pytorch-mppi samples as it does by default and evaluates all samples of a step i
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measure import Measurement, time_calls
+from benchmarks.measure import interleave
+from benchmarks.rows import NOT_INSTALLED, Case, Row
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import sample_transitions
 from trajopt_sgp.formulations import SingleShooting
@@ -21,13 +23,15 @@ from trajopt_sgp.problem import OptimalControlProblem, Solution
 from trajopt_sgp.solvers import CEM, MPPI, prepare
 from trajopt_sgp.solvers.sampled_search import SamplingSolver
 
-HORIZON, SAMPLES, ITERATIONS, LIMIT = 50, 256, 20, 10.0
+HORIZON, SAMPLES, LIMIT = 50, 256, 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingCase:
     """The problem, and what plans it."""
 
+    iterations: int
+    """Of every plan."""
     dynamics: LearnedDynamics = field(init=False)
     start: Tensor = field(init=False)
 
@@ -66,20 +70,29 @@ class SamplingCase:
         def plan() -> None:
             with torch.no_grad():
                 planner.reset()
-                for _ in range(ITERATIONS):
+                for _ in range(self.iterations):
                     planner.command(self.start, shift_nominal_trajectory=False)
 
         return plan
 
 
-def measure() -> Iterator[Measurement]:
-    """Time a plan by each."""
-    case = SamplingCase()
-    mppi, cem = (
-        MPPI(iterations=ITERATIONS, population=SAMPLES),
-        CEM(iterations=ITERATIONS, population=SAMPLES, shrinking=1.0),
-    )
+def cases() -> list[Case]:
+    """Both solvers beside the peer."""
+    return [Case("sampling", "20 iterations of 256 samples over 50 steps, 3×128 SiLU.", _rows)]
+
+
+def _rows(quick: bool) -> Iterator[Row]:
+    case = SamplingCase(iterations=1 if quick else 20)
+    count = case.iterations
+    solvers = [MPPI(iterations=count, population=SAMPLES), CEM(iterations=count, population=SAMPLES, shrinking=1.0)]
+    note = "each draws its own samples: there is no result to compare"
     with limited_threads(1):
-        yield time_calls("MPPI: ours", case.ours(mppi), repeats=5)
-        yield time_calls("CEM: ours", case.ours(cem), repeats=5)
-        yield time_calls("MPPI: pytorch-mppi", case.peer(), repeats=5)
+        for solver in solvers:
+            fixed: dict[str, Any] = {"case": f"{solver.name}, {SAMPLES} samples", "peer": "pytorch-mppi, MPPI"}
+            try:
+                functions = {"ours": case.ours(solver), "peer": case.peer()}
+            except ImportError as error:
+                yield Row(**fixed, note=f"{NOT_INSTALLED} ({error.name})")
+                continue
+            times = interleave(functions, 0.1 if quick else 12.0)
+            yield Row(**fixed, ours_ms=1e3 * times["ours"], peer_ms=1e3 * times["peer"], note=note)

@@ -19,6 +19,8 @@ PLOTS = {
 
 LABELS = {"horizon": "intervals", "width": "units of a layer", "batch": "batch size", "variables": "decision variables"}
 
+_PRODUCTS, _BOUND = "matrix products alone", ":"
+
 
 def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
     """Draw every plot for which there are rows; return file names without ending, and titles."""
@@ -38,9 +40,13 @@ def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
 
 
 def _fill(axes: Axes, axis: str, rows: Sequence[Row]) -> None:
-    for (name, style), points in _series(axis, rows).items():
+    series = _series(axis, rows)
+    colors = {key: f"C{i}" for i, key in enumerate(key for key in series if key[1] != _BOUND)}
+    for (name, style), points in series.items():
         places = sorted(points)
-        axes.plot(places, [points[x] for x in places], style, label=name, markersize=4.0)
+        bounded = (name.replace(_PRODUCTS, "ours"), "o-")
+        color = colors[bounded if style == _BOUND else (name, style)]
+        axes.plot(places, [points[x] for x in places], style, color=color, label=name, markersize=4.0)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     ticks = sorted({row.sizes[axis] for row in rows})
@@ -62,7 +68,7 @@ def _series(axis: str, rows: Sequence[Row]) -> dict[tuple[str, str], dict[float,
         times = [
             ((f"ours{suffix}", "o-"), row.ours_ms),
             ((f"{row.peer}{suffix}", "s--"), row.peer_ms),
-            ((f"matrix products alone{suffix}", "k:"), row.bound_ms),
+            ((f"{_PRODUCTS}{suffix}", _BOUND), row.bound_ms),
         ]
         for key, time in times:
             if time is not None:

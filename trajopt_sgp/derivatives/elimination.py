@@ -12,6 +12,7 @@ Plitt, IFAC 1984.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -81,19 +82,38 @@ class Elimination:
 
     def lift(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return all variables of the transcription `(P, size)` from those kept `(P, k)`; differentiable once."""
-        full = variables.new_zeros((len(variables), self.size))
-        full = full.index_copy(-1, torch.as_tensor(self.kept), variables)
+        at = self._places
+        full = variables.new_zeros((len(variables), self.size)).index_copy(-1, at.kept, variables)
         scale = torch.as_tensor(self.scale, dtype=variables.dtype)
         start = torch.as_tensor(parameters.initial_state, dtype=variables.dtype).expand(len(variables), -1) / scale
         if self.fixed_start:
-            full = full.index_copy(-1, torch.as_tensor(self.states[0]), start)
-        heads = full[:, torch.as_tensor(self.states[: -1 : self.steps])] * scale
+            full = full.index_copy(-1, at.start, start)
         inputs = self.inputs(full, parameters)
         inputs = inputs.reshape(-1, self.steps, inputs.shape[-1])
-        rolled = self.rollout(heads.flatten(0, 1), inputs)
+        rolled = self.rollout((full[:, at.heads] * scale).flatten(0, 1), inputs)
         after = rolled[:, 1:].reshape(len(variables), -1, rolled.shape[-1]) / scale
+        return full.index_copy(-1, at.gone, after[:, at.steps].flatten(-2))
+
+    @cached_property
+    def _places(self) -> "_Places":
         gone = np.flatnonzero(self.eliminated)
-        return full.index_copy(-1, torch.as_tensor(self.states[gone].ravel()), after[:, gone - 1].flatten(-2))
+        arrays = self.kept, self.states[0], self.states[: -1 : self.steps], self.states[gone].ravel(), gone - 1
+        return _Places(*map(torch.as_tensor, arrays))
+
+
+class _Places(NamedTuple):
+    """Where things are, as tensors, which every rollout needs."""
+
+    kept: Tensor
+    """Variables that remain."""
+    start: Tensor
+    """The first state."""
+    heads: Tensor
+    """States from which segments start, `(G, n)`."""
+    gone: Tensor
+    """Eliminated states, one after the other."""
+    steps: Tensor
+    """The steps that lead to them."""
 
 
 @dataclass(frozen=True, eq=False)

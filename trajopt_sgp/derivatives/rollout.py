@@ -8,26 +8,15 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import differentiate
-from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
 
 # Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
 _ADJOINT_LIMIT = 12
-# What tracing a step that was not written for it may raise, and what compiling may: a broken or missing Numba.
-_FAILURES = (
-    UnsupportedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    AssertionError,
-    ImportError,
-    OSError,
-)
+# A broken or missing Numba.
+_NO_COMPILER = (ImportError, OSError)
 
 
 def roll_out(step: Step, initial_state: Tensor, controls: Tensor) -> Tensor:
@@ -90,7 +79,7 @@ class Rollout:
             from trajopt_sgp.derivatives.fused.rollout import FusedRollout
 
             self._fused = FusedRollout(self._step, start[0].detach(), controls[0, 0].detach())
-        except _FAILURES as error:
+        except (*FAILURES, *_NO_COMPILER) as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self._refused, self.backend = (start.dtype, start.device), f"PyTorch: {reason}"
             return False

@@ -13,24 +13,13 @@ from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
-from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
 FloatArray = NDArray[np.float64]
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
 
 _AGREEMENT = 1e-9
-# What tracing a function that was not written for it may raise.
-_FAILURES = (
-    UnsupportedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    NotImplementedError,
-    AssertionError,
-)
 
 
 class TermBlocks:
@@ -102,7 +91,7 @@ class TermBlocks:
     def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:
             traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z.copy()), self._data(parameters))
-        except _FAILURES as error:
+        except FAILURES as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self.backend = f"autograd: {reason}"
             return None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense
-from trajopt_sgp.derivatives.fused.programme import AnyArray, Programme
+from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.graph import Tape
 from trajopt_sgp.derivatives.traced.operations import (
@@ -33,7 +33,7 @@ from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 _LARGEST_SINGLE_OFFSET = 8.0
 
 
-def lower(tape: Tape, z: Tensor, state_size: int) -> Programme:
+def lower(tape: Tape, z: Tensor, state_size: int) -> StepProgramme:
     """Return the programme of a tape of `step(z)`, z `(K, n + q)` an example whose type is that of the programme.
 
     Raises:
@@ -54,7 +54,7 @@ class _Lowering:
         self.numbers: list[AnyArray] = [np.zeros(1)]
         self.places: list[AnyArray] = [np.zeros(0, dtype=np.int64)]
 
-    def build(self) -> Programme:
+    def build(self) -> StepProgramme:
         for operation in self.tape.operations:
             place = operation.output
             self.forms[place] = self._form(operation)
@@ -63,7 +63,7 @@ class _Lowering:
         result = self._start_of(self.tape.result)
         if self.forms[self.tape.result].size != self.state_size:
             raise UnsupportedError("the next state has another size than the state")
-        return Programme(
+        return StepProgramme(
             table=np.array(self.rows, dtype=np.int64).reshape(-1, codes.COUNT + 1),
             numbers=np.concatenate(self.numbers).astype(self.z.numpy().dtype),
             places=np.concatenate(self.places),

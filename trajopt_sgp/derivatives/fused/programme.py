@@ -11,7 +11,7 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Programme:
+class StepProgramme:
     """Operations in order, on a workspace whose first `n + q` entries are state and input."""
 
     table: IntArray

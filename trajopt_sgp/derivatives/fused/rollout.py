@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
 from trajopt_sgp.derivatives.fused.matrix_products import gemm_address, letter_and_sizes
-from trajopt_sgp.derivatives.fused.programme import AnyArray, Programme
+from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
@@ -89,7 +89,7 @@ class FusedRollout:
 class _Record:
     """What the adjoint needs; its memory returns to the programme."""
 
-    def __init__(self, programme: Programme, size: int) -> None:
+    def __init__(self, programme: StepProgramme, size: int) -> None:
         self._spare = programme.spare
         fitting = next((i for i, array in enumerate(self._spare) if size <= array.size <= 2 * size), None)
         self.array = np.empty(size, programme.numbers.dtype) if fitting is None else self._spare.pop(fitting)
@@ -107,7 +107,7 @@ class _Rollout(torch.autograd.Function):
     """Both sweeps, a block of rows at a time."""
 
     @staticmethod
-    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, programme: Programme) -> Tensor:
+    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, programme: StepProgramme) -> Tensor:
         batch, horizon, _ = controls.shape
         states = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         states[:, 0] = initial_state.detach().numpy()
@@ -146,7 +146,7 @@ def _blocks(batch: int) -> Iterator[slice]:
         yield slice(start, min(start + _ROWS, batch))
 
 
-def _arguments(programme: Programme) -> tuple[Any, ...]:
+def _arguments(programme: StepProgramme) -> tuple[Any, ...]:
     return programme.table, programme.numbers, programme.places, programme.result
 
 
