@@ -42,7 +42,7 @@ lint: $(STAMPS)/dev  ## ruff, mypy --strict, import layers
 	@echo "==> Layers: import-linter"
 	$(BIN)/lint-imports --no-logo
 
-unit: $(STAMPS)/l4casadi  ## pytest alone: make unit ARGS="tests/test_mpc.py -x"
+unit: $(STAMPS)/studies  ## pytest alone: make unit ARGS="tests/test_mpc.py -x"
 	@echo "==> Tests: pytest"
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
@@ -98,6 +98,11 @@ $(STAMPS)/l4casadi: $(STAMPS)/dev
 	$(INSTALL) cmake ninja scikit-build wheel
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(INSTALL) --no-cache-dir l4casadi
 	@$(BIN)/python -c 'import l4casadi'
+	@touch $@
+
+$(STAMPS)/studies: $(STAMPS)/l4casadi
+	@echo "==> Install: what the studies run on"
+	$(INSTALL) --editable '.[ray,studies]'
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/l4casadi
