@@ -74,3 +74,14 @@ def test_settings_are_checked() -> None:
         Scipy(max_iterations=0)
     with pytest.raises(OptionError, match="Scipy refused its options"):
         solve(block_move(), DirectTranscription(), Scipy(method="SLSQP", options={"no_such_option": 1}))
+    with pytest.raises(OptionError, match="belong to a method: name it"):
+        Scipy(options={"maxls": 3})
+
+
+def test_the_default_goes_on_where_slsqp_ends_short_of_an_optimum() -> None:
+    problem = PROBLEMS["bounded linear-quadratic"]
+    solution = solve(problem, DirectTranscription(), Scipy(max_iterations=4))
+    alone = solve(problem, DirectTranscription(), Scipy(method="SLSQP", max_iterations=4))
+    assert solution.iterations > alone.iterations
+    assert Scipy().methods(10) == ("SLSQP", "trust-constr")
+    assert Scipy().methods(100_000) == ("trust-constr",)

@@ -26,7 +26,9 @@ FloatArray = NDArray[np.float64]
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
 _MOST_ENTRIES = 1_000_000
+_MOST_DENSE = 1000
 Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
+Choice = Method | Literal["auto"]
 
 
 class _Stop(Exception):
@@ -37,21 +39,21 @@ class _Stop(Exception):
 class Scipy(Solver):
     """`scipy.optimize.minimize` with exact derivatives, for comparison: slower than Ipopt on all but small programs.
 
-    Variables that are held by their bounds are left out. SLSQP and L-BFGS-B return no multipliers; they are estimated
-    by least squares from the active constraints.
+    Variables that are held by their bounds are left out. SLSQP and L-BFGS-B return no multipliers of bounds; all are
+    estimated by least squares from the active constraints.
     """
 
-    method: Method = "trust-constr"
-    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only."""
+    method: Choice = "auto"
+    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 1000
+    variables, and trust-constr from where it ends if that is not an optimum."""
     tolerance: float = 1e-8
-    """Of the gradient of the Lagrangian; of the change of the objective for SLSQP, relative to machine precision for
-    L-BFGS-B."""
+    """Of the optimality conditions; each method's own measures are derived from it."""
     max_iterations: int = 2000
     """Per stage."""
     stages: int = 4
     """Places on the schedule of an annealed distance to data; 1 solves at its end only."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of the method, for example `{"initial_tr_radius": 0.1}`."""
+    """Further options of a method that is named, for example `{"initial_tr_radius": 0.1}`."""
 
     needs_value: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = torch.float64
@@ -59,12 +61,20 @@ class Scipy(Solver):
     def __post_init__(self) -> None:
         check_positive("Scipy", tolerance=self.tolerance)
         check_counts("Scipy", max_iterations=self.max_iterations, stages=self.stages)
-        check_choice("Scipy", "method", self.method, ("trust-constr", "SLSQP", "L-BFGS-B"))
+        check_choice("Scipy", "method", self.method, ("auto", "trust-constr", "SLSQP", "L-BFGS-B"))
+        if self.options and self.method == "auto":
+            raise OptionError(f"Scipy: options = {dict(self.options)} belong to a method: name it by method=.")
 
     @property
     def name(self) -> str:
         """Name for tables and messages."""
-        return f"Scipy {self.method}"
+        return "Scipy" if self.method == "auto" else f"Scipy {self.method}"
+
+    def methods(self, size: int) -> tuple[Method, ...]:
+        """Return the methods that are tried one after the other on so many variables."""
+        if self.method != "auto":
+            return (self.method,)
+        return ("SLSQP", "trust-constr") if size <= _MOST_DENSE else ("trust-constr",)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the method can handle the program.
@@ -105,9 +115,11 @@ def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> 
     for place in places:
         if run.parameters.progress != place:
             run.enter_stage(replace(run.parameters, progress=float(place)))
-        problem = _Reduced(run, point)
         try:
-            point, multipliers, status = problem.minimise(settings)
+            for method in settings.methods(len(point)):
+                point, multipliers, status = _Reduced(run, point).minimise(method, settings)
+                if run.residual(point, multipliers).holds(OPTIMAL):
+                    break
         except _Stop:
             status = Status.FAILED
             break
@@ -123,19 +135,19 @@ class _Reduced:
         self.free = np.flatnonzero(self.lower < self.upper)
         self.below, self.above = run.derivatives.bounds()
 
-    def minimise(self, settings: Scipy) -> tuple[FloatArray, dict[str, FloatArray], Status]:
+    def minimise(self, method: Method, settings: Scipy) -> tuple[FloatArray, dict[str, FloatArray], Status]:
         """Return variables, multipliers and what the solver claims.
 
         Raises:
             OptionError: the method does not know one of its options.
         """
         box = so.Bounds(self.lower[self.free], self.upper[self.free])
-        arguments: dict[str, Any] = {"method": settings.method, "jac": self.gradient, "bounds": box}
-        arguments["options"] = {**_own_options(settings), **settings.options}
-        arguments["callback"] = self._callback if settings.method == "trust-constr" else self._callback_alone
-        if settings.method == "trust-constr":
+        arguments: dict[str, Any] = {"method": method, "jac": self.gradient, "bounds": box}
+        arguments["options"] = {**_own_options(method, settings), **settings.options}
+        arguments["callback"] = self._callback if method == "trust-constr" else self._callback_alone
+        if method == "trust-constr":
             arguments |= {"hess": self.hessian, "constraints": self._sparse_rows()}
-        elif settings.method == "SLSQP":
+        elif method == "SLSQP":
             arguments["constraints"] = self._dense_rows()
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -145,7 +157,7 @@ class _Reduced:
         except (TypeError, so.OptimizeWarning) as error:
             raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error
         point = self.full(np.asarray(result.x, dtype=np.float64))
-        return point, self.multipliers(point, result), _claimed(settings.method, int(result.status))
+        return point, self.multipliers(point, result), _claimed(method, int(result.status))
 
     def full(self, z: FloatArray) -> FloatArray:
         """Return all variables from the free ones."""
@@ -230,26 +242,24 @@ class _Reduced:
     def _estimated(
         self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float
     ) -> dict[str, FloatArray]:
-        by_row = self._estimate(x, gradient, jacobian, near)
-        return {"constraints": by_row, "bounds": self._at_bounds(x, -(gradient + jacobian.T @ by_row), near)}
+        """Return multipliers of active rows and bounds, of the right signs, with the least gradient of the Lagrangian."""
+        rows = self.derivatives.rows(x, self.run.parameters)
+        by_row, by_variable = np.zeros(len(rows)), np.zeros(len(x))
+        held = self.lower == self.upper
+        sides = [_sides(rows, self.below, self.above, near), _sides(x, self.lower, self.upper, near)]
+        active = [np.flatnonzero((low < 0.0) | (high > 0.0)) for low, high in sides]
+        matrix = sparse.hstack([jacobian.T.tocsc()[:, active[0]], sparse.eye(len(x), format="csc")[:, active[1]]])
+        signs = [np.concatenate([side[k][own] for side, own in zip(sides, active, strict=True)]) for k in (0, 1)]
+        if 0 < matrix.shape[1] and matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
+            found = so.lsq_linear(matrix.toarray(), -gradient, signs, tol=1e-12).x
+            by_row[active[0]], by_variable[active[1]] = np.split(found, [len(active[0])])
+        by_variable[held] = -(gradient + jacobian.T @ by_row)[held]
+        return {"constraints": by_row, "bounds": by_variable}
 
     def _at_bounds(self, x: FloatArray, by_variable: FloatArray, near: float) -> FloatArray:
         """Return the multipliers that have the sign of a bound that is active."""
-        at_bound = (x - self.lower <= near) & (by_variable <= 0.0) | (self.upper - x <= near) & (by_variable >= 0.0)
-        return np.where(at_bound, by_variable, 0.0)
-
-    def _estimate(self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float) -> FloatArray:
-        """Return multipliers of active rows, of the right signs, that make the gradient of the Lagrangian least."""
-        rows = self.derivatives.rows(x, self.run.parameters)
-        at_lower, at_upper = rows <= self.below + near, rows >= self.above - near
-        active = np.flatnonzero(at_lower | at_upper)
-        by_row = np.zeros(len(rows))
-        inner = np.flatnonzero((x > self.lower + near) & (x < self.upper - near))
-        if 0 < len(active) * len(inner) <= _MOST_ENTRIES:
-            matrix = jacobian[active][:, inner].T.toarray()
-            signs = (np.where(at_lower, -np.inf, 0.0)[active], np.where(at_upper, np.inf, 0.0)[active])
-            by_row[active] = so.lsq_linear(matrix, -gradient[inner], signs, tol=1e-12).x
-        return by_row
+        low, high = _sides(x, self.lower, self.upper, near)
+        return np.clip(by_variable, low, high)
 
     def _all_columns(self, x: FloatArray) -> sparse.csr_matrix:
         values = self.derivatives.jacobian(x, self.run.parameters)[1]
@@ -301,6 +311,13 @@ class _Reduced:
         return False
 
 
+def _sides(
+    values: FloatArray, lower: FloatArray, upper: FloatArray, near: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the range of each multiplier: of one sign where one side is active, of any where both are, else zero."""
+    return np.where(values <= lower + near, -np.inf, 0.0), np.where(values >= upper - near, np.inf, 0.0)
+
+
 class _timed:
     """Add the time of a block to that of a run's evaluations."""
 
@@ -314,10 +331,12 @@ class _timed:
         self.run.seconds += time.perf_counter() - self.begin
 
 
-def _own_options(settings: Scipy) -> dict[str, Any]:
-    if settings.method == "trust-constr":
-        tolerances = {"gtol": settings.tolerance, "xtol": 1e-12, "barrier_tol": settings.tolerance}
-    elif settings.method == "SLSQP":
+def _own_options(method: Method, settings: Scipy) -> dict[str, Any]:
+    tight = 1e-3 * settings.tolerance
+    if method == "trust-constr":
+        # it ends at a small gradient whatever the barrier, which only falls with further iterations
+        tolerances = {"gtol": tight, "xtol": 1e-14, "barrier_tol": tight}
+    elif method == "SLSQP":
         tolerances = {"ftol": settings.tolerance**1.5}
     else:
         tolerances = {"gtol": settings.tolerance, "ftol": 1e-16}
