@@ -8,6 +8,7 @@ from trajopt_sgp.data.minari_io import load_transitions as load_transitions
 from trajopt_sgp.data.minari_io import local_dataset_ids as local_dataset_ids
 from trajopt_sgp.data.minari_write import write_minari_dataset as write_minari_dataset
 from trajopt_sgp.data.normalizer import Normalizer as Normalizer
+from trajopt_sgp.data.points import points_as_transitions as points_as_transitions
 from trajopt_sgp.data.transitions import Transitions as Transitions
 from trajopt_sgp.data.triples import as_triples as as_triples
 from trajopt_sgp.data.triples import triple_normalizer as triple_normalizer

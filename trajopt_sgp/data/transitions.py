@@ -38,7 +38,7 @@ class Transitions:
     states: FloatArray
     """x, `(K, n)`."""
     controls: FloatArray
-    """u, `(K, m)`."""
+    """u, `(K, m)`; m is 0 where there is nothing to control, as in `points_as_transitions`."""
     next_states: FloatArray
     """x', `(K, n)`."""
     episodes: IntArray

@@ -8,11 +8,11 @@ Source: R. Tedrake, Underactuated Robotics, chapter 3.2.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from math import isfinite, pi
+from dataclasses import dataclass
+from math import pi
 from typing import Any
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.envs.parameters import check_positive
 
 STATE_NAMES = ("cart_position", "pole_angle", "cart_velocity", "pole_velocity")
 CONTROL_NAMES = ("cart_force",)
@@ -38,10 +38,7 @@ class CartPoleParameters:
     """Largest magnitude of the force on the cart [N]."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (isfinite(value) and value > 0.0):
-                raise OptionError(f"Cart-pole parameter {field.name} = {value}: it must be positive and finite.")
+        check_positive(self, "cart-pole")
 
 
 def cartpole_accelerations(

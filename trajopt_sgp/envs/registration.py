@@ -3,6 +3,13 @@
 import gymnasium
 
 CARTPOLE_SWING_UP_ID = "trajopt_sgp/CartPoleSwingUp-v0"
+PENDULUM_KEYPOINTS_ID = "trajopt_sgp/PendulumKeypoints-v0"
+
+_ENTRY_POINTS = {
+    CARTPOLE_SWING_UP_ID: "trajopt_sgp.envs.cartpole:CartPoleSwingUpEnv",
+    PENDULUM_KEYPOINTS_ID: "trajopt_sgp.envs.pendulum:PendulumKeypointsEnv",
+}
+_MAX_EPISODE_STEPS = 200
 
 
 def register_environments() -> None:
@@ -12,9 +19,6 @@ def register_environments() -> None:
     `trajopt_sgp.envs` calls this function. `gymnasium.make("trajopt_sgp.envs:trajopt_sgp/CartPoleSwingUp-v0")`
     does that import by itself.
     """
-    if CARTPOLE_SWING_UP_ID not in gymnasium.registry:
-        gymnasium.register(
-            CARTPOLE_SWING_UP_ID,
-            entry_point="trajopt_sgp.envs.cartpole:CartPoleSwingUpEnv",
-            max_episode_steps=200,
-        )
+    for name, entry_point in _ENTRY_POINTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, entry_point=entry_point, max_episode_steps=_MAX_EPISODE_STEPS)

@@ -1,0 +1,51 @@
+"""Transitions of the pendulum in keypoints, drawn uniformly from the data box."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.data.dataset_info import describe_dataset
+from trajopt_sgp.data.transitions import Transitions
+from trajopt_sgp.envs.pendulum_equations import (
+    STATE_BOX_HIGH,
+    STATE_BOX_LOW,
+    PendulumParameters,
+    keypoints,
+    pendulum_step,
+)
+from trajopt_sgp.envs.registration import PENDULUM_KEYPOINTS_ID
+from trajopt_sgp.errors import OptionError
+
+
+def sample_pendulum_transitions(
+    count: int, generator: np.random.Generator, parameters: PendulumParameters | None = None
+) -> Transitions:
+    """Draw `count` single steps in keypoints, angle, rate and torque independent and uniform (Suh et al. 2023).
+
+    theta and theta_dot lie within ±6 [rad], [rad/s]; next states may leave that box. Every step is an episode.
+
+    Args:
+        count: number of transitions K, at least 1.
+        generator: source of all random numbers.
+        parameters: the plant; default as in the environment.
+
+    Raises:
+        OptionError: a number below 1.
+    """
+    if count < 1:
+        raise OptionError(f"count = {count}: it must be at least 1.")
+    plant = parameters or PendulumParameters()
+    limit = plant.torque_limit
+    angles = generator.uniform(STATE_BOX_LOW, STATE_BOX_HIGH, (count, 2))
+    controls = generator.uniform(-limit, limit, (count, 1))
+    arrays: dict[str, NDArray[Any]] = {
+        "states": keypoints(angles, plant, np),
+        "controls": controls,
+        "next_states": keypoints(pendulum_step(angles, controls, plant, np), plant, np),
+        "episodes": np.arange(count, dtype=np.int64),
+        "terminated": np.zeros(count, dtype=np.bool_),
+    }
+    unbounded = [-np.inf] * 3, [np.inf] * 3
+    info = describe_dataset("pendulum-sampled", arrays, unbounded, ([-limit], [limit]), PENDULUM_KEYPOINTS_ID)
+    return Transitions(**arrays, dataset=info)
