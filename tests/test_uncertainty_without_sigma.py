@@ -66,9 +66,7 @@ def test_sigma_is_refused(options: dict[str, Any]) -> None:
         DataDistance(Bowl(), **options)
 
 
-@pytest.mark.parametrize(
-    "pair", [(SingleShooting(), GradientDescent(iterations=300)), (DirectTranscription(), Ipopt())]
-)
+@pytest.mark.parametrize("pair", PAIRS, ids=["gradient descent", "ipopt"])
 def test_as_a_cost_it_pulls_plans_to_the_data(pair: tuple[Any, Any]) -> None:
     plain, pulled = (
         solve(block_move(stage_costs=[DataDistance(Bowl(), weight=w)], horizon=5), *pair) for w in (0.0, 1.0)
@@ -83,7 +81,7 @@ def test_as_a_constraint_it_keeps_the_true_length() -> None:
     solution = solve(problem, DirectTranscription(), Ipopt())
     assert solution.success
     z = np.hstack([solution.trajectory.states[:-1], solution.trajectory.controls])
-    np.testing.assert_allclose(np.linalg.norm(z, axis=1).max(), 0.7, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1).max(), 0.7, atol=1e-5)
 
 
 def test_gain_makes_points_off_the_data_read_their_distance() -> None:
