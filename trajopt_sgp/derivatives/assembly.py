@@ -75,7 +75,11 @@ class Assembly:
 
     def __post_init__(self) -> None:
         terms = (*self.costs, *self.constraints)
-        blocks = {id(term): TermBlocks(term.function, term.numbers) for term in terms if term.function is not None}
+        blocks = {
+            id(term): TermBlocks(term.function, term.numbers, traced=not term.whole_plan)
+            for term in terms
+            if term.function is not None
+        }
         object.__setattr__(self, "backends", blocks)
         triangles = {id(term): Triangle(term) for term in terms if term.function is not None}
         object.__setattr__(self, "triangles", triangles)

@@ -79,6 +79,8 @@ class StageTerm:
     """Weights and noise levels of a cost by name, which may change between solves."""
     annealed: bool = False
     """Whether a cost changes with the progress of the solver."""
+    whole_plan: bool = False
+    """Whether its one instance holds the whole plan: too much for closed forms, so that autograd differentiates it."""
     residual: TermFunction | None = None
     """r `(..., K, k)` where a cost is half its squared length."""
     row_names: tuple[str, ...] = ()

@@ -32,13 +32,14 @@ class TermBlocks:
     Args:
         function: of the term.
         numbers: its weights and noise levels, which the traced function takes as inputs.
+        traced: whether to try a closed form at all.
     """
 
     backend: str = "none: not evaluated yet"
     """Which backend was used last, and why."""
 
-    def __init__(self, function: TermFunction, numbers: Numbers | None = None) -> None:
-        self._generic, self._numbers = GenericBlocks(function), numbers
+    def __init__(self, function: TermFunction, numbers: Numbers | None = None, traced: bool = True) -> None:
+        self._generic, self._numbers, self._traceable = GenericBlocks(function), numbers, traced
         self._function = function
         self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
@@ -75,6 +76,9 @@ class TermBlocks:
         self._closed_form(z, parameters)
 
     def _closed_form(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
+        if not self._traceable:
+            self.backend = "autograd: a function of the whole plan"
+            return None
         signature = (z.shape, tuple(parameters.values), parameters.previous_control is None)
         if signature not in self._traced or not self._holds(self._traced[signature], z, parameters):
             self._traced[signature] = self._trace(z, parameters)

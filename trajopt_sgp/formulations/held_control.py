@@ -42,7 +42,7 @@ class HeldControl:
         builder.constraints.append(self._defects(builder))
         if steps is not None:
             builder.constraints += self._bounds(builder, eliminated_knots(self.problem.horizon, steps))
-        builder.add_costs(lambda term, face: self._integral(builder, term, face))
+        builder.add_costs(lambda term, face: self._integral(builder, term, face), shooting=steps is not None)
         builder.add_constraints()
         continuous = is_continuous(self.problem.dynamics)
         return builder.program(

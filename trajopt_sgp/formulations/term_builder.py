@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.layout import Layout, Points
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
 from trajopt_sgp.formulations.scaling import row_scale
@@ -23,6 +24,7 @@ from trajopt_sgp.problem import (
     OptimalControlProblem,
     StageConstraint,
     TerminalCost,
+    TrajectoryCost,
 )
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.probing import constraint_bounds, count_rows
@@ -59,8 +61,18 @@ class TermBuilder:
     def __post_init__(self) -> None:
         self.scale = self.layout.scale()
 
-    def add_costs(self, integral: IntegralRule | None = None) -> None:
-        """Add all costs; `integral` replaces the quadrature of integrals by points."""
+    def add_costs(self, integral: IntegralRule | None = None, shooting: bool = False) -> None:
+        """Add all costs; `integral` replaces the quadrature of integrals by points.
+
+        Raises:
+            IncompatibleError: there is a cost of the whole plan, and this is not `shooting`.
+        """
+        if self.problem.trajectory_terms and not shooting:
+            name = self.problem.trajectory_terms[0].name
+            raise IncompatibleError(
+                f"The cost {name!r} is a function of the whole plan, which would make every derivative of this "
+                "formulation dense; use SingleShooting or MultipleShooting."
+            )
         for term in self.problem.stage_terms:
             face = term.face(self.needs_value)
             if term.integral and integral is not None:
@@ -68,6 +80,7 @@ class TermBuilder:
             else:
                 self.costs.append(self._stage_cost(term, face))
         self.costs += [self._terminal_cost(term) for term in self.problem.terminal_terms]
+        self.costs += [self._trajectory_cost(term) for term in self.problem.trajectory_terms]
         self.costs += [self._rate_cost(term) for term in self.problem.rate_costs]
 
     def add_constraints(self) -> None:
@@ -178,6 +191,28 @@ class TermBuilder:
     def _terminal_cost(self, term: TerminalCost) -> StageTerm:
         index = self.layout.states[1.0][-1:]
         return self.term(term.name, index, term.weighted, self._end(), numbers=term.number_values)
+
+    def _trajectory_cost(self, term: TrajectoryCost) -> StageTerm:
+        """Return a term of one instance that holds all states and controls; its parameters are those of all knots."""
+        states, controls = self.layout.knot_states, self.layout.first_controls
+        index = np.concatenate([states.ravel(), controls.ravel()])[None]
+
+        def cost(z: Tensor, parameters: Parameters) -> Tensor:
+            before, after = z[..., : states.size], z[..., states.size :]
+            lead = z.shape[:-1]
+            return term.weighted(
+                before.reshape(*lead, *states.shape), after.reshape(*lead, *controls.shape), parameters
+            )
+
+        return StageTerm(
+            name=term.name,
+            function=cost,
+            index=index,
+            scale=self.scale[index[0]],
+            knots=np.zeros(1, dtype=np.int64),
+            numbers=term.number_values,
+            whole_plan=True,
+        )
 
     def _end(self) -> FloatArray:
         return np.array([float(self.problem.horizon)])

@@ -1,8 +1,8 @@
-"""The zero of the distance to data: what a model reads on data it has not seen."""
+"""Zero and unit of the distance to data: what a model reads on data it has not seen, and off them."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,17 +18,24 @@ _LEVELS = 16
 
 @dataclass(frozen=True)
 class Calibration:
-    """Offsets d_sigma^0 on a grid of noise levels with equal ratios; linear in log sigma between them."""
+    """Offsets d_sigma^0 on a grid of noise levels with equal ratios, linear in log sigma between them; and a gain.
+
+    The calibrated length is gain sqrt(2 max(0, d_sigma - d_sigma^0)). A model without noise levels has one offset.
+    """
 
     sigmas: tuple[float, ...]
-    """Noise levels, increasing, at least two."""
+    """Noise levels, increasing, at least two; none for a model without noise levels."""
     offsets: tuple[float, ...]
     """The quantile of the model's distance over unseen, unperturbed data at each level."""
     quantile: float = CALIBRATION_QUANTILE
     """Which quantile, in (0, 1)."""
+    gain: float = 1.0
+    """Unit of length of a model whose value is no squared distance, from `measure_gain`; 1 for those that are."""
 
     def offset(self, sigma: float | Tensor) -> float | Tensor:
         """Return d_sigma^0, constant beyond the grid: a number, or `(...)` for a tensor `()` or `(..., 1)`."""
+        if not self.sigmas:
+            return self.offsets[0]
         if not isinstance(sigma, Tensor):
             return float(self.offset(torch.tensor([sigma], dtype=torch.float64)))
         low, high = math.log(self.sigmas[0]), math.log(self.sigmas[-1])
@@ -41,18 +48,19 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"sigmas": list(self.sigmas), "offsets": list(self.offsets), "quantile": self.quantile}
+        lists = {"sigmas": list(self.sigmas), "offsets": list(self.offsets)}
+        return {**lists, "quantile": self.quantile, "gain": self.gain}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Calibration":
-        """Rebuild a calibration from `to_json`.
+        """Rebuild a calibration from `to_json`; without a gain it is 1.
 
         Raises:
             ModelFileError: an entry is missing or of the wrong kind.
         """
         try:
             sigmas, offsets = (tuple(map(float, document[name])) for name in ("sigmas", "offsets"))
-            return cls(sigmas, offsets, float(document["quantile"]))
+            return cls(sigmas, offsets, float(document["quantile"]), float(document.get("gain", 1.0)))
         except (KeyError, TypeError, ValueError) as error:
             message = f"A stored calibration needs sigmas, offsets and quantile: {error!r}."
             raise ModelFileError(message) from error
@@ -62,27 +70,58 @@ class Calibration:
 def calibrate(
     distance: Callable[[Tensor, float], Tensor],
     z: Shaped[Tensor, "points *d"],
-    sigma_range: tuple[float, float],
+    sigma_range: tuple[float, float] | None,
     quantile: float = CALIBRATION_QUANTILE,
 ) -> Calibration:
-    """Measure the offsets of a model on a grid of noise levels.
+    """Measure the offsets of a model on a grid of noise levels, or its one offset.
 
     Args:
         distance: the model's d_sigma, `((points, d), sigma) -> (points,)`.
         z: unseen, unperturbed data in normalised coordinates, `(points, d)`, or whatever `distance` knows them by.
-        sigma_range: ends of the grid.
+        sigma_range: ends of the grid; None for a model without noise levels, whose sigma is 0.
         quantile: share of `z` that shall read zero.
     """
+    if sigma_range is None:
+        return Calibration((), (float(torch.quantile(distance(z, 0.0), quantile)),), quantile)
     levels = torch.linspace(math.log(sigma_range[0]), math.log(sigma_range[1]), _LEVELS, dtype=torch.float64)
     sigmas = tuple(levels.exp().tolist())
     offsets = tuple(float(torch.quantile(distance(z, sigma), quantile)) for sigma in sigmas)
     return Calibration(sigmas, offsets, quantile)
 
 
+@torch.no_grad()
+def measure_gain(
+    distance: Callable[[Tensor, float], Tensor],
+    calibration: Calibration,
+    moved: Float[Tensor, "points d"],
+    lengths: Float[Tensor, " points"],
+    sigma: float = 0.0,
+) -> Calibration:
+    """Return the calibration with the gain at which points off the data read their true distance, in the median.
+
+    Args:
+        distance: the model's d_sigma, `((points, d), sigma) -> (points,)`.
+        calibration: holds the offsets.
+        moved: points off the data, in normalised coordinates.
+        lengths: how far each is from the data, positive.
+        sigma: noise level; 0 for a model without.
+
+    Raises:
+        OptionError: more than half of the points read zero: this model does not tell them from data.
+    """
+    readings = (2.0 * (distance(moved, sigma) - calibration.offset(sigma)).clamp_min(0.0)).sqrt()
+    median = float(torch.quantile(readings / lengths, 0.5))
+    if not median > 0.0:
+        raise OptionError(
+            "The model reads zero on more than half of the points off the data: no gain makes it a length."
+        )
+    return replace(calibration, gain=1.0 / median)
+
+
 def calibrated_length(
     distance: Float[Tensor, "*batch"], calibration: Calibration | None, sigma: float | Tensor
 ) -> Float[Tensor, "*batch"]:
-    """Return sqrt(2 max(0, distance - offset(sigma))), `(...)`.
+    """Return gain sqrt(2 max(0, distance - offset(sigma))), `(...)`.
 
     Its derivative grows without bound where the length becomes zero, and is zero where the length is; a solver does
     better with the constraint distance <= offset + length^2 / 2.
@@ -94,4 +133,4 @@ def calibrated_length(
         raise OptionError("The model is not calibrated: set `calibration`, as train_energy does, to measure lengths.")
     excess = distance - calibration.offset(sigma)
     outside = excess > 0.0
-    return torch.where(outside, (2.0 * torch.where(outside, excess, 1.0)).sqrt(), 0.0)
+    return torch.where(outside, calibration.gain * (2.0 * torch.where(outside, excess, 1.0)).sqrt(), 0.0)

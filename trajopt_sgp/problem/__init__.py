@@ -24,5 +24,6 @@ from trajopt_sgp.problem.terms import Face as Face
 from trajopt_sgp.problem.terms import LeastSquaresCost as LeastSquaresCost
 from trajopt_sgp.problem.terms import StageCost as StageCost
 from trajopt_sgp.problem.terms import TerminalCost as TerminalCost
+from trajopt_sgp.problem.terms import TrajectoryCost as TrajectoryCost
 from trajopt_sgp.problem.time_grid import FreeTime as FreeTime
 from trajopt_sgp.problem.trajectory import Trajectory as Trajectory

@@ -22,8 +22,11 @@ from trajopt_sgp.problem.terms import (
     StageEntry,
     TerminalCost,
     TerminalFunction,
+    TrajectoryCost,
+    TrajectoryFunction,
     as_stage_costs,
     as_terminal_costs,
+    as_trajectory_costs,
     check_names,
 )
 from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, check_move_blocks, make_time_grid
@@ -35,7 +38,7 @@ FloatArray = NDArray[np.float64]
 class OptimalControlProblem:
     """Minimise stage costs and terminal costs along a model of motion.
 
-        minimise    sum_{t<N} l(x_t, u_t) + integral of r(x, u) dt + l_N(x_N)
+        minimise    sum_{t<N} l(x_t, u_t) + integral of r(x, u) dt + l_N(x_N) + L(x_0..x_N, u_0..u_{N-1})
         subject to  x_{t+1} = f(x_t, u_t)   or   dx/dt = f(x, u), discretised by the formulation
                     x_0 given, or some of it; x_N given, or some of it, or free
                     x_lower <= x_t <= x_upper for t = 1..N,  u_lower <= u_t <= u_upper
@@ -65,6 +68,8 @@ class OptimalControlProblem:
     """Summed over t = 0..N-1, or integrated."""
     terminal_costs: Sequence[TerminalCost | TerminalFunction] = ()
     """Of x_N."""
+    trajectory_costs: Sequence[TrajectoryCost | TrajectoryFunction] = ()
+    """Of the whole plan, for `SingleShooting` and `MultipleShooting` alone."""
     constraints: Sequence[ConstraintEntry] = ()
     """Besides the dynamics, the bounds and the ends."""
     state_bounds: tuple[Numbers, Numbers] | None = None
@@ -113,6 +118,8 @@ class OptimalControlProblem:
     """The stage costs of one knot, plain functions wrapped."""
     terminal_terms: tuple[TerminalCost, ...] = field(init=False)
     """The terminal costs, plain functions wrapped."""
+    trajectory_terms: tuple[TrajectoryCost, ...] = field(init=False)
+    """The costs of the whole plan, plain functions wrapped."""
     constraint_terms: tuple[Constraint, ...] = field(init=False)
     """The constraints on functions, distances to data turned into constraints."""
     rate_costs: tuple[ControlRateCost, ...] = field(init=False)
@@ -138,6 +145,7 @@ class OptimalControlProblem:
             grid=make_time_grid(self.horizon, self.time_step, self.duration, self.mesh),
             stage_terms=as_stage_costs(self.stage_costs),
             terminal_terms=as_terminal_costs(self.terminal_costs),
+            trajectory_terms=as_trajectory_costs(self.trajectory_costs),
             constraint_terms=as_constraints(self.constraints),
             rate_costs=tuple(entry for entry in self.stage_costs if isinstance(entry, ControlRateCost)),
             rate_limits=tuple(entry for entry in self.constraints if isinstance(entry, ControlRateLimit)),
@@ -158,9 +166,8 @@ class OptimalControlProblem:
             raise OptionError(
                 "duration: a discrete-time model has a time step of its own; FreeTime needs dx/dt = f(x, u)."
             )
-        check_names(
-            (*self.stage_terms, *self.terminal_terms, *self.constraint_terms, *self.rate_costs, *self.rate_limits)
-        )
+        costs = *self.stage_terms, *self.terminal_terms, *self.trajectory_terms, *self.rate_costs
+        check_names((*costs, *self.constraint_terms, *self.rate_limits))
         probe(self)
 
     @property
@@ -177,7 +184,8 @@ class OptimalControlProblem:
     def number_names(self) -> tuple[str, ...]:
         """Names of the weights and noise levels that may change between solves, as `term.weight`."""
         stage = [name for term in self.stage_terms for name in term.numbers]
-        return (*stage, *(name for term in self.terminal_terms for name in term.numbers))
+        rest = *self.terminal_terms, *self.trajectory_terms
+        return (*stage, *(name for term in rest for name in term.numbers))
 
     def values(
         self,
@@ -224,6 +232,7 @@ class OptimalControlProblem:
             dynamics=cast(self.dynamics, dtype),
             stage_costs=[*(term.to(dtype) for term in self.stage_terms), *self.rate_costs],
             terminal_costs=[term.to(dtype) for term in self.terminal_terms],
+            trajectory_costs=[term.to(dtype) for term in self.trajectory_terms],
             constraints=[*(term.to(dtype) for term in self.constraint_terms), *self.rate_limits],
         )
 

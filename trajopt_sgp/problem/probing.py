@@ -48,9 +48,19 @@ def probe(problem: OptimalControlProblem) -> None:
         for terminal in problem.terminal_terms:
             value = terminal.evaluate(state, parameters=parameters)
             check_result(f"terminal cost {terminal.name!r}", value, leading)
+        for whole in problem.trajectory_terms:
+            value = whole.evaluate(*_plans(problem, leading), parameters=problem.values())
+            check_result(f"trajectory cost {whole.name!r}", value, leading)
         for constraint in problem.constraint_terms:
             rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
             check_constraint(constraint, rows, leading)
+
+
+def _plans(problem: OptimalControlProblem, leading: Leading) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return states `(*leading, N+1, n)` that stay at the initial one, and middle controls `(*leading, N, m)`."""
+    states = torch.tensor(problem.start, dtype=problem.dtype).expand(*leading, problem.horizon + 1, -1)
+    controls = torch.tensor(problem.control_box.middle(), dtype=problem.dtype)
+    return states, controls.expand(*leading, problem.horizon, -1)
 
 
 def check_parameter_names(problem: OptimalControlProblem) -> None:
@@ -61,6 +71,7 @@ def check_parameter_names(problem: OptimalControlProblem) -> None:
     """
     terms = [*problem.stage_terms, *problem.terminal_terms, *problem.constraint_terms]
     named = [(term.name, getattr(term, "parameters", ())) for term in terms]
+    named += [(term.name, term.parameters) for term in problem.trajectory_terms]
     for owner, names in [("dynamics", parameter_names(problem.dynamics)), *named]:
         for name in names:
             if name not in problem.parameters:

@@ -1,4 +1,4 @@
-"""Terms of an optimal control problem: functions of one knot, batched over leading dimensions.
+"""Terms of an optimal control problem: functions of one knot or of the whole plan, batched over leading dimensions.
 
 Letters used throughout: N intervals (the horizon), n states, m controls, r rows of a constraint. Functions are written
 in torch or CasADi and may take, after state and control, the values of parameters of the problem.
@@ -25,6 +25,9 @@ StageFunction = Callable[..., Tensor] | casadi.Function
 
 TerminalFunction = Callable[..., Tensor] | casadi.Function
 """A function of the last state `(..., n)` and the values of parameters."""
+
+TrajectoryFunction = Callable[..., Tensor]
+"""A function of states `(..., N+1, n)`, controls `(..., N, m)` and the values of parameters."""
 
 FaceFunction = Callable[[Tensor, Tensor, Parameters], Tensor]
 """A function of state `(..., n)`, control `(..., m)` and parameters, varying ones taken at the knots in question."""
@@ -93,7 +96,7 @@ class StageCostTerm(Protocol):
 class FunctionTerm:
     """A term made of one function, in torch or CasADi."""
 
-    function: StageFunction | TerminalFunction
+    function: StageFunction | TerminalFunction | TrajectoryFunction
     parameters: Sequence[str]
 
     def evaluate(self, *points: Tensor, parameters: Parameters) -> Any:
@@ -217,6 +220,29 @@ class TerminalCost(_Weighted):
 
 
 @dataclass(frozen=True)
+class TrajectoryCost(_Weighted):
+    """A cost of the whole plan, such as the variance of its total cost over an ensemble, for shooting alone.
+
+    The function maps states `(..., N+1, n)` and controls `(..., N, m)` to `(...)`, in torch. Parameters that vary over
+    time come with their values at all knots, `(N+1, k)`. Second derivatives are dense and taken by autograd.
+    """
+
+    name: str = "trajectory_cost"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.function, casadi.Function):
+            raise OptionError(
+                f"{self.name}: a cost of the whole plan must be a function of torch tensors, not of CasADi."
+            )
+        object.__setattr__(self, "_torch", self.function)
+
+    def weighted(self, states: Tensor, controls: Tensor, parameters: Parameters) -> Tensor:
+        """Return the weighted cost `(...)` of plans."""
+        cost: Tensor = self.weight_at(parameters) * self.evaluate(states, controls, parameters=parameters)
+        return cost
+
+
+@dataclass(frozen=True)
 class ControlRateCost:
     """weight * sum over t of ((u_t - u_{t-1}) / scale)², for plans whose controls change gently."""
 
@@ -244,6 +270,13 @@ def as_terminal_costs(entries: Sequence["TerminalCost | TerminalFunction"]) -> t
     return tuple(
         entry if isinstance(entry, TerminalCost) else TerminalCost(_function(entry), name=_name_of(entry))
         for entry in entries
+    )
+
+
+def as_trajectory_costs(entries: Sequence["TrajectoryCost | TrajectoryFunction"]) -> tuple[TrajectoryCost, ...]:
+    """Wrap plain functions as costs of the whole plan named after them."""
+    return tuple(
+        entry if isinstance(entry, TrajectoryCost) else TrajectoryCost(entry, name=_name_of(entry)) for entry in entries
     )
 
 

@@ -21,7 +21,8 @@ def check_score(
     """Check that a model of the distance to data keeps its contract, in double precision, at three noise levels.
 
     Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
-    where the model has a value, be the gradient of that value; calibrated lengths must follow from the value.
+    where the model has a value, be the gradient of that value; calibrated lengths must follow from the value. A model
+    without noise levels is checked with the sigma it does not look at.
 
     Args:
         model: a torch module is checked as a copy in double precision.
@@ -33,9 +34,7 @@ def check_score(
         ConformanceError: names the fault.
     """
     model = cast(model, torch.float64)
-    low, high = model.sigma_range
-    if not 0.0 < low < high < math.inf:
-        raise ConformanceError(f"sigma_range = {(low, high)}: it must be two increasing positive numbers.")
+    levels = _levels(model.sigma_range)
     size = states.shape[1] + controls.shape[1]
     dtype = parameter_dtype(model)
 
@@ -45,12 +44,23 @@ def check_score(
     raw = torch.cat([states, controls], dim=1).to(dtype)
     check_batched("normalisation", normalize, raw, size, tolerance)
     z = normalize(raw).detach()
-    for sigma in (low, math.sqrt(low * high), high):
+    for sigma in levels:
         _check_gradient(model, z, sigma, tolerance)
         if isinstance(model, ValueModel):
             _check_value(model, z, sigma, tolerance)
-    _check_refusal(model, z, 0.5 * low)
-    _check_refusal(model, z, 2.0 * high)
+    if model.sigma_range is not None:
+        _check_refusal(model, z, 0.5 * levels[0])
+        _check_refusal(model, z, 2.0 * levels[-1])
+
+
+def _levels(sigma_range: tuple[float, float] | None) -> tuple[float, ...]:
+    """Return the noise levels at which a model is checked."""
+    if sigma_range is None:
+        return (0.0,)
+    low, high = sigma_range
+    if not 0.0 < low < high < math.inf:
+        raise ConformanceError(f"sigma_range = {(low, high)}: it must be two increasing positive numbers, or None.")
+    return low, math.sqrt(low * high), high
 
 
 @torch.no_grad()
@@ -79,7 +89,8 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
         )
     if model.calibration is not None:
         excess = model.distance(z, sigma).detach() - model.calibration.offset(sigma)
-        error = (model.calibrated_length(z, sigma).detach() - (2.0 * excess.clamp_min(0.0)).sqrt()).abs()
+        expected = model.calibration.gain * (2.0 * excess.clamp_min(0.0)).sqrt()
+        error = (model.calibrated_length(z, sigma).detach() - expected).abs()
         if not float(error.max()) <= tolerance:
             raise ConformanceError(f"calibrated_length does not follow from distance at sigma = {sigma:.3g}.")
 

@@ -44,24 +44,26 @@ class DataDistance:
     d_σ(z) = -σ² log Σ_i exp(-‖z - z_i‖²/2σ²) in normalised coordinates z; its gradient is -σ² times the score
     (Suh et al. 2023, section 3). Solvers that compare values see the value a model offers (energy network, closed
     form), or failing that the residual energy ½‖z - D(z, σ)‖² of its denoiser D; others follow the gradient field.
+    Any uncertainty takes the place of d_σ in the same way: the variance of an ensemble, for example, which has no σ.
 
     Among the constraints of a problem, with `upper` set, it keeps the calibrated length below `upper` at `sigma`.
 
     Raises:
-        OptionError: an unknown form or weighting, a weight that is negative, a σ outside the range of the model.
+        OptionError: an unknown form or weighting, a weight that is negative, a σ outside the range of the model, a σ
+            for a model without noise levels.
         IncompatibleError: the model does not offer the form asked for.
     """
 
     model: GradientModel
-    """Score network, energy network or exact smoothed distance."""
+    """Score network, energy network, exact smoothed distance or another uncertainty."""
     weight: float = 1.0
     """β; it has a meaning only together with `weighting` and the σ schedule."""
     sigma: float | None = None
-    """Fixed σ in normalised units; give either this or `schedule`."""
+    """Fixed σ in normalised units; give either this or `schedule`, and neither if the model has no noise levels."""
     schedule: Schedule | None = None
     """σ by progress of the solver."""
     weighting: Weighting = "sigma2"
-    """"sigma2": β d_σ, a squared length. "none": β d_σ/σ² = -β log p_σ + constant."""
+    """"sigma2": β d_σ, a squared length. "none": β d_σ/σ² = -β log p_σ + constant, for models with noise levels."""
     form: Form | None = None
     """Force "field", "value" or "residual" on every solver."""
     upper: float | None = None
@@ -76,14 +78,9 @@ class DataDistance:
         _check_choice("weighting", self.weighting, ("sigma2", "none"))
         if not (math.isfinite(self.weight) and self.weight >= 0.0):
             raise OptionError(f"{self.name}: weight = {self.weight}; it must be finite and not negative.")
-        if (self.sigma is None) == (self.schedule is None):
-            raise OptionError(f"{self.name}: give either sigma= or schedule=, not both or neither.")
         if self.form == "value" and not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "form 'value'"))
-        low, high = self.model.sigma_range
-        for level in (self.sigma_at(0.0), self.sigma_at(1.0)):
-            if not low <= level <= high:
-                raise OptionError(f"{self.name}: sigma = {level} lies outside the range [{low}, {high}] of its model.")
+        self._check_sigma()
 
     @property
     def annealed(self) -> bool:
@@ -97,16 +94,17 @@ class DataDistance:
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The names of its weight and of its σ, which may be set for one solve without a schedule."""
-        return f"{self.name}.weight", f"{self.name}.sigma"
+        """The names of its weight and of its σ, if it has one, which may be set for one solve without a schedule."""
+        names = f"{self.name}.weight", f"{self.name}.sigma"
+        return names[:1] if self.model.sigma_range is None else names
 
     def number_values(self, parameters: Parameters) -> Mapping[str, float]:
         """Return its weight and its σ by name, σ where the schedule has arrived."""
-        weight, sigma = self.numbers
-        return {weight: parameters.number(weight, self.weight), sigma: self._sigma(parameters)}
+        values = parameters.number(f"{self.name}.weight", self.weight), self._sigma(parameters)
+        return dict(zip(self.numbers, values, strict=False))
 
     def sigma_at(self, progress: float) -> float:
-        """Return σ at `progress` in [0, 1]."""
+        """Return σ at `progress` in [0, 1]; 0 for a model without noise levels."""
         if self.schedule is not None:
             return self.schedule(progress)
         return float(self.sigma or 0.0)
@@ -147,7 +145,7 @@ class DataDistance:
         return replace(self, model=cast(self.model, dtype))
 
     def as_constraint(self) -> StageConstraint:
-        """Return the constraint length <= `upper`, written as d_σ - d_σ⁰ <= upper²/2, which is smooth.
+        """Return the constraint length <= `upper`, written as gain² (d_σ - d_σ⁰) <= upper²/2, which is smooth.
 
         Raises:
             IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
@@ -160,6 +158,21 @@ class DataDistance:
         return StageConstraint(
             DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
         )
+
+    def _check_sigma(self) -> None:
+        if self.model.sigma_range is None:
+            if self.sigma is not None or self.schedule is not None or self.weighting != "sigma2":
+                raise OptionError(
+                    f"{self.name}: {type(self.model).__name__} has no noise levels: leave out sigma= and schedule=, "
+                    'and keep weighting="sigma2", which then is weight times the value.'
+                )
+            return
+        if (self.sigma is None) == (self.schedule is None):
+            raise OptionError(f"{self.name}: give either sigma= or schedule=, not both or neither.")
+        low, high = self.model.sigma_range
+        for level in (self.sigma_at(0.0), self.sigma_at(1.0)):
+            if not low <= level <= high:
+                raise OptionError(f"{self.name}: sigma = {level} lies outside the range [{low}, {high}] of its model.")
 
     def _sigma(self, parameters: Parameters) -> Any:
         return parameters.number(f"{self.name}.sigma", self.sigma_at(parameters.progress))
@@ -191,13 +204,14 @@ class DataDistance:
 
 
 class DistanceMargin(torch.nn.Module):
-    """d_σ - d_σ⁰ of a model at one σ, as constraint rows `(..., 1)`."""
+    """gain² (d_σ - d_σ⁰) of a model at one σ, half a squared length, as constraint rows `(..., 1)`."""
 
     def __init__(self, model: ValueModel, sigma: float) -> None:
         super().__init__()
         if model.calibration is None:
             raise IncompatibleError("A distance to data can bound a length only with a calibrated model.")
         self.model, self.sigma, self.offset = model, sigma, float(model.calibration.offset(sigma))
+        self.square = model.calibration.gain**2
 
     def forward(self, state: Tensor, control: Tensor) -> Tensor:
         """Return the margin for state `(..., n)`, control `(..., m)`."""
@@ -208,7 +222,7 @@ class DistanceMargin(torch.nn.Module):
         return (2.0 * self._margin(state, control).clamp_min(0.0)).sqrt()
 
     def _margin(self, state: Tensor, control: Tensor) -> Tensor:
-        return self.model.distance(_normalize(self.model, state, control), self.sigma) - self.offset
+        return self.square * (self.model.distance(_normalize(self.model, state, control), self.sigma) - self.offset)
 
 
 def _normalize(model: GradientModel, state: Tensor, control: Tensor) -> Tensor:
@@ -225,5 +239,5 @@ def _check_choice(name: str, value: object, valid: tuple[object, ...]) -> None:
 def _no_value(term: DataDistance, purpose: str) -> str:
     return (
         f"{term.name}: {type(term.model).__name__} has a gradient only, so it cannot serve as {purpose}. "
-        "Use an EnergyNetwork or ExactSmoothedDistance."
+        "Use an EnergyNetwork, ExactSmoothedDistance or another model with a value."
     )

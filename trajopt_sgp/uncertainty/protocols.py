@@ -12,12 +12,13 @@ class GradientModel(Protocol):
     """The gradient field of a smoothed distance d_sigma to data, as a score network has it.
 
     z `(..., d)`, d = n + m, sigma and distances are in normalised coordinates. sigma is a number in `sigma_range`, or a
-    tensor of shape `()` or `(..., 1)`.
+    tensor of shape `()` or `(..., 1)`. A model without noise levels, such as the variance of an ensemble, has the range
+    None; its sigma is 0, and makes no difference.
     """
 
     @property
-    def sigma_range(self) -> tuple[float, float]:
-        """Smallest and largest noise level."""
+    def sigma_range(self) -> tuple[float, float] | None:
+        """Smallest and largest noise level, or None for a model without."""
 
     def normalize(self, state: Tensor, control: Tensor) -> Tensor:
         """Return z for states and controls in raw units, `(..., n), (..., m) -> (..., d)`."""
@@ -28,13 +29,13 @@ class GradientModel(Protocol):
 
 @runtime_checkable
 class ValueModel(GradientModel, Protocol):
-    """A smoothed distance with a value, twice differentiable: an energy network, or the closed form."""
+    """A distance or another uncertainty with a value, twice differentiable: an energy network, the closed form."""
 
     calibration: Calibration | None
-    """Offsets that make lengths comparable; None before they are measured."""
+    """Offsets and gain that make lengths comparable; None before they are measured."""
 
     def distance(self, z: Tensor, sigma: float | Tensor) -> Tensor:
         """Return d_sigma up to a constant for each sigma, half a squared length, `(..., d) -> (...)`."""
 
     def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return sqrt(2 max(0, d_sigma - offset(sigma))), comparable across models and sigma, `(..., d) -> (...)`."""
+        """Return gain sqrt(2 max(0, d_sigma - offset(sigma))), comparable across models, `(..., d) -> (...)`."""
