@@ -9,6 +9,8 @@ from scipy.stats import binomtest
 
 from trajopt_sgp.errors import OptionError
 
+FloatArray = NDArray[np.float64]
+
 CONFIDENCE = 0.95
 """Of every interval."""
 
@@ -25,7 +27,7 @@ class Estimate:
     """Upper end."""
 
     def text(self, form: Callable[[float], str]) -> str:
-        """Return number and interval, for example "97 % (93-99 %)"."""
+        """Return number and interval, for example "97 % (93 % to 99 %)"."""
         return f"{form(self.value)} ({form(self.low)} to {form(self.high)})"
 
 
@@ -44,15 +46,15 @@ def success_rate(successes: int, trials: int) -> Estimate:
 def bootstrap(
     values: ArrayLike,
     generator: np.random.Generator,
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda samples: np.median(samples, axis=-1),
-    resamples: int = 2000,
+    statistic: Callable[[FloatArray], FloatArray] = lambda samples: np.median(samples, axis=1),
+    resamples: int = 1000,
 ) -> Estimate:
     """Return a statistic, the median unless said, with its percentile bootstrap interval (Efron 1979).
 
     Args:
-        values: independent observations `(n,)`.
+        values: independent observations `(n, ...)`.
         generator: of the resamples.
-        statistic: `(..., n) -> (...)`.
+        statistic: of each of many samples, `(samples, n, ...) -> (samples,)`.
         resamples: how many.
 
     Raises:
@@ -61,9 +63,10 @@ def bootstrap(
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         raise OptionError("No values, so no bootstrap interval.")
-    drawn = statistic(array[generator.integers(0, array.size, (resamples, array.size))])
+    count = len(array)
+    drawn = statistic(array[generator.integers(0, count, (resamples, count))])
     low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2.0, 0.5 + CONFIDENCE / 2.0])
-    return Estimate(float(statistic(array)), float(low), float(high))
+    return Estimate(float(statistic(array[None])[0]), float(low), float(high))
 
 
 def percent(share: float) -> str:
