@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from trajopt_sgp.studies.study import Study
 
 STUDIES = {
+    "cart-pole": "the swing-up: score-guided planning against its alternatives, equally tuned",
     "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
 }
 """Each in the module of its name, as `STUDY`."""

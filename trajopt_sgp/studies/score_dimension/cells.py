@@ -100,7 +100,7 @@ def _train(settings: Mapping[str, Any], points: FloatArray) -> Denoiser:
 def as_transitions(points: FloatArray) -> Transitions:
     """Return points `(N, d)` as transitions: the first half of the coordinates are states, the others controls."""
     states, controls = np.split(points, [points.shape[1] // 2], axis=1)
-    arrays = {
+    arrays: dict[str, Any] = {
         "states": states,
         "controls": controls,
         "next_states": states,

@@ -51,7 +51,7 @@ class GaussianMixture:
         squares = np.square(z[:, None] - self.means).sum(-1)
         logits = -squares / (2.0 * variance)
         weights = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-        return (sigma**2 / variance) * (z - weights @ self.means)
+        return np.asarray((sigma**2 / variance) * (z - weights @ self.means))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Torus:
         concentration = self.radius * lengths / sigma**2
         ratio = ive(1, concentration) / ive(0, concentration)
         means = self.radius * ratio * planes / np.maximum(lengths, 1e-300)
-        return z - means.reshape(len(z), -1) @ self.basis
+        return np.asarray(z - means.reshape(len(z), -1) @ self.basis)
 
 
 def make_truth(family: str, dimension: int, generator: np.random.Generator) -> Truth:
