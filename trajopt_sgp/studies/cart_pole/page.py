@@ -66,10 +66,10 @@ def _details(table: Sequence[Pooled]) -> str:
         ]
         for entry in table
     ]
-    text = """`plans`: made within the time, mean over seeds. `outside`: share of knots in the median plan that are farther
-from the data than 95 % of unseen data are, by the exact smoothed distance at σ = 0.1 (5 % is as good as data). `farthest
-executed`: largest distance of the executed motion to the nearest data point, normalised, 95th percentile over plans.
-`violation`: of constraints, 95th percentile over plans."""
+    text = """`plans`: made within the time, mean over seeds. `outside`: share of the knots of the median plan that lie
+farther from the data than 95 % of unseen data do, by the exact smoothed distance at σ = 0.1 (5 % is as good as data).
+`farthest executed`: largest distance of the executed motion to the nearest data point, normalised, 95th percentile over
+plans. `violation`: of constraints, 95th percentile over plans."""
     return f"## Details\n\n{text}\n\n{markdown_table(columns, rows)}"
 
 
