@@ -186,8 +186,8 @@ def _sampling(solver: type[CEM] | type[MPPI], kind: str) -> Callable[[Ingredient
     return make
 
 
-_DESCENT = {"step_size": Range(0.02, 1.0), "iterations": Range(100, 2000, whole=True)}
-_DESCENT_DEFAULTS = {"step_size": 0.3, "iterations": 250}
+_DESCENT = {"step_size": Range(0.02, 1.0), "iterations": Range(100.0, 2000.0, whole=True)}
+_DESCENT_DEFAULTS = {"step_size": 0.3, "iterations": 250.0}
 _GUIDED = {"beta": Range(0.1, 100.0), "sigma_stop": Range(0.02, 0.2), **_DESCENT}
 _GUIDED_DEFAULTS = {"beta": 5.0, "sigma_stop": 0.02, **_DESCENT_DEFAULTS}
 

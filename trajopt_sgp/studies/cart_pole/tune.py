@@ -52,7 +52,7 @@ def _suggest(trial: Any, method: Method) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, span in method.space.items():
         if span.whole:
-            numbers[name] = trial.suggest_int(name, int(span.low), int(span.high), log=True)
+            numbers[name] = float(trial.suggest_int(name, int(span.low), int(span.high), log=True))
         else:
             numbers[name] = trial.suggest_float(name, span.low, span.high, log=True)
     return numbers

@@ -86,7 +86,8 @@ def make_truth(family: str, dimension: int, generator: np.random.Generator) -> T
         OptionError: an unknown family.
     """
     if family == "mixture":
-        return GaussianMixture(_SPREAD_OF_MEANS * generator.normal(size=(_COMPONENTS, dimension)), _SPREAD)
+        means = generator.normal(size=(_COMPONENTS, dimension))
+        return GaussianMixture(_SPREAD_OF_MEANS / np.sqrt(np.square(means).mean()) * means, _SPREAD)
     if family == "torus":
         circles = min(2, dimension // 2)
         basis = np.linalg.qr(generator.normal(size=(dimension, 2 * circles)))[0].T
