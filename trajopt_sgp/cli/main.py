@@ -22,6 +22,8 @@ from trajopt_sgp.cli.commands.mpc import EXAMPLES as MPC_EXAMPLES
 from trajopt_sgp.cli.commands.mpc import mpc
 from trajopt_sgp.cli.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from trajopt_sgp.cli.commands.plan import plan
+from trajopt_sgp.cli.commands.study import EXAMPLES as STUDY_EXAMPLES
+from trajopt_sgp.cli.commands.study import study
 from trajopt_sgp.cli.commands.train import EXAMPLES as TRAIN_EXAMPLES
 from trajopt_sgp.cli.commands.train import train
 from trajopt_sgp.cli.report import Report, print_json, print_report
@@ -65,6 +67,7 @@ app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=MPC_EXAMPLES)(mpc)
 app.command(cls=CompareCommand)(compare)
 app.command(epilog=DEMO_EXAMPLES)(demo)
+app.command(epilog=STUDY_EXAMPLES)(study)
 app.command(epilog=INFO_EXAMPLES)(info)
 
 
@@ -78,6 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         result = _invoke(arguments, json_wanted)
         if isinstance(result, Report):
             print_json(result.document) if json_wanted else print_report(result)
+            return result.exit_code
     except _USAGE_ERRORS as error:
         return _usage_error(error, json_wanted)
     except BrokenPipeError:

@@ -1,17 +1,17 @@
 """What a command has to say: one document for programs, tables and lines for people."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from trajopt_sgp.studies.plain import plain_values
 
 Block = str | Table
 
@@ -31,6 +31,8 @@ class Report:
     """For `--json`: plain values, arrays, paths."""
     blocks: Sequence[Block] = ()
     """For people, printed in order."""
+    exit_code: int = 0
+    """Not 0 where the command has something to report and yet failed."""
 
 
 def print_report(report: Report) -> None:
@@ -48,7 +50,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def dump_json(document: Mapping[str, Any]) -> str:
     """Return strict JSON: paths become text, arrays lists, and what is not finite null."""
-    return json.dumps(_plain(document), indent=2, allow_nan=False, ensure_ascii=False)
+    return json.dumps(plain_values(document), indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -117,15 +119,3 @@ def note(text: str, quiet: bool) -> None:
     """Write a line about what goes on to standard error, unless quiet."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(entry) for entry in (sorted(value) if isinstance(value, set | frozenset) else value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,91 @@
+"""`trajopt-sgp study` as users run it, and its parts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import study_cells
+from trajopt_sgp.cli.jobs.study import StudyRequest, choose_cells, run_study
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.studies import registry
+from trajopt_sgp.studies.registry import STUDIES, find_study
+from trajopt_sgp.studies.runner import StudyCell
+from trajopt_sgp.studies.study import Study
+
+COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
+
+
+def request(**changes: object) -> StudyRequest:
+    given = {
+        "name": None,
+        "list_studies": False,
+        "reduced": True,
+        "only": None,
+        "workers": 0,
+        "ray_address": None,
+        "folder": None,
+        "output": None,
+        "json_output": True,
+        **changes,
+    }
+    return StudyRequest(**given)  # type: ignore[arg-type]
+
+
+def test_a_study_runs_resumes_and_writes_results_that_stand_alone(tmp_path: Path) -> None:
+    command = [COMMAND, "study", "score-dimension", "--reduced", "--only", "exact", "--output", "out", "--json"]
+    first = subprocess.run([*command, "--workers", "2"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    document = json.loads(first.stdout)
+    assert (document["cells"], document["failed"]) == (2, {})
+    results = (tmp_path / "out/results.json").read_text()
+    report = run_study(
+        request(name="score-dimension", only="exact", folder=tmp_path / "runs/studies/score-dimension", output=tmp_path)
+    )
+    assert report.exit_code == 0
+    assert (tmp_path / "results.json").read_text() == results, "times included: nothing was computed again"
+    written = json.loads(results)
+    assert written["reduced"] and {"seed", "size"} <= set(written["cells"][0]["settings"])
+    page = (tmp_path / "out/index.md").read_text()
+    assert "2 of 2 cells finished" in page
+    assert all(
+        (tmp_path / "out" / line[line.index("(") + 1 : -1]).exists() for line in page.split("\n") if line[:1] == "!"
+    )
+
+
+def test_a_failed_cell_gives_exit_code_1_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [StudyCell("good", study_cells.draw, {"seed": 1}), StudyCell("bad", study_cells.fail, {})]
+    study = Study(
+        "broken", "Broken", "Does it go on?", 1, lambda reduced: cells, lambda records: "", lambda records: {}
+    )
+    monkeypatch.setattr("trajopt_sgp.cli.jobs.study.find_study", lambda name: study)
+    report = run_study(request(name="broken", workers=1, folder=tmp_path / "run", output=tmp_path / "out"))
+    assert report.exit_code == 1
+    assert report.document["failed"] == {"bad": "ArithmeticError: no such number"}
+    assert "- bad failed: ArithmeticError: no such number" in (tmp_path / "out/index.md").read_text()
+
+
+def test_unknown_names_are_refused_with_the_valid_ones(tmp_path: Path) -> None:
+    names = ", ".join(STUDIES)
+    with pytest.raises(OptionError, match=f"Unknown study 'cartpole'; choose from {names}"):
+        find_study("cartpole")
+    with pytest.raises(OptionError, match=f"Which study\\? Choose from {names}"):
+        run_study(request())
+    with pytest.raises(OptionError, match="No cell has 'd=3' in its label"):
+        run_study(request(name="score-dimension", only="d=3", folder=tmp_path))
+
+
+def test_every_study_is_found_and_listed_with_its_cells() -> None:
+    listing = run_study(request(list_studies=True, reduced=False)).document
+    assert set(listing) == set(registry.STUDIES)
+    assert all(len(labels) == len(set(labels)) > 0 for labels in listing.values())
+
+
+def test_cells_are_chosen_with_all_that_they_need() -> None:
+    first = StudyCell("train", study_cells.draw, {"seed": 1})
+    second = StudyCell("tune", study_cells.draw, {"seed": 2}, needs={"model": first})
+    third = StudyCell("plan", study_cells.draw, {"seed": 3}, needs={"settings": second})
+    other = StudyCell("other", study_cells.draw, {"seed": 4})
+    chosen = choose_cells([other, first, second, third], "plan")
+    assert [cell.label for cell in chosen] == ["train", "tune", "plan"]

@@ -1,0 +1,136 @@
+"""The tree of cells: models of every size and seed, a search for every method, and the plans that need both."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trajopt_sgp.studies.cart_pole.methods import METHODS
+from trajopt_sgp.studies.cart_pole.models import KINDS, train_model
+from trajopt_sgp.studies.cart_pole.plan import plan_and_judge
+from trajopt_sgp.studies.cart_pole.tune import tune_method
+from trajopt_sgp.studies.runner import StudyCell
+
+BETA_METHOD = "sgp-shooting"
+"""Whose β is varied."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much a study computes."""
+
+    sizes: Mapping[int, tuple[int, ...]]
+    """Seeds of data and models, by number of transitions."""
+    tuning: tuple[int, int]
+    """Size and seed of the data that settings are searched on."""
+    trials: int
+    """Of each search."""
+    seconds: float
+    """Wall time of the plans of a cell [s]."""
+    starts: int
+    """Guesses of a cell."""
+    beta_factors: tuple[float, ...]
+    """Times the tuned β; 0 is no guidance."""
+    beta_size: int
+    """Size of the data β is varied on."""
+    steps: int | None = None
+    """Training steps; None for the defaults of the library."""
+    most_iterations: int | None = None
+    """Cap on the iterations of every solver."""
+    methods: tuple[str, ...] = field(default_factory=lambda: tuple(METHODS))
+    """Which methods."""
+
+
+FULL = Extent(
+    sizes={1_000: (0, 1, 2, 3, 4), 10_000: (0, 1, 2, 3, 4), 100_000: (0, 1, 2, 3, 4), 1_000_000: (0,)},
+    tuning=(10_000, 100),
+    trials=12,
+    seconds=30.0,
+    starts=32,
+    beta_factors=(0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 30.0),
+    beta_size=10_000,
+)
+"""Four sizes, five seeds, 30 s for each cell."""
+
+REDUCED = Extent(
+    sizes={300: (0,)},
+    tuning=(300, 100),
+    trials=2,
+    seconds=20.0,
+    starts=2,
+    beta_factors=(0.0, 10.0),
+    beta_size=300,
+    steps=20,
+    most_iterations=3,
+)
+"""To see that every part runs."""
+
+
+def all_cells(reduced: bool) -> list[StudyCell]:
+    """Return the cells of the study."""
+    return make_cells(REDUCED if reduced else FULL)
+
+
+def make_cells(extent: Extent) -> list[StudyCell]:
+    """Return models, searches, plans and plans with other β, in an order in which each has what it needs before it."""
+    places = [extent.tuning, *((size, seed) for size, seeds in extent.sizes.items() for seed in seeds)]
+    wanted = [kind for kind in KINDS if any(kind in METHODS[name].models for name in extent.methods)]
+    models = {(kind, *place): _model_cell(kind, *place, extent.steps) for place in places for kind in wanted}
+    tuning = {name: _tune_cell(name, extent, models) for name in extent.methods}
+    plans = [_plan_cell(name, *place, extent, models, tuning) for place in places[1:] for name in extent.methods]
+    return [*models.values(), *tuning.values(), *plans, *_beta_cells(extent, models, tuning)]
+
+
+Models = Mapping[tuple[str, int, int], StudyCell]
+
+
+def _model_cell(kind: str, size: int, seed: int, steps: int | None) -> StudyCell:
+    settings = {"kind": kind, "size": size, "seed": seed, "steps": steps}
+    return StudyCell(f"train {kind} N={size} seed={seed}", train_model, settings)
+
+
+def _tune_cell(name: str, extent: Extent, models: Models) -> StudyCell:
+    settings = {**_settings(name, *extent.tuning, extent), "trials": extent.trials}
+    return StudyCell(f"tune {name}", tune_method, settings, _models(name, extent.tuning, models))
+
+
+def _plan_cell(
+    name: str,
+    size: int,
+    seed: int,
+    extent: Extent,
+    models: Models,
+    tuning: Mapping[str, StudyCell],
+    factors: Mapping[str, float] | None = None,
+) -> StudyCell:
+    settings = _settings(name, size, seed, extent)
+    label = f"plan {name} N={size} seed={seed}"
+    if factors is not None:
+        settings["factors"] = dict(factors)
+        label += "".join(f" {key} x {factor:g}" for key, factor in factors.items())
+    needs = {"tuning": tuning[name], **_models(name, (size, seed), models)}
+    return StudyCell(label, plan_and_judge, settings, needs)
+
+
+def _beta_cells(extent: Extent, models: Models, tuning: Mapping[str, StudyCell]) -> Iterable[StudyCell]:
+    if BETA_METHOD not in extent.methods:
+        return []
+    return [
+        _plan_cell(BETA_METHOD, extent.beta_size, seed, extent, models, tuning, {"beta": factor})
+        for seed in extent.sizes.get(extent.beta_size, ())
+        for factor in extent.beta_factors
+    ]
+
+
+def _settings(name: str, size: int, seed: int, extent: Extent) -> dict[str, Any]:
+    return {
+        "method": name,
+        "size": size,
+        "seed": seed,
+        "seconds": extent.seconds,
+        "starts": extent.starts,
+        "most_iterations": extent.most_iterations,
+    }
+
+
+def _models(name: str, place: tuple[int, int], models: Models) -> dict[str, StudyCell]:
+    return {kind: models[(kind, *place)] for kind in METHODS[name].models}

@@ -1,0 +1,71 @@
+"""The figures of the cart-pole study."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from trajopt_sgp.studies.cart_pole.table import Pooled, pool
+from trajopt_sgp.studies.runner import CellRecord
+from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
+
+_SHIFT = 1.035
+
+
+def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
+    """Return the figures for which there are records."""
+    pooled = pool(records)
+    table = [entry for entry in pooled if entry.factor is None]
+    curve = sorted((entry for entry in pooled if entry.factor), key=lambda entry: entry.factor or 0.0)
+    figures = {}
+    if table:
+        figures["success"] = plot_success(table)
+    if curve:
+        figures["beta"] = plot_betas(curve)
+    return figures
+
+
+@styled
+def plot_success(table: Sequence[Pooled]) -> Figure:
+    """Draw the success rate over the number of transitions, one line with intervals for each method."""
+    figure = new_figure(8.6, 5.0)
+    axes = figure.subplots()
+    names = list(dict.fromkeys(entry.method for entry in table))
+    for k, name in enumerate(names):
+        entries = sorted((entry for entry in table if entry.method == name), key=lambda entry: entry.size)
+        # beside each other, so that intervals do not cover each other
+        sizes = [entry.size * _SHIFT ** (k - 0.5 * (len(names) - 1)) for entry in entries]
+        style = "-" if k < len(PALETTE) else "--"
+        _draw_rates(axes, sizes, entries, PALETTE[k % len(PALETTE)], style, name)
+    axes.set(xscale="log", xlabel="transitions", ylabel="plans that succeed", ylim=(-0.03, 1.03))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_heading(figure, "Swing-up on the true system, 95 % intervals")
+    return figure
+
+
+@styled
+def plot_betas(curve: Sequence[Pooled]) -> Figure:
+    """Draw success, and the share of knots outside the data, over β."""
+    figure = new_figure(6.6, 4.2)
+    axes = figure.subplots()
+    factors = [float(entry.factor or 0.0) for entry in curve]
+    _draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
+    axes.plot(factors, [entry.outside for entry in curve], "s--", color=PALETTE[1], label="knots outside, median plan")
+    axes.axhline(0.05, color=INK, linewidth=0.8, linestyle=":", label="as unseen data")
+    axes.set(xscale="log", xlabel="β / tuned β", ylabel="share", ylim=(-0.03, 1.03))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    legend_above(axes)
+    add_heading(figure, f"Sensitivity to β, {curve[0].method}")
+    return figure
+
+
+def _draw_rates(
+    axes: Any, places: Sequence[float], entries: Sequence[Pooled], colour: str, style: str, label: str
+) -> None:
+    rates = [entry.success.value for entry in entries]
+    below = [entry.success.value - entry.success.low for entry in entries]
+    above = [entry.success.high - entry.success.value for entry in entries]
+    bars = [[max(0.0, length) for length in side] for side in (below, above)]
+    axes.errorbar(places, rates, bars, fmt=f"o{style}", color=colour, label=label, markersize=4.0, capsize=2.0)

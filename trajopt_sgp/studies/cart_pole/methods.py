@@ -1,0 +1,243 @@
+"""The methods that are compared: each a small factory from models and tuned settings to something that plans.
+
+A method joins the study by an entry in `METHODS`; models of a new kind, by one in `models.KINDS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_NAMES
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import DirectTranscription, Formulation, ScoreTranscription, SingleShooting
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.solvers import CEM, MPPI, GradientDescent, Ipopt
+from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance
+
+Numbers = Mapping[str, float]
+
+SIGMA_START = 0.3
+"""Where every annealing of σ begins."""
+
+_EXACT_NEIGHBORS = 256
+_EFFORT_WEIGHT = 1e-3
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval that a setting is searched in, on a logarithmic scale."""
+
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+    whole: bool = False
+    """Whether only whole numbers are tried."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a method solves, and how."""
+
+    problem: OptimalControlProblem
+    """With the terms of the method."""
+    formulation: Formulation
+    """How it is transcribed."""
+    solver: Solver
+    """How it is solved."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table."""
+
+    summary: str
+    """What it is, for the page; β with its weighting and schedule."""
+    models: tuple[str, ...]
+    """Kinds of models it needs, names in `models.KINDS`."""
+    space: Mapping[str, Range]
+    """Settings that are tuned."""
+    defaults: Numbers
+    """Their values where nothing is tuned: the first trial of every search."""
+    make: Callable[["Ingredients", Numbers], Recipe]
+    """Models and settings to a recipe."""
+    sequential: bool = False
+    """Whether plans are made one after another, as many as the time allows, instead of all in one batch."""
+
+    def __post_init__(self) -> None:
+        if set(self.space) != set(self.defaults):
+            raise OptionError(f"{self.summary}: settings {sorted(self.space)} need defaults, not {[*self.defaults]}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Ingredients:
+    """What a recipe is made of."""
+
+    models: Mapping[str, Any]
+    """Trained models by kind."""
+    data: Any
+    """The transitions they were trained on."""
+    horizon: int = 60
+    """Intervals of 0.05 s."""
+    most_iterations: int | None = None
+    """Cap on the iterations of every solver, for reduced versions."""
+
+    def iterations(self, wanted: float) -> int:
+        """Return a number of iterations within the cap."""
+        count = round(wanted)
+        return count if self.most_iterations is None else min(count, self.most_iterations)
+
+    def problem(self, *distances: DataDistance, **options: Any) -> OptimalControlProblem:
+        """Return the swing-up over the learned dynamics."""
+        return swing_up_problem(self.models["dynamics"], distances, horizon=self.horizon, **options)
+
+
+def find_method(name: str) -> Method:
+    """Return a method.
+
+    Raises:
+        OptionError: there is none of this name; lists the valid names.
+    """
+    if name not in METHODS:
+        raise OptionError(f"Unknown method {name!r}; choose from {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def _guidance(settings: Numbers) -> Guidance:
+    return Guidance(settings["beta"], SIGMA_START, min(settings["sigma_stop"], SIGMA_START))
+
+
+def _descent(ingredients: Ingredients, settings: Numbers) -> GradientDescent:
+    iterations = ingredients.iterations(settings["iterations"])
+    return GradientDescent(iterations=iterations, step_size=settings["step_size"], annealing=0.6)
+
+
+def _unguided(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    return Recipe(ingredients.problem(), SingleShooting(), _descent(ingredients, settings))
+
+
+def _shooting(kind: str) -> Callable[[Ingredients, Numbers], Recipe]:
+    def make(ingredients: Ingredients, settings: Numbers) -> Recipe:
+        terms = _guidance(settings).term(ingredients.models[kind])
+        return Recipe(ingredients.problem(*terms), SingleShooting(), _descent(ingredients, settings))
+
+    return make
+
+
+def _exact(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    data = ingredients.data
+    neighbors = min(_EXACT_NEIGHBORS, len(data) - 1)
+    model = ExactSmoothedDistance(data, ingredients.models["dynamics"].normalizer, neighbors)
+    terms = _guidance(settings).term(model)
+    return Recipe(ingredients.problem(*terms), SingleShooting(), _descent(ingredients, settings))
+
+
+def _transcription_descent(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    terms = _guidance(settings).term(ingredients.models["score"])
+    return Recipe(ingredients.problem(*terms), DirectTranscription(), _descent(ingredients, settings))
+
+
+def _transcription_ipopt(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    terms = _guidance(settings).term(ingredients.models["energy"])
+    problem = ingredients.problem(*terms, effort_weight=settings["effort_weight"])
+    return Recipe(problem, DirectTranscription(), _ipopt(ingredients))
+
+
+def _transcription_constrained(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    limit = DataDistance(ingredients.models["energy"], sigma=settings["sigma"], upper=settings["delta"])
+    problem = ingredients.problem(effort_weight=settings["effort_weight"]).replaced(constraints=[limit])
+    return Recipe(problem, DirectTranscription(), _ipopt(ingredients))
+
+
+def _ipopt(ingredients: Ingredients) -> Ipopt:
+    return Ipopt(max_iterations=ingredients.iterations(300), tolerance=1e-6)
+
+
+def _score_transcription(ingredients: Ingredients, settings: Numbers) -> Recipe:
+    guidance = _guidance(settings)
+    terms = [replace(term, next_state=True) for term in guidance.term(ingredients.models["triple-score"])]
+    return Recipe(_without_dynamics(ingredients, terms), ScoreTranscription(), _descent(ingredients, settings))
+
+
+def _without_dynamics(ingredients: Ingredients, terms: list[DataDistance]) -> OptimalControlProblem:
+    whole = ingredients.problem()
+    return OptimalControlProblem(
+        dynamics=None,
+        horizon=whole.horizon,
+        initial_state=whole.initial_state,
+        stage_costs=terms,
+        terminal_costs=whole.terminal_costs,
+        time_step=whole.time_step,
+        control_bounds=whole.control_bounds,
+        state_names=STATE_NAMES,
+        control_names=CONTROL_NAMES,
+        name=whole.name,
+    )
+
+
+def _sampling(solver: type[CEM] | type[MPPI], kind: str) -> Callable[[Ingredients, Numbers], Recipe]:
+    def make(ingredients: Ingredients, settings: Numbers) -> Recipe:
+        terms = _guidance({**settings, "sigma_stop": SIGMA_START}).term(ingredients.models[kind])
+        search = solver(iterations=ingredients.iterations(settings["iterations"]), spread=settings["spread"])
+        return Recipe(ingredients.problem(*terms), SingleShooting(), search)
+
+    return make
+
+
+_DESCENT = {"step_size": Range(0.02, 1.0), "iterations": Range(100.0, 2000.0, whole=True)}
+_DESCENT_DEFAULTS = {"step_size": 0.3, "iterations": 250.0}
+_GUIDED = {"beta": Range(0.1, 100.0), "sigma_stop": Range(0.02, 0.2), **_DESCENT}
+_GUIDED_DEFAULTS = {"beta": 5.0, "sigma_stop": 0.02, **_DESCENT_DEFAULTS}
+
+METHODS: dict[str, Method] = {
+    "unguided-shooting": Method(
+        "β = 0: single shooting by gradient descent", ("dynamics",), _DESCENT, _DESCENT_DEFAULTS, _unguided
+    ),
+    "sgp-shooting": Method(
+        "score network, weighting σ², σ annealed geometrically from 0.3: single shooting by gradient descent",
+        ("dynamics", "score"),
+        _GUIDED,
+        _GUIDED_DEFAULTS,
+        _shooting("score"),
+    ),
+    "sgp-transcription-descent": Method(
+        "score network, weighting σ², σ annealed from 0.3: direct transcription by gradient descent",
+        ("dynamics", "score"),
+        _GUIDED,
+        {**_GUIDED_DEFAULTS, "beta": 1.0, "sigma_stop": 0.1},
+        _transcription_descent,
+    ),
+    "sgp-transcription-ipopt": Method(
+        "energy network as a cost, weighting σ², σ in four stages from 0.3: direct transcription by Ipopt",
+        ("dynamics", "energy"),
+        {"beta": Range(0.05, 20.0), "sigma_stop": Range(0.05, 0.3), "effort_weight": Range(1e-4, 1e-1)},
+        {"beta": 1.0, "sigma_stop": 0.2, "effort_weight": _EFFORT_WEIGHT},
+        _transcription_ipopt,
+        sequential=True,
+    ),
+    "sgp-constrained-ipopt": Method(
+        "energy network as a hard constraint, calibrated length at most δ: direct transcription by Ipopt",
+        ("dynamics", "energy"),
+        {"delta": Range(0.02, 0.5), "sigma": Range(0.05, 0.3), "effort_weight": Range(1e-4, 1e-1)},
+        {"delta": 0.1, "sigma": 0.2, "effort_weight": _EFFORT_WEIGHT},
+        _transcription_constrained,
+        sequential=True,
+    ),
+    "score-transcription": Method(
+        "score network of (x, u, x'), no dynamics, weighting σ², σ annealed from 0.3: gradient descent",
+        ("dynamics", "triple-score"),
+        {**_GUIDED, "beta": Range(1.0, 1e4)},
+        {**_GUIDED_DEFAULTS, "beta": 100.0},
+        _score_transcription,
+    ),
+    "exact-shooting": Method(
+        "exact smoothed distance over 256 neighbours, weighting σ², σ annealed from 0.3: shooting, gradient descent",
+        ("dynamics",),
+        _GUIDED,
+        _GUIDED_DEFAULTS,
+        _exact,
+    ),
+}
+"""By name, in the order of the table."""

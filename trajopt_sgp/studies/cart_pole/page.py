@@ -1,0 +1,147 @@
+"""The page of the cart-pole study."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trajopt_sgp.studies.cart_pole.methods import METHODS
+from trajopt_sgp.studies.cart_pole.table import Choice, Pooled, choose_betas, pool
+from trajopt_sgp.studies.runner import CellRecord
+from trajopt_sgp.studies.statistics import markdown_table, percent
+
+_SETTING = """A plan succeeds when the terminal cost of its controls in the true environment, open loop, is below 0.1.
+Every cell plans from the same random guesses within the same wall time; methods that plan one after another are judged
+by the plans that fitted in. Transcription and compilation are not counted. Data, models and their seeds are shared by
+all methods. Settings of each method were searched with Optuna, the same number of trials each, on 10,000 transitions of
+another seed; the first trial of each search is the method's defaults. Results depend on the speed of the machine where
+a method is stopped by the clock."""
+
+
+def write_page(records: Sequence[CellRecord]) -> str:
+    """Return the body of the page."""
+    pooled = pool(records)
+    table = [entry for entry in pooled if entry.factor is None]
+    curve = [entry for entry in pooled if entry.factor is not None]
+    parts = [_SETTING, _methods(table), _success(table), _details(table), _beta(curve, choose_betas(records))]
+    return "\n\n".join(part for part in [*parts, _searches(records), _training(records)] if part)
+
+
+def _methods(table: Sequence[Pooled]) -> str:
+    names = [name for name in METHODS if any(entry.method == name for entry in table)]
+    return "\n".join(f"- `{name}`: {METHODS[name].summary}" for name in names)
+
+
+def _success(table: Sequence[Pooled]) -> str:
+    if not table:
+        return ""
+    sizes = sorted({entry.size for entry in table})
+    found = {(entry.method, entry.size): entry for entry in table}
+    rows = []
+    for name in dict.fromkeys(entry.method for entry in table):
+        entries = [found.get((name, size)) for size in sizes]
+        rows.append([name, *("" if entry is None else _rate(entry) for entry in entries)])
+    columns = ["method", *(f"N = {size:,}" for size in sizes)]
+    text = "Plans that succeed, with the Wilson interval over all plans; in brackets the range over seeds."
+    return f"## Success\n\n{text}\n\n{markdown_table(columns, rows)}"
+
+
+def _rate(entry: Pooled) -> str:
+    seeds = f" [{percent(min(entry.by_seed))} to {percent(max(entry.by_seed))}]" if len(entry.by_seed) > 1 else ""
+    return entry.success.text(percent) + seeds
+
+
+def _details(table: Sequence[Pooled]) -> str:
+    if not table:
+        return ""
+    columns = ["method", "N", "seeds", "plans", "median true cost", "outside", "farthest executed", "violation"]
+    rows = [
+        [
+            entry.method,
+            f"{entry.size:,}",
+            ", ".join(map(str, entry.seeds)),
+            f"{entry.plans:.0f}",
+            entry.true_cost.text(_number),
+            percent(entry.outside),
+            _number(entry.nearest),
+            _number(entry.violation),
+        ]
+        for entry in table
+    ]
+    text = """`plans`: made within the time, mean over seeds. `outside`: share of the knots of the median plan that lie
+farther from the data than 95 % of unseen data do, by the exact smoothed distance at σ = 0.1 (5 % is as good as data).
+`farthest executed`: largest distance of the executed motion to the nearest data point, normalised, 95th percentile over
+plans. `violation`: of constraints, 95th percentile over plans."""
+    return f"## Details\n\n{text}\n\n{markdown_table(columns, rows)}"
+
+
+def _beta(curve: Sequence[Pooled], choices: Sequence[Choice]) -> str:
+    if not curve:
+        return ""
+    ordered = sorted(curve, key=lambda entry: entry.factor or 0.0)
+    rows = [
+        [f"{entry.factor:g}", _rate(entry), percent(entry.outside), entry.true_cost.text(_number)] for entry in ordered
+    ]
+    picked = [
+        [
+            str(choice.seed),
+            "none" if choice.chosen is None else f"{choice.chosen:g}",
+            "" if choice.success is None else percent(choice.success),
+            percent(choice.best),
+        ]
+        for choice in choices
+    ]
+    text = """The rule needs models and data alone: take the smallest β whose median plan has no larger share of its
+knots outside the data than unseen data have, 5 %."""
+    return "\n\n".join(
+        [
+            f"## Sensitivity to β ({ordered[0].method}, N = {ordered[0].size:,})",
+            markdown_table(["β / tuned β", "success", "outside", "median true cost"], rows),
+            "## Choosing β without the true system",
+            text,
+            markdown_table(["seed", "chosen β / tuned β", "success there", "best success"], picked),
+        ]
+    )
+
+
+def _searches(records: Sequence[CellRecord]) -> str:
+    found = [record for record in records if record.function == "tune_method"]
+    if not found:
+        return ""
+    rows = []
+    for record in found:
+        trials = record.result["trials"]
+        best = max(trials, key=lambda trial: trial["worth"])
+        first = trials[0]
+        rows.append(
+            [
+                record.settings["method"],
+                str(len(trials)),
+                _trial(first),
+                _trial(best),
+                _listed(record.result["settings"]),
+            ]
+        )
+    columns = ["method", "trials", "defaults", "best", "settings of the best"]
+    text = "Successes of plans in the search; every trial is in results.json."
+    return f"## Settings\n\n{text}\n\n{markdown_table(columns, rows)}"
+
+
+def _trial(trial: Mapping[str, Any]) -> str:
+    return f"{trial['successes']} of {trial['plans']}"
+
+
+def _listed(settings: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} = {value:.3g}" for name, value in settings.items())
+
+
+def _training(records: Sequence[CellRecord]) -> str:
+    groups: dict[tuple[str, int], list[float]] = {}
+    for record in records:
+        if record.function == "train_model":
+            key = record.settings["kind"], record.settings["size"]
+            groups.setdefault(key, []).append(record.result["training_seconds"])
+    rows = [[kind, f"{size:,}", f"{sum(times) / len(times):.0f}"] for (kind, size), times in sorted(groups.items())]
+    return f"## Training\n\n{markdown_table(['model', 'N', 'seconds'], rows)}" if rows else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

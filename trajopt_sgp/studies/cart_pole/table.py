@@ -1,0 +1,114 @@
+"""What the results of the cart-pole study amount to: pooled rates, medians, and the rule for β."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE
+from trajopt_sgp.studies.runner import CellRecord
+from trajopt_sgp.studies.statistics import Estimate, bootstrap, success_rate
+
+_BOOTSTRAP_SEED = 0
+_WORST_COST = 1e3
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Cells that differ in nothing but their seed."""
+
+    method: str
+    """Name of the method."""
+    size: int
+    """Number of transitions."""
+    seeds: tuple[int, ...]
+    """Of data and models."""
+    factor: float | None
+    """By which the tuned β is multiplied; None in the table."""
+    success: Estimate
+    """Over all plans of all seeds, with its Wilson interval."""
+    by_seed: tuple[float, ...]
+    """Success rate of each seed."""
+    true_cost: Estimate
+    """Median true terminal cost of all plans, with its bootstrap interval over seeds and plans."""
+    outside: float
+    """Median share of knots outside the data, over all plans."""
+    plans: float
+    """Plans made within the budget, mean over seeds."""
+    nearest: float
+    """95th percentile over plans of the largest distance of the executed motion to the nearest data point."""
+    violation: float
+    """95th percentile over plans of the largest violation of a constraint."""
+
+
+def pool(records: Sequence[CellRecord]) -> list[Pooled]:
+    """Return one entry for each method, size and factor of β among the records of plans."""
+    groups: dict[tuple[str, int, float | None], list[CellRecord]] = {}
+    for record in records:
+        if record.function == "plan_and_judge":
+            factor = record.settings.get("factors", {}).get("beta")
+            groups.setdefault((record.settings["method"], record.settings["size"], factor), []).append(record)
+    return [_pooled(*key, group) for key, group in groups.items()]
+
+
+def _pooled(method: str, size: int, factor: float | None, group: Sequence[CellRecord]) -> Pooled:
+    results = [record.result for record in group]
+    costs = np.concatenate([_costs(result) for result in results])
+    counts = [(result["successes"], result["plans"]) for result in results]
+    return Pooled(
+        method=method,
+        size=size,
+        seeds=tuple(record.settings["seed"] for record in group),
+        factor=factor,
+        success=success_rate(sum(good for good, _ in counts), sum(plans for _, plans in counts)),
+        by_seed=tuple(good / plans for good, plans in counts),
+        true_cost=bootstrap(costs, np.random.default_rng(_BOOTSTRAP_SEED)),
+        outside=float(np.median(_joined(results, "outside"))),
+        plans=float(np.mean([plans for _, plans in counts])),
+        nearest=float(np.quantile(_joined(results, "executed_nearest"), 0.95)),
+        violation=float(np.quantile(_joined(results, "violations"), 0.95)),
+    )
+
+
+def _costs(result: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([_WORST_COST if cost is None else cost for cost in result["true_costs"]])
+
+
+def _joined(results: Sequence[Mapping[str, Any]], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([np.inf if value is None else value for result in results for value in result[name]])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the rule for β chose on the data of one seed."""
+
+    seed: int
+    """Of data and models."""
+    chosen: float | None
+    """Factor of the tuned β; None where no β passed."""
+    success: float | None
+    """Success rate there."""
+    best: float
+    """Largest success rate of any β."""
+
+
+def choose_betas(records: Sequence[CellRecord]) -> list[Choice]:
+    """Apply the rule for β to each seed of the curve and return what it chose.
+
+    The rule needs models and data, no true system: the smallest β whose median plan has no larger share of its knots
+    outside the data than unseen data themselves have.
+    """
+    curves: dict[int, dict[float, CellRecord]] = {}
+    for record in records:
+        if record.function == "plan_and_judge" and "beta" in record.settings.get("factors", {}):
+            curves.setdefault(record.settings["seed"], {})[record.settings["factors"]["beta"]] = record
+    return [_choose(seed, curve) for seed, curve in sorted(curves.items())]
+
+
+def _choose(seed: int, curve: Mapping[float, CellRecord]) -> Choice:
+    allowed = 1.0 - CALIBRATION_QUANTILE
+    rates = {factor: record.result["successes"] / record.result["plans"] for factor, record in curve.items()}
+    passing = [factor for factor, record in curve.items() if np.median(record.result["outside"]) <= allowed]
+    chosen = min(passing, default=None)
+    return Choice(seed, chosen, None if chosen is None else rates[chosen], max(rates.values()))

@@ -1,0 +1,27 @@
+"""The studies by name. Names are known without importing what they need."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from trajopt_sgp.errors import OptionError
+
+if TYPE_CHECKING:
+    from trajopt_sgp.studies.study import Study
+
+STUDIES = {
+    "cart-pole": "the swing-up: score-guided planning against its alternatives, equally tuned",
+    "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
+}
+"""Each in the module of its name, as `STUDY`."""
+
+
+def find_study(name: str) -> "Study":
+    """Return a study.
+
+    Raises:
+        OptionError: there is none of this name; lists the valid names.
+    """
+    if name not in STUDIES:
+        raise OptionError(f"Unknown study {name!r}; choose from {', '.join(STUDIES)}.")
+    study: Study = import_module(f"trajopt_sgp.studies.{name.replace('-', '_')}").STUDY
+    return study

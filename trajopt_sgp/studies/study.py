@@ -1,0 +1,92 @@
+"""A study: cells, and what is made of their results; and the files that it leaves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from trajopt_sgp.studies.files import write_json
+from trajopt_sgp.studies.runner import CellRecord, StudyCell
+from trajopt_sgp.studies.runner.store import package_versions
+from trajopt_sgp.viz.style import save_figure
+
+PAGE, RESULTS = "index.md", "results.json"
+"""Names of the files beside the figures."""
+
+_FIGURE_DPI = 110
+
+
+@dataclass(frozen=True)
+class Study:
+    """One command's worth of experiments."""
+
+    name: str
+    """On the command line, and of its folder."""
+    title: str
+    """Of its page."""
+    question: str
+    """What it is to find out, in a sentence."""
+    version: int
+    """Raised when the meaning of a cell changes, so that old results are not used again."""
+    cells: Callable[[bool], list[StudyCell]]
+    """All cells; with True those of the reduced version, which takes seconds and says nothing but that all works."""
+    page: Callable[[Sequence[CellRecord]], str]
+    """Finished records to the body of the page, Markdown."""
+    figures: Callable[[Sequence[CellRecord]], Mapping[str, Figure]]
+    """Finished records to figures by file name without suffix."""
+
+
+def write_study(study: Study, records: Sequence[CellRecord], folder: Path, reduced: bool = False) -> dict[str, Path]:
+    """Write page, results and figures of a study and return their paths by kind.
+
+    The results hold every record, settings and seeds included, so that tables and figures can be made from them again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = [record for record in records if record.finished]
+    write_json(folder / RESULTS, _document(study, records, reduced))
+    drawn = study.figures(finished) if finished else {}
+    figures = {name: save_figure(figure, folder / f"{name}.png", _FIGURE_DPI) for name, figure in drawn.items()}
+    parts = [_head(study, records, reduced), study.page(finished) if finished else ""]
+    parts += [f"![{name.replace('-', ' ')}]({path.name})" for name, path in figures.items()]
+    page = folder / PAGE
+    page.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    return {"page": page, "results": folder / RESULTS, **figures}
+
+
+def _document(study: Study, records: Sequence[CellRecord], reduced: bool) -> dict[str, Any]:
+    cells = [
+        {
+            "key": record.key,
+            "label": record.label,
+            "function": record.function,
+            "settings": record.settings,
+            "needs": record.needs,
+            "status": record.status,
+            "result": record.result,
+            "error": record.error,
+            "seconds": round(record.seconds, 3),
+            "cpu_seconds": round(record.cpu_seconds, 3),
+            "attempts": record.attempts,
+        }
+        for record in records
+    ]
+    head = {"study": study.name, "version": study.version, "reduced": reduced, "versions": package_versions()}
+    return {**head, "cells": cells}
+
+
+def _head(study: Study, records: Sequence[CellRecord], reduced: bool) -> str:
+    failed = [record for record in records if not record.finished]
+    hours = sum(record.cpu_seconds for record in records) / 3600.0
+    command = f"trajopt-sgp study {study.name}" + (" --reduced" if reduced else "")
+    versions = ", ".join(f"{name} {value}" for name, value in package_versions().items())
+    text = f"""# {study.title}
+
+{study.question}
+
+This page is written by `{command}`; do not edit it. {len(records) - len(failed)} of {len(records)} cells finished,
+{hours:.2f} core-hours. Versions: {versions}. Intervals are 95 %: Wilson for rates, bootstrap for the rest."""
+    if reduced:
+        text += "\n\n**Reduced version: these numbers only show that every part runs.**"
+    return text + "".join(f"\n- {record.label} failed: {record.error}" for record in failed)
