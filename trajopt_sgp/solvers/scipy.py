@@ -242,7 +242,7 @@ class _Reduced:
     def _estimated(
         self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float
     ) -> dict[str, FloatArray]:
-        """Return multipliers of active rows and bounds, of the right signs, with the least gradient of the Lagrangian."""
+        """Return multipliers of active rows and bounds, of the right signs, that leave the least gradient."""
         rows = self.derivatives.rows(x, self.run.parameters)
         by_row, by_variable = np.zeros(len(rows)), np.zeros(len(x))
         held = self.lower == self.upper
@@ -250,7 +250,7 @@ class _Reduced:
         active = [np.flatnonzero((low < 0.0) | (high > 0.0)) for low, high in sides]
         matrix = sparse.hstack([jacobian.T.tocsc()[:, active[0]], sparse.eye(len(x), format="csc")[:, active[1]]])
         signs = [np.concatenate([side[k][own] for side, own in zip(sides, active, strict=True)]) for k in (0, 1)]
-        if 0 < matrix.shape[1] and matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
+        if matrix.shape[1] > 0 and matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
             found = so.lsq_linear(matrix.toarray(), -gradient, signs, tol=1e-12).x
             by_row[active[0]], by_variable[active[1]] = np.split(found, [len(active[0])])
         by_variable[held] = -(gradient + jacobian.T @ by_row)[held]
