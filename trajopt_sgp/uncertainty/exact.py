@@ -2,49 +2,77 @@
 
 d_sigma(z) = -sigma^2 log sum_i exp(-|z - z_i|^2 / (2 sigma^2)) over data z_i, in normalised coordinates. With r the
 distance to the nearest of N points, r^2/2 - sigma^2 log N <= d_sigma <= r^2/2. Its gradient is z minus the mean of the
-data weighted by softmax(-|z - z_i|^2 / (2 sigma^2)).
+data weighted by softmax(-|z - z_i|^2 / (2 sigma^2)), its Hessian I minus their covariance over sigma^2.
 
 Source: H. J. T. Suh et al., Fighting Uncertainty with Gradients, CoRL 2023.
 """
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
-from trajopt_sgp.data import Normalizer, Transitions
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.data import Normalizer, Transitions, as_triples, describe_dataset, triple_normalizer
+from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
 from trajopt_sgp.models.preconditioning import as_sigma
+from trajopt_sgp.uncertainty.closed_form import field_gradient, field_value
+from trajopt_sgp.uncertainty.neighbor_sums import NeighborSums
+from trajopt_sgp.uncertainty.point_blocks import PointBlocks
+from trajopt_sgp.uncertainty.smoothed_field import SmoothedField, as_batch
 
-_ELEMENTS_AT_ONCE = 4_000_000
+_SIGMA_RANGE = (0.02, 0.6)
+_QUERIES_AT_ONCE = 2048
+_NUMBERS_AT_ONCE = 4_000_000
 _CALIBRATION_POINTS = (64, 400)
 
 
+@dataclass(frozen=True, eq=False)
+class SmoothedDerivatives:
+    """d_sigma and its derivatives at z `(..., d)`, without a graph, and what leaving out data may have changed."""
+
+    value: Tensor
+    """d_sigma, `(...)`."""
+    gradient: Tensor
+    """`(..., d)`."""
+    hessian: Tensor
+    """`(..., d, d)`."""
+    value_error: Tensor
+    """The value is too large by no more than this, `(...)`."""
+    gradient_error: Tensor
+    """The gradient is off by a vector no longer than this, `(...)`."""
+
+
 class ExactSmoothedDistance(TransitionModel):
-    """d_sigma over all transitions, or over the k nearest of them to each query.
+    """d_sigma over all transitions, or over those near each query.
 
-    Value, gradient and Hessian are exact under autograd and `torch.func`. With k neighbours the value is too large by
-    at most `truncation_bound`, and jumps by no more than that where a neighbour changes. Memory is bounded for any
-    number of queries; where derivatives are recorded, it grows as queries times points.
+    Value, gradient and Hessian are in closed form under autograd and `torch.func` as well, without a graph over the
+    data, up to the third derivative; they are not differentiated by sigma. Points that cannot change the sum in double
+    precision are skipped, many at a time. Memory is bounded for any number of queries and points.
 
-    Lengths are calibrated by leaving out one data point at a time. Points are kept in float64.
+    With `tolerance` more is skipped, as long as the value is too large by no more than that; with `neighbors` all but
+    the k nearest points. Either way `truncation_bound` and `gradient_bound` bound the errors, and both jump by no more
+    than their bounds where another point begins to count.
+
+    Lengths are calibrated by leaving out one data point at a time; a single point has no calibration. Points are kept
+    in float64. The model has no file: build it again from its dataset, which takes seconds.
 
     Args:
         transitions: the data, N transitions.
         normalizer: of z = [x; u]; default: fitted to the transitions.
         neighbors: k, from 1 to N - 1; None: all data.
         sigma_range: noise levels that are accepted.
+        tolerance: what d_sigma may err by for data left out, positive; None: nothing.
 
     Raises:
-        OptionError: `neighbors` or `sigma_range` is out of range.
+        OptionError: `neighbors`, `tolerance` or `sigma_range` is out of range, or both of the first are given.
     """
 
     calibration: Calibration | None
@@ -57,25 +85,57 @@ class ExactSmoothedDistance(TransitionModel):
         transitions: Transitions,
         normalizer: Normalizer | None = None,
         neighbors: int | None = None,
-        sigma_range: tuple[float, float] = (0.02, 0.6),
+        sigma_range: tuple[float, float] = _SIGMA_RANGE,
+        tolerance: float | None = None,
     ) -> None:
         super().__init__(transitions.dataset, normalizer or fit_normalizer(transitions))
-        if neighbors is not None and not 1 <= neighbors < len(transitions):
-            raise OptionError(f"neighbors = {neighbors}: it must lie between 1 and {len(transitions) - 1}, or be None.")
-        if not 0.0 < sigma_range[0] < sigma_range[1] < math.inf:
-            raise OptionError(f"sigma_range = {sigma_range}: it must be two increasing positive numbers.")
-        self.neighbors, self.sigma_range = neighbors, sigma_range
+        _check_options(len(transitions), neighbors, sigma_range, tolerance)
+        self.neighbors, self.sigma_range, self.tolerance = neighbors, sigma_range, tolerance
         data = self.normalizer.normalize(np.hstack([transitions.states, transitions.controls]))
-        self._tree = cKDTree(data)
         self.register_buffer("points", torch.from_numpy(data))
         self.double()
-        rows = np.linspace(0, len(data), _calibration_points(len(data)), endpoint=False).astype(np.int64)
-        self.calibration = calibrate(self._leave_one_out, torch.from_numpy(rows), sigma_range)
+        self._blocks = PointBlocks.of(data)
+        self._field = _make_field(data, self._blocks, neighbors, tolerance)
+        self.calibration = self._calibrate() if len(data) > 1 else None
+
+    @classmethod
+    def from_points(cls, points: ArrayLike, control_size: int = 0, **options: Any) -> "ExactSmoothedDistance":
+        """Make the distance to points that are normalised already.
+
+        Args:
+            points: z_i, `(N, d)`.
+            control_size: how many of the last coordinates are controls.
+            options: `neighbors`, `sigma_range` and `tolerance` of the class.
+
+        Raises:
+            ShapeError: `points` is no matrix, or has fewer columns than controls.
+            NotFiniteError: NaN or infinity.
+        """
+        array = np.asarray(points, dtype=np.float64)
+        if array.ndim != 2 or not 0 <= control_size < array.shape[1]:
+            raise ShapeError(f"points must be (N, d) with d > control_size = {control_size}, not {array.shape}.")
+        size = array.shape[1] - control_size
+        identity = Normalizer(np.zeros(array.shape[1]), np.ones(array.shape[1]))
+        return cls(_as_transitions(array[:, :size], array[:, size:]), identity, **options)
+
+    @classmethod
+    def from_triples(
+        cls, transitions: Transitions, stretch: float = 1.0, **options: Any
+    ) -> "ExactSmoothedDistance":
+        """Make the distance to the data as points (x, u, x'), for `ScoreTranscription` and `next_state=True`.
+
+        Args:
+            transitions: the data, as for (x, u).
+            stretch: of x' against x, see `triple_normalizer`.
+            options: `neighbors`, `sigma_range` and `tolerance` of the class.
+        """
+        triples = as_triples(transitions)
+        return cls(triples, triple_normalizer(triples, stretch), **options)
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Constructor arguments besides transitions and normalizer, as plain JSON values."""
-        return {"neighbors": self.neighbors, "sigma_range": list(self.sigma_range)}
+        return {"neighbors": self.neighbors, "sigma_range": list(self.sigma_range), "tolerance": self.tolerance}
 
     def distance(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:
         """Return d_sigma, half a squared length and negative within the data, `(..., d) -> (...)`.
@@ -83,7 +143,7 @@ class ExactSmoothedDistance(TransitionModel):
         Raises:
             OptionError: sigma is a number outside `sigma_range`.
         """
-        return self._in_chunks(_distance, z, sigma)
+        return field_value(self._field, z, self._levels(z, sigma))
 
     def distance_gradient(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch d"]:
         """Return the gradient of d_sigma, `(..., d) -> (..., d)`; differentiable.
@@ -91,7 +151,17 @@ class ExactSmoothedDistance(TransitionModel):
         Raises:
             OptionError: sigma is a number outside `sigma_range`.
         """
-        return self._in_chunks(_gradient, z, sigma)
+        return field_gradient(self._field, z, self._levels(z, sigma))
+
+    def derivatives(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> SmoothedDerivatives:
+        """Return value, gradient and Hessian in one pass over the data, with bounds of the errors of the first two.
+
+        Raises:
+            OptionError: sigma is a number outside `sigma_range`.
+        """
+        found = self._field.expansion(z, self._levels(z, sigma), 2)
+        arrays = (*found.derivatives[:3], found.value_error, found.gradient_error)
+        return SmoothedDerivatives(*(as_batch(array, z.shape[:-1], z) for array in arrays))
 
     def calibrated_length(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:
         """Return sqrt(2 max(0, d_sigma - offset(sigma))), `(..., d) -> (...)`: a length, about zero within the data.
@@ -104,95 +174,83 @@ class ExactSmoothedDistance(TransitionModel):
     def truncation_bound(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:
         """Return a bound of the error of `distance` that comes from leaving out data, `(..., d) -> (...)`.
 
-        With S the sum over the k neighbours, the last of them at r, the N - k others add at most
-        (N - k) exp(-r^2 / (2 sigma^2)): the error is at most sigma^2 log(1 + (N - k) exp(-r^2 / (2 sigma^2)) / S).
+        With S the sum over the data that count and R a bound of what the others would add, the error is at most
+        sigma^2 log(1 + R / S). R counts every point left out with the weight of the nearest corner of its box, or of
+        the farthest neighbour.
         """
-        level = as_sigma(sigma, z, self.sigma_range)
-        chosen = self._chosen(z)
-        farthest = 0.5 * (z[..., None, :] - chosen).square().sum(-1).amax(-1)
-        left_out = torch.tensor(len(self.points) - chosen.shape[-2]).to(z).log()
-        variance = level.square().squeeze(-1) if level.ndim else level.square()
-        return variance * torch.nn.functional.softplus(left_out + (self.distance(z, sigma) - farthest) / variance)
+        error = self._field.expansion(z, self._levels(z, sigma), 0).value_error
+        return as_batch(error, z.shape[:-1], z)
+
+    def gradient_bound(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:
+        """Return a bound of the length of the error of `distance_gradient` from leaving out data, `(..., d) -> (...)`.
+
+        The mean of the data moves by no more than the share R / (S + R) of what was left out times how far from it
+        that may lie.
+        """
+        error = self._field.expansion(z, self._levels(z, sigma), 1).gradient_error
+        return as_batch(error, z.shape[:-1], z)
 
     def nearest(self, z: ArrayLike) -> NDArray[np.float64]:
         """Return the plain distance to the nearest data point, a length, `(..., d) -> (...)`."""
-        lengths: NDArray[np.float64] = np.asarray(self._tree.query(np.asarray(z, dtype=np.float64))[0])
+        queries = np.asarray(z, dtype=np.float64)
+        squares = self._blocks.nearest(np.ascontiguousarray(queries.reshape(-1, queries.shape[-1])))[0]
+        lengths: NDArray[np.float64] = np.sqrt(squares).reshape(queries.shape[:-1])
         return lengths
 
-    def _in_chunks(self, function: Callable[[Tensor, Tensor, Tensor], Tensor], z: Tensor, sigma: Any) -> Tensor:
-        level = as_sigma(sigma, z, self.sigma_range)
-        queries = z.reshape(-1, z.shape[-1])
-        levels = level.expand(*z.shape[:-1], 1).reshape(-1, 1)
-        width = len(self.points) if self.neighbors is None else self.neighbors * z.shape[-1]
-        rows = max(1, _ELEMENTS_AT_ONCE // width)
-        parts = zip(torch.split(queries, rows), torch.split(levels, rows), strict=True)
-        values = torch.cat([function(part, self._chosen(part), sigmas) for part, sigmas in parts])
-        return values.reshape(z.shape[:-1] + values.shape[1:])
+    def _levels(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        return as_sigma(sigma, z, self.sigma_range).expand(*z.shape[:-1], 1)
 
-    def _chosen(self, z: Tensor) -> Tensor:
-        """Return the data that count for z `(..., d)`: all `(N, d)`, or the neighbours `(..., k, d)`."""
-        points = self.points.to(z)
-        if self.neighbors is None:
-            return points
-        rows: Tensor = _NearestRows.apply(z, self._tree, self.neighbors)  # type: ignore[no-untyped-call]
-        return points[rows]
+    def _calibrate(self) -> Calibration:
+        count = len(self.points)
+        rows = np.linspace(0, count, _calibration_points(count), endpoint=False).astype(np.int64)
+        places = np.empty(count, dtype=np.int64)
+        places[self._blocks.rows] = np.arange(count)
+        return calibrate(self._leave_one_out, torch.from_numpy(places[rows]), self.sigma_range)
 
-    def _leave_one_out(self, rows: Int[Tensor, " rows"], sigma: float) -> Float[Tensor, " rows"]:
-        """Return d_sigma of data points with respect to the others."""
-        values = []
-        for part in torch.split(rows, max(1, _ELEMENTS_AT_ONCE // len(self.points))):
-            z = self.points[part]
-            exponents = _exponents(z, self.points, torch.tensor(sigma, dtype=z.dtype))
-            exponents[torch.arange(len(part)), part] = -torch.inf
-            values.append(0.5 * z.square().sum(-1) - sigma**2 * exponents.logsumexp(-1))
-        return torch.cat(values)
+    def _leave_one_out(self, places: Int[Tensor, " rows"], sigma: float) -> Float[Tensor, " rows"]:
+        """Return d_sigma of data points, at places among the sorted ones, with respect to the others."""
+        excluded = places.numpy()
+        queries = np.ascontiguousarray(self._blocks.columns[:, excluded].T)
+        sigmas = np.full(len(queries), sigma)
+        sums = self._blocks.sums(queries, sigmas, order=0, excluded=excluded)
+        return torch.from_numpy(0.5 * sums.nearest - sigma**2 * np.log(sums.moments[0]))
 
 
-def _exponents(z: Tensor, points: Tensor, sigma: Tensor) -> Tensor:
-    """Return -|z - p|^2 / (2 sigma^2) + |z|^2 / (2 sigma^2) for every point, `(..., points)`."""
-    products = z @ points.T if points.ndim == 2 else (points @ z[..., None]).squeeze(-1)
-    return (products - 0.5 * points.square().sum(-1)) / sigma**2
+def _check_options(
+    count: int, neighbors: int | None, sigma_range: tuple[float, float], tolerance: float | None
+) -> None:
+    if neighbors is not None and not 1 <= neighbors < count:
+        raise OptionError(f"neighbors = {neighbors}: it must lie between 1 and {count - 1}, or be None.")
+    if not 0.0 < sigma_range[0] < sigma_range[1] < math.inf:
+        raise OptionError(f"sigma_range = {sigma_range}: it must be two increasing positive numbers.")
+    if tolerance is not None and not 0.0 < tolerance < math.inf:
+        raise OptionError(f"tolerance = {tolerance}: it must be positive, in units of d_sigma, or None.")
+    if neighbors is not None and tolerance is not None:
+        raise OptionError("Give either neighbors= or tolerance=: a tolerance finds out by itself how many data count.")
 
 
-def _distance(z: Tensor, points: Tensor, sigma: Tensor) -> Tensor:
-    smooth = _exponents(z, points, sigma).logsumexp(-1, keepdim=True)
-    return (0.5 * z.square().sum(-1, keepdim=True) - sigma**2 * smooth).squeeze(-1)
+def _make_field(
+    data: NDArray[np.float64], blocks: PointBlocks, neighbors: int | None, tolerance: float | None
+) -> SmoothedField:
+    if neighbors is None:
+        return SmoothedField(partial(blocks.sums, tolerance=tolerance), _QUERIES_AT_ONCE)
+    numbers = neighbors * data.shape[1] ** 2
+    return SmoothedField(NeighborSums(data, neighbors).sums, max(1, _NUMBERS_AT_ONCE // numbers))
 
 
-def _gradient(z: Tensor, points: Tensor, sigma: Tensor) -> Tensor:
-    weights = _exponents(z, points, sigma).softmax(-1)
-    return z - (weights[..., None, :] @ points).squeeze(-2)
+def _as_transitions(states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
+    """Return points as transitions, of which only states and controls mean anything."""
+    arrays: dict[str, Any] = {
+        "states": states,
+        "controls": controls,
+        "next_states": states,
+        "episodes": np.arange(len(states)),
+        "terminated": np.zeros(len(states), dtype=np.bool_),
+    }
+    bounds = [(np.full(k, -np.inf), np.full(k, np.inf)) for k in (states.shape[1], controls.shape[1])]
+    return Transitions(**arrays, dataset=describe_dataset("points", arrays, *bounds))
 
 
 def _calibration_points(count: int) -> int:
     fewest, most = _CALIBRATION_POINTS
-    return min(count, most, max(fewest, _ELEMENTS_AT_ONCE // count))
-
-
-class _NearestRows(torch.autograd.Function):
-    """Row numbers of the k nearest points, `(..., d) -> (..., k)`: locally constant, also for `torch.func`."""
-
-    @staticmethod
-    def forward(z: Tensor, tree: cKDTree, neighbors: int) -> Tensor:
-        rows = tree.query(z.detach().cpu().numpy(), np.arange(1, neighbors + 1))[1]
-        return torch.from_numpy(rows).to(z.device)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
-        return None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> None:
-        return None
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], z: Tensor, tree: cKDTree, neighbors: int
-    ) -> tuple[Tensor, int]:
-        moved = z if in_dims[0] is None else z.movedim(in_dims[0], 0)
-        rows: Tensor = _NearestRows.apply(moved, tree, neighbors)  # type: ignore[no-untyped-call]
-        return rows, 0
+    return min(count, most, max(fewest, _NUMBERS_AT_ONCE // count))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
@@ -74,6 +74,16 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Recording:
     if node is None:
         raise UnsupportedError("the result is no tensor that was computed from the arguments")
     return Recording(recorder.nodes, node, list(recorder.sources.values()))
+
+
+def decline_recording(reason: str) -> None:
+    """Refuse to be recorded: for functions that are no operations of torch, and whose derivatives autograd knows.
+
+    Raises:
+        UnsupportedError: something is being recorded.
+    """
+    if isinstance(_get_current_dispatch_mode(), _Recorder):
+        raise UnsupportedError(reason)
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,0 +1,49 @@
+"""Weighted sums over the k nearest points to each query."""
+
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from trajopt_sgp.uncertainty.moments import Sums
+
+FloatArray = NDArray[np.float64]
+
+
+class NeighborSums:
+    """The k nearest of N points to each query; immutable."""
+
+    def __init__(self, points: FloatArray, neighbors: int) -> None:
+        self._points, self._neighbors, self._tree = points, neighbors, cKDTree(points)
+        self._low, self._high = points.min(axis=0), points.max(axis=0)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "NeighborSums":
+        return self
+
+    def sums(self, queries: FloatArray, sigmas: FloatArray, order: int) -> Sums:
+        """Return moments about queries `(Q, d)` up to an order, 0 to 3, for noise levels `(Q,)`.
+
+        The N - k others weigh at most as much as the farthest neighbour each.
+        """
+        lengths, rows = self._tree.query(queries, np.arange(1, self._neighbors + 1))
+        squares = np.square(lengths)
+        exponents = 0.5 * (squares[:, :1] - squares) / np.square(sigmas)[:, None]
+        weights = np.exp(exponents)
+        centers = self._points[rows[:, 0]]
+        offsets = self._points[rows] - centers[:, None]
+        left = (len(self._points) - self._neighbors) * weights[:, -1]
+        reach = left * np.maximum(lengths[:, -1], sigmas)
+        farthest = np.linalg.norm(np.maximum(queries - self._low, self._high - queries), axis=1)
+        moments = tuple(_moment(weights, offsets, degree) for degree in range(order + 1))
+        return Sums(centers, squares[:, 0], moments, left, reach, farthest)
+
+
+def _moment(weights: FloatArray, offsets: FloatArray, degree: int) -> FloatArray:
+    """Return the sum over neighbours of weights `(Q, k)` times outer products of offsets `(Q, k, d)`."""
+
+    def times(product: FloatArray, _: int) -> FloatArray:
+        return product[..., None] * offsets.reshape(*offsets.shape[:2], *[1] * (product.ndim - 2), -1)
+
+    total: FloatArray = reduce(times, range(degree), weights).sum(axis=1)
+    return total
