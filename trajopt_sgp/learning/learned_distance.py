@@ -62,7 +62,9 @@ def train_learned_distance(
     return run(task, settings, seed, folder, progress, lambda done: _calibrate(done.model, held_out))
 
 
-def draw_points(data: FloatArray, count: int, settings: LearnedDistanceSettings, rng: np.random.Generator) -> FloatArray:
+def draw_points(
+    data: FloatArray, count: int, settings: LearnedDistanceSettings, rng: np.random.Generator
+) -> FloatArray:
     """Return points `(count, d)` at which a distance to data `(N, d)` is learned, in normalised coordinates.
 
     Uniform in the box around the data, or half of them there and half data with noise of many scales.
@@ -71,7 +73,8 @@ def draw_points(data: FloatArray, count: int, settings: LearnedDistanceSettings,
     points: FloatArray = rng.uniform(low, high, (count, data.shape[1]))
     if settings.sampling == "mixture":
         beside = count // 2
-        scales = np.exp(rng.uniform(*np.log(settings.perturbations), (beside, 1)))
+        smallest, largest = np.log(settings.perturbations)
+        scales = np.exp(rng.uniform(smallest, largest, (beside, 1)))
         noise = scales * rng.normal(size=(beside, data.shape[1]))
         points[:beside] = data[rng.integers(len(data), size=beside)] + noise
     return points

@@ -116,14 +116,19 @@ def train_ensemble(
     ).to(device)
     steps = parts[0].next_states - parts[0].states
     model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
-    rng, count = np.random.default_rng(seeds.training), len(parts[0])
-    draw = (lambda: rng.integers(count, size=count)) if settings.bootstrap else (lambda: rng.permutation(count))
-    rows = np.stack([draw() for _ in range(settings.members)], axis=1)
+    rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
     training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
     own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
     same = tuple(values[:, None].expand(-1, settings.members, -1) for values in validation)
     task = Task(model, ensemble_loss, own, same, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
+
+
+def _member_rows(count: int, settings: EnsembleSettings, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which of `count` transitions each member learns from, in its own order, `(count, K)`."""
+    if settings.bootstrap:
+        return rng.integers(count, size=(count, settings.members))
+    return np.stack([rng.permutation(count) for _ in range(settings.members)], axis=1)
 
 
 def train_score(
@@ -170,6 +175,7 @@ class Seeds:
 
     @classmethod
     def spawn(cls, seed: int) -> "Seeds":
+        """Return the seeds that follow from one."""
         children = np.random.SeedSequence(seed).generate_state(len(dataclasses.fields(cls)), np.uint32)
         return cls(*children.tolist())
 

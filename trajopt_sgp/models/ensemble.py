@@ -78,6 +78,7 @@ class EnsembleDynamics(ResidualDynamics):
         self._architecture = {"members": members, "hidden_sizes": list(hidden_sizes), "activation": activation}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
         source = generator or torch.Generator().manual_seed(0)
+        self._members = members
         self.network = EnsembleMLP([MLP(*sizes, activation, source) for _ in range(members)])
 
     @classmethod
@@ -107,7 +108,7 @@ class EnsembleDynamics(ResidualDynamics):
     @property
     def member_count(self) -> int:
         """Number of members K."""
-        return int(self._architecture["members"])
+        return self._members
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

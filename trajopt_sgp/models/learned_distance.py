@@ -49,6 +49,7 @@ class LearnedDistance(TransitionModel, WithoutSigma):
         if not sigma > 0.0:
             raise OptionError(f"sigma = {sigma}: the noise level of a learned distance must be positive.")
         self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation, "sigma": sigma}
+        self._sigma = sigma
         self.network = MLP(self.state_size + self.control_size, hidden_sizes, 1, activation, generator)
         self.register_buffer("value_mean", torch.zeros(()))
         self.register_buffer("value_scale", torch.ones(()))
@@ -61,7 +62,7 @@ class LearnedDistance(TransitionModel, WithoutSigma):
     @property
     def sigma(self) -> float:
         """Noise level of the distance that it has learned."""
-        return float(self._architecture["sigma"])
+        return self._sigma
 
     def value(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
         """Return the learned d_sigma, `(..., d) -> (...)`."""

@@ -1,5 +1,6 @@
 """The predictive variance of a Gaussian process fitted to the dynamics, for small data."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ class GaussianProcessVariance(WithoutSigma):
     """Half the predictive variance of a Gaussian process for the step, summed over its n coordinates.
 
     d(z) = n/2 v(z), v(z) = c + noise - k(z)' K^-1 k(z), with the kernel c exp(-|(z - z')/l|^2 / 2) + noise. The steps
-    x' - x are in units of their spread; constant, lengths and noise maximise their marginal likelihood, by scikit-learn.
-    In double precision it agrees with scikit-learn to rounding, and is differentiable any number of times.
+    x' - x are in units of their spread; c, lengths l and noise maximise their marginal likelihood, by scikit-learn. In
+    double precision it agrees with scikit-learn to rounding, and is differentiable any number of times.
 
     Source: C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1.
 
@@ -46,6 +47,8 @@ class GaussianProcessVariance(WithoutSigma):
     """Lower Cholesky factor of the kernel matrix, `(N, N)`."""
     amplitudes: Tensor
     """Variance c of the process and of its noise, `(2,)`."""
+    center: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -85,21 +88,26 @@ class GaussianProcessVariance(WithoutSigma):
         """Return n/2 times the predictive variance at z, `(..., d) -> (...)`."""
         rows = z.reshape(-1, z.shape[-1])
         squares = ((rows[:, None, :] - self.points) / self.lengths).square().sum(-1)
-        kernel = self.amplitudes[0] * torch.exp(-0.5 * squares)
+        kernel: Tensor = self.amplitudes[0] * torch.exp(-0.5 * squares)
         whitened = torch.linalg.solve_triangular(self.factor, kernel.T, upper=False)
         variance = self.amplitudes.sum() - whitened.square().sum(0)
-        return 0.5 * self.outputs * variance.reshape(z.shape[:-1])
+        value: Tensor = 0.5 * self.outputs * variance.reshape(z.shape[:-1])
+        return value
 
 
 def _fit(z: FloatArray, targets: FloatArray) -> Any:
     """Return scikit-learn's regressor with the hyperparameters of the largest marginal likelihood."""
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
     except ImportError as error:
         raise IncompatibleError(
             "GaussianProcessVariance needs scikit-learn: pip install 'trajopt_sgp[studies]'."
         ) from error
-    lengths = RBF(np.ones(z.shape[1]), (1e-2, 1e3))
-    kernel = ConstantKernel(1.0, (1e-3, 1e4)) * lengths + WhiteKernel(1e-4, (1e-8, 1.0))
-    return GaussianProcessRegressor(kernel).fit(z, targets)
+    lengths = RBF(np.ones(z.shape[1]), (1e-2, 1e2))
+    kernel = ConstantKernel(1.0, (1e-3, 1e4)) * lengths + WhiteKernel(1e-4, (1e-6, 1.0))
+    with warnings.catch_warnings():
+        # a coordinate that makes no difference has the largest length, and data without noise the least noise
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianProcessRegressor(kernel).fit(z, targets)

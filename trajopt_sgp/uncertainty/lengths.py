@@ -20,22 +20,20 @@ from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 FloatArray = NDArray[np.float64]
 
-_CLOSEST = 0.1
-"""Moved points nearer to the data than this share of the reach do not tell the unit of length."""
-
 
 def measure_calibration(
     model: ValueModel,
     data: Transitions,
     held_out: Transitions,
     generator: torch.Generator,
-    reach: float = 0.5,
+    reach: float = 1.0,
     quantile: float = CALIBRATION_QUANTILE,
 ) -> Calibration:
     """Measure offset and gain of an uncertainty without noise levels, so that its lengths are those of a distance.
 
-    The offset is what unseen data read. Then the same points are moved off in random directions by up to `reach`; the
-    gain is such that they read their distance to the nearest of all data in the median.
+    The offset is what unseen data read. Then the same points are moved in random directions by up to `reach`. The gain
+    is such that those which came off the data, farther from them than unseen data are, read their distance to the
+    nearest datum in the median.
 
     Args:
         model: its value need not be a distance; set its `calibration` to what is returned.
@@ -46,30 +44,39 @@ def measure_calibration(
         quantile: share of the unseen data that shall read zero.
 
     Raises:
-        OptionError: the model has noise levels, whose value is a distance already; or it reads zero on more than half
-            of the moved points.
+        OptionError: the model has noise levels, whose value is a distance already; it reads zero on more than half of
+            the points off the data; or no point came off the data.
     """
     if model.sigma_range is not None:
         raise OptionError(f"{type(model).__name__} has noise levels: its lengths need an offset for each, and no gain.")
     unseen = normalized(model, held_out)
     calibration = calibrate(model.distance, unseen, None, quantile)
-    every = torch.cat([unseen, normalized(model, data)])
-    moved, lengths = move_off(unseen, every, reach, generator)
+    moved, lengths = move_off(unseen, normalized(model, data), reach, generator, quantile)
     return measure_gain(model.distance, calibration, moved, lengths)
 
 
 def move_off(
-    z: Float[Tensor, "points d"], data: Float[Tensor, "data d"], reach: float, generator: torch.Generator
+    z: Float[Tensor, "points d"],
+    data: Float[Tensor, "data d"],
+    reach: float,
+    generator: torch.Generator,
+    quantile: float = CALIBRATION_QUANTILE,
 ) -> tuple[Float[Tensor, "moved d"], Float[Tensor, " moved"]]:
-    """Return points moved in random directions by up to `reach`, and how far each then is from the nearest datum.
+    """Return unseen points z moved in random directions by up to `reach`, and how far each is from the nearest datum.
 
-    Those that came to lie within a tenth of `reach` are left out.
+    Left out are those that are no farther from the data than the `quantile` of z itself: they are not off the data.
+
+    Raises:
+        OptionError: none is left.
     """
+    tree = cKDTree(_array(data))
     direction = torch.randn(z.shape, generator=generator, dtype=torch.float64)
     length = reach * torch.rand((len(z), 1), generator=generator, dtype=torch.float64)
     moved = z + (length * direction / direction.norm(dim=-1, keepdim=True)).to(z)
-    lengths = torch.as_tensor(cKDTree(_array(data)).query(_array(moved))[0]).to(z)
-    off = lengths > _CLOSEST * reach
+    lengths = torch.as_tensor(tree.query(_array(moved))[0]).to(z)
+    off = lengths > float(np.quantile(tree.query(_array(z))[0], quantile))
+    if not off.any():
+        raise OptionError(f"reach = {reach}: no point that was moved so far came off the data; take a longer one.")
     return moved[off], lengths[off]
 
 
