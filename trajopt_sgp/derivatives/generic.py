@@ -13,6 +13,8 @@ from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 
 # Above this many passes one batched pass is faster than a loop, despite the overhead of batching.
 _LOOP_LIMIT = 12
+# Passes batched at once, to bound the memory where one instance is a whole plan.
+_BATCH_LIMIT = 64
 
 
 @dataclass(frozen=True)
@@ -56,5 +58,8 @@ def differentiate(columns: Tensor, point: Tensor) -> Tensor:
             torch.autograd.grad(columns, point, seed, retain_graph=True, materialize_grads=True)[0] for seed in seeds
         ]
         return torch.stack(rows, dim=-2)
-    (batched,) = torch.autograd.grad(columns, point, seeds, is_grads_batched=True, materialize_grads=True)
-    return batched.transpose(0, 1)
+    batches = [
+        torch.autograd.grad(columns, point, part, True, is_grads_batched=True, materialize_grads=True)[0]
+        for part in torch.split(seeds, _BATCH_LIMIT)
+    ]
+    return torch.cat(batches).transpose(0, 1)

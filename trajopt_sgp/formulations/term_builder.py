@@ -198,10 +198,10 @@ class TermBuilder:
         index = np.concatenate([states.ravel(), controls.ravel()])[None]
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
-            before, after = z[..., : states.size], z[..., states.size :]
+            knots, drives = torch.split(z, [states.size, controls.size], dim=-1)
             lead = z.shape[:-1]
             return term.weighted(
-                before.reshape(*lead, *states.shape), after.reshape(*lead, *controls.shape), parameters
+                knots.reshape(*lead, *states.shape), drives.reshape(*lead, *controls.shape), parameters
             )
 
         return StageTerm(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trajopt_sgp.models import Denoiser, LearnedDynamics
+from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDistance, LearnedDynamics
 
 Batch = tuple[Tensor, ...]
 
@@ -19,6 +19,27 @@ def dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generat
     state, control, next_state = batch
     error: Tensor = (model(state, control) - next_state) / model.step_scale
     return error.square().mean()
+
+
+def ensemble_loss(model: EnsembleDynamics, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+    """Return the mean over the members of `dynamics_loss`, each on transitions of its own; draws nothing.
+
+    `batch` is states `(B, K, n)`, controls `(B, K, m)`, next states `(B, K, n)`, in raw units.
+    """
+    state, control, next_state = (values.movedim(1, 0) for values in batch)
+    error: Tensor = (model.advance(state, control) - next_state) / model.step_scale
+    return error.square().mean()
+
+
+def distance_loss(model: LearnedDistance, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+    """Return the mean absolute error of the distance, in units of its spread; draws nothing.
+
+    `batch` is z `(B, d)` in normalised coordinates and distances `(B,)`.
+
+    Source: the data distance estimator of H. J. T. Suh et al., CoRL 2023.
+    """
+    z, distance = batch
+    return ((model.value(z) - distance) / model.value_scale).abs().mean()
 
 
 def denoising_loss(model: Denoiser, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:

@@ -81,6 +81,51 @@ class DynamicsSettings(TrainingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnsembleSettings(DynamicsSettings):
+    """Settings of `train_ensemble`."""
+
+    members: int = 6
+    """Number of members K."""
+    bootstrap: bool = True
+    """Whether each member learns from a sample of its own, drawn with replacement; else from all, in its own order."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("members", self.members >= 2, "at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedDistanceSettings(TrainingSettings):
+    """Settings of `train_learned_distance`. The recipe of Suh et al. 2023 is `sampling="uniform"`, `margin=0.0`."""
+
+    steps: int = 8000
+    learning_rate: float = 3e-3
+    schedule: str = "cosine"
+    ema_decay: float = 0.995
+    validate_every: int = 500
+    sigma: float = 0.1
+    """Noise level of the distance that is learned, in normalised units."""
+    sampling: str = "mixture"
+    """Where it is learned: "uniform", in the box of the data, or "mixture", half there and half beside the data."""
+    margin: float = 0.25
+    """By how much the box is larger than the data on every side, in normalised units."""
+    perturbations: tuple[float, float] = (0.02, 1.0)
+    """Smallest and largest noise added to data in a mixture, in normalised units, its logarithm uniform."""
+    pool: int = 65_536
+    """How many points are drawn, with their exact distances, before training begins."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "perturbations", tuple(self.perturbations))
+        self._require("sampling", self.sampling in ("mixture", "uniform"), 'one of "mixture", "uniform"')
+        self._require("margin", 0.0 <= self.margin < float("inf"), "finite and not negative")
+        self._require("pool", self.pool >= 1, "at least 1")
+        self._require("sigma", 0.0 < self.sigma < float("inf"), "positive")
+        low, high = self.perturbations
+        self._require("perturbations", 0.0 < low <= high < float("inf"), "two ascending positive numbers")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenoiserSettings(TrainingSettings):
     """What the settings of score and energy networks have in common."""
 

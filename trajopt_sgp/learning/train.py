@@ -15,18 +15,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
-from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss
+from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     DenoiserSettings,
     DynamicsSettings,
     EnergySettings,
+    EnsembleSettings,
     ScoreSettings,
     TrainingSettings,
 )
 from trajopt_sgp.learning.state import Model
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
-from trajopt_sgp.models import Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer, save_model
+from trajopt_sgp.models import (
+    Denoiser,
+    EnergyNetwork,
+    EnsembleDynamics,
+    LearnedDynamics,
+    ScoreNetwork,
+    fit_normalizer,
+    save_model,
+)
 from trajopt_sgp.models.calibration import calibrate
 
 MODEL_FILE = "model.safetensors"
@@ -65,7 +74,7 @@ def train_dynamics(
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
     settings = settings or DynamicsSettings()
-    seeds = _Seeds.spawn(seed)
+    seeds = Seeds.spawn(seed)
     parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
     model = LearnedDynamics(
         transitions.dataset,
@@ -78,7 +87,48 @@ def train_dynamics(
     model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
     training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
     task = Task(model, dynamics_loss, training, validation, seeds.training, seeds.validation)
-    return _run(task, settings, seed, folder, progress)
+    return run(task, settings, seed, folder, progress)
+
+
+def train_ensemble(
+    transitions: Transitions,
+    settings: EnsembleSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[EnsembleDynamics]:
+    """Train all members of an ensemble at once, from different weights and on different minibatches.
+
+    Arguments and errors as of `train_dynamics`. Training data take K times their memory.
+    """
+    settings = settings or EnsembleSettings()
+    seeds = Seeds.spawn(seed)
+    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    model = EnsembleDynamics(
+        transitions.dataset,
+        normalizer or fit_normalizer(transitions),
+        settings.members,
+        settings.hidden_sizes,
+        settings.activation,
+        torch.Generator().manual_seed(seeds.weights),
+    ).to(device)
+    steps = parts[0].next_states - parts[0].states
+    model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
+    rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
+    training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
+    own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
+    same = tuple(values[:, None].expand(-1, settings.members, -1) for values in validation)
+    task = Task(model, ensemble_loss, own, same, seeds.training, seeds.validation)
+    return run(task, settings, seed, folder, progress)
+
+
+def _member_rows(count: int, settings: EnsembleSettings, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which of `count` transitions each member learns from, in its own order, `(count, K)`."""
+    if settings.bootstrap:
+        return rng.integers(count, size=(count, settings.members))
+    return np.stack([rng.permutation(count) for _ in range(settings.members)], axis=1)
 
 
 def train_score(
@@ -93,7 +143,7 @@ def train_score(
     """Train a score network by denoising score matching; arguments and errors as of `train_dynamics`."""
     settings = settings or ScoreSettings()
     task = _denoising_task(ScoreNetwork, transitions, settings, seed, normalizer, device)
-    return _run(task, settings, seed, folder, progress)
+    return run(task, settings, seed, folder, progress)
 
 
 def train_energy(
@@ -111,11 +161,11 @@ def train_energy(
     """
     settings = settings or EnergySettings()
     task = _denoising_task(EnergyNetwork, transitions, settings, seed, normalizer, device)
-    return _run(task, settings, seed, folder, progress, _calibrate)
+    return run(task, settings, seed, folder, progress, _calibrate)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seeds:
+class Seeds:
     """Independent seeds, all from one; the split is the same for every kind of model."""
 
     split: int
@@ -124,7 +174,8 @@ class _Seeds:
     validation: int
 
     @classmethod
-    def spawn(cls, seed: int) -> "_Seeds":
+    def spawn(cls, seed: int) -> "Seeds":
+        """Return the seeds that follow from one."""
         children = np.random.SeedSequence(seed).generate_state(len(dataclasses.fields(cls)), np.uint32)
         return cls(*children.tolist())
 
@@ -137,7 +188,7 @@ def _denoising_task(
     normalizer: Normalizer | None,
     device: torch.device | str,
 ) -> Task[AnyDenoiser]:
-    seeds = _Seeds.spawn(seed)
+    seeds = Seeds.spawn(seed)
     parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
     normalizer = normalizer or fit_normalizer(transitions)
     training, validation = (normalizer.normalize(np.hstack([part.states, part.controls])) for part in parts)
@@ -156,7 +207,7 @@ def _denoising_task(
     return Task(model, denoising_loss, *batches, seeds.training, seeds.validation)
 
 
-def _run(
+def run(
     task: Task[Model],
     settings: TrainingSettings,
     seed: int,
@@ -164,6 +215,7 @@ def _run(
     progress: bool | ProgressCallback,
     finish: Callable[[Task[Model]], object] = lambda task: None,
 ) -> TrainingResult[Model]:
+    """Train, `finish` the model, and write its file; a folder's checkpoint must be of the same run."""
     identity = {
         "model": type(task.model).__name__,
         "dataset": task.model.dataset.hash,

@@ -7,6 +7,8 @@ from trajopt_sgp.models.calibration import Calibration as Calibration
 from trajopt_sgp.models.denoiser import Denoiser as Denoiser
 from trajopt_sgp.models.dynamics import LearnedDynamics as LearnedDynamics
 from trajopt_sgp.models.energy import EnergyNetwork as EnergyNetwork
+from trajopt_sgp.models.ensemble import EnsembleDynamics as EnsembleDynamics
+from trajopt_sgp.models.learned_distance import LearnedDistance as LearnedDistance
 from trajopt_sgp.models.model_file import load_model as load_model
 from trajopt_sgp.models.model_file import load_model_as as load_model_as
 from trajopt_sgp.models.model_file import save_model as save_model

@@ -113,7 +113,8 @@ def measure_gain(
     median = float(torch.quantile(readings / lengths, 0.5))
     if not median > 0.0:
         raise OptionError(
-            "The model reads zero on more than half of the points off the data: no gain makes it a length."
+            "The model reads zero on more than half of the points off the data, so no gain makes it a length: it is "
+            "blind there, or trained too little, or the points are too near."
         )
     return replace(calibration, gain=1.0 / median)
 

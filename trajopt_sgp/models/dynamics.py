@@ -14,11 +14,33 @@ from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.networks import MLP
 
 
-class LearnedDynamics(TransitionModel):
-    """Residual dynamics x' = x + mean + scale * network(z), z the normalised [x; u].
+class ResidualDynamics(TransitionModel):
+    """What learned dynamics have in common: x' = x + mean + scale * step(z), z the normalised [x; u].
 
-    `step_mean` and `step_scale` `(n,)` are mean and standard deviation of x' - x in the data, so that the network's
-    outputs have unit variance too.
+    `step_mean` and `step_scale` `(n,)` are mean and standard deviation of x' - x in the data, so that what is learned
+    has unit variance.
+    """
+
+    step_mean: Tensor
+    """Mean of x' - x, `(n,)`."""
+    step_scale: Tensor
+    """Standard deviation of x' - x, `(n,)`."""
+
+    def __init__(self, dataset: DatasetInfo, normalizer: Normalizer) -> None:
+        super().__init__(dataset, normalizer)
+        self.register_buffer("step_mean", torch.zeros(self.state_size))
+        self.register_buffer("step_scale", torch.ones(self.state_size))
+
+    @torch.no_grad()
+    def set_step_statistics(self, mean: ArrayLike, spread: ArrayLike) -> None:
+        """Set `step_mean` and `step_scale` `(n,)`, in raw units; where there is no spread the scale is 1."""
+        mean, spread = np.asarray(mean), np.asarray(spread)
+        self.step_mean.copy_(torch.from_numpy(mean))
+        self.step_scale.copy_(torch.from_numpy(np.where(spread > 0.0, spread, 1.0)))
+
+
+class LearnedDynamics(ResidualDynamics):
+    """Residual dynamics x' = x + mean + scale * network(z), z the normalised [x; u].
 
     Args:
         dataset: the dataset it is trained on; gives n and m.
@@ -27,11 +49,6 @@ class LearnedDynamics(TransitionModel):
         activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
         generator: source of the initial weights.
     """
-
-    step_mean: Tensor
-    """Mean of x' - x, `(n,)`."""
-    step_scale: Tensor
-    """Standard deviation of x' - x, `(n,)`."""
 
     def __init__(
         self,
@@ -45,20 +62,11 @@ class LearnedDynamics(TransitionModel):
         self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
         self.network = MLP(*sizes, activation, generator)
-        self.register_buffer("step_mean", torch.zeros(self.state_size))
-        self.register_buffer("step_scale", torch.ones(self.state_size))
 
     @property
     def architecture(self) -> dict[str, Any]:
         """Constructor arguments besides dataset and normalizer, as plain JSON values."""
         return self._architecture
-
-    @torch.no_grad()
-    def set_step_statistics(self, mean: ArrayLike, spread: ArrayLike) -> None:
-        """Set `step_mean` and `step_scale` `(n,)`, in raw units; where there is no spread the scale is 1."""
-        mean, spread = np.asarray(mean), np.asarray(spread)
-        self.step_mean.copy_(torch.from_numpy(mean))
-        self.step_scale.copy_(torch.from_numpy(np.where(spread > 0.0, spread, 1.0)))
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

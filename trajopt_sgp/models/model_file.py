@@ -14,12 +14,15 @@ from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.calibration import Calibration
 from trajopt_sgp.models.dynamics import LearnedDynamics
 from trajopt_sgp.models.energy import EnergyNetwork
+from trajopt_sgp.models.ensemble import EnsembleDynamics
+from trajopt_sgp.models.learned_distance import LearnedDistance
 from trajopt_sgp.models.score import ScoreNetwork
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 
 _CLASSES: dict[str, type[TransitionModel]] = {
-    kind.__name__: kind for kind in (LearnedDynamics, ScoreNetwork, EnergyNetwork)
+    kind.__name__: kind for kind in (LearnedDynamics, EnsembleDynamics, ScoreNetwork, EnergyNetwork, LearnedDistance)
 }
+_CALIBRATED = (EnergyNetwork, LearnedDistance)
 _FORMAT = 1
 _PACKAGES = ("numpy", "torch", "trajopt_sgp")
 
@@ -88,7 +91,7 @@ def _build(kind: type[TransitionModel], header: dict[str, Any], tensors: dict[st
     if header["normalizer"]["hash"] != _bind(normalizer, dataset):
         raise ModelFileError(f"its normalizer is not the one of dataset {dataset.id!r} (hash {dataset.hash[:12]}).")
     model = kind(dataset, normalizer, **header["architecture"])
-    if isinstance(model, EnergyNetwork) and header["calibration"] is not None:
+    if isinstance(model, _CALIBRATED) and header["calibration"] is not None:
         model.calibration = Calibration.from_json(header["calibration"])
     model.to(next(iter(tensors.values())).dtype)
     model.load_state_dict(tensors)
@@ -101,5 +104,5 @@ def _bind(normalizer: Normalizer, dataset: DatasetInfo) -> str:
 
 
 def _calibration_json(model: TransitionModel) -> dict[str, Any] | None:
-    calibration = model.calibration if isinstance(model, EnergyNetwork) else None
+    calibration = model.calibration if isinstance(model, _CALIBRATED) else None
     return None if calibration is None else calibration.to_json()

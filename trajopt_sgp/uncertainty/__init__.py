@@ -1,9 +1,16 @@
-"""Uncertainty: the distance to data as a cost and as a constraint, its closed form, and how plans amplify errors."""
+"""Uncertainty: the distance to data and its alternatives as cost and constraint, and how plans amplify errors."""
 
 from trajopt_sgp.uncertainty.amplification import error_amplification as error_amplification
 from trajopt_sgp.uncertainty.data_distance import DataDistance as DataDistance
 from trajopt_sgp.uncertainty.data_distance import GeometricSchedule as GeometricSchedule
+from trajopt_sgp.uncertainty.ensemble_cost import EnsembleCostVariance as EnsembleCostVariance
+from trajopt_sgp.uncertainty.ensemble_cost import ensemble_problem as ensemble_problem
+from trajopt_sgp.uncertainty.ensemble_variance import EnsembleVariance as EnsembleVariance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance as ExactSmoothedDistance
+from trajopt_sgp.uncertainty.gaussian_process import GaussianProcessVariance as GaussianProcessVariance
+from trajopt_sgp.uncertainty.lengths import LengthRow as LengthRow
+from trajopt_sgp.uncertainty.lengths import compare_lengths as compare_lengths
+from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calibration
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel
 from trajopt_sgp.uncertainty.validation import gradient_error as gradient_error

@@ -1,0 +1,244 @@
+"""Ensemble variance, learned distance, Gaussian process: derivatives, independent computations, one unit of length."""
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.problems import block_dynamics
+from tests.synthetic import make_transitions
+from trajopt_sgp.data import Transitions
+from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.learning import EnsembleSettings, LearnedDistanceSettings, train_ensemble, train_learned_distance
+from trajopt_sgp.learning.learned_distance import draw_points
+from trajopt_sgp.models import LearnedDistance, load_model_as, save_model
+from trajopt_sgp.problem import OptimalControlProblem, StageCost, TerminalCost
+from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.uncertainty import (
+    DataDistance,
+    EnsembleVariance,
+    ExactSmoothedDistance,
+    GaussianProcessVariance,
+    compare_lengths,
+    measure_calibration,
+)
+from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty.lengths import markdown_table, move_off, normalized
+
+FloatArray = NDArray[np.float64]
+
+
+def ring(seed: int, count: int = 400) -> Transitions:
+    """Position and speed of a block around a hole at the origin, pushed at random."""
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0.0, 2.0 * np.pi, count), rng.uniform(0.8, 1.0, count)
+    states = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    controls = rng.uniform(-1.0, 1.0, (count, 1))
+    steps = block_dynamics(0.2)(torch.from_numpy(states), torch.from_numpy(controls)).numpy()
+    bent = steps + 0.3 * np.sin(3.0 * states[:, ::-1])
+    return make_transitions(states, controls, bent)
+
+
+DATA, UNSEEN = ring(0), ring(1, 100)
+STATES = torch.tensor(np.random.default_rng(2).uniform(-1.0, 1.0, (6, 2)))
+CONTROLS = torch.tensor(np.random.default_rng(3).uniform(-1.0, 1.0, (6, 1)))
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    """Each uncertainty, trained briefly, calibrated, in double precision."""
+    quick = EnsembleSettings(members=6, steps=1500, hidden_sizes=(24, 24), batch_size=64, validate_every=500)
+    variance = EnsembleVariance(train_ensemble(DATA, quick).model).double()
+    variance.calibration = measure_calibration(variance, DATA, UNSEEN, torch.Generator().manual_seed(0))
+    short = LearnedDistanceSettings(
+        steps=1500, hidden_sizes=(32, 32), batch_size=256, validate_every=500, pool=8192, sigma=0.05
+    )
+    learned = train_learned_distance(DATA, short).model.double()
+    process = GaussianProcessVariance(DATA, np.random.default_rng(0), limit=120)
+    process.calibration = measure_calibration(process, DATA, UNSEEN, torch.Generator().manual_seed(0))
+    return {"ensemble": variance, "learned distance": learned, "gaussian process": process}
+
+
+NAMES = ["ensemble", "learned distance", "gaussian process"]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+@each
+def test_value_and_gradient_conform(models: dict[str, Any], name: str) -> None:
+    """The checker compares gradients with finite differences and lengths with the calibration."""
+    check_score(models[name], STATES, CONTROLS)
+
+
+@each
+def test_hessian_is_the_derivative_of_the_gradient(models: dict[str, Any], name: str) -> None:
+    model = models[name]
+    z = model.normalize(STATES, CONTROLS)[0]
+    hessian = torch.func.hessian(model.distance)(z)
+    step = 1e-5
+    columns = [
+        (model.distance_gradient(z + step * e) - model.distance_gradient(z - step * e)) / (2.0 * step)
+        for e in torch.eye(3, dtype=torch.float64)
+    ]
+    torch.testing.assert_close(hessian, torch.stack(columns, dim=1), atol=1e-6, rtol=1e-5)
+
+
+@each
+def test_moved_points_read_their_distance_in_the_median(models: dict[str, Any], name: str) -> None:
+    """On points that took no part in the calibration."""
+    model = models[name]
+    fresh = normalized(model, ring(5, 200))
+    data = normalized(model, DATA)
+    moved, lengths = move_off(fresh, data, 1.0, torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        ratio = float(torch.quantile(model.calibrated_length(moved) / lengths, 0.5))
+        assert (model.calibrated_length(fresh) == 0.0).double().mean() > 0.85
+    assert 0.75 < ratio < 1.33
+
+
+@each
+@pytest.mark.parametrize(
+    "pair", [(SingleShooting(), GradientDescent(iterations=150)), (DirectTranscription(), Ipopt())], ids=["gd", "ipopt"]
+)
+def test_as_a_cost_it_keeps_plans_nearer_to_the_data(models: dict[str, Any], name: str, pair: tuple[Any, Any]) -> None:
+    plans = [
+        solve(crossing([DataDistance(models[name], weight=weight, name="distance")]), *pair) for weight in (0.0, 30.0)
+    ]
+    raw = [plan.cost_terms["distance"] for plan in plans]
+    again = solve(crossing([DataDistance(models[name], weight=1.0, name="distance")]), *pair)
+    assert again.data_distance is not None and raw[0] == 0.0
+    lengths = [plan.data_distance for plan in plans]
+    assert lengths[0] is not None and lengths[1] is not None
+    assert np.square(lengths[1]).sum() < np.square(lengths[0]).sum()
+
+
+@each
+def test_as_a_constraint_it_holds_the_length(models: dict[str, Any], name: str) -> None:
+    free = solve(crossing([DataDistance(models[name], weight=0.0)]), DirectTranscription(), Ipopt())
+    assert free.data_distance is not None
+    bound = 0.8 * float(free.data_distance.max())
+    problem = crossing([]).replaced(constraints=[DataDistance(models[name], upper=bound)])
+    held = solve(problem, DirectTranscription(), Ipopt())
+    assert held.success and held.data_distance is not None
+    assert held.data_distance.max() <= bound + 1e-4
+
+
+def crossing(terms: list[Any]) -> OptimalControlProblem:
+    """Coast from the left of the hole to its middle, where there are no data."""
+
+    def effort(state: Tensor, control: Tensor) -> Tensor:
+        return 0.01 * control.square().sum(-1)
+
+    def target(state: Tensor) -> Tensor:
+        return state.square().sum(-1)
+
+    return OptimalControlProblem(
+        dynamics=block_dynamics(0.2),
+        horizon=6,
+        initial_state=[-0.9, 0.0],
+        stage_costs=[StageCost(effort, name="effort"), *terms],
+        terminal_costs=[TerminalCost(target, name="target")],
+        control_bounds=(-3.0, 3.0),
+        state_scale=1.0,
+        control_scale=1.0,
+    )
+
+
+# --- each by itself ---------------------------------------------------------------------------------------------------
+
+
+def test_ensemble_variance_is_the_scaled_variance_of_the_next_state(models: dict[str, Any]) -> None:
+    model = models["ensemble"]
+    z = model.normalize(STATES, CONTROLS)
+    members = np.stack([m.detach().numpy() for m in model.ensemble.members(STATES, CONTROLS)])
+    expected = 0.5 * (members.var(axis=0, ddof=1) / model.ensemble.step_scale.numpy() ** 2).sum(-1)
+    np.testing.assert_allclose(model.distance(z).detach().numpy(), expected, rtol=1e-10)
+
+
+def test_gaussian_process_is_that_of_scikit_learn(models: dict[str, Any]) -> None:
+    model = models["gaussian process"]
+    z = torch.cat([model.normalize(STATES, CONTROLS), model.points[:20], 3.0 + model.points[:3]])
+    spread = model.regressor.predict(z.numpy(), return_std=True)[1]
+    np.testing.assert_allclose(model.distance(z).numpy(), 0.5 * np.square(spread).sum(-1), atol=1e-8)
+
+
+def test_gaussian_process_takes_no_more_than_its_limit(models: dict[str, Any]) -> None:
+    assert models["gaussian process"].points.shape == (120, 3)
+    with pytest.raises(OptionError, match="limit = 3000"):
+        GaussianProcessVariance(DATA, np.random.default_rng(0), limit=3000)
+
+
+def test_gaussian_process_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.gaussian_process", None)
+    with pytest.raises(IncompatibleError, match=r"pip install 'trajopt_sgp\[studies\]'"):
+        GaussianProcessVariance(DATA, np.random.default_rng(0), limit=20)
+
+
+def test_learned_distance_is_near_the_exact_one(models: dict[str, Any]) -> None:
+    model = models["learned distance"]
+    exact = ExactSmoothedDistance(DATA, model.normalizer)
+    z = torch.from_numpy(np.random.default_rng(4).uniform(-1.2, 1.2, (500, 3)))
+    truth = exact.distance(z, model.sigma)
+    error = (model.distance(z).detach() - truth).abs().mean() / truth.std()
+    assert error < 0.1
+
+
+def test_learned_distance_comes_back_from_its_file(models: dict[str, Any], tmp_path: Any) -> None:
+    model = models["learned distance"]
+    save_model(model, tmp_path / "distance.safetensors")
+    again = load_model_as(LearnedDistance, tmp_path / "distance.safetensors")
+    z = model.normalize(STATES, CONTROLS)
+    assert again.calibration == model.calibration is not None
+    torch.testing.assert_close(again.calibrated_length(z), model.calibrated_length(z), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "mixture"])
+def test_points_of_a_learned_distance(sampling: str) -> None:
+    """The recipe of the paper stays in the box of the data; a mixture has half of its points beside the data."""
+    data = normalized(ExactSmoothedDistance(DATA), DATA).numpy()
+    settings = LearnedDistanceSettings(sampling=sampling, margin=0.0, perturbations=(0.01, 0.01))
+    points = draw_points(data, 400, settings, np.random.default_rng(0))
+    inside = (np.abs(points) <= 1.0 + 1e-6).all(axis=1)
+    near = ExactSmoothedDistance(DATA).nearest(points) < 0.06
+    assert points.shape == (400, 3)
+    if sampling == "uniform":
+        assert inside.all() and near.mean() < 0.3
+    else:
+        assert near[:200].all() and near[200:].mean() < 0.3
+
+
+def test_settings_of_a_learned_distance_are_checked() -> None:
+    for wrong in ({"sampling": "grid"}, {"perturbations": (0.5, 0.1)}, {"sigma": 0.0}, {"margin": -0.1}):
+        with pytest.raises(OptionError, match=f"LearnedDistanceSettings: {next(iter(wrong))}"):
+            LearnedDistanceSettings(**wrong)
+
+
+# --- one unit of length -----------------------------------------------------------------------------------------------
+
+
+def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
+    """In the middle of the hole and in the data."""
+    exact = ExactSmoothedDistance(DATA)
+    terms = {name: DataDistance(model, name="distance") for name, model in models.items()}
+    terms["exact"] = DataDistance(exact, sigma=0.05)
+    states = torch.tensor(np.stack([[0.0, 0.0], DATA.states[0]]))
+    controls = torch.tensor(np.stack([[0.0], DATA.controls[0]]))
+    hole, datum = compare_lengths(terms, DATA, states, controls)
+    z = exact.normalize(states, controls).numpy()
+    nearest = np.linalg.norm(z[0] - exact.points.numpy(), axis=1).min()
+    assert hole.nearest == pytest.approx(nearest) and datum.nearest == pytest.approx(0.0, abs=1e-7)
+    assert hole.lengths["exact"] == pytest.approx(nearest, rel=0.15)
+    assert hole.lengths["learned distance"] == pytest.approx(nearest, rel=0.25)
+    assert all(datum.lengths[name] < 0.3 for name in terms)
+    table = markdown_table([hole, datum])
+    assert table.splitlines()[0] == f"| x | u | true distance | {' | '.join(terms)} |"
+    assert f"| {nearest:.3f} |" in table
+
+
+def test_models_with_noise_levels_need_no_gain() -> None:
+    with pytest.raises(OptionError, match="ExactSmoothedDistance has noise levels"):
+        measure_calibration(ExactSmoothedDistance(DATA), DATA, UNSEEN, torch.Generator())

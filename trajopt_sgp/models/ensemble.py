@@ -1,0 +1,157 @@
+"""An ensemble of learned dynamics, its members evaluated side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trajopt_sgp.data import DatasetInfo, Normalizer
+from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.models.base import check_same_data
+from trajopt_sgp.models.dynamics import LearnedDynamics, ResidualDynamics
+from trajopt_sgp.models.networks import MLP
+
+
+class EnsembleMLP(nn.Module):
+    """K multilayer perceptrons of one shape: inputs `(K, B, in)`, outputs `(K, B, out)`, one product per layer.
+
+    Args:
+        networks: what the members start from, K of them.
+
+    Raises:
+        OptionError: no networks, or networks of different shapes or activations.
+    """
+
+    def __init__(self, networks: Sequence[MLP]) -> None:
+        super().__init__()
+        shapes = {(tuple(p.shape for p in network.parameters()), network.activation) for network in networks}
+        if len(shapes) != 1:
+            raise OptionError("An ensemble needs at least one member, and members alike in sizes and activation.")
+        self.activation = networks[0].activation
+        stacks = [
+            torch.stack([p.detach() for p in same]) for same in zip(*(n.parameters() for n in networks), strict=True)
+        ]
+        # weights (K, in, out) multiply from the right, biases (K, 1, out)
+        self.weights = nn.ParameterList(nn.Parameter(w.transpose(1, 2).contiguous()) for w in stacks[::2])
+        self.biases = nn.ParameterList(nn.Parameter(b[:, None]) for b in stacks[1::2])
+
+    def forward(self, inputs: Float[Tensor, "members batch inputs"]) -> Float[Tensor, "members batch outputs"]:
+        """Return the outputs `(K, B, out)` of each member at its own inputs `(K, B, in)`."""
+        *hidden, last = zip(self.biases, self.weights, strict=True)
+        for bias, weight in hidden:
+            inputs = self.activation.value(torch.baddbmm(bias, inputs, weight))
+        return torch.baddbmm(last[0], inputs, last[1])
+
+
+class EnsembleDynamics(ResidualDynamics):
+    """Residual dynamics of K members, whose mean is the prediction and whose spread is an uncertainty.
+
+    Source: as a baseline in H. J. T. Suh et al., CoRL 2023; K. Chua et al., Deep Reinforcement Learning in a Handful of
+    Trials using Probabilistic Dynamics Models, NeurIPS 2018.
+
+    Args:
+        dataset: the dataset it is trained on; gives n and m.
+        normalizer: of z = [x; u].
+        members: K, at least 2.
+        hidden_sizes: width of each hidden layer of a member.
+        activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
+        generator: source of the initial weights, different for each member.
+
+    Raises:
+        OptionError: fewer than two members.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetInfo,
+        normalizer: Normalizer,
+        members: int = 6,
+        hidden_sizes: Sequence[int] = (128, 128, 128),
+        activation: str = "silu",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(dataset, normalizer)
+        if members < 2:
+            raise OptionError(f"members = {members}: a spread needs at least 2.")
+        self._architecture = {"members": members, "hidden_sizes": list(hidden_sizes), "activation": activation}
+        sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
+        source = generator or torch.Generator().manual_seed(0)
+        self._members = members
+        self.network = EnsembleMLP([MLP(*sizes, activation, source) for _ in range(members)])
+
+    @classmethod
+    def of(cls, members: Sequence[LearnedDynamics]) -> "EnsembleDynamics":
+        """Join dynamics that were trained one by one.
+
+        Raises:
+            OptionError: fewer than two members, or members of different shapes or scales.
+            IncompatibleError: members of different data or normalizers.
+        """
+        check_same_data(*members)
+        first = members[0]
+        scales = [torch.stack([m.step_mean, m.step_scale]) for m in members]
+        if not all(torch.equal(scale, scales[0]) for scale in scales):
+            raise OptionError("The members of an ensemble must have one step_mean and one step_scale.")
+        ensemble = cls(first.dataset, first.normalizer, len(members), **first.architecture)
+        ensemble.network = EnsembleMLP([member.network for member in members])
+        ensemble.to(first.step_scale.dtype)
+        ensemble.set_step_statistics(first.step_mean.numpy(), first.step_scale.numpy())
+        return ensemble
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
+        return self._architecture
+
+    @property
+    def member_count(self) -> int:
+        """Number of members K."""
+        return self._members
+
+    def forward(
+        self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]
+    ) -> Float[Tensor, "*batch n"]:
+        """Return the mean over the members of the next states `(..., n)`, in raw units.
+
+        Raises:
+            ShapeError: the sizes are not n and m.
+        """
+        return self.members(state, control).mean(0)
+
+    def members(
+        self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]
+    ) -> Float[Tensor, "members *batch n"]:
+        """Return the next states `(K, ..., n)` that each member predicts.
+
+        Raises:
+            ShapeError: the sizes are not n and m.
+        """
+        steps = self.normalized_steps(self.normalize(state, control))
+        return state + self.step_mean + self.step_scale * steps
+
+    def normalized_steps(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "members *batch n"]:
+        """Return what each member adds to the state at z, less the mean step and in units of the steps' spread."""
+        return self._outputs(z[None])
+
+    def advance(self, states: Float[Tensor, "members *batch n"], control: Tensor) -> Float[Tensor, "members *batch n"]:
+        """Return the next states `(K, ..., n)` of members that are each in a state `(K, ..., n)` of their own.
+
+        Args:
+            states: one for each member.
+            control: one for all `(..., m)`, or for each member `(K, ..., m)`.
+
+        Raises:
+            ShapeError: the sizes are not n and m, or there are not K states.
+        """
+        if len(states) != self.member_count:
+            raise ShapeError(f"There are {len(states)} states for an ensemble of {self.member_count} members.")
+        z = self.normalize(states, control.expand(*states.shape[:-1], -1))
+        return states + self.step_mean + self.step_scale * self._outputs(z)
+
+    def _outputs(self, z: Tensor) -> Tensor:
+        """Return the outputs `(K, ..., n)` of the networks at z `(K or 1, ..., d)`."""
+        inputs = z.reshape(len(z), -1, z.shape[-1]).expand(self.member_count, -1, -1)
+        outputs: Tensor = self.network(inputs)
+        return outputs.reshape(self.member_count, *z.shape[1:-1], -1)

@@ -1,0 +1,113 @@
+"""The predictive variance of a Gaussian process fitted to the dynamics, for small data."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.models import fit_normalizer
+from trajopt_sgp.models.without_sigma import WithoutSigma
+
+FloatArray = NDArray[np.float64]
+
+_CHUNK_LIMIT = 2000
+
+
+class GaussianProcessVariance(WithoutSigma):
+    """Half the predictive variance of a Gaussian process for the step, summed over its n coordinates.
+
+    d(z) = n/2 v(z), v(z) = c + noise - k(z)' K^-1 k(z), with the kernel c exp(-|(z - z')/l|^2 / 2) + noise. The steps
+    x' - x are in units of their spread; c, lengths l and noise maximise their marginal likelihood, by scikit-learn. In
+    double precision it agrees with scikit-learn to rounding, and is differentiable any number of times.
+
+    Source: C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1.
+
+    Args:
+        transitions: the data.
+        generator: draws which of them are used.
+        limit: largest number of transitions used, at most 2000: time grows with its cube.
+        normalizer: of z = [x; u]; default: fitted to the transitions.
+
+    Raises:
+        IncompatibleError: scikit-learn is not installed.
+        OptionError: `limit` is out of range.
+    """
+
+    points: Tensor
+    """Inputs in normalised coordinates, `(N, d)`."""
+    lengths: Tensor
+    """Length scale of each coordinate, `(d,)`."""
+    factor: Tensor
+    """Lower Cholesky factor of the kernel matrix, `(N, N)`."""
+    amplitudes: Tensor
+    """Variance c of the process and of its noise, `(2,)`."""
+    center: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        transitions: Transitions,
+        generator: np.random.Generator,
+        limit: int = 500,
+        normalizer: Normalizer | None = None,
+    ) -> None:
+        super().__init__()
+        if not 2 <= limit <= _CHUNK_LIMIT:
+            raise OptionError(f"limit = {limit}: a Gaussian process takes between 2 and {_CHUNK_LIMIT} transitions.")
+        normalizer = normalizer or fit_normalizer(transitions)
+        self.chosen = np.sort(generator.permutation(len(transitions))[:limit])
+        z = normalizer.normalize(np.hstack([transitions.states, transitions.controls]))[self.chosen]
+        steps = (transitions.next_states - transitions.states)[self.chosen]
+        spread = steps.std(axis=0)
+        self.regressor = _fit(z, (steps - steps.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
+        scaled, noise = self.regressor.kernel_.k1, self.regressor.kernel_.k2
+        self.outputs = steps.shape[1]
+        tensors = {
+            "points": z,
+            "lengths": np.broadcast_to(scaled.k2.length_scale, z.shape[1:]),
+            "factor": self.regressor.L_,
+            "amplitudes": [scaled.k1.constant_value, noise.noise_level],
+            "center": normalizer.center,
+            "scale": normalizer.scale,
+        }
+        for name, array in tensors.items():
+            self.register_buffer(name, torch.tensor(np.array(array, dtype=np.float64)))
+
+    def normalize(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return z for states and controls in raw units, `(..., n), (..., m) -> (..., d)`."""
+        z: Tensor = (torch.cat((state, control), dim=-1) - self.center) / self.scale
+        return z
+
+    def value(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        """Return n/2 times the predictive variance at z, `(..., d) -> (...)`."""
+        rows = z.reshape(-1, z.shape[-1])
+        squares = ((rows[:, None, :] - self.points) / self.lengths).square().sum(-1)
+        kernel: Tensor = self.amplitudes[0] * torch.exp(-0.5 * squares)
+        whitened = torch.linalg.solve_triangular(self.factor, kernel.T, upper=False)
+        variance = self.amplitudes.sum() - whitened.square().sum(0)
+        value: Tensor = 0.5 * self.outputs * variance.reshape(z.shape[:-1])
+        return value
+
+
+def _fit(z: FloatArray, targets: FloatArray) -> Any:
+    """Return scikit-learn's regressor with the hyperparameters of the largest marginal likelihood."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+    except ImportError as error:
+        raise IncompatibleError(
+            "GaussianProcessVariance needs scikit-learn: pip install 'trajopt_sgp[studies]'."
+        ) from error
+    lengths = RBF(np.ones(z.shape[1]), (1e-2, 1e2))
+    kernel = ConstantKernel(1.0, (1e-3, 1e4)) * lengths + WhiteKernel(1e-4, (1e-6, 1.0))
+    with warnings.catch_warnings():
+        # a coordinate that makes no difference has the largest length, and data without noise the least noise
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianProcessRegressor(kernel).fit(z, targets)
