@@ -73,9 +73,10 @@ class PolicyController:
         Raises:
             ShapeError, NotFiniteError: the state does not fit, or is not finite.
         """
-        if not np.isfinite(state).all():
-            raise NotFiniteError(f"The measured state must be finite, not {state}.")
-        control = self.policy(state, self.knot)
+        measured = np.asarray(state, dtype=np.float64)
+        if not np.isfinite(measured).all():
+            raise NotFiniteError(f"The measured state must be finite, not {measured}.")
+        control = self.policy(measured, self.knot)
         self.knot += 1
         return control
 

@@ -1,7 +1,7 @@
 """The nonlinear program whose variables are the parameters of a policy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -120,12 +120,32 @@ class PolicyProgram(NonlinearProgram):
 
     def unpack(self, variables: FloatArray, parameters: Parameters) -> Trajectory:
         """Return the trajectories `(B, ...)` from all initial states, or the one from that of the problem."""
-        values = self.lift(variables, parameters) * self.full_scale
-        values = values[0] if self.steady_states is None else values
-        controls = self.problem.control_box.clip(values[..., self.layout.first_controls])
-        states, grid = values[..., self.layout.knot_states], self.problem.grid
+        full = self.lift(variables, parameters)
+        if self.steady_states is None:
+            return self._plan(full[0], parameters)
+        plans = [self._plan(own, parameters) for own in full]
+        states, controls = np.stack([plan.states for plan in plans]), np.stack([plan.controls for plan in plans])
+        return Trajectory(states, controls, plans[0].time_step, plans[0].mesh)
+
+    def mesh_error(self, trajectory: Trajectory, parameters: Parameters) -> FloatArray:
+        """Return the error of discretisation of each interval, `(N,)` or `(B, N)`; zero where time is discrete."""
+        leading = trajectory.controls.shape[:-1]
+        if self.estimate_mesh_error is None:
+            return np.zeros(leading)
+        full = np.atleast_2d(self.pack_all(trajectory))
+        errors = [self.estimate_mesh_error(self._plan(own, parameters), parameters) for own in full]
+        return np.stack(errors).reshape(leading)
+
+    def _plan(self, full: FloatArray, parameters: Parameters) -> Trajectory:
+        """Return the plan of all scaled variables `(full size,)` of shooting from one initial state."""
+        values, grid, curves = full * self.full_scale, self.problem.grid, self.single.curves
+        controls = self.problem.control_box.clip(values[self.layout.first_controls])
         uniform = np.allclose(grid.shares, grid.shares[0], rtol=1e-9)
-        return Trajectory(states, controls, grid.time_step, None if uniform else grid.mesh)
+        plan = Trajectory(values[self.layout.knot_states], controls, grid.time_step, None if uniform else grid.mesh)
+        if curves is None or not np.isfinite(values).all():
+            return plan
+        states, inputs = curves(values, parameters)
+        return replace(plan, state_curve=states, control_curve=inputs)
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all scaled variables of the shooting program `(B, full size)` for parameters `(k,)`."""

@@ -252,14 +252,14 @@ class NonlinearProgram:
         return backends if self.elimination is None else backends | {"rollout": self.elimination.rollout.backend}
 
     def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
-        """Return the rows of the dynamics `(K, n)` in the units of the states; zero where they are rolled out."""
+        """Return the rows of the dynamics `(..., K, n)` in the units of the states; zero where they are rolled out."""
         term = self.constraints[0] if self.constraints else None
         if term is None or term.name != "defect":
             return np.zeros((self.problem.horizon, 0))
         full = torch.as_tensor(self.lift(variables, parameters), dtype=self.problem.dtype)
         with torch.no_grad():
-            rows = _numpy(term.scaled_rows(full, parameters)).reshape(term.instances, term.rows)
-        return rows / term.row_scale
+            rows = _numpy(term.scaled_rows(full, parameters))
+        return rows.reshape(*rows.shape[:-1], term.instances, term.rows) / term.row_scale
 
     def kkt_residual(
         self, variables: FloatArray, multipliers: Mapping[str, FloatArray], parameters: Parameters

@@ -226,10 +226,10 @@ class NeuralPolicy(Policy):
         """Return the network."""
         layers, activation = self._layers(space), ACTIVATIONS[self.activation].value
         blocks = torch.split(parameters, [(inputs + 1) * outputs for inputs, outputs in layers], dim=-1)
-        shaped = [block.unflatten(-1, (-1, size[1])) for block, size in zip(blocks, layers, strict=True)]
-        affine = [
-            (block[:, :-1] / math.sqrt(size[0]), block[:, -1:]) for block, size in zip(shaped, layers, strict=True)
-        ]
+        affine = []
+        for block, (inputs, outputs) in zip(blocks, layers, strict=True):
+            matrix = block.reshape(len(block), inputs + 1, outputs)
+            affine.append((matrix[:, :-1] / math.sqrt(inputs), matrix[:, -1:]))
 
         def control(state: Tensor, knot: int) -> Tensor:
             values = space.observe(state)

@@ -311,9 +311,7 @@ class _Reduced:
         return False
 
 
-def _sides(
-    values: FloatArray, lower: FloatArray, upper: FloatArray, near: float
-) -> tuple[FloatArray, FloatArray]:
+def _sides(values: FloatArray, lower: FloatArray, upper: FloatArray, near: float) -> tuple[FloatArray, FloatArray]:
     """Return the range of each multiplier: of one sign where one side is active, of any where both are, else zero."""
     return np.where(values <= lower + near, -np.inf, 0.0), np.where(values >= upper - near, np.inf, 0.0)
 
