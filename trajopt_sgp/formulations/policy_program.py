@@ -74,6 +74,7 @@ class PolicyProgram(NonlinearProgram):
         given = self.initial_states
         states = None if given is None else self._check(given(self.generator[0]) if callable(given) else given)
         set_field(self, "steady_states", states)
+        self.restart()
         set_field(self, "decided", np.arange(self.family.size(self.space)))
         set_field(self, "assembly", self._derivatives(1 if states is None else len(states)))
 

@@ -9,7 +9,7 @@ Source: H. J. T. Suh et al., Fighting Uncertainty with Gradients, CoRL 2023, who
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -190,7 +190,7 @@ class NeuralPolicy(Policy):
     start at random in [-1, 1], biases at zero, another draw for each guess; guesses of controls are not used.
     """
 
-    hidden_sizes: tuple[int, ...] = (64, 64)
+    hidden_sizes: Sequence[int] = (64, 64)
     """Width of each hidden layer."""
     activation: str = "tanh"
     """A name from `trajopt_sgp.models.networks.ACTIVATIONS`."""
