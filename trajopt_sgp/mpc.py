@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import ControlLaw, OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
@@ -21,6 +21,64 @@ FloatArray = NDArray[np.float64]
 Fallback = str | Callable[[FloatArray], ArrayLike]
 """What to apply when a solve fails: "shift", the next control of the previous plan; "hold", the last control again; or
 a function of the state `(n,)`."""
+
+
+class Controller(Protocol):
+    """What runs a plant: `MPC`, or a policy that a solver has found."""
+
+    @property
+    def problem(self) -> OptimalControlProblem:
+        """What it was made for; its time step is that of the controller."""
+        ...
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        ...
+
+    def step(self, state: ArrayLike) -> FloatArray:
+        """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`."""
+        ...
+
+
+@dataclass(eq=False)
+class PolicyController:
+    """Runs the policy of a solution: no solving in the loop. Beyond the horizon a time-varying policy stays at its end.
+
+    Raises:
+        OptionError: the solution holds no policy.
+    """
+
+    solution: Solution
+    """Of a `PolicySearch`."""
+    knot: int = field(init=False, default=0)
+    """Steps since the last reset."""
+
+    def __post_init__(self) -> None:
+        if self.solution.policy is None:
+            raise OptionError(f"This solution by {self.solution.transcription.name} holds no policy; use PolicySearch.")
+        self.policy: ControlLaw = self.solution.policy
+
+    @property
+    def problem(self) -> OptimalControlProblem:
+        """What the policy was made for."""
+        return self.solution.problem
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.knot = 0
+
+    def step(self, state: ArrayLike) -> FloatArray:
+        """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`.
+
+        Raises:
+            ShapeError, NotFiniteError: the state does not fit, or is not finite.
+        """
+        measured = np.asarray(state, dtype=np.float64)
+        if not np.isfinite(measured).all():
+            raise NotFiniteError(f"The measured state must be finite, not {measured}.")
+        control = self.policy(measured, self.knot)
+        self.knot += 1
+        return control
 
 
 @dataclass(frozen=True)

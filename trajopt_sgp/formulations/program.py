@@ -17,7 +17,7 @@ from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as Pr
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
-from trajopt_sgp.problem import KktResidual, OptimalControlProblem, Row, Trajectory
+from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
 
 FloatArray = NDArray[np.float64]
@@ -201,17 +201,27 @@ class NonlinearProgram:
             return variables
         dtype = self.problem.dtype
         with torch.no_grad():
-            full = self.elimination.lift(torch.as_tensor(variables, dtype=dtype)[None], parameters)[0]
+            full = self.expand(torch.as_tensor(variables, dtype=dtype)[None], parameters)[0]
         return _numpy(full)
+
+    def expand(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return all scaled variables `(P, full size)` of a batch of decision variables `(P, size)`."""
+        return variables if self.elimination is None else self.elimination.lift(variables, parameters)
+
+    def restart(self) -> None:
+        """Forget what earlier solves have left behind, at the beginning of a new one; here nothing that matters."""
 
     def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
         """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""
-        full = variables if self.elimination is None else self.elimination.lift(variables, parameters)
-        objective = variables.new_zeros(len(variables))
+        return self.evaluate_all(self.expand(variables, parameters), parameters)
+
+    def evaluate_all(self, full: Tensor, parameters: Parameters) -> Evaluation:
+        """Return the same for all scaled variables `(P, full size)` of the transcription."""
+        objective = full.new_zeros(len(full))
         for term in self.costs:
             objective = objective + term.cost(full, parameters)
         rows = [term.scaled_rows(full, parameters) for term in self.constraints if self._has_rows(term)]
-        joined = torch.cat(rows, dim=-1) if rows else variables.new_zeros((len(variables), 0))
+        joined = torch.cat(rows, dim=-1) if rows else full.new_zeros((len(full), 0))
         places = self._row_places()
         differs = self.annealed or bool(self.surrogates)
         merit = self.merit(full.detach(), parameters) if differs else objective.detach()
@@ -231,10 +241,10 @@ class NonlinearProgram:
         return self.costs_at(self.pack_all(trajectory), parameters)
 
     def costs_at(self, full: FloatArray, parameters: Parameters) -> dict[str, float]:
-        """Return the cost by term of all scaled variables `(full size,)`."""
-        point, end = torch.as_tensor(full, dtype=self.problem.dtype), parameters.at_end()
+        """Return the cost by term of all scaled variables `(full size,)`, or the mean over a batch `(B, full size)`."""
+        points, end = torch.as_tensor(np.atleast_2d(full), dtype=self.problem.dtype), parameters.at_end()
         with torch.no_grad():
-            return {term.name: float(term.merit_cost(point[None], end)[0]) for term in self.costs}
+            return {term.name: float(term.merit_cost(points, end).mean()) for term in self.costs}
 
     def describe_backends(self) -> dict[str, str]:
         """Return which backend computes the derivatives of each term, and the rollout, and why."""
@@ -242,14 +252,14 @@ class NonlinearProgram:
         return backends if self.elimination is None else backends | {"rollout": self.elimination.rollout.backend}
 
     def defects(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
-        """Return the rows of the dynamics `(K, n)` in the units of the states; zero where they are rolled out."""
+        """Return the rows of the dynamics `(..., K, n)` in the units of the states; zero where they are rolled out."""
         term = self.constraints[0] if self.constraints else None
         if term is None or term.name != "defect":
             return np.zeros((self.problem.horizon, 0))
         full = torch.as_tensor(self.lift(variables, parameters), dtype=self.problem.dtype)
         with torch.no_grad():
-            rows = _numpy(term.scaled_rows(full, parameters)).reshape(term.instances, term.rows)
-        return rows / term.row_scale
+            rows = _numpy(term.scaled_rows(full, parameters))
+        return rows.reshape(*rows.shape[:-1], term.instances, term.rows) / term.row_scale
 
     def kkt_residual(
         self, variables: FloatArray, multipliers: Mapping[str, FloatArray], parameters: Parameters
@@ -283,6 +293,21 @@ class NonlinearProgram:
         point = torch.as_tensor(variables, dtype=self.problem.dtype)[None]
         with torch.no_grad():
             return _numpy(self.evaluate(point, parameters).rows[0])
+
+    @property
+    def channels(self) -> int:
+        """Number of decision variables of one interval; sampling solvers colour their noise along the intervals."""
+        return self.problem.control_size
+
+    @property
+    def besides_controls(self) -> IntArray:
+        """Decision variables that are no controls, which sampling solvers cannot seek."""
+        controls = np.concatenate([index.ravel() for index in self.layout.controls.values()])
+        return np.flatnonzero(~np.isin(self.decided, controls))
+
+    def policy(self, variables: FloatArray) -> ControlLaw | None:
+        """Return the control law of decision variables `(size,)`, where that is what they are."""
+        return None
 
     def variable_name(self, variable: int) -> str:
         """Return what a decision variable is, for messages."""

@@ -14,4 +14,10 @@ from trajopt_sgp.models.model_file import load_model_as as load_model_as
 from trajopt_sgp.models.model_file import save_model as save_model
 from trajopt_sgp.models.networks import ACTIVATIONS as ACTIVATIONS
 from trajopt_sgp.models.networks import MLP as MLP
+from trajopt_sgp.models.policies import NeuralPolicy as NeuralPolicy
+from trajopt_sgp.models.policies import OpenLoop as OpenLoop
+from trajopt_sgp.models.policies import Policy as Policy
+from trajopt_sgp.models.policies import TimeVaryingAffine as TimeVaryingAffine
 from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork
+from trajopt_sgp.models.trained_policy import TrainedPolicy as TrainedPolicy
+from trajopt_sgp.models.trained_policy import load_policy as load_policy

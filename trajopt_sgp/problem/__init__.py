@@ -13,6 +13,7 @@ from trajopt_sgp.problem.dynamics import Dynamics as Dynamics
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem as OptimalControlProblem
 from trajopt_sgp.problem.parameters import Parameters as Parameters
 from trajopt_sgp.problem.parameters import TimeVarying as TimeVarying
+from trajopt_sgp.problem.solution import ControlLaw as ControlLaw
 from trajopt_sgp.problem.solution import KktResidual as KktResidual
 from trajopt_sgp.problem.solution import Resimulation as Resimulation
 from trajopt_sgp.problem.solution import Row as Row

@@ -1,5 +1,6 @@
 """The result of a solve, successful or not: plain data, and methods by which it proves itself."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,19 @@ FloatArray = NDArray[np.float64]
 
 Plant = Callable[[FloatArray, FloatArray], ArrayLike]
 """A step of the plant: state `(n,)`, control `(m,)` to the next state `(n,)`, NumPy arrays."""
+
+
+@runtime_checkable
+class ControlLaw(Protocol):
+    """A policy with its parameters."""
+
+    def __call__(self, state: ArrayLike, knot: int = 0) -> FloatArray:
+        """Return controls `(..., m)` at states `(..., n)` and a knot."""
+        ...
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file, whole or not at all."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,8 @@ class Solution:
     status: Status
     """How the solve ended."""
     trajectory: Trajectory
-    """The plan: states `(N+1, n)`, controls `(N, m)`, and what lies between."""
+    """The plan: states `(N+1, n)`, controls `(N, m)`, and what lies between; a batch of them where a policy was sought
+    from many initial states."""
     variables: FloatArray
     """The same as scaled variables of the nonlinear program."""
     parameters: Parameters
@@ -147,6 +162,8 @@ class Solution:
     """One entry per iteration."""
     starts: Sequence["Solution"] = ()
     """The local solutions of all guesses in their order, one where there was one guess."""
+    policy: ControlLaw | None = None
+    """The control law that was found, where a policy was sought."""
 
     @property
     def success(self) -> bool:
@@ -208,21 +225,31 @@ class Solution:
         return self.trajectory.sample(times)
 
     def resimulate(self, plant: Plant) -> "Resimulation":
-        """Roll the controls through `plant` from the plan's first state and report the gap.
+        """Roll the controls, or the policy, through `plant` from the plan's first state and report the gap.
 
         Raises:
             ShapeError: the plant returns a state of another shape.
         """
-        states = [self.trajectory.states[0]]
-        for control in self.trajectory.controls:
-            after = np.asarray(plant(states[-1], control), dtype=np.float64)
-            if after.shape != states[0].shape:
-                raise ShapeError(f"The plant returned a state of shape {after.shape} instead of {states[0].shape}.")
-            states.append(after)
         plan = self.trajectory
-        truth = Trajectory(np.stack(states), plan.controls, plan.time_step, plan.mesh)
+        starts = plan.states[..., 0, :].reshape(-1, plan.states.shape[-1])
+        planned = plan.controls.reshape(-1, *plan.controls.shape[-2:])
+        runs = [self._run(plant, *run) for run in zip(starts, planned, strict=True)]
+        states, controls = (np.stack(part) for part in zip(*runs, strict=True))
+        truth = Trajectory(
+            states.reshape(plan.states.shape), controls.reshape(plan.controls.shape), plan.time_step, plan.mesh
+        )
         terms = self.transcription.cost_terms(truth, self.parameters)
         return Resimulation(truth, truth.states - plan.states, terms)
+
+    def _run(self, plant: Plant, start: FloatArray, planned: FloatArray) -> tuple[FloatArray, FloatArray]:
+        states, controls = [start], []
+        for knot, control in enumerate(planned):
+            controls.append(control if self.policy is None else self.policy(states[-1], knot))
+            after = np.asarray(plant(states[-1], controls[-1]), dtype=np.float64)
+            if after.shape != start.shape:
+                raise ShapeError(f"The plant returned a state of shape {after.shape} instead of {start.shape}.")
+            states.append(after)
+        return np.stack(states), np.stack(controls)
 
     def __str__(self) -> str:
         terms = ", ".join(f"{name} {value:.4g}" for name, value in self.cost_terms.items())

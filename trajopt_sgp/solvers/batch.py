@@ -41,6 +41,7 @@ class ProgramBatch:
     """When the solve began [s]."""
 
     def __post_init__(self) -> None:
+        self.program.restart()
         dtype, set_field = self.program.problem.dtype, object.__setattr__
         set_field(self, "begin", time.perf_counter())
         bounds = self.program.bounds(self.start.parameters.initial_state.to(torch.float64).numpy())

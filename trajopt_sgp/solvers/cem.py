@@ -46,9 +46,10 @@ class CEM(SamplingSolver):
         """Check that samples can meet the constraints.
 
         Raises:
-            IncompatibleError: equalities, a free initial state, a free duration or soft constraints; names them.
+            IncompatibleError: equalities, a free initial state, a free duration or soft constraints; names them. Far
+                more variables than samples.
         """
-        check_sampling("CEM", program)
+        check_sampling("CEM", program, self.population)
         return lambda start: _Search(self, program, start).run()
 
 

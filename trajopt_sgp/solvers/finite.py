@@ -25,8 +25,7 @@ def check_finite_program(program: NonlinearProgram, start: Start, place: str = "
     dtype = program.problem.dtype
     variables = torch.as_tensor(start.variables, dtype=dtype)
     with torch.no_grad():
-        e = program.elimination
-        full = variables if e is None else e.lift(variables, start.parameters)
+        full = program.expand(variables, start.parameters)
         for term in (*program.costs, *program.constraints):
             _check(program, term, full, start.parameters, place)
 

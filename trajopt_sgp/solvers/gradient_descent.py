@@ -77,6 +77,8 @@ class GradientDescent(Solver):
     over 100 iterations instead of 1000 unless told otherwise, so that steps follow the shrinking violations."""
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the optimiser."""
+    longest_gradient: float = math.inf
+    """Euclidean norm to which a longer gradient is shortened, each program's by itself."""
 
     needs_value: ClassVar[bool] = False
     precision: ClassVar[torch.dtype | None] = None
@@ -88,6 +90,8 @@ class GradientDescent(Solver):
         check_positive("GradientDescent", **positive)
         names = ("final_step", "final_step_constrained", "annealing", "multiplier_rate")
         check_shares("GradientDescent", **{name: getattr(self, name) for name in names})
+        if not self.longest_gradient > 0.0:
+            raise OptionError(f"GradientDescent: longest_gradient = {self.longest_gradient!r}; it must be positive.")
 
     @property
     def starts(self) -> int:
@@ -169,7 +173,7 @@ class _Descent:
         gradient = self._gradient(found, first=i == 0)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
             self._test(found.merit, rows, violation)
-        self.variables.grad = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
+        self.variables.grad = self._shortened(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
         before = self.variables.detach().clone()
@@ -194,6 +198,13 @@ class _Descent:
             self.steps.refresh(self.variables)
             gradient = self.steps.tangent(gradient)
         return gradient
+
+    def _shortened(self, gradient: Tensor) -> Tensor:
+        if self.settings.longest_gradient == math.inf:
+            return gradient
+        norm = gradient.square().sum(-1, keepdim=True).sqrt()
+        factor: Tensor = self.settings.longest_gradient / norm
+        return gradient * factor.clamp_max(1.0)
 
     def _test(self, merit: Tensor, rows: Tensor, violation: Tensor) -> None:
         """Find which programs have converged."""

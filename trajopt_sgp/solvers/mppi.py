@@ -36,9 +36,10 @@ class MPPI(SamplingSolver):
         """Check that samples can meet the constraints.
 
         Raises:
-            IncompatibleError: equalities, a free initial state, a free duration or soft constraints; names them.
+            IncompatibleError: equalities, a free initial state, a free duration or soft constraints; names them. Far
+                more variables than samples.
         """
-        check_sampling("MPPI", program)
+        check_sampling("MPPI", program, self.population)
         return lambda start: _Search(self, program, start).run()
 
 

@@ -17,12 +17,22 @@ LAST_PART = 0.25
 """Share of the iterations that must have improved little for a search to count as converged."""
 
 
-def check_sampling(solver: str, program: NonlinearProgram) -> None:
+MOST_VARIABLES = 20
+"""For each sample of an iteration; the best of so few samples tell nothing about more variables."""
+
+
+def check_sampling(solver: str, program: NonlinearProgram, population: int) -> None:
     """Check that a program can be solved by drawing controls and rolling them out.
 
     Raises:
-        IncompatibleError: rows that must be met exactly, or variables that are no controls; names them.
+        IncompatibleError: rows that must be met exactly, or variables that are no controls; names them. Far more
+            variables than samples.
     """
+    if program.size > MOST_VARIABLES * population:
+        raise IncompatibleError(
+            f"{solver} draws {population} samples of {program.size} variables, from which it learns nothing: choose "
+            f"GradientDescent, fewer variables, or a population of at least {-(-program.size // MOST_VARIABLES)}."
+        )
     lower, upper = program.assembly.bounds()
     exact = sorted({program.assembly.row_name(int(row))[0] for row in np.flatnonzero(lower == upper)})
     if exact:
@@ -30,8 +40,7 @@ def check_sampling(solver: str, program: NonlinearProgram) -> None:
             f"{solver} cannot meet {', '.join(exact)} exactly: no random sample does. Turn equalities into costs, "
             "give them a width, or choose a gradient-based solver such as LBFGS or Ipopt."
         )
-    controls = np.concatenate([index.ravel() for index in program.layout.controls.values()])
-    others = np.flatnonzero(~np.isin(program.decided, controls))
+    others = program.besides_controls
     if len(others):
         raise IncompatibleError(
             f"{solver} draws controls only, but {program.variable_name(int(others[0]))} is to be found as well: hold "
@@ -123,7 +132,7 @@ class SampledBatch:
 
     def noise(self, count: int, exponent: float, generator: torch.Generator) -> Tensor:
         """Return unit noise `(count, size)`; all programs of a batch share it, so that they do not depend on others."""
-        channels = self.program.problem.control_size
+        channels = self.program.channels
         noise = coloured_noise(count, self.program.size // channels, channels, exponent, generator)
         return noise.flatten(-2).to(self.program.problem.dtype)
 

@@ -41,7 +41,7 @@ def solve(
         formulation: how to turn it into a nonlinear program.
         solver: how to solve that.
         guess: a trajectory, a batch of them `(S, ...)` for a multi-start, or an earlier solution, whose multipliers are
-            reused. Without one, the controls are drawn at random within their bounds.
+            reused, or whose policy is. Without one, the controls are drawn at random within their bounds.
         parameters: values that differ from those of the problem, for this solve.
         time_limit: wall time [s]; the best iterate is returned when it is over.
         generator: source of random guesses; a generator with seed 0 if not given.
@@ -139,7 +139,13 @@ class PreparedSolve:
         time_limit: float | None = None,
         generator: np.random.Generator | None = None,
     ) -> Solution:
-        """Solve from the problem's initial state; see `trajopt_sgp.solve`."""
+        """Solve from the problem's initial state; see `trajopt_sgp.solve`.
+
+        A solution that holds a policy is a guess for the same kind of policy: its parameters are.
+        """
+        if isinstance(guess, Solution) and guess.policy is not None:
+            variables = self._parameters_of(guess)
+            return self._solve(self.problem.start[None], variables, [], parameters, time_limit, generator, True)[0]
         trajectory = guess.trajectory if isinstance(guess, Solution) else guess
         multipliers = [guess.multipliers] if isinstance(guess, Solution) and self._fits(guess) else []
         if trajectory is not None:
@@ -195,10 +201,23 @@ class PreparedSolve:
         found = {name: len(values) for name, values in earlier.multipliers.items()}
         return earlier.transcription.name == self.formulation.name and found == sizes
 
+    def _parameters_of(self, earlier: Solution) -> FloatArray:
+        """Return the parameters `(1, k)` of the policy of an earlier solution.
+
+        Raises:
+            ShapeError: this program seeks something else.
+        """
+        if earlier.transcription.name != self.formulation.name or len(earlier.variables) != self.program.size:
+            raise ShapeError(
+                f"The guess is a policy of {len(earlier.variables)} parameters by {earlier.transcription.name}; "
+                f"{self.formulation.name} has {self.program.size} variables here."
+            )
+        return earlier.variables[None]
+
     def _solve(
         self,
         states: FloatArray,
-        guess: Trajectory | None,
+        guess: Trajectory | FloatArray | None,
         multipliers: Sequence[Mapping[str, FloatArray]],
         changes: Changes | None,
         time_limit: float | None,
@@ -209,11 +228,15 @@ class PreparedSolve:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
         begin = time.perf_counter()
         with limited_threads(1):
-            guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
-            starts = guesses.controls.shape[1]
-            flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
+            if isinstance(guess, np.ndarray):
+                variables = guess
+            else:
+                guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
+                flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
+                variables = self.program.pack(flat)
+            starts = len(variables) // len(states)
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
-            start = Start(self.program.pack(flat), values, multipliers if starts == 1 else (), time_limit)
+            start = Start(variables, values, multipliers if starts == 1 else (), time_limit)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
@@ -269,6 +292,7 @@ class PreparedSolve:
             iterations=outcome.iterations,
             seconds={"build": self.build_seconds, **outcome.seconds, "total": self.build_seconds + elapsed},
             log=outcome.log,
+            policy=program.policy(outcome.variables),
         )
 
 

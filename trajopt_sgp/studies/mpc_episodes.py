@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
-from trajopt_sgp.mpc import MPC
+from trajopt_sgp.mpc import Controller
 
 FloatArray = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def random_hanging_states(episodes: int, seed: int) -> FloatArray:
 
 
 def run_episodes(
-    controller: MPC,
+    controller: Controller,
     initial_states: FloatArray,
     steps: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -103,7 +103,7 @@ def _report(progress: Callable[[int, int], None], before: int, total: int, done:
 
 
 def _episode(
-    controller: MPC,
+    controller: Controller,
     environment: gymnasium.Env[FloatArray, FloatArray],
     initial_state: FloatArray,
     steps: int,
