@@ -31,7 +31,7 @@ def main() -> None:
         off = (end.norm(dim=1) - 1.0).abs()
         print(f"{label}: {float(off.mean()):.4f} in the mean, {float(off.max()):.4f} at most")
     fields = {"learned": score, "exact": exact}
-    figure = plot_score_field(fields, (0.1, 0.25, 0.5), (-4.5, 4.5), points=data.states)
+    figure = plot_score_field(fields, (0.1, 0.25, 0.5), (-4.5, 4.5), data=data.states)
     print(f"wrote {save_figure(figure, Path('runs/examples/circle_score.png'))}")
 
 

@@ -1,14 +1,15 @@
 """Data of the planar worlds by their recipes, and of a circle, which has no controls."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from trajopt_sgp.data.dataset_info import Bounds, describe_dataset
+from trajopt_sgp.data.dataset_info import describe_dataset
+from trajopt_sgp.data.points import points_as_transitions
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.planar_worlds import PlanarWorld
 from trajopt_sgp.errors import OptionError
-
-FloatArray = NDArray[np.float64]
 
 
 def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.random.Generator) -> Transitions:
@@ -32,9 +33,17 @@ def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.
     kept = world.keeps(states, next_states)
     if not kept.any():
         raise OptionError(f"None of {draws} draws is data of {world.name}: draw more.")
-    limits = ([-world.control_limit] * 2, [world.control_limit] * 2)
-    arrays = states[kept], controls[kept], next_states[kept]
-    return _transitions(f"{world.name}-sampled", *arrays, limits, world.environment)
+    arrays: dict[str, NDArray[Any]] = {
+        "states": states[kept],
+        "controls": controls[kept],
+        "next_states": next_states[kept],
+        "episodes": np.arange(kept.sum()),
+        "terminated": np.zeros(kept.sum(), dtype=np.bool_),
+    }
+    limit = world.control_limit
+    bounds = ([-np.inf] * 2, [np.inf] * 2), ([-limit] * 2, [limit] * 2)
+    info = describe_dataset(f"{world.name}-sampled", arrays, *bounds, world.environment)
+    return Transitions(**arrays, dataset=info)
 
 
 def sample_circle(draws: int, generator: np.random.Generator, radius: float = 3.0) -> Transitions:
@@ -52,29 +61,9 @@ def sample_circle(draws: int, generator: np.random.Generator, radius: float = 3.
     """
     _check_draws(draws)
     angles = generator.uniform(0.0, 2.0 * np.pi, draws)
-    points = radius * np.column_stack([np.cos(angles), np.sin(angles)])
-    return _transitions("circle-sampled", points, np.empty((draws, 0)), points, ([], []), None)
+    return points_as_transitions(radius * np.column_stack([np.cos(angles), np.sin(angles)]), "circle-sampled")
 
 
 def _check_draws(draws: int) -> None:
     if draws < 1:
         raise OptionError(f"draws = {draws}: it must be at least 1.")
-
-
-def _transitions(
-    name: str,
-    states: FloatArray,
-    controls: FloatArray,
-    next_states: FloatArray,
-    control_bounds: Bounds,
-    environment: str | None,
-) -> Transitions:
-    arrays = {
-        "states": states,
-        "controls": controls,
-        "next_states": next_states,
-        "episodes": np.arange(len(states)),
-        "terminated": np.zeros(len(states), dtype=np.bool_),
-    }
-    info = describe_dataset(name, arrays, ([-np.inf] * 2, [np.inf] * 2), control_bounds, environment)
-    return Transitions(**arrays, dataset=info)

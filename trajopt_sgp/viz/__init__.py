@@ -17,7 +17,10 @@ from trajopt_sgp.viz.report import Picture as Picture
 from trajopt_sgp.viz.report import Section as Section
 from trajopt_sgp.viz.report import Table as Table
 from trajopt_sgp.viz.report import write_report as write_report
+from trajopt_sgp.viz.score_field_plots import ScoreField as ScoreField
+from trajopt_sgp.viz.score_field_plots import draw_score_fields as draw_score_fields
 from trajopt_sgp.viz.score_field_plots import plot_score_field as plot_score_field
+from trajopt_sgp.viz.score_field_plots import sample_score_field as sample_score_field
 from trajopt_sgp.viz.solution_plots import plot_solution as plot_solution
 from trajopt_sgp.viz.style import CARTPOLE_UNITS as CARTPOLE_UNITS
 from trajopt_sgp.viz.style import save_figure as save_figure

@@ -28,7 +28,7 @@ class Paths:
     states: ArrayLike
     """True states `(P, N+1, 2)`."""
     note: str = ""
-    """A few words below the label."""
+    """A few words below the panel."""
 
 
 @styled
@@ -49,7 +49,7 @@ def plot_paths(
     """
     if not panels:
         raise OptionError("plot_paths needs at least one panel.")
-    figure = new_figure(4.1 * len(panels), 4.7)
+    figure = new_figure(4.1 * len(panels), 5.0)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, panel in zip(grid, panels, strict=True):
         draw_region(axes, world)
@@ -58,7 +58,7 @@ def plot_paths(
             marks = np.asarray(goals, dtype=np.float64)
             axes.plot(*marks.T, "*", color=_GOAL, markeredgecolor=INK, markersize=11.0, markeredgewidth=0.6, zorder=4)
         set_title(axes, panel.label)
-        axes.text(0.0, -0.13, panel.note, transform=axes.transAxes, fontsize=9.0, va="top")
+        axes.set_xlabel(panel.note)
         axes.set_aspect("equal")
         axes.grid(False)
     add_heading(figure, title)

@@ -48,5 +48,5 @@ def read_in_places(
         for sigma in sigmas:
             with torch.no_grad():
                 values = {name: float(read(z, sigma)[0]) for name, read in readings.items()}
-            rows.append({"place": place, "sigma": sigma, "nearest data point": nearest, "readings": values})
+            rows.append({"place": place, "sigma": sigma, "nearest_data_point": nearest, "readings": values})
     return rows

@@ -1,6 +1,5 @@
 """Small models of a toy, all from the same data."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.envs import PlanarWorld, sample_point_mass_transitions
 from trajopt_sgp.learning import (
+    MODEL_FILE,
     DynamicsSettings,
     EnergySettings,
     ScoreSettings,
@@ -16,8 +16,13 @@ from trajopt_sgp.learning import (
     train_energy,
     train_score,
 )
-from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork, load_model_as
 from trajopt_sgp.uncertainty import ExactSmoothedDistance
+
+SigmaRange = tuple[float, float]
+"""Smallest and largest noise level."""
+
+_VALIDATE_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,11 @@ class TrainingBudget:
 
     draws: int = 100_000
     """Steps drawn in the world; what its recipe keeps are the data."""
-    dynamics_steps: int = 3000
+    dynamics_steps: int = 2000
     """Of the optimiser, for a network of 2 × 64."""
-    score_steps: int = 5000
+    score_steps: int = 4000
     """The same, for 3 × 128."""
-    energy_steps: int = 3000
+    energy_steps: int = 4000
     """The same, for 3 × 128."""
 
 
@@ -48,35 +53,39 @@ class ToyModels:
     """Learned distance to data with a value."""
     exact: ExactSmoothedDistance
     """Closed form over all data."""
-    seconds: Mapping[str, float]
-    """Wall time of each training."""
 
 
 def train_toy_models(
-    world: PlanarWorld,
-    budget: TrainingBudget,
-    sigma_range: tuple[float, float],
-    seed: int,
-    folder: Path | None = None,
+    world: PlanarWorld, budget: TrainingBudget, sigma_range: SigmaRange, seed: int, folder: Path
 ) -> ToyModels:
     """Draw the data of a world and train dynamics, score and energy on them, for noise levels in `sigma_range`.
 
-    With a folder each training is kept there, and not repeated by the next call with the same arguments.
+    Each is kept in a folder of its own within `folder`.
     """
-    places = {kind: None if folder is None else folder / kind for kind in ("dynamics", "score", "energy")}
-    data = sample_point_mass_transitions(world, budget.draws, np.random.default_rng(seed))
+    data = _data(world, budget, seed)
     small, large = (64, 64), (128, 128, 128)
-    one_step = DynamicsSettings(hidden_sizes=small, steps=budget.dynamics_steps)
-    field = ScoreSettings(hidden_sizes=large, steps=budget.score_steps, sigma_range=sigma_range)
-    value = EnergySettings(hidden_sizes=large, steps=budget.energy_steps, sigma_range=sigma_range)
-    dynamics = train_dynamics(data, one_step, seed, places["dynamics"])
-    score = train_score(data, field, seed, places["score"])
-    energy = train_energy(data, value, seed, places["energy"])
+    one_step = DynamicsSettings(hidden_sizes=small, steps=budget.dynamics_steps, validate_every=_VALIDATE_EVERY)
+    # much data: little weight decay, which would round off the corners
+    common = {"hidden_sizes": large, "weight_decay": 0.02, "sigma_range": sigma_range}
+    train_dynamics(data, one_step, seed, folder / "dynamics")
+    train_score(data, ScoreSettings(steps=budget.score_steps, **common), seed, folder / "score")
+    train_energy(data, EnergySettings(steps=budget.energy_steps, **common), seed, folder / "energy")
+    return load_toy_models(world, budget, sigma_range, seed, folder)
+
+
+def load_toy_models(
+    world: PlanarWorld, budget: TrainingBudget, sigma_range: SigmaRange, seed: int, folder: Path
+) -> ToyModels:
+    """Read what `train_toy_models` has kept in a folder; the same arguments give the same data."""
+    data = _data(world, budget, seed)
     return ToyModels(
         data,
-        dynamics.model,
-        score.model,
-        energy.model,
+        load_model_as(LearnedDynamics, folder / "dynamics" / MODEL_FILE),
+        load_model_as(ScoreNetwork, folder / "score" / MODEL_FILE),
+        load_model_as(EnergyNetwork, folder / "energy" / MODEL_FILE),
         ExactSmoothedDistance(data, sigma_range=sigma_range),
-        {"dynamics": dynamics.seconds, "score": score.seconds, "energy": energy.seconds},
     )
+
+
+def _data(world: PlanarWorld, budget: TrainingBudget, seed: int) -> Transitions:
+    return sample_point_mass_transitions(world, budget.draws, np.random.default_rng(seed))
