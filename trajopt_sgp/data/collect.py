@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 
 FloatArray = NDArray[np.float64]
+Filter = Callable[[FloatArray, FloatArray], bool]
+"""State and next state to whether the step between them is data."""
 
 _LARGEST_NUMBER_OF_EMPTY_EPISODES = 1000
 
@@ -29,6 +31,9 @@ def collect_random_transitions(
     actions, uniform in the action space, for at most `episode_steps` steps. It ends where the state leaves the box: the
     step that leaves is dropped, and an episode left without steps is drawn again. So state and next state of every
     transition lie in the box. The last episode is cut to the number asked for.
+
+    An environment whose data fill no box says by a method `keeps_transition(state, next_state) -> bool` which steps are
+    data; the box is then where episodes start.
 
     Args:
         environment: has an attribute `data_box` (a Box of states, on the unwrapped environment), accepts the reset
@@ -50,12 +55,14 @@ def collect_random_transitions(
         if value < 1:
             raise OptionError(f"{name} = {value}: it must be at least 1.")
     box, actions = _data_box(environment), _action_box(environment)
+    keeps = _data_filter(environment, box)
     generator = np.random.default_rng(seed)
     environment.reset(seed=seed)
     buffers: list[EpisodeBuffer] = []
     collected = empty = 0
     while collected < transitions:
-        buffer = _episode(environment, box, actions, min(episode_steps, transitions - collected), generator)
+        start, steps = generator.uniform(box.low, box.high), min(episode_steps, transitions - collected)
+        buffer = _episode(environment, start, keeps, actions, steps, generator)
         empty = 0 if len(buffer) else empty + 1
         if empty > _LARGEST_NUMBER_OF_EMPTY_EPISODES:
             raise IncompatibleError(
@@ -72,12 +79,12 @@ def collect_random_transitions(
 
 def _episode(
     environment: gymnasium.Env[Any, Any],
-    box: spaces.Box,
+    start: FloatArray,
+    keeps: Filter,
     actions: spaces.Box,
     steps: int,
     generator: np.random.Generator,
 ) -> EpisodeBuffer:
-    start = generator.uniform(box.low, box.high)
     observation, _ = environment.reset(options={"state": start})
     observations, controls = [observation], []
     rewards: list[float] = []
@@ -85,7 +92,7 @@ def _episode(
     while len(rewards) < steps and not terminated:
         control = generator.uniform(actions.low, actions.high)
         observation, reward, terminated, truncated, _ = environment.step(control)
-        if not _inside(observation, box):
+        if not keeps(observations[-1], observation):
             terminated = False
             break
         observations.append(observation)
@@ -103,8 +110,10 @@ def _episode(
     )
 
 
-def _inside(observation: FloatArray, box: spaces.Box) -> bool:
-    return bool(((observation >= box.low) & (observation <= box.high)).all())
+def _data_filter(environment: gymnasium.Env[Any, Any], box: spaces.Box) -> Filter:
+    """Return what says whether a step belongs to the data: the environment itself, or that it ends in the box."""
+    own: Filter | None = getattr(environment.unwrapped, "keeps_transition", None)
+    return own or (lambda state, after: bool(((after >= box.low) & (after <= box.high)).all()))
 
 
 def _data_box(environment: gymnasium.Env[Any, Any]) -> spaces.Box:

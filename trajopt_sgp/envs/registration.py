@@ -4,12 +4,10 @@ import gymnasium
 
 CARTPOLE_SWING_UP_ID = "trajopt_sgp/CartPoleSwingUp-v0"
 PENDULUM_KEYPOINTS_ID = "trajopt_sgp/PendulumKeypoints-v0"
+CORRIDOR_ID = "trajopt_sgp/Corridor-v0"
+LIGHT_DARK_ID = "trajopt_sgp/LightDark-v0"
 
-_ENTRY_POINTS = {
-    CARTPOLE_SWING_UP_ID: "trajopt_sgp.envs.cartpole:CartPoleSwingUpEnv",
-    PENDULUM_KEYPOINTS_ID: "trajopt_sgp.envs.pendulum:PendulumKeypointsEnv",
-}
-_MAX_EPISODE_STEPS = 200
+_POINT_MASS = "trajopt_sgp.envs.point_mass:PointMassEnv"
 
 
 def register_environments() -> None:
@@ -19,6 +17,12 @@ def register_environments() -> None:
     `trajopt_sgp.envs` calls this function. `gymnasium.make("trajopt_sgp.envs:trajopt_sgp/CartPoleSwingUp-v0")`
     does that import by itself.
     """
-    for name, entry_point in _ENTRY_POINTS.items():
-        if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=entry_point, max_episode_steps=_MAX_EPISODE_STEPS)
+    _register(CARTPOLE_SWING_UP_ID, "trajopt_sgp.envs.cartpole:CartPoleSwingUpEnv", steps=200)
+    _register(PENDULUM_KEYPOINTS_ID, "trajopt_sgp.envs.pendulum:PendulumKeypointsEnv", steps=200)
+    _register(CORRIDOR_ID, _POINT_MASS, steps=100, world="corridor")
+    _register(LIGHT_DARK_ID, _POINT_MASS, steps=100, world="light-dark")
+
+
+def _register(name: str, entry_point: str, steps: int, **arguments: str) -> None:
+    if name not in gymnasium.registry:
+        gymnasium.register(name, entry_point=entry_point, max_episode_steps=steps, kwargs=arguments)

@@ -1,0 +1,79 @@
+"""Drawing samples of the data density from the gradient of the distance to data, by Langevin's equation."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.uncertainty.protocols import GradientModel
+
+
+@torch.no_grad()
+def langevin(
+    model: GradientModel,
+    z: Float[Tensor, "*batch d"],
+    sigma: float,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "*batch d"]:
+    """Move points by z <- z + (step_size / 2) score + sqrt(step_size) noise, score = -grad d_sigma / sigma^2.
+
+    For many small steps they become samples of p_sigma, the data convolved with noise sigma. A mode of curvature
+    1/sigma^2 is stable for steps below 4 sigma^2.
+
+    Args:
+        model: of the distance to data, in normalised coordinates.
+        z: where the chains start; they do not interact.
+        sigma: noise level.
+        steps: number of steps.
+        step_size: epsilon, a squared length.
+        generator: source of the noise; without one there is none, and points climb to maxima of the density.
+
+    Raises:
+        OptionError: the step size is not positive, or sigma outside the range of the model.
+    """
+    if not step_size > 0.0:
+        raise OptionError(f"step_size = {step_size}: it must be positive.")
+    for _ in range(steps):
+        z = z - (0.5 * step_size / sigma**2) * model.distance_gradient(z, sigma)
+        if generator is not None:
+            z = z + math.sqrt(step_size) * torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z)
+    return z
+
+
+@torch.no_grad()
+def annealed_langevin(
+    model: GradientModel,
+    z: Float[Tensor, "*batch d"],
+    sigmas: Sequence[float],
+    steps: int,
+    step_size: float,
+    generator: torch.Generator | None = None,
+    denoise: bool = False,
+) -> Float[Tensor, "*batch d"]:
+    """Run `langevin` at each of several noise levels in turn.
+
+    Source: Y. Song and S. Ermon, Generative Modeling by Estimating Gradients of the Data Distribution, NeurIPS 2019,
+    algorithm 1.
+
+    Args:
+        model: of the distance to data, in normalised coordinates.
+        z: where the chains start.
+        sigmas: noise levels in the order in which they are visited, such as `CosineSchedule(...).sigmas`.
+        steps: number of steps at each level.
+        step_size: epsilon at the last level; at the others it is larger in proportion to sigma^2.
+        generator: source of the noise; without one there is none.
+        denoise: end with z - grad d_sigma, the mean of the data that noise of the last level may have brought to z.
+
+    Raises:
+        OptionError: no levels, a step size that is not positive, or a sigma outside the range of the model.
+    """
+    if not sigmas:
+        raise OptionError("annealed_langevin needs at least one noise level in sigmas=.")
+    for sigma in sigmas:
+        z = langevin(model, z, sigma, steps, step_size * (sigma / sigmas[-1]) ** 2, generator)
+    return z - model.distance_gradient(z, sigmas[-1]) if denoise else z

@@ -1,0 +1,85 @@
+"""Pictures of many paths through the plane, and which of them leave the region of the data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.envs import PlanarWorld, segments_outside
+from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, GOOD, INK, add_heading, new_figure, set_title, styled
+
+FloatArray = NDArray[np.float64]
+
+_GOAL = "#F0B400"
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """What one planner made of many starts."""
+
+    label: str
+    """Title of its panel."""
+    states: ArrayLike
+    """True states `(P, N+1, 2)`."""
+    note: str = ""
+    """A few words below the panel."""
+
+
+@styled
+def plot_paths(
+    world: PlanarWorld, panels: Sequence[Paths], goals: ArrayLike | None = None, title: str = "Paths on the true system"
+) -> Figure:
+    """Draw one panel per planner: the region of the data, all paths, and in red the segments that leave the region.
+
+    Args:
+        world: gives the region.
+        panels: planners, from left to right.
+        goals: `(G, 2)`; drawn as stars.
+        title: above the figure.
+
+    Raises:
+        OptionError: there is no panel.
+        ShapeError: paths are not `(P, N+1, 2)`.
+    """
+    if not panels:
+        raise OptionError("plot_paths needs at least one panel.")
+    figure = new_figure(4.1 * len(panels), 5.0)
+    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, panel in zip(grid, panels, strict=True):
+        draw_region(axes, world)
+        _draw_paths(axes, world, panel)
+        if goals is not None:
+            marks = np.asarray(goals, dtype=np.float64)
+            axes.plot(*marks.T, "*", color=_GOAL, markeredgecolor=INK, markersize=11.0, markeredgewidth=0.6, zorder=4)
+        set_title(axes, panel.label)
+        axes.set_xlabel(panel.note)
+        axes.set_aspect("equal")
+        axes.grid(False)
+    add_heading(figure, title)
+    return figure
+
+
+def draw_region(axes: Axes, world: PlanarWorld) -> None:
+    """Shade the region in which data of a world lie."""
+    outer, holes = world.region.boundary()
+    axes.add_patch(Polygon(outer, facecolor=BOX, edgecolor=BOX_EDGE, zorder=0.5))
+    for hole in holes:
+        axes.add_patch(Polygon(hole, facecolor="white", edgecolor=BOX_EDGE, zorder=0.6))
+
+
+def _draw_paths(axes: Axes, world: PlanarWorld, panel: Paths) -> None:
+    states = np.asarray(panel.states, dtype=np.float64)
+    if states.ndim != 3 or states.shape[2] != 2:
+        raise ShapeError(f"{panel.label}: paths have shape (P, N+1, 2), not {states.shape}.")
+    segments = np.stack([states[:, :-1], states[:, 1:]], axis=2).reshape(-1, 2, 2)
+    outside = segments_outside(world.region, states).ravel()
+    for chosen, colour in ((~outside, GOOD), (outside, BAD)):
+        axes.add_collection(LineCollection(list(segments[chosen]), colors=colour, linewidths=0.9, alpha=0.75, zorder=2))
+    axes.plot(*states[:, 0].T, "s", color=INK, markersize=2.8, zorder=3)
+    axes.autoscale_view()
