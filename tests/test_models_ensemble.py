@@ -86,7 +86,7 @@ def test_training_lowers_the_error_of_members_that_stay_different(bootstrap: boo
     single = DynamicsSettings(steps=400, hidden_sizes=(16,), batch_size=64, validate_every=200)
     alone = train_dynamics(DATA, single)
     assert result.validation_loss < 2.0 * alone.validation_loss < 0.1
-    weights = result.model.network.weights[0].detach().flatten(1)
+    weights = result.model.network.weight_0.detach().flatten(1)
     assert torch.pdist(weights).min() > 0.1
 
 

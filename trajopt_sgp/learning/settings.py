@@ -99,7 +99,7 @@ class LearnedDistanceSettings(TrainingSettings):
     """Settings of `train_learned_distance`. The recipe of Suh et al. 2023 is `sampling="uniform"`, `margin=0.0`."""
 
     steps: int = 8000
-    learning_rate: float = 3e-3
+    learning_rate: float = 7e-3
     schedule: str = "cosine"
     ema_decay: float = 0.995
     validate_every: int = 500

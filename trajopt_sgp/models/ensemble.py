@@ -33,16 +33,18 @@ class EnsembleMLP(nn.Module):
         stacks = [
             torch.stack([p.detach() for p in same]) for same in zip(*(n.parameters() for n in networks), strict=True)
         ]
-        # weights (K, in, out) multiply from the right, biases (K, 1, out)
-        self.weights = nn.ParameterList(nn.Parameter(w.transpose(1, 2).contiguous()) for w in stacks[::2])
-        self.biases = nn.ParameterList(nn.Parameter(b[:, None]) for b in stacks[1::2])
+        # weights (K, in, out) multiply from the right, biases (K, 1, out); direct attributes, since the look-up of a
+        # list of parameters costs as much as a small product
+        for layer, (weight, bias) in enumerate(zip(stacks[::2], stacks[1::2], strict=True)):
+            self.register_parameter(f"weight_{layer}", nn.Parameter(weight.transpose(1, 2).contiguous()))
+            self.register_parameter(f"bias_{layer}", nn.Parameter(bias[:, None]))
 
     def forward(self, inputs: Float[Tensor, "members batch inputs"]) -> Float[Tensor, "members batch outputs"]:
         """Return the outputs `(K, B, out)` of each member at its own inputs `(K, B, in)`."""
-        *hidden, last = zip(self.biases, self.weights, strict=True)
-        for bias, weight in hidden:
+        tensors: list[Tensor] = list(self._parameters.values())  # type: ignore[arg-type]
+        for weight, bias in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
             inputs = self.activation.value(torch.baddbmm(bias, inputs, weight))
-        return torch.baddbmm(last[0], inputs, last[1])
+        return torch.baddbmm(tensors[-1], inputs, tensors[-2])
 
 
 class EnsembleDynamics(ResidualDynamics):
@@ -129,7 +131,7 @@ class EnsembleDynamics(ResidualDynamics):
             ShapeError: the sizes are not n and m.
         """
         steps = self.normalized_steps(self.normalize(state, control))
-        return state + self.step_mean + self.step_scale * steps
+        return torch.addcmul(state + self.step_mean, self.step_scale, steps)
 
     def normalized_steps(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "members *batch n"]:
         """Return what each member adds to the state at z, less the mean step and in units of the steps' spread."""
@@ -148,7 +150,7 @@ class EnsembleDynamics(ResidualDynamics):
         if len(states) != self.member_count:
             raise ShapeError(f"There are {len(states)} states for an ensemble of {self.member_count} members.")
         z = self.normalize(states, control.expand(*states.shape[:-1], -1))
-        return states + self.step_mean + self.step_scale * self._outputs(z)
+        return torch.addcmul(states + self.step_mean, self.step_scale, self._outputs(z))
 
     def _outputs(self, z: Tensor) -> Tensor:
         """Return the outputs `(K, ..., n)` of the networks at z `(K or 1, ..., d)`."""

@@ -3,6 +3,8 @@
 from trajopt_sgp.uncertainty.amplification import error_amplification as error_amplification
 from trajopt_sgp.uncertainty.data_distance import DataDistance as DataDistance
 from trajopt_sgp.uncertainty.data_distance import GeometricSchedule as GeometricSchedule
+from trajopt_sgp.uncertainty.distance_error import DistanceError as DistanceError
+from trajopt_sgp.uncertainty.distance_error import distance_error as distance_error
 from trajopt_sgp.uncertainty.ensemble_cost import EnsembleCostVariance as EnsembleCostVariance
 from trajopt_sgp.uncertainty.ensemble_cost import ensemble_problem as ensemble_problem
 from trajopt_sgp.uncertainty.ensemble_variance import EnsembleVariance as EnsembleVariance
