@@ -19,6 +19,7 @@ from benchmarks.rows import FLOAT32, Case, Row
 from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.envs import sample_transitions
 from trajopt_sgp.models import EnsembleDynamics, LearnedDynamics, fit_normalizer
+from trajopt_sgp.uncertainty.ensemble_rollout import MemberRollout
 
 MEMBERS, HORIZON = 6, 60
 NETWORKS = [(64, 64, 32), (128, 128), (128, 128, 128)]
@@ -36,6 +37,7 @@ class EnsembleCase:
     """Number of states B."""
     members: list[LearnedDynamics] = field(init=False)
     ensemble: EnsembleDynamics = field(init=False)
+    rollout: MemberRollout = field(init=False)
     states: Tensor = field(init=False)
     controls: Tensor = field(init=False)
 
@@ -48,9 +50,11 @@ class EnsembleCase:
             model.set_step_statistics(np.zeros(4), np.full(4, 0.05))
             members.append(model.requires_grad_(False))
         generator = torch.Generator().manual_seed(0)
+        ensemble = EnsembleDynamics.of(members).requires_grad_(False)
         values = {
             "members": members,
-            "ensemble": EnsembleDynamics.of(members).requires_grad_(False),
+            "ensemble": ensemble,
+            "rollout": MemberRollout(ensemble),
             "states": torch.randn(self.batch, 4, generator=generator),
             "controls": torch.randn(self.batch, HORIZON, 1, generator=generator, requires_grad=True),
         }
@@ -74,8 +78,7 @@ class EnsembleCase:
 
     def gradient(self) -> Tensor:
         """Return the gradient of a cost of all rollouts by the controls, the members at once."""
-        drives = self.controls.expand(MEMBERS, -1, -1, -1)
-        states = roll_out(self.ensemble.advance, self.states.expand(MEMBERS, -1, -1), drives)
+        states = self.rollout(self.states, self.controls)
         return torch.autograd.grad(states.square().sum(), self.controls)[0]
 
     def gradients(self, count: int) -> Tensor:

@@ -44,6 +44,7 @@ def test_members_are_those_computed_one_by_one() -> None:
     each = torch.stack([member(STATES, CONTROLS) for member in MEMBERS])
     torch.testing.assert_close(ENSEMBLE.members(STATES, CONTROLS), each)
     torch.testing.assert_close(ENSEMBLE(STATES, CONTROLS), each.mean(0))
+    torch.testing.assert_close(ENSEMBLE.member_step(1, STATES, CONTROLS), each[1])
     torch.testing.assert_close(ENSEMBLE(STATES[0, 0], CONTROLS[0, 0]), each[:, 0, 0].mean(0))
 
 
@@ -86,7 +87,7 @@ def test_training_lowers_the_error_of_members_that_stay_different(bootstrap: boo
     single = DynamicsSettings(steps=400, hidden_sizes=(16,), batch_size=64, validate_every=200)
     alone = train_dynamics(DATA, single)
     assert result.validation_loss < 2.0 * alone.validation_loss < 0.1
-    weights = result.model.network.weight_0.detach().flatten(1)
+    weights = next(result.model.network.parameters()).detach().flatten(1)
     assert torch.pdist(weights).min() > 0.1
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.synthetic import linear_transitions
+from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.formulations.check import check_formulation
@@ -16,6 +17,7 @@ from trajopt_sgp.problem import ControlRateCost, OptimalControlProblem, StageCos
 from trajopt_sgp.solvers import CEM, LBFGS, GradientDescent, Ipopt, solve
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.uncertainty import DataDistance, EnsembleCostVariance, EnsembleVariance, ensemble_problem
+from trajopt_sgp.uncertainty.ensemble_rollout import MemberRollout
 
 DATA = linear_transitions(300, 0)
 HORIZON = 5
@@ -83,6 +85,29 @@ def test_members_cost_what_they_cost_one_by_one() -> None:
     start = torch.tensor(problem().start)
     found = cost.member_costs(start, torch.tensor(CONTROLS), GOAL)
     np.testing.assert_allclose(found.detach().numpy(), costs_one_by_one(CONTROLS), rtol=1e-9)
+
+
+def test_rollouts_of_members_are_differentiable_twice() -> None:
+    """Against plain recorded steps: states, gradients, and gradients of gradients; a batch of plans."""
+    rng = np.random.default_rng(3)
+    start, controls = torch.tensor(rng.normal(size=(2, 3))), torch.tensor(rng.normal(size=(2, HORIZON, 2)))
+    results: list[Any] = []
+    rollout = MemberRollout(ENSEMBLE)
+    for roll in (rollout, one_by_one):
+        x, u = start.clone().requires_grad_(), controls.clone().requires_grad_()
+        states = roll(x, u)
+        cost = (states**2 * torch.arange(1.0, 4.0)).sum() + states[..., -1, 0].sin().sum()
+        once = torch.autograd.grad(cost, (u, x), retain_graph=True)
+        recorded = torch.autograd.grad(cost, (u, x), create_graph=True)
+        twice = torch.autograd.grad(recorded[0].sin().sum() + recorded[1].sin().sum(), (u, x))
+        results.append((states.detach(), *once, *(part.detach() for part in recorded), *twice))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert rollout.backend.startswith("compiled")
+
+
+def one_by_one(start: Tensor, controls: Tensor) -> Tensor:
+    return torch.stack([roll_out(model, start, controls) for model in MEMBERS])
 
 
 def test_it_is_the_weighted_mean_and_unbiased_variance() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trajopt_sgp.derivatives.second_order import second_derivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 
 # Above this many passes one batched pass is faster than a loop, despite the overhead of batching.
@@ -40,7 +41,8 @@ class GenericBlocks:
     def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
         """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi."""
         point = z.detach().requires_grad_(True)
-        value = self.function(point, parameters)
+        with second_derivatives():
+            value = self.function(point, parameters)
         if not value.requires_grad:
             return z.new_zeros((*z.shape, z.shape[-1]))
         (gradient,) = torch.autograd.grad(value, point, multipliers, create_graph=True, materialize_grads=True)

@@ -46,6 +46,13 @@ class EnsembleMLP(nn.Module):
             inputs = self.activation.value(torch.baddbmm(bias, inputs, weight))
         return torch.baddbmm(tensors[-1], inputs, tensors[-2])
 
+    def member(self, index: int, inputs: Tensor) -> Tensor:
+        """Return the outputs `(..., out)` of one member at inputs `(..., in)`."""
+        tensors = [parameter[index] for parameter in self.parameters()]
+        for weight, bias in zip(tensors[:-2:2], tensors[1:-2:2], strict=True):
+            inputs = self.activation.value(nn.functional.linear(inputs, weight.T, bias[0]))
+        return nn.functional.linear(inputs, tensors[-2].T, tensors[-1][0])
+
 
 class EnsembleDynamics(ResidualDynamics):
     """Residual dynamics of K members, whose mean is the prediction and whose spread is an uncertainty.
@@ -132,6 +139,11 @@ class EnsembleDynamics(ResidualDynamics):
         """
         steps = self.normalized_steps(self.normalize(state, control))
         return torch.addcmul(state + self.step_mean, self.step_scale, steps)
+
+    def member_step(self, index: int, state: Tensor, control: Tensor) -> Tensor:
+        """Return the next states `(..., n)` that one member predicts."""
+        steps = self.network.member(index, self.normalize(state, control))
+        return state + self.step_mean + self.step_scale * steps
 
     def normalized_steps(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "members *batch n"]:
         """Return what each member adds to the state at z, less the mean step and in units of the steps' spread."""

@@ -129,7 +129,8 @@ class _Contraction(torch.autograd.Function):
         of_z = _pulled_back(ctx, directions, seeds[0]) if wanted[0] else None
         others = [[*directions[:k], *directions[k + 1 :]] for k in range(len(directions))]
         of_directions = [
-            _pulled_back(ctx, rest, seeds[0]) if needed else None for rest, needed in zip(others, wanted[4:], strict=True)
+            _pulled_back(ctx, rest, seeds[0]) if needed else None
+            for rest, needed in zip(others, wanted[4:], strict=True)
         ]
         return of_z, None, None, None, *of_directions
 

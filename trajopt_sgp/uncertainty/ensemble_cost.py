@@ -1,18 +1,18 @@
 """The cost of a plan as the members of an ensemble see it: its mean and its variance."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.models import EnsembleDynamics
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, TrajectoryCost
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.problem.terms import StageCostTerm
 from trajopt_sgp.uncertainty.data_distance import DataDistance
+from trajopt_sgp.uncertainty.ensemble_rollout import MemberRollout
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,11 @@ class EnsembleCostVariance:
     """Of the variance."""
     mean_weight: float = 0.0
     """Of the mean."""
+    rollout: MemberRollout = field(init=False)
+    """How states follow from controls; its `backend` says whether it is compiled."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rollout", MemberRollout(self.ensemble))
         if not (self._stage_terms() or self.problem.terminal_terms):
             raise IncompatibleError("The problem has no stage or terminal costs, whose variance could be measured.")
 
@@ -60,9 +63,8 @@ class EnsembleCostVariance:
 
     def member_costs(self, start: Tensor, controls: Tensor, *values: Tensor) -> Tensor:
         """Return V_k `(K, ...)` from initial states `(..., n)` under controls `(..., N, m)`."""
-        count = self.ensemble.member_count
-        drives = controls.expand(count, *controls.shape)
-        states = roll_out(self.ensemble.advance, start.expand(count, *start.shape), drives)
+        drives = controls.expand(self.ensemble.member_count, *controls.shape)
+        states = self.rollout(start, controls)
         parameters = Parameters(start, 1.0, dict(zip(self.problem.parameters, values, strict=True)))
         knots = parameters.local(np.arange(self.problem.horizon, dtype=np.float64))
         last = parameters.local(np.array([float(self.problem.horizon)]))

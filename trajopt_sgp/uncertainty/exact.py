@@ -119,9 +119,7 @@ class ExactSmoothedDistance(TransitionModel):
         return cls(_as_transitions(array[:, :size], array[:, size:]), identity, **options)
 
     @classmethod
-    def from_triples(
-        cls, transitions: Transitions, stretch: float = 1.0, **options: Any
-    ) -> "ExactSmoothedDistance":
+    def from_triples(cls, transitions: Transitions, stretch: float = 1.0, **options: Any) -> "ExactSmoothedDistance":
         """Make the distance to the data as points (x, u, x'), for `ScoreTranscription` and `next_state=True`.
 
         Args:

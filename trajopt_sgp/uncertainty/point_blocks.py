@@ -75,7 +75,18 @@ class PointBlocks:
         sizes = (_BLOCK, _GROUP)
         left_out = _excluded(excluded, len(queries))
         block_kernels.add_sums(
-            queries, scales, share / count, self.columns, self.boxes, sizes, left_out, order, squares, places, packed, left
+            queries,
+            scales,
+            share / count,
+            self.columns,
+            self.boxes,
+            sizes,
+            left_out,
+            order,
+            squares,
+            places,
+            packed,
+            left,
         )
         centers = queries if order < 2 else self.columns[:, places].T
         low, high = self.boxes[2].min(axis=0), self.boxes[3].max(axis=0)
