@@ -156,7 +156,7 @@ def _transcription_constrained(ingredients: Ingredients, settings: Numbers) -> R
 
 
 def _ipopt(ingredients: Ingredients) -> Ipopt:
-    return Ipopt(max_iterations=ingredients.iterations(300), tolerance=1e-6)
+    return Ipopt(max_iterations=ingredients.iterations(300.0), tolerance=1e-6)
 
 
 def _score_transcription(ingredients: Ingredients, settings: Numbers) -> Recipe:
