@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,18 @@ def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert len(kept(tmp_path)) == 2
     run(cells, tmp_path, Serial())
     assert executions(tmp_path) == [0, 1, 2, 3]
+
+
+def test_a_cell_whose_files_are_gone_is_computed_again_only_where_they_are_needed(tmp_path: Path) -> None:
+    both, left, right = drawing()
+    run([both, left, right], tmp_path, Serial())
+    shutil.rmtree(tmp_path / "files")
+    run([both, left, right], tmp_path, Serial())
+    assert not (tmp_path / "files").exists(), "nothing is to be computed that needs them"
+    again = StudyCell("another", study_cells.combine, {"other": 1}, needs={"left": left})
+    another = run([again, left, right], tmp_path, Serial())[0]
+    assert another.result["notes"] == {"left": "3"}
+    assert len(list((tmp_path / "files").iterdir())) == 2
 
 
 def test_wrong_cells_are_refused_at_once(tmp_path: Path) -> None:

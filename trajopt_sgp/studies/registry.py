@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 STUDIES = {
     "cart-pole": "the swing-up: score-guided planning against its alternatives, equally tuned",
+    "sample-efficiency": "how many transitions, and how many seconds, a swing-up takes",
     "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
     "toys": "plans around a hole and a corner in the data, what uncertainties read there, and a circle",
 }

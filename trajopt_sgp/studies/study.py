@@ -81,7 +81,11 @@ def _head(study: Study, records: Sequence[CellRecord], reduced: bool) -> str:
     hours = sum(record.cpu_seconds for record in records) / 3600.0
     command = f"trajopt-sgp study {study.name}" + (" --reduced" if reduced else "")
     versions = ", ".join(f"{name} {value}" for name, value in package_versions().items())
-    text = f"""# {study.title}
+    text = f"""---
+orphan: true
+---
+
+# {study.title}
 
 {study.question}
 

@@ -39,6 +39,11 @@ class Extent:
     methods: tuple[str, ...] = field(default_factory=lambda: tuple(METHODS))
     """Which methods."""
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Sizes with their seeds."""
+        return [(size, seed) for size, seeds in self.sizes.items() for seed in seeds]
+
 
 FULL = Extent(
     sizes={1_000: (0, 1, 2, 3, 4), 10_000: (0, 1, 2, 3, 4), 100_000: (0, 1, 2, 3, 4), 1_000_000: (0,)},
@@ -72,18 +77,24 @@ def all_cells(reduced: bool) -> list[StudyCell]:
 
 def make_cells(extent: Extent) -> list[StudyCell]:
     """Return models, searches, plans and plans with other β, in an order in which each has what it needs before it."""
-    places = [extent.tuning, *((size, seed) for size, seeds in extent.sizes.items() for seed in seeds)]
-    wanted = [kind for kind in KINDS if any(kind in METHODS[name].models for name in extent.methods)]
-    models = {(kind, *place): _model_cell(kind, *place, extent.steps) for place in places for kind in wanted}
+    places = [extent.tuning, *extent.places]
+    models = model_cells(extent, places)
     tuning = {name: _tune_cell(name, extent, models) for name in extent.methods}
-    plans = [_plan_cell(name, *place, extent, models, tuning) for place in places[1:] for name in extent.methods]
+    plans = [plan_cell(name, *place, extent, models, tuning) for place in extent.places for name in extent.methods]
     return [*models.values(), *tuning.values(), *plans, *_beta_cells(extent, models, tuning)]
 
 
 Models = Mapping[tuple[str, int, int], StudyCell]
 
 
-def _model_cell(kind: str, size: int, seed: int, steps: int | None) -> StudyCell:
+def model_cells(extent: Extent, places: Iterable[tuple[int, int]]) -> Models:
+    """Return the cells that train what the methods need, by kind, size and seed."""
+    wanted = [kind for kind in KINDS if any(kind in METHODS[name].models for name in extent.methods)]
+    return {(kind, *place): model_cell(kind, *place, extent.steps) for place in places for kind in wanted}
+
+
+def model_cell(kind: str, size: int, seed: int, steps: int | None) -> StudyCell:
+    """Return the cell that trains a model."""
     settings = {"kind": kind, "size": size, "seed": seed, "steps": steps}
     return StudyCell(f"train {kind} N={size} seed={seed}", train_model, settings)
 
@@ -93,7 +104,7 @@ def _tune_cell(name: str, extent: Extent, models: Models) -> StudyCell:
     return StudyCell(f"tune {name}", tune_method, settings, _models(name, extent.tuning, models))
 
 
-def _plan_cell(
+def plan_cell(
     name: str,
     size: int,
     seed: int,
@@ -102,12 +113,24 @@ def _plan_cell(
     tuning: Mapping[str, StudyCell],
     factors: Mapping[str, float] | None = None,
 ) -> StudyCell:
+    """Return the cell of a method's plans: with the settings that its search found, or without one its defaults.
+
+    Args:
+        name: of the method.
+        size: of the data.
+        seed: of the data.
+        extent: budget of the plans.
+        models: cells that train them.
+        tuning: searches by method.
+        factors: by which settings are multiplied; at most one.
+    """
     settings = _settings(name, size, seed, extent)
     label = f"plan {name} N={size} seed={seed}"
     if factors is not None:
         settings["factors"] = dict(factors)
         label += "".join(f" {key} x {factor:g}" for key, factor in factors.items())
-    needs = {"tuning": tuning[name], **_models(name, (size, seed), models)}
+    search = {"tuning": tuning[name]} if name in tuning else {}
+    needs = {**search, **_models(name, (size, seed), models)}
     return StudyCell(label, plan_and_judge, settings, needs)
 
 
@@ -115,7 +138,7 @@ def _beta_cells(extent: Extent, models: Models, tuning: Mapping[str, StudyCell])
     if BETA_METHOD not in extent.methods:
         return []
     return [
-        _plan_cell(BETA_METHOD, extent.beta_size, seed, extent, models, tuning, {"beta": factor})
+        plan_cell(BETA_METHOD, extent.beta_size, seed, extent, models, tuning, {"beta": factor})
         for seed in extent.sizes.get(extent.beta_size, ())
         for factor in extent.beta_factors
     ]

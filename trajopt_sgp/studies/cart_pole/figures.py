@@ -16,8 +16,8 @@ _SHIFT = 1.035
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     """Return the figures for which there are records."""
     pooled = pool(records)
-    table = [entry for entry in pooled if entry.factor is None]
-    curve = sorted((entry for entry in pooled if entry.factor), key=lambda entry: entry.factor or 0.0)
+    table = [entry for entry in pooled if not entry.varied]
+    curve = sorted((entry for entry in pooled if entry.varied == "beta" and entry.factor), key=lambda e: e.factor)
     figures = {}
     if table:
         figures["success"] = plot_success(table)
@@ -37,7 +37,7 @@ def plot_success(table: Sequence[Pooled]) -> Figure:
         # beside each other, so that intervals do not cover each other
         sizes = [entry.size * _SHIFT ** (k - 0.5 * (len(names) - 1)) for entry in entries]
         style = "-" if k < len(PALETTE) else "--"
-        _draw_rates(axes, sizes, entries, PALETTE[k % len(PALETTE)], style, name)
+        draw_rates(axes, sizes, entries, PALETTE[k % len(PALETTE)], style, name)
     axes.set(xscale="log", xlabel="transitions", ylabel="plans that succeed", ylim=(-0.03, 1.03))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -50,8 +50,8 @@ def plot_betas(curve: Sequence[Pooled]) -> Figure:
     """Draw success, and the share of knots outside the data, over β."""
     figure = new_figure(6.6, 4.2)
     axes = figure.subplots()
-    factors = [float(entry.factor or 0.0) for entry in curve]
-    _draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
+    factors = [entry.factor for entry in curve]
+    draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
     axes.plot(factors, [entry.outside for entry in curve], "s--", color=PALETTE[1], label="knots outside, median plan")
     axes.axhline(0.05, color=INK, linewidth=0.8, linestyle=":", label="as unseen data")
     axes.set(xscale="log", xlabel="β / tuned β", ylabel="share", ylim=(-0.03, 1.03))
@@ -61,9 +61,10 @@ def plot_betas(curve: Sequence[Pooled]) -> Figure:
     return figure
 
 
-def _draw_rates(
+def draw_rates(
     axes: Any, places: Sequence[float], entries: Sequence[Pooled], colour: str, style: str, label: str
 ) -> None:
+    """Draw success rates with their intervals."""
     rates = [entry.success.value for entry in entries]
     below = [entry.success.value - entry.success.low for entry in entries]
     above = [entry.success.high - entry.success.value for entry in entries]

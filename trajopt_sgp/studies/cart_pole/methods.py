@@ -14,7 +14,7 @@ from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.solvers import CEM, MPPI, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
-from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, ensemble_problem
 
 Numbers = Mapping[str, float]
 
@@ -61,7 +61,7 @@ class Method:
     """Settings that are tuned."""
     defaults: Numbers
     """Their values where nothing is tuned: the first trial of every search."""
-    make: Callable[["Ingredients", Numbers], Recipe]
+    make: "Maker"
     """Models and settings to a recipe."""
     sequential: bool = False
     """Whether plans are made one after another, as many as the time allows, instead of all in one batch."""
@@ -94,6 +94,10 @@ class Ingredients:
         return swing_up_problem(self.models["dynamics"], distances, horizon=self.horizon, **options)
 
 
+Maker = Callable[[Ingredients, Numbers], Recipe]
+"""What a method is made by."""
+
+
 def find_method(name: str) -> Method:
     """Return a method.
 
@@ -118,7 +122,7 @@ def _unguided(ingredients: Ingredients, settings: Numbers) -> Recipe:
     return Recipe(ingredients.problem(), SingleShooting(), _descent(ingredients, settings))
 
 
-def _shooting(kind: str) -> Callable[[Ingredients, Numbers], Recipe]:
+def _shooting(kind: str) -> Maker:
     def make(ingredients: Ingredients, settings: Numbers) -> Recipe:
         terms = _guidance(settings).term(ingredients.models[kind])
         return Recipe(ingredients.problem(*terms), SingleShooting(), _descent(ingredients, settings))
@@ -152,7 +156,7 @@ def _transcription_constrained(ingredients: Ingredients, settings: Numbers) -> R
 
 
 def _ipopt(ingredients: Ingredients) -> Ipopt:
-    return Ipopt(max_iterations=ingredients.iterations(300), tolerance=1e-6)
+    return Ipopt(max_iterations=ingredients.iterations(300.0), tolerance=1e-6)
 
 
 def _score_transcription(ingredients: Ingredients, settings: Numbers) -> Recipe:
@@ -177,11 +181,25 @@ def _without_dynamics(ingredients: Ingredients, terms: list[DataDistance]) -> Op
     )
 
 
-def _sampling(solver: type[CEM] | type[MPPI], kind: str) -> Callable[[Ingredients, Numbers], Recipe]:
+def _learned_distance(ingredients: Ingredients, settings: Numbers) -> OptimalControlProblem:
+    return ingredients.problem(DataDistance(ingredients.models["learned-distance"], weight=settings["beta"]))
+
+
+def _ensemble(ingredients: Ingredients, settings: Numbers) -> OptimalControlProblem:
+    return ensemble_problem(ingredients.problem(), ingredients.models["ensemble"], settings["beta"])
+
+
+def _by_descent(problem: Callable[[Ingredients, Numbers], OptimalControlProblem]) -> Maker:
+    return lambda ingredients, settings: Recipe(
+        problem(ingredients, settings), SingleShooting(), _descent(ingredients, settings)
+    )
+
+
+def _by_samples(problem: Callable[[Ingredients, Numbers], OptimalControlProblem], solver: type[CEM | MPPI]) -> Maker:
     def make(ingredients: Ingredients, settings: Numbers) -> Recipe:
-        terms = _guidance({**settings, "sigma_stop": SIGMA_START}).term(ingredients.models[kind])
-        search = solver(iterations=ingredients.iterations(settings["iterations"]), spread=settings["spread"])
-        return Recipe(ingredients.problem(*terms), SingleShooting(), search)
+        iterations = ingredients.iterations(settings["iterations"])
+        search = solver(iterations=iterations, spread=settings["spread"], noise_exponent=settings["noise_exponent"])
+        return Recipe(problem(ingredients, settings), SingleShooting(), search)
 
     return make
 
@@ -190,6 +208,14 @@ _DESCENT = {"step_size": Range(0.02, 1.0), "iterations": Range(100.0, 2000.0, wh
 _DESCENT_DEFAULTS = {"step_size": 0.3, "iterations": 250.0}
 _GUIDED = {"beta": Range(0.1, 100.0), "sigma_stop": Range(0.02, 0.2), **_DESCENT}
 _GUIDED_DEFAULTS = {"beta": 5.0, "sigma_stop": 0.02, **_DESCENT_DEFAULTS}
+_PENALISED = {"beta": Range(0.01, 100.0), **_DESCENT}
+_SAMPLED = {
+    "beta": Range(0.01, 100.0),
+    "iterations": Range(10.0, 300.0, whole=True),
+    "spread": Range(0.1, 1.0),
+    "noise_exponent": Range(0.2, 3.0),
+}
+_SAMPLED_DEFAULTS = {"iterations": 100.0, "spread": 0.5, "noise_exponent": 1.0}
 
 METHODS: dict[str, Method] = {
     "unguided-shooting": Method(
@@ -238,6 +264,41 @@ METHODS: dict[str, Method] = {
         _GUIDED,
         _GUIDED_DEFAULTS,
         _exact,
+    ),
+    "ensemble-descent": Method(
+        "mean cost of six members + β variance of their total costs: shooting by gradient descent",
+        ("dynamics", "ensemble"),
+        _PENALISED,
+        {"beta": 1.0, **_DESCENT_DEFAULTS},
+        _by_descent(_ensemble),
+    ),
+    "ensemble-cem": Method(
+        "mean cost of six members + β variance of their total costs: CEM",
+        ("dynamics", "ensemble"),
+        _SAMPLED,
+        {"beta": 1.0, **_SAMPLED_DEFAULTS},
+        _by_samples(_ensemble, CEM),
+    ),
+    "ensemble-mppi": Method(
+        "mean cost of six members + β variance of their total costs: MPPI",
+        ("dynamics", "ensemble"),
+        _SAMPLED,
+        {"beta": 1.0, **_SAMPLED_DEFAULTS},
+        _by_samples(_ensemble, MPPI),
+    ),
+    "learned-distance-descent": Method(
+        "network regressed to the smoothed distance at σ = 0.1, weighting σ²: shooting by gradient descent",
+        ("dynamics", "learned-distance"),
+        _PENALISED,
+        {"beta": 5.0, **_DESCENT_DEFAULTS},
+        _by_descent(_learned_distance),
+    ),
+    "learned-distance-cem": Method(
+        "network regressed to the smoothed distance at σ = 0.1, weighting σ²: CEM",
+        ("dynamics", "learned-distance"),
+        _SAMPLED,
+        {"beta": 5.0, **_SAMPLED_DEFAULTS},
+        _by_samples(_learned_distance, CEM),
     ),
 }
 """By name, in the order of the table."""

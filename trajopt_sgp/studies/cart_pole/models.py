@@ -13,10 +13,14 @@ from trajopt_sgp.learning import (
     MODEL_FILE,
     DynamicsSettings,
     EnergySettings,
+    EnsembleSettings,
+    LearnedDistanceSettings,
     ScoreSettings,
     TrainingSettings,
     train_dynamics,
     train_energy,
+    train_ensemble,
+    train_learned_distance,
     train_score,
 )
 from trajopt_sgp.models import load_model
@@ -25,6 +29,7 @@ from trajopt_sgp.studies.runner import CellContext
 Settings = TypeVar("Settings", bound=TrainingSettings)
 
 _STREAM = 5
+_SMALL_POOL = 1024
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,23 @@ def _triple_score(data: Transitions, settings: Mapping[str, Any], folder: Path) 
     return train_score(triples, training, settings["seed"], folder, normalizer=triple_normalizer(triples))
 
 
+def _ensemble(data: Transitions, settings: Mapping[str, Any], folder: Path) -> Any:
+    return train_ensemble(data, shortened(EnsembleSettings(), settings["steps"]), settings["seed"], folder)
+
+
+def _learned_distance(data: Transitions, settings: Mapping[str, Any], folder: Path) -> Any:
+    training = shortened(LearnedDistanceSettings(), settings["steps"])
+    if settings["steps"] is not None:
+        training = replace(training, pool=_SMALL_POOL)
+    return train_learned_distance(data, training, settings["seed"], folder)
+
+
 KINDS: dict[str, ModelKind] = {
     "dynamics": ModelKind(_dynamics),
     "score": ModelKind(_score),
     "energy": ModelKind(_energy),
     "triple-score": ModelKind(_triple_score),
+    "ensemble": ModelKind(_ensemble),
+    "learned-distance": ModelKind(_learned_distance),
 }
 """By name."""

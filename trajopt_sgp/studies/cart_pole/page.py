@@ -19,9 +19,9 @@ a method is stopped by the clock."""
 def write_page(records: Sequence[CellRecord]) -> str:
     """Return the body of the page."""
     pooled = pool(records)
-    table = [entry for entry in pooled if entry.factor is None]
-    curve = [entry for entry in pooled if entry.factor is not None]
-    parts = [_SETTING, _methods(table), _success(table), _details(table), _beta(curve, choose_betas(records))]
+    table = [entry for entry in pooled if not entry.varied]
+    curve = [entry for entry in pooled if entry.varied == "beta"]
+    parts = [_SETTING, _methods(table), success_table(table), _details(table), _beta(curve, choose_betas(records))]
     return "\n\n".join(part for part in [*parts, _searches(records), _training(records)] if part)
 
 
@@ -30,7 +30,8 @@ def _methods(table: Sequence[Pooled]) -> str:
     return "\n".join(f"- `{name}`: {METHODS[name].summary}" for name in names)
 
 
-def _success(table: Sequence[Pooled]) -> str:
+def success_table(table: Sequence[Pooled]) -> str:
+    """Return success by method and number of transitions."""
     if not table:
         return ""
     sizes = sorted({entry.size for entry in table})
@@ -38,13 +39,14 @@ def _success(table: Sequence[Pooled]) -> str:
     rows = []
     for name in dict.fromkeys(entry.method for entry in table):
         entries = [found.get((name, size)) for size in sizes]
-        rows.append([name, *("" if entry is None else _rate(entry) for entry in entries)])
+        rows.append([name, *("" if entry is None else rate(entry) for entry in entries)])
     columns = ["method", *(f"N = {size:,}" for size in sizes)]
     text = "Plans that succeed, with the Wilson interval over all plans; in brackets the range over seeds."
     return f"## Success\n\n{text}\n\n{markdown_table(columns, rows)}"
 
 
-def _rate(entry: Pooled) -> str:
+def rate(entry: Pooled) -> str:
+    """Return a success rate, its interval and its range over seeds."""
     seeds = f" [{percent(min(entry.by_seed))} to {percent(max(entry.by_seed))}]" if len(entry.by_seed) > 1 else ""
     return entry.success.text(percent) + seeds
 
@@ -76,9 +78,9 @@ plans. `violation`: of constraints, 95th percentile over plans."""
 def _beta(curve: Sequence[Pooled], choices: Sequence[Choice]) -> str:
     if not curve:
         return ""
-    ordered = sorted(curve, key=lambda entry: entry.factor or 0.0)
+    ordered = sorted(curve, key=lambda entry: entry.factor)
     rows = [
-        [f"{entry.factor:g}", _rate(entry), percent(entry.outside), entry.true_cost.text(_number)] for entry in ordered
+        [f"{entry.factor:g}", rate(entry), percent(entry.outside), entry.true_cost.text(_number)] for entry in ordered
     ]
     picked = [
         [

@@ -24,8 +24,12 @@ class Pooled:
     """Number of transitions."""
     seeds: tuple[int, ...]
     """Of data and models."""
-    factor: float | None
-    """By which the tuned β is multiplied; None in the table."""
+    varied: str
+    """The setting that is multiplied by `factor`; empty where none is."""
+    factor: float
+    """1 where no setting is varied."""
+    seconds: float
+    """Of planning, mean over seeds."""
     success: Estimate
     """Over all plans of all seeds, with its Wilson interval."""
     by_seed: tuple[float, ...]
@@ -43,16 +47,17 @@ class Pooled:
 
 
 def pool(records: Sequence[CellRecord]) -> list[Pooled]:
-    """Return one entry for each method, size and factor of β among the records of plans."""
-    groups: dict[tuple[str, int, float | None], list[CellRecord]] = {}
+    """Return one entry for each method, size and varied setting among the records of plans."""
+    groups: dict[tuple[str, int, str, float], list[CellRecord]] = {}
     for record in records:
         if record.function == "plan_and_judge":
-            factor = record.settings.get("factors", {}).get("beta")
-            groups.setdefault((record.settings["method"], record.settings["size"], factor), []).append(record)
+            ((varied, factor),) = record.settings.get("factors", {}).items() or (("", 1.0),)
+            key = record.settings["method"], record.settings["size"], varied, float(factor)
+            groups.setdefault(key, []).append(record)
     return [_pooled(*key, group) for key, group in groups.items()]
 
 
-def _pooled(method: str, size: int, factor: float | None, group: Sequence[CellRecord]) -> Pooled:
+def _pooled(method: str, size: int, varied: str, factor: float, group: Sequence[CellRecord]) -> Pooled:
     results = [record.result for record in group]
     costs = np.concatenate([_costs(result) for result in results])
     counts = [(result["successes"], result["plans"]) for result in results]
@@ -60,7 +65,9 @@ def _pooled(method: str, size: int, factor: float | None, group: Sequence[CellRe
         method=method,
         size=size,
         seeds=tuple(record.settings["seed"] for record in group),
+        varied=varied,
         factor=factor,
+        seconds=float(np.mean([result["planning_seconds"] for result in results])),
         success=success_rate(sum(good for good, _ in counts), sum(plans for _, plans in counts)),
         by_seed=tuple(good / plans for good, plans in counts),
         true_cost=bootstrap(costs, np.random.default_rng(_BOOTSTRAP_SEED)),

@@ -77,8 +77,11 @@ class _Run:
             raise OptionError(f"Study {self.study!r} lacks cells that others need: {missing}.")
         stored = {key: self.store.load(cell, key) for key, cell in keyed.items()}
         self.records = {key: record for key, record in stored.items() if record is not None and record.finished}
-        self.progress(len(self.records), len(keyed), "")
         waiting = {key: cell for key, cell in keyed.items() if key not in self.records}
+        while gone := self._without_files(waiting):
+            self.records = {key: record for key, record in self.records.items() if key not in gone}
+            waiting = {key: cell for key, cell in keyed.items() if key not in self.records}
+        self.progress(len(self.records), len(keyed), "")
         with Interruption() as interruption:
             while waiting or self.running:
                 self._start(waiting)
@@ -89,6 +92,11 @@ class _Run:
 
     def _key(self, cell: StudyCell) -> str:
         return cell.key(self.study, self.version)
+
+    def _without_files(self, waiting: dict[str, StudyCell]) -> set[str]:
+        """Return the finished cells whose files are gone although a cell that waits needs them."""
+        needed = {self._key(other) for cell in waiting.values() for other in cell.needs.values()}
+        return {key for key in needed if key in self.records and not self.store.files(key).exists()}
 
     def _start(self, waiting: dict[str, StudyCell]) -> None:
         """Submit cells whose needs are met, and give up those whose needs failed."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trajopt_sgp.data import Normalizer, Transitions, describe_dataset
+from trajopt_sgp.data import Normalizer, points_as_transitions
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, train_energy, train_score
 from trajopt_sgp.models import Denoiser
 from trajopt_sgp.studies.runner import CellContext, StudyCell
@@ -29,7 +29,6 @@ _SIZE, _OTHER_SIZES = 10_000, (1_000, 100_000)
 _SPARSE_DIMENSIONS = (2, 8, 32, 128, 512)
 _SEED_DIMENSIONS, _OTHER_SEEDS = (8, 128), (1, 2)
 _QUERIES = 512
-_EPISODE = 5
 
 
 def all_cells(reduced: bool) -> list[StudyCell]:
@@ -90,27 +89,12 @@ def _train(settings: Mapping[str, Any], points: FloatArray) -> Denoiser:
     dimension, seed = points.shape[1], settings["seed"]
     # noise has the size of sigma in the coordinates of the truth: nothing is scaled
     normalizer = Normalizer(np.zeros(dimension), np.ones(dimension))
+    data = points_as_transitions(points, "study/points-v0")
     if settings["estimator"] == "energy":
         energy = _shortened(EnergySettings(), settings["steps"])
-        return train_energy(as_transitions(points), energy, seed, normalizer=normalizer).model
+        return train_energy(data, energy, seed, normalizer=normalizer).model
     score = _shortened(ScoreSettings(), settings["steps"])
-    return train_score(as_transitions(points), score, seed, normalizer=normalizer).model
-
-
-def as_transitions(points: FloatArray) -> Transitions:
-    """Return points `(N, d)` as transitions: the first half of the coordinates are states, the others controls."""
-    states, controls = np.split(points, [points.shape[1] // 2], axis=1)
-    arrays: dict[str, Any] = {
-        "states": states,
-        "controls": controls,
-        "next_states": states,
-        "episodes": np.arange(len(points)) // _EPISODE,
-        "terminated": np.zeros(len(points), dtype=np.bool_),
-    }
-    state_bounds, control_bounds = (
-        ([-np.inf] * part.shape[1], [np.inf] * part.shape[1]) for part in (states, controls)
-    )
-    return Transitions(**arrays, dataset=describe_dataset("study/points-v0", arrays, state_bounds, control_bounds))
+    return train_score(data, score, seed, normalizer=normalizer).model
 
 
 def _shortened(settings: Any, steps: int | None) -> Any:
