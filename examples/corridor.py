@@ -34,10 +34,12 @@ def missed(state: Tensor) -> Tensor:
 def main() -> None:
     """Train, plan without and with the score, walk the plans in the true world, print and draw."""
     data = sample_point_mass_transitions(CORRIDOR, 20_000, np.random.default_rng(0))
-    dynamics = train_dynamics(data, DynamicsSettings(hidden_sizes=(32,), steps=600), seed=0).model
-    settings = ScoreSettings(hidden_sizes=(64, 64), steps=2000, sigma_range=(0.01, 0.4))
+    dynamics = train_dynamics(
+        data, DynamicsSettings(hidden_sizes=(32, 32), steps=1500, validate_every=500), seed=0
+    ).model
+    settings = ScoreSettings(hidden_sizes=(64, 64), steps=2000, weight_decay=0.02, sigma_range=(0.01, 0.4))
     score = train_score(data, settings, seed=0).model
-    guided = DataDistance(score, weight=100.0, schedule=GeometricSchedule(0.2, 0.03))
+    guided = DataDistance(score, weight=200.0, schedule=GeometricSchedule(0.2, 0.03))
     starts = np.column_stack([np.zeros(16), np.linspace(0.5, 1.5, 16)])
     panels = []
     for label, costs in {"without the score": [], "with the score": [guided]}.items():

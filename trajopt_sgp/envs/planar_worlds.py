@@ -5,7 +5,7 @@ Source of both recipes: H. J. T. Suh et al., Fighting Uncertainty with Gradients
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,21 +24,26 @@ _POINTS_ON_SEGMENT = 33
 _POINTS_ON_CIRCLE = 96
 
 
+@runtime_checkable
 class Region(Protocol):
     """Where data are: a part of the plane."""
 
     @property
     def corners(self) -> tuple[Point, Point]:
         """Lower and upper corner of the smallest box around the region."""
+        ...
 
     def contains(self, points: FloatArray) -> BoolArray:
         """Return whether points `(..., 2)` lie in the region, `(...)`."""
+        ...
 
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)`, of which those in the region are data."""
+        ...
 
     def boundary(self) -> tuple[FloatArray, Sequence[FloatArray]]:
         """Return the outer polygon `(k, 2)` of the region and the polygons that are cut out of it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,7 @@ class Corridor:
     def contains(self, points: FloatArray) -> BoolArray:
         """Return whether points `(..., 2)` lie in one of the arms, which are open at their far ends, `(...)`."""
         low = points.min(axis=-1)
-        inside: BoolArray = (low >= -self.half_width) & (low <= self.half_width)
-        return inside
+        return np.asarray((low >= -self.half_width) & (low <= self.half_width))
 
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)`, half of them uniform in each arm: twice as dense where the arms meet."""
@@ -92,8 +96,7 @@ class SquareWithHole:
     def contains(self, points: FloatArray) -> BoolArray:
         """Return whether points `(..., 2)` lie in the square and not in the hole, `(...)`."""
         square = np.abs(points).max(axis=-1) <= self.half_side
-        inside: BoolArray = square & (np.square(points).sum(axis=-1) >= self.radius**2)
-        return inside
+        return np.asarray(square & (np.square(points).sum(axis=-1) >= self.radius**2))
 
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)` uniformly in the square."""
@@ -134,7 +137,7 @@ class PlanarWorld:
     def keeps(self, states: FloatArray, next_states: FloatArray) -> BoolArray:
         """Return which steps from `states` to `next_states` `(..., 2)` are data, `(...)`."""
         inside = self.region.contains(states)
-        return inside & self.region.contains(next_states) if self.ends_inside else inside
+        return np.asarray(inside & self.region.contains(next_states)) if self.ends_inside else inside
 
 
 CORRIDOR = PlanarWorld(
@@ -184,5 +187,4 @@ def segments_outside(region: Region, path: ArrayLike) -> BoolArray:
     points = np.asarray(path, dtype=np.float64)
     shares = np.linspace(0.0, 1.0, _POINTS_ON_SEGMENT)[:, None]
     between = points[..., :-1, None, :] * (1.0 - shares) + points[..., 1:, None, :] * shares
-    outside: BoolArray = ~region.contains(between).all(axis=-1)
-    return outside
+    return np.asarray(~region.contains(between).all(axis=-1))

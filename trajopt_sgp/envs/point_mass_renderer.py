@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.envs.canvas import BACKGROUND, BODY, CONTROL, GOAL, INK, Canvas
-from trajopt_sgp.envs.planar_worlds import PlanarWorld
+from trajopt_sgp.envs.planar_worlds import PlanarWorld, Point
 
 SIZE = 480
 _MARGIN = 24.0
@@ -49,6 +49,6 @@ class PointMassRenderer:
     def _fill(self, polygon: NDArray[np.float64], color: Any) -> None:
         self._canvas.polygon(tuple(self._place(corner) for corner in polygon), color)
 
-    def _place(self, point: ArrayLike) -> tuple[float, float]:
-        x, y = (float(value) for value in np.asarray(point))
+    def _place(self, point: Point | NDArray[np.float64]) -> Point:
+        x, y = float(point[0]), float(point[1])
         return self._origin[0] + self._scale * x, self._origin[1] - self._scale * y

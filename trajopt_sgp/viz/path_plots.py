@@ -11,6 +11,7 @@ from matplotlib.patches import Polygon
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.envs import PlanarWorld, segments_outside
+from trajopt_sgp.envs.planar_worlds import Point
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, GOOD, INK, add_heading, new_figure, set_title, styled
 
@@ -33,7 +34,10 @@ class Paths:
 
 @styled
 def plot_paths(
-    world: PlanarWorld, panels: Sequence[Paths], goals: ArrayLike | None = None, title: str = "Paths on the true system"
+    world: PlanarWorld,
+    panels: Sequence[Paths],
+    goals: ArrayLike | Sequence[Point] | None = None,
+    title: str = "Paths on the true system",
 ) -> Figure:
     """Draw one panel per planner: the region of the data, all paths, and in red the segments that leave the region.
 

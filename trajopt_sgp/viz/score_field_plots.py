@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.quiver import Quiver
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
@@ -39,7 +41,7 @@ class ScoreField:
 
 
 def sample_score_field(
-    label: str, model: GradientModel, sigma: float, box: Bounds, control: ArrayLike = (), arrows: int = 19
+    label: str, model: GradientModel, sigma: float, box: Bounds, control: Sequence[float] = (), arrows: int = 19
 ) -> ScoreField:
     """Return the step -∇d_σ = σ² ∇log p_σ of a model with two states on a grid of the plane.
 
@@ -71,7 +73,7 @@ def plot_score_field(
     models: Mapping[str, GradientModel],
     sigmas: Sequence[float],
     box: Bounds,
-    control: ArrayLike = (),
+    control: Sequence[float] = (),
     data: ArrayLike | None = None,
     title: str = "Where the score sends points of the plane",
 ) -> Figure:
@@ -112,24 +114,24 @@ def draw_score_fields(rows: Sequence[Sequence[ScoreField]], data: ArrayLike | No
     longest = max(float(np.max(field.lengths)) for row in rows for field in row)
     figure = new_figure(2.9 * len(rows[0]) + 1.1, 2.9 * len(rows) + 0.5)
     grid = figure.subplots(len(rows), len(rows[0]), sharex=True, sharey=True, squeeze=False)
-    for places, row in zip(grid, rows, strict=True):
-        for axes, field in zip(places, row, strict=True):
-            if data is not None:
-                axes.plot(*np.asarray(data, dtype=np.float64).T, ".", color=FAINT, markersize=1.5, alpha=0.6)
-            drawn = _draw_arrows(axes, field, longest)
-            axes.set_title(f"{field.label}, σ = {field.sigma:g}")
-            axes.set_aspect("equal")
-            axes.grid(False)
-    figure.colorbar(drawn, ax=grid, label="length of the step [normalised units]", shrink=0.8, pad=0.02)
+    for axes, field in zip(grid.ravel(), (field for row in rows for field in row), strict=True):
+        if data is not None:
+            axes.plot(*np.asarray(data, dtype=np.float64).T, ".", color=FAINT, markersize=1.5, alpha=0.6)
+        _draw_arrows(axes, field, longest)
+        axes.set_title(f"{field.label}, σ = {field.sigma:g}")
+        axes.set_aspect("equal")
+        axes.grid(False)
+    colours = ScalarMappable(Normalize(0.0, longest), _COLOURS)
+    figure.colorbar(colours, ax=grid, label="length of the step [normalised units]", shrink=0.8, pad=0.02)
     add_heading(figure, title)
     return figure
 
 
-def _draw_arrows(axes: Axes, field: ScoreField, longest: float) -> Quiver:
+def _draw_arrows(axes: Axes, field: ScoreField, longest: float) -> None:
     points, steps = (np.asarray(part, dtype=np.float64) for part in (field.points, field.steps))
     columns = np.unique(points[:, 0])
     limit = _SHARE_OF_SPACING * float(columns[1] - columns[0])
     size = np.linalg.norm(steps, axis=1, keepdims=True)
     shown = steps * np.minimum(1.0, limit / np.maximum(size, 1e-12))
-    scale = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "width": 0.006}
-    return axes.quiver(*points.T, *shown.T, np.asarray(field.lengths), cmap=_COLOURS, clim=(0.0, longest), **scale)
+    scale: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "width": 0.006}
+    axes.quiver(*points.T, *shown.T, np.asarray(field.lengths), cmap=_COLOURS, clim=(0.0, longest), **scale)

@@ -87,12 +87,12 @@ def crossing_problem(
     return OptimalControlProblem(
         dynamics=dynamics,
         horizon=horizon,
-        initial_state=world.start,
+        initial_state=list(world.start),
         stage_costs=[StageCost(effort, EFFORT_WEIGHT, "effort"), *costs],
         terminal_costs=[TerminalCost(missed, GOAL_WEIGHT, "goal", parameters=("goal",))],
         constraints=list(constraints),
         control_bounds=(-world.control_limit, world.control_limit),
-        parameters={"goal": world.goal},
+        parameters={"goal": list(world.goal)},
         state_names=STATE_NAMES,
         control_names=CONTROL_NAMES,
         name=world.name,
@@ -118,4 +118,5 @@ def _interior_points(world: PlanarWorld, generator: np.random.Generator) -> Floa
     points = world.region.propose(_PROPOSALS, generator)
     corners = _MARGIN * np.array([(i, j) for i in (-1, 1) for j in (-1, 1)])
     inside = world.region.contains(points[:, None] + corners).all(axis=1)
-    return points[inside & (np.abs(points).max(axis=1) <= _LARGEST)]
+    chosen: FloatArray = points[inside & (np.abs(points).max(axis=1) <= _LARGEST)]
+    return chosen

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
+from trajopt_sgp.envs.planar_worlds import Point
 from trajopt_sgp.studies.toys.training import ToyModels
 
 Reading = Callable[[Tensor, float], Tensor]
@@ -30,7 +30,10 @@ def pull(gradient: Reading) -> Reading:
 
 
 def read_in_places(
-    models: ToyModels, readings: Mapping[str, Reading], places: Mapping[str, ArrayLike], sigmas: Sequence[float]
+    models: ToyModels,
+    readings: Mapping[str, Reading],
+    places: Mapping[str, Point],
+    sigmas: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Return a row per place and noise level: the distance to the nearest data point, and every reading.
 

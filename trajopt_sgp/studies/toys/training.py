@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def train_toy_models(
     small, large = (64, 64), (128, 128, 128)
     one_step = DynamicsSettings(hidden_sizes=small, steps=budget.dynamics_steps, validate_every=_VALIDATE_EVERY)
     # much data: little weight decay, which would round off the corners
-    common = {"hidden_sizes": large, "weight_decay": 0.02, "sigma_range": sigma_range}
+    common: dict[str, Any] = {"hidden_sizes": large, "weight_decay": 0.02, "sigma_range": sigma_range}
     train_dynamics(data, one_step, seed, folder / "dynamics")
     train_score(data, ScoreSettings(steps=budget.score_steps, **common), seed, folder / "score")
     train_energy(data, EnergySettings(steps=budget.energy_steps, **common), seed, folder / "energy")
