@@ -1,8 +1,8 @@
 """A hole in the data: the distance to data as a cost leads around it, as a hard constraint along its edge.
 
 The true point would cross the hole as well as anything else, x' = x + u; but what a model says there is a guess. A
-small dynamics model is trained on 52,000 steps, and the closed form over the 50 nearest measures the distance to them. Ipopt
-solves all three problems from the same noisy straight line. Paths are judged in the true world.
+small dynamics model is trained on 52,000 steps, and the closed form over the 50 nearest of them measures the distance.
+Ipopt solves all three problems from the same noisy straight line. Paths are judged in the true world.
 """
 
 from pathlib import Path

@@ -78,7 +78,7 @@ def test_transcription_goes_around_the_hole_by_the_energy(records: Mapping[str, 
 
 
 def test_the_pull_is_blind_in_the_middle_of_the_hole(records: Mapping[str, CellRecord]) -> None:
-    """The exact length is near the distance to the nearest point, which is at least the radius; the pull is near zero."""
+    """The exact length is near the distance to the nearest point, at least the radius; the pull is near zero."""
     rows = records["light-dark readings"].result["rows"]
     (centre,) = (row for row in rows if row["place"] == "centre of the hole" and row["sigma"] == 0.1)
     (inside,) = (row for row in rows if row["place"] == "in the data" and row["sigma"] == 0.1)
