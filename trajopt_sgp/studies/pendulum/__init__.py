@@ -1,0 +1,1 @@
+"""The pendulum in keypoints: planned and controlled by the score of its transitions in place of its dynamics."""
