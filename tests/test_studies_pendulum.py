@@ -50,7 +50,8 @@ class TrueDistance(torch.nn.Module):
 
     def distance(self, z: Tensor, sigma: float | Tensor) -> Tensor:
         error = PendulumKeypointDynamics()(z[..., :3], z[..., 3:4]) - z[..., 4:]
-        return 0.5 * (error / error.new_tensor([0.125, 0.125, 1.5])).square().sum(-1)
+        distance: Tensor = 0.5 * (error / error.new_tensor([0.125, 0.125, 1.5])).square().sum(-1)
+        return distance
 
     def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
         gradient: Tensor = torch.func.grad(lambda z: self.distance(z, sigma).sum())(z)

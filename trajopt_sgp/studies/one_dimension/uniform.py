@@ -101,7 +101,8 @@ def smoothed_cdf(z: FloatArray, sigma: float) -> FloatArray:
 
 def smoothed_density(x: FloatArray, sigma: float) -> FloatArray:
     """Return the density p_σ at x in raw units, per raw unit; σ is in normalised units."""
-    z = UNITS.normalize(x[..., None])[..., 0]
+    # on the left side, where the distribution functions do not cancel
+    z = -np.abs(UNITS.normalize(x[..., None])[..., 0])
     density: FloatArray = 0.5 * (norm.cdf((z + 1.0) / sigma) - norm.cdf((z - 1.0) / sigma)) / UNITS.scale[0]
     return density
 
