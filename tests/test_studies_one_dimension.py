@@ -1,6 +1,5 @@
 """The toys in one dimension: closed forms they are compared with, and the numbers they claim."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from scipy.integrate import cumulative_trapezoid
 from scipy.stats import kstest
 
+from trajopt_sgp.studies.one_dimension import STUDY
 from trajopt_sgp.studies.one_dimension.admissibility import (
     AdmissibilitySettings,
     descend,
@@ -18,7 +18,6 @@ from trajopt_sgp.studies.one_dimension.admissibility import (
     truth,
 )
 from trajopt_sgp.studies.one_dimension.likelihood import LikelihoodSettings, study_likelihood
-from trajopt_sgp.studies.one_dimension.study import REDUCED, write_one_dimension
 from trajopt_sgp.studies.one_dimension.uniform import (
     UNITS,
     ExactUniform,
@@ -27,6 +26,8 @@ from trajopt_sgp.studies.one_dimension.uniform import (
     smoothed_density,
     study_uniform,
 )
+from trajopt_sgp.studies.runner import CellStore, Serial, run_cells
+from trajopt_sgp.studies.study import write_study
 from trajopt_sgp.uncertainty.sampling import langevin
 
 
@@ -103,10 +104,11 @@ def test_learned_score_of_a_uniform_density() -> None:
     assert numbers["learned"]["variance"] == pytest.approx(16.0 / 12.0 + 0.04, rel=0.1)
 
 
-def test_reduced_study_writes_page_numbers_and_figures(tmp_path: Path) -> None:
-    paths = write_one_dimension(tmp_path, REDUCED)
-    assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
-    results = json.loads((tmp_path / "one-dimension.json").read_text())
-    assert len(results["admissibility"]) == REDUCED.data_sets
-    page = (tmp_path / "one-dimension.md").read_text()
-    assert all(f"({path.name})" in page for path in paths if path.suffix == ".png")
+def test_reduced_study_computes_every_cell_and_writes_page_and_figures(tmp_path: Path) -> None:
+    cells = STUDY.cells(True)
+    records = run_cells(STUDY.name, STUDY.version, cells, CellStore(tmp_path / "cells"), Serial())
+    assert [record.error for record in records if not record.finished] == []
+    files = write_study(STUDY, records, tmp_path / "page", reduced=True)
+    assert len(files) == 5
+    page = files["page"].read_text()
+    assert all(f"({path.name})" in page for path in files.values() if path.suffix == ".png")

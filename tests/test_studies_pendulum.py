@@ -1,6 +1,5 @@
 """The pendulum planned and controlled by the energy of its transitions, judged by the true plant."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from trajopt_sgp.envs.pendulum_equations import keypoints
 from trajopt_sgp.learning import EnergySettings, train_energy
 from trajopt_sgp.models import EnergyNetwork
 from trajopt_sgp.solvers import Ipopt
+from trajopt_sgp.studies.pendulum import STUDY
 from trajopt_sgp.studies.pendulum.control import ControlSettings, control_cell, score_controller, shooting_controller
 from trajopt_sgp.studies.pendulum.planning import (
     HANGING,
@@ -24,7 +24,8 @@ from trajopt_sgp.studies.pendulum.planning import (
     plan_boundary,
     true_step,
 )
-from trajopt_sgp.studies.pendulum.study import REDUCED, write_pendulum
+from trajopt_sgp.studies.runner import CellStore, Serial, run_cells
+from trajopt_sgp.studies.study import write_study
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
@@ -107,10 +108,11 @@ def test_true_step_is_that_of_the_plant() -> None:
     np.testing.assert_allclose(after, expected.numpy(), atol=1e-13)
 
 
-def test_reduced_study_writes_page_numbers_and_figures(tmp_path: Path) -> None:
-    paths = write_pendulum(tmp_path, REDUCED)
-    assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
-    results = json.loads((tmp_path / "pendulum.json").read_text())
-    assert [row["solver"] for row in results["plans"]] == ["score, GradientDescent", "energy, Ipopt"]
-    page = (tmp_path / "pendulum.md").read_text()
-    assert all(f"({path.name})" in page for path in paths if path.suffix == ".png")
+def test_reduced_study_computes_every_cell_and_writes_page_and_figures(tmp_path: Path) -> None:
+    cells = STUDY.cells(True)
+    records = run_cells(STUDY.name, STUDY.version, cells, CellStore(tmp_path / "cells"), Serial())
+    assert [record.error for record in records if not record.finished] == []
+    files = write_study(STUDY, records, tmp_path / "page", reduced=True)
+    assert len(files) == 5
+    page = files["page"].read_text()
+    assert all(f"({path.name})" in page for path in files.values() if path.suffix == ".png")

@@ -9,7 +9,6 @@ Source: H. J. T. Suh et al., CoRL 2023, figure of uncertainties in one dimension
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -97,12 +96,6 @@ def study_admissibility(settings: AdmissibilitySettings) -> Admissibility:
     }
     numbers = {name: _measure(curve, x, data, starts, settings) for name, curve in curves.items()}
     return Admissibility(x, data, curves, numbers)
-
-
-def admissibility_cell(settings: AdmissibilitySettings) -> dict[str, Any]:
-    """Return the numbers of one data set as plain values."""
-    found = study_admissibility(settings)
-    return {"seed": settings.seed, "data": found.data.tolist(), **{k: dict(v) for k, v in found.numbers.items()}}
 
 
 def ensemble_curve(data: FloatArray, x: FloatArray, settings: AdmissibilitySettings) -> Curve:

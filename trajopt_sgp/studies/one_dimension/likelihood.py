@@ -10,7 +10,6 @@ Source: H. J. T. Suh et al., CoRL 2023, section 3 and its comparison with a lear
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -89,12 +88,6 @@ def study_likelihood(settings: LikelihoodSettings) -> Likelihood:
     constant = math.log(settings.points) + 0.5 * math.log(2.0 * math.pi * settings.sigma**2)
     values = {"softmin energy": energy, "-log p": energy + constant, "learned distance": regressed}
     return Likelihood(x, data, values, gradients, errors)
-
-
-def likelihood_cell(settings: LikelihoodSettings) -> dict[str, Any]:
-    """Return the errors on one data set as plain values."""
-    found = study_likelihood(settings)
-    return {"seed": settings.seed, "data": found.data.tolist(), **{k: dict(v) for k, v in found.errors.items()}}
 
 
 def exact_model(data: FloatArray) -> ExactSmoothedDistance:

@@ -7,7 +7,6 @@ Source: H. J. T. Suh et al., CoRL 2023, uniform example of their public code.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -134,14 +133,6 @@ def study_uniform(settings: UniformSettings) -> UniformSamples:
     }
     samples = {name: UNITS.denormalize(end[:, None])[:, 0] for name, end in ends.items()}
     return UniformSamples(z, scores, samples, numbers)
-
-
-def uniform_cell(settings: UniformSettings) -> dict[str, Any]:
-    """Return the numbers as plain values, with mean and variance of the uniform and of the smoothed density."""
-    variance = (HIGH - LOW) ** 2 / 12.0
-    noise = float(UNITS.scale[0]) * settings.sigma
-    known = {"mean": 0.5 * (LOW + HIGH), "variance_uniform": variance, "variance_smoothed": variance + noise**2}
-    return {"known": known, **{name: dict(found) for name, found in study_uniform(settings).numbers.items()}}
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from trajopt_sgp.formulations import ScoreTranscription, SingleShooting
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.solvers import Ipopt
 from trajopt_sgp.studies.pendulum.planning import PLANT, receding_problem
+from trajopt_sgp.studies.toys.compact import pack_array
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
@@ -80,7 +81,7 @@ def run_episode(controller: MPC, angle: float, steps: int) -> Mapping[str, Float
 
 
 def control_cell(controller: MPC, settings: ControlSettings) -> dict[str, Any]:
-    """Run all episodes and return what happened as plain values, the first episode whole."""
+    """Run all episodes and return what happened as plain values, the first episode in full."""
     episodes, milliseconds = [], []
     for angle in settings.angles:
         episodes.append(run_episode(controller, angle, settings.steps))
@@ -88,8 +89,7 @@ def control_cell(controller: MPC, settings: ControlSettings) -> dict[str, Any]:
     return {
         "episodes": [_measure(episode["states"], settings.held) for episode in episodes],
         "step_ms_p50": float(np.median(milliseconds)),
-        "states": episodes[0]["states"].tolist(),
-        "torques": episodes[0]["torques"].tolist(),
+        **{name: pack_array(array) for name, array in episodes[0].items()},
     }
 
 

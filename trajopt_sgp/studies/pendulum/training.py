@@ -20,6 +20,9 @@ from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork
 TRIPLE_SIGMAS = (0.01, 0.6)
 """Noise levels of the models of (x, u, x'); the lowest decides how exactly a plan keeps the dynamics."""
 
+SHOOTING_FOLDERS = ("dynamics", "score")
+"""Names of the folders of the models for shooting."""
+
 _WEIGHT_DECAY = 0.05
 
 
@@ -43,20 +46,6 @@ class PendulumTraining:
     """Of the dynamics, two layers of 64."""
     shooting_steps: int = 4000
     """Of the score of (x, u), two layers of 128."""
-
-
-@dataclass(frozen=True)
-class PendulumModels:
-    """The four models."""
-
-    score: ScoreNetwork
-    """Of (x, u, x')."""
-    energy: EnergyNetwork
-    """Of (x, u, x')."""
-    dynamics: LearnedDynamics
-    """x' = f(x, u)."""
-    shooting_score: ScoreNetwork
-    """Of (x, u), from the data of the dynamics."""
 
 
 def train_triple_score(settings: PendulumTraining, folder: Path | None = None) -> ScoreNetwork:
@@ -86,18 +75,15 @@ def train_triple_energy(settings: PendulumTraining, folder: Path | None = None) 
     return train_energy(triples, training, settings.seed, folder, normalizer=normalizer).model
 
 
-def train_pendulum(settings: PendulumTraining, folder: Path | None = None) -> PendulumModels:
-    """Train all four models; with a folder, what an earlier call has trained there is not trained again."""
+def train_shooting_models(
+    settings: PendulumTraining, folder: Path | None = None
+) -> tuple[LearnedDynamics, ScoreNetwork]:
+    """Train the dynamics and the score of (x, u) from the same data, resumed from `folder` if there is one."""
     data = sample_pendulum_transitions(settings.transitions, np.random.default_rng(settings.seed))
     dynamics = DynamicsSettings(hidden_sizes=(64, 64), steps=settings.dynamics_steps)
     score = ScoreSettings(hidden_sizes=(128, 128), steps=settings.shooting_steps, weight_decay=_WEIGHT_DECAY)
-
-    def place(name: str) -> Path | None:
-        return None if folder is None else folder / name
-
-    return PendulumModels(
-        dynamics=train_dynamics(data, dynamics, settings.seed, place("dynamics")).model,
-        shooting_score=train_score(data, score, settings.seed, place("shooting-score")).model,
-        score=train_triple_score(settings, place("score")),
-        energy=train_triple_energy(settings, place("energy")),
+    places = [None if folder is None else folder / name for name in SHOOTING_FOLDERS]
+    return (
+        train_dynamics(data, dynamics, settings.seed, places[0]).model,
+        train_score(data, score, settings.seed, places[1]).model,
     )
