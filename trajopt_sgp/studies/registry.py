@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 STUDIES = {
     "cart-pole": "the swing-up: score-guided planning against its alternatives, equally tuned",
     "sample-efficiency": "how many transitions, and how many seconds, a swing-up takes",
+    "one-dimension": "uncertainties, distances and scores on a line, where all of them can be seen",
+    "pendulum": "a pendulum planned and controlled by the score of its transitions in place of its dynamics",
     "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
     "toys": "plans around a hole and a corner in the data, what uncertainties read there, and a circle",
 }

@@ -7,8 +7,14 @@ from trajopt_sgp.viz.cost_plots import plot_predicted_against_true as plot_predi
 from trajopt_sgp.viz.learning_plots import plot_gradient_errors as plot_gradient_errors
 from trajopt_sgp.viz.learning_plots import plot_training_curves as plot_training_curves
 from trajopt_sgp.viz.mpc_plots import plot_mpc as plot_mpc
+from trajopt_sgp.viz.one_dimension_plots import plot_admissibility as plot_admissibility
+from trajopt_sgp.viz.one_dimension_plots import plot_likelihood as plot_likelihood
+from trajopt_sgp.viz.one_dimension_plots import plot_uniform as plot_uniform
 from trajopt_sgp.viz.path_plots import Paths as Paths
 from trajopt_sgp.viz.path_plots import plot_paths as plot_paths
+from trajopt_sgp.viz.pendulum_plots import plot_keypoint_control as plot_keypoint_control
+from trajopt_sgp.viz.pendulum_plots import plot_keypoint_plan as plot_keypoint_plan
+from trajopt_sgp.viz.pendulum_plots import plot_noise_levels as plot_noise_levels
 from trajopt_sgp.viz.plan_plots import PlanView as PlanView
 from trajopt_sgp.viz.plan_plots import plot_data_distance as plot_data_distance
 from trajopt_sgp.viz.plan_plots import plot_plan_against_truth as plot_plan_against_truth
