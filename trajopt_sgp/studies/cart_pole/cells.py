@@ -1,7 +1,7 @@
 """The tree of cells: models of every size and seed, a search for every method, and the plans that need both."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trajopt_sgp.studies.cart_pole.methods import METHODS
@@ -31,7 +31,7 @@ class Extent:
     beta_factors: tuple[float, ...]
     """Times the tuned β; 0 is no guidance."""
     beta_size: int
-    """Size of the data β is varied on."""
+    """Size of the data β is varied on, and on which planners are not told the limits of the motor."""
     steps: int | None = None
     """Training steps; None for the defaults of the library."""
     most_iterations: int | None = None
@@ -81,7 +81,17 @@ def make_cells(extent: Extent) -> list[StudyCell]:
     models = model_cells(extent, places)
     tuning = {name: _tune_cell(name, extent, models) for name in extent.methods}
     plans = [plan_cell(name, *place, extent, models, tuning) for place in extent.places for name in extent.methods]
+    plans += [
+        without_limits(plan_cell(name, extent.beta_size, seed, extent, models, tuning))
+        for seed in extent.sizes.get(extent.beta_size, ())
+        for name in extent.methods
+    ]
     return [*models.values(), *tuning.values(), *plans, *_beta_cells(extent, models, tuning)]
+
+
+def without_limits(cell: StudyCell) -> StudyCell:
+    """Return the cell of the same plans by a planner that does not know where the motor ends."""
+    return replace(cell, label=f"{cell.label} limits unknown", settings={**cell.settings, "force_limits": False})
 
 
 Models = Mapping[tuple[str, int, int], StudyCell]

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_NAMES
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, ScoreTranscription, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.solvers import CEM, MPPI, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.studies.planning import FORCE_LIMIT
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, ensemble_problem
 
@@ -83,6 +86,8 @@ class Ingredients:
     """Intervals of 0.05 s."""
     most_iterations: int | None = None
     """Cap on the iterations of every solver, for reduced versions."""
+    force_limits: bool = True
+    """Whether planners are told that the motor ends at ±80 N; the true system ends there in any case."""
 
     def iterations(self, wanted: float) -> int:
         """Return a number of iterations within the cap."""
@@ -91,7 +96,10 @@ class Ingredients:
 
     def problem(self, *distances: DataDistance, **options: Any) -> OptimalControlProblem:
         """Return the swing-up over the learned dynamics."""
-        return swing_up_problem(self.models["dynamics"], distances, horizon=self.horizon, **options)
+        options = {"horizon": self.horizon, "force_limits": self.force_limits, **options}
+        problem = swing_up_problem(self.models["dynamics"], distances, **options)
+        # without limits a step or a sample still needs a unit
+        return problem if self.force_limits else problem.replaced(control_scale=np.array([FORCE_LIMIT]))
 
 
 Maker = Callable[[Ingredients, Numbers], Recipe]
@@ -175,6 +183,7 @@ def _without_dynamics(ingredients: Ingredients, terms: list[DataDistance]) -> Op
         terminal_costs=whole.terminal_costs,
         time_step=whole.time_step,
         control_bounds=whole.control_bounds,
+        control_scale=whole.control_scale,
         state_names=STATE_NAMES,
         control_names=CONTROL_NAMES,
         name=whole.name,

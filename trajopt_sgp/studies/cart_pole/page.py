@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trajopt_sgp.studies.cart_pole.methods import METHODS
-from trajopt_sgp.studies.cart_pole.table import Choice, Pooled, choose_betas, pool
+from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Choice, Pooled, choose_betas, pool
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, percent
 
@@ -21,7 +21,16 @@ def write_page(records: Sequence[CellRecord]) -> str:
     pooled = pool(records)
     table = [entry for entry in pooled if not entry.varied]
     curve = [entry for entry in pooled if entry.varied == "beta"]
-    parts = [_SETTING, _methods(table), success_table(table), _details(table), _beta(curve, choose_betas(records))]
+    unlimited = [entry for entry in pooled if entry.varied == UNLIMITED]
+    told = success_table(unlimited).replace("## Success", "## Success where planners do not know the motor's limits")
+    parts = [
+        _SETTING,
+        _methods(table),
+        success_table(table),
+        told,
+        _details(table),
+        _beta(curve, choose_betas(records)),
+    ]
     return "\n\n".join(part for part in [*parts, _searches(records), _training(records)] if part)
 
 

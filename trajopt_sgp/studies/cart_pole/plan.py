@@ -49,8 +49,9 @@ class Budget:
 def plan_and_judge(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Plan with tuned settings and judge: the function of the cells of the table.
 
-    Settings: `method`, `size` and `seed` of the data, `seconds`, `starts`, `most_iterations`, and `factors` by which
-    tuned settings are multiplied. Inputs: `tuning`, if there is one, and the models by kind.
+    Settings: `method`, `size` and `seed` of the data, `seconds`, `starts`, `most_iterations`, `force_limits` (True unless
+    given), and `factors` by which tuned settings are multiplied. Inputs: `tuning`, if there is one, and the models by
+    kind.
     """
     method = find_method(settings["method"])
     tuned = context.inputs["tuning"].result["settings"] if "tuning" in context.inputs else method.defaults
@@ -66,7 +67,8 @@ def gather(settings: Mapping[str, Any], context: CellContext) -> Ingredients:
     """Return data and models of a cell."""
     models = {role: load_study_model(given.folder) for role, given in context.inputs.items() if role != "tuning"}
     data = study_data(settings["size"], settings["seed"])
-    return Ingredients(models, data, most_iterations=settings["most_iterations"])
+    limits = settings.get("force_limits", True)
+    return Ingredients(models, data, most_iterations=settings["most_iterations"], force_limits=limits)
 
 
 def run_method(

@@ -10,6 +10,9 @@ from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import Estimate, bootstrap, success_rate
 
+UNLIMITED = "limits unknown"
+"""What varies where planners are not told the limits of the motor."""
+
 _BOOTSTRAP_SEED = 0
 _WORST_COST = 1e3
 
@@ -25,7 +28,7 @@ class Pooled:
     seeds: tuple[int, ...]
     """Of data and models."""
     varied: str
-    """The setting that is multiplied by `factor`; empty where none is."""
+    """The setting that is multiplied by `factor`, or `UNLIMITED`; empty in the table."""
     factor: float
     """1 where no setting is varied."""
     seconds: float
@@ -51,7 +54,8 @@ def pool(records: Sequence[CellRecord]) -> list[Pooled]:
     groups: dict[tuple[str, int, str, float], list[CellRecord]] = {}
     for record in records:
         if record.function == "plan_and_judge":
-            ((varied, factor),) = record.settings.get("factors", {}).items() or (("", 1.0),)
+            plain = ("", 1.0) if record.settings.get("force_limits", True) else (UNLIMITED, 1.0)
+            ((varied, factor),) = record.settings.get("factors", {}).items() or (plain,)
             key = record.settings["method"], record.settings["size"], varied, float(factor)
             groups.setdefault(key, []).append(record)
     return [_pooled(*key, group) for key, group in groups.items()]
