@@ -13,6 +13,8 @@ from trajopt_sgp.uncertainty.gaussian_process import GaussianProcessVariance as 
 from trajopt_sgp.uncertainty.lengths import LengthRow as LengthRow
 from trajopt_sgp.uncertainty.lengths import compare_lengths as compare_lengths
 from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calibration
+from trajopt_sgp.uncertainty.exact import SmoothedDerivatives as SmoothedDerivatives
+from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel
 from trajopt_sgp.uncertainty.validation import gradient_error as gradient_error

@@ -11,14 +11,14 @@ from trajopt_sgp.uncertainty.moments import Sums, moment_count, unpack
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_BLOCK, _GROUP = 128, 32
+_BLOCK, _GROUP = 256, 16
 # With it, the sum and the sum with all that was left out are the same number in double precision.
 _NEGLIGIBLE = 2.0**-54
 
 
 @dataclass(frozen=True, eq=False)
 class PointBlocks:
-    """N points, sorted such that blocks of 128 neighbours, and groups of 32 blocks, are contiguous."""
+    """N points, sorted such that blocks of 256 neighbours, and groups of 16 blocks, are contiguous."""
 
     columns: FloatArray
     """The points, sorted, `(d, N)`."""
@@ -88,7 +88,7 @@ class PointBlocks:
             packed,
             left,
         )
-        centers = queries if order < 2 else self.columns[:, places].T
+        centers = np.zeros_like(queries) if order < 2 else self.columns[:, places].T
         low, high = self.boxes[2].min(axis=0), self.boxes[3].max(axis=0)
         farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
         return unpack(packed, centers, order, squares, left, farthest)
