@@ -38,6 +38,6 @@ def points_as_transitions(points: ArrayLike, name: str, control_size: int = 0) -
         "episodes": np.arange(count, dtype=np.int64),
         "terminated": np.zeros(count, dtype=np.bool_),
     }
-    unbounded = [(np.full(k, -np.inf), np.full(k, np.inf)) for k in (size, control_size)]
-    info = describe_dataset(name, arrays, *unbounded)
+    states_bounds, controls_bounds = ((np.full(k, -np.inf), np.full(k, np.inf)) for k in (size, control_size))
+    info = describe_dataset(name, arrays, states_bounds, controls_bounds)
     return Transitions(**arrays, dataset=info)

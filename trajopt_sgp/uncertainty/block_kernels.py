@@ -8,8 +8,6 @@ Weights are powers of two, relative to that of the nearest point: 2^t with t <= 
 a polynomial through the Chebyshev points of degree 11, which is exact to 4e-16. Loops over n are vectorised.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -228,7 +226,7 @@ def _left_out(
 ) -> bool:
     """Return whether no point of a box weighs more than `least`; if so add what its n points may weigh.
 
-    No point is nearer than the nearest. The product of weight and distance |p - z| falls with the distance beyond sigma.
+    No point is nearer than the nearest. Weight times distance |p - z| falls with the distance beyond sigma.
     """
     gap = max(_gap(z, low, high), square)
     bound = _power_of_two((square - gap) * scale)
