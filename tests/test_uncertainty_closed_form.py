@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.problems import block_dynamics
 from tests.synthetic import linear_transitions
-from trajopt_sgp.data import as_triples, points_as_transitions, triple_normalizer
+from trajopt_sgp.data import Transitions, as_triples, points_as_transitions, triple_normalizer
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, StageCost, TerminalCost
@@ -309,6 +309,19 @@ def test_nearest_distance_keeps_the_contract_of_a_model_without_noise_levels() -
     )
 
 
+def test_nearest_distance_bounds_a_plan() -> None:
+    """As a constraint it says what one means: no knot is farther from its nearest point than that."""
+    data = slow_points()
+    term = DataDistance(NearestDistance(data), upper=0.15)
+    solution = solve(crossing(constraints=[term]), DirectTranscription(), Ipopt())
+    assert solution.success, solution.status
+    plan = solution.trajectory
+    lengths = term.length(torch.tensor(plan.states[:-1]), torch.tensor(plan.controls))
+    assert 0.14 < float(lengths.max()) < 0.15 + 1e-6
+    with pytest.raises(OptionError, match="NearestDistance has no noise levels"):
+        DataDistance(NearestDistance(data), sigma=0.1)
+
+
 # --- in every solver --------------------------------------------------------------------------------------------------
 
 
@@ -340,14 +353,14 @@ def crossing(**changes: Any) -> OptimalControlProblem:
     return OptimalControlProblem(**{**settings, **changes})
 
 
-def slow_data() -> ExactSmoothedDistance:
+def slow_points() -> Transitions:
     grid = np.stack(np.meshgrid(np.linspace(-1.2, 1.2, 13), np.linspace(0.0, 0.9, 6), np.linspace(-4.0, 4.0, 5)), -1)
-    return ExactSmoothedDistance(points_as_transitions(grid.reshape(-1, 3), "slow", 1))
+    return points_as_transitions(grid.reshape(-1, 3), "slow", 1)
 
 
 @pytest.fixture(scope="module")
 def problems() -> dict[str, OptimalControlProblem]:
-    model = slow_data()
+    model = ExactSmoothedDistance(slow_points())
     cost = DataDistance(model, weight=2.0, sigma=0.3)
     return {
         "cost": crossing(stage_costs=[*crossing().stage_costs, cost]),
