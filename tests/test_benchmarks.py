@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 ROW = Row(case="squares", ours_ms=2.0, peer="loop", peer_ms=6.0, bound_ms=1.0, agreement=1e-12, tolerance=1e-8)
-OWN = ("first_use", "horizon", "nlp", "shooting", "solves", "steps")
+OWN = ("exact_distance", "first_use", "horizon", "nlp", "shooting", "solves", "steps")
 
 
 def squares(values: np.ndarray, tolerance: float = 1e-8) -> Contender:

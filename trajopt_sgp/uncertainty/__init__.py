@@ -9,10 +9,12 @@ from trajopt_sgp.uncertainty.ensemble_cost import EnsembleCostVariance as Ensemb
 from trajopt_sgp.uncertainty.ensemble_cost import ensemble_problem as ensemble_problem
 from trajopt_sgp.uncertainty.ensemble_variance import EnsembleVariance as EnsembleVariance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance as ExactSmoothedDistance
+from trajopt_sgp.uncertainty.exact import SmoothedDerivatives as SmoothedDerivatives
 from trajopt_sgp.uncertainty.gaussian_process import GaussianProcessVariance as GaussianProcessVariance
 from trajopt_sgp.uncertainty.lengths import LengthRow as LengthRow
 from trajopt_sgp.uncertainty.lengths import compare_lengths as compare_lengths
 from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calibration
+from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel
 from trajopt_sgp.uncertainty.validation import gradient_error as gradient_error

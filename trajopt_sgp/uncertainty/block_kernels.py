@@ -8,8 +8,6 @@ Weights are powers of two, relative to that of the nearest point: 2^t with t <= 
 a polynomial through the Chebyshev points of degree 11, which is exact to 4e-16. Loops over n are vectorised.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,24 +58,29 @@ def _gap(z: FloatArray, low: FloatArray, high: FloatArray) -> float:
 
 
 @compiled
-def _differences(
-    z: FloatArray, columns: FloatArray, start: int, n: int, excluded: int, offsets: FloatArray, squares: FloatArray
-) -> None:
-    """Write p - z to `offsets[:, :n]` and its square to `squares`, infinite for the excluded point."""
+def _squares(z: FloatArray, columns: FloatArray, start: int, n: int, excluded: int, squares: FloatArray) -> None:
+    """Write |p - z|^2 to `squares[:n]`, infinite for the excluded point."""
     for k in range(len(z)):
-        center, points, offset = z[k], columns[k, start : start + n], offsets[k]
+        center, points = z[k], columns[k, start : start + n]
         if k == 0:
             for j in range(n):
                 difference = points[j] - center
-                offset[j] = difference
                 squares[j] = difference * difference
         else:
             for j in range(n):
                 difference = points[j] - center
-                offset[j] = difference
                 squares[j] += difference * difference
     if start <= excluded < start + n:
         squares[excluded - start] = np.inf
+
+
+@compiled
+def _offsets(center: FloatArray, columns: FloatArray, start: int, n: int, offsets: FloatArray) -> None:
+    """Write p - center to `offsets[:, :n]`."""
+    for k in range(len(center)):
+        shift, points, offset = center[k], columns[k, start : start + n], offsets[k]
+        for j in range(n):
+            offset[j] = points[j] - shift
 
 
 @compiled
@@ -109,14 +112,22 @@ def _times(n: int, first: FloatArray, second: FloatArray, product: FloatArray) -
 
 
 @compiled
-def _add_moments(n: int, weights: FloatArray, offsets: FloatArray, order: int, scratch: FloatArray, sums: Any) -> None:
-    """Add sums of w, w o_k, w o_k o_l (l <= k), w o_k o_l o_m (m <= l <= k), as far as the order, one after another."""
+def _add_means(n: int, weights: FloatArray, columns: FloatArray, start: int, sums: FloatArray) -> None:
+    """Add the sums of w p_k."""
+    for k in range(len(columns)):
+        sums[1 + k] += _dot(n, weights, columns[k, start : start + n])
+
+
+@compiled
+def _add_moments(
+    n: int, weights: FloatArray, offsets: FloatArray, order: int, scratch: FloatArray, sums: FloatArray
+) -> None:
+    """Add the sums of w o_k, w o_k o_l (l <= k) and, of order 3, w o_k o_l o_m (m <= l <= k), one after another."""
     d, at = len(offsets), 1
-    sums[0] += _total(n, weights)
-    for k in range(d if order >= 1 else 0):
+    for k in range(d):
         sums[at] += _dot(n, weights, offsets[k])
         at += 1
-    for k in range(d if order >= 2 else 0):
+    for k in range(d):
         _times(n, weights, offsets[k], scratch[0])
         for m in range(k + 1):
             sums[at] += _dot(n, scratch[0], offsets[m])
@@ -148,12 +159,11 @@ def _search_block(
     start: int,
     n: int,
     excluded: int,
-    offsets: FloatArray,
     squares: FloatArray,
     best: float,
     place: int,
 ) -> tuple[float, int]:
-    _differences(z, columns, start, n, excluded, offsets, squares)
+    _squares(z, columns, start, n, excluded, squares)
     for j in range(n):
         if squares[j] < best:
             best, place = squares[j], start + j
@@ -162,23 +172,16 @@ def _search_block(
 
 @compiled
 def _nearest(
-    z: FloatArray,
-    columns: FloatArray,
-    boxes: Boxes,
-    sizes: tuple[int, int],
-    excluded: int,
-    offsets: FloatArray,
-    squares: FloatArray,
+    z: FloatArray, columns: FloatArray, boxes: Boxes, sizes: tuple[int, int], excluded: int, squares: FloatArray
 ) -> tuple[float, int]:
     """Return the square of the distance to the nearest point, and its place: first in the nearest box, then in all."""
     low, high, group_low, group_high = boxes
     size, group = sizes
-    count, best, place = columns.shape[1], np.inf, -1
+    count = columns.shape[1]
     first = _nearest_group(z, group_low, group_high, 0, len(group_low)) * group
     first = _nearest_group(z, low, high, first, min(first + group, len(low)))
     start = first * size
-    n = min(size, count - start)
-    best, place = _search_block(z, columns, start, n, excluded, offsets, squares, best, place)
+    best, place = _search_block(z, columns, start, min(size, count - start), excluded, squares, np.inf, start)
     for g in range(len(group_low)):
         if _gap(z, group_low[g], group_high[g]) >= best:
             continue
@@ -186,7 +189,7 @@ def _nearest(
             if b != first and _gap(z, low[b], high[b]) < best:
                 start = b * size
                 n = min(size, count - start)
-                best, place = _search_block(z, columns, start, n, excluded, offsets, squares, best, place)
+                best, place = _search_block(z, columns, start, n, excluded, squares, best, place)
     return best, place
 
 
@@ -205,9 +208,9 @@ def nearest(
     `sizes` are the points of a block and the blocks of a group; `excluded` `(Q,)` is the place of a point that does not
     count, or -1.
     """
-    offsets, work = np.empty((len(columns), sizes[0])), np.empty(sizes[0])
+    work = np.empty(sizes[0])
     for q in range(len(queries)):
-        squares[q], places[q] = _nearest(queries[q], columns, boxes, sizes, excluded[q], offsets, work)
+        squares[q], places[q] = _nearest(queries[q], columns, boxes, sizes, excluded[q], work)
 
 
 @compiled
@@ -223,7 +226,7 @@ def _left_out(
 ) -> bool:
     """Return whether no point of a box weighs more than `least`; if so add what its n points may weigh.
 
-    No point is nearer than the nearest. The product of weight and distance |p - z| falls with the distance beyond sigma.
+    No point is nearer than the nearest. Weight times distance |p - z| falls with the distance beyond sigma.
     """
     gap = max(_gap(z, low, high), square)
     bound = _power_of_two((square - gap) * scale)
@@ -248,15 +251,16 @@ def _add_block(
     buffers: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
     sums: FloatArray,
 ) -> None:
-    """Add the moments of a block: of p - z, or above order 1 of p - near, which do not cancel far from the data."""
+    """Add the moments of a block: of p, or above order 1 of p - near, whose squares do not cancel."""
     offsets, work, weights, scratch = buffers
-    _differences(z, columns, start, n, excluded, offsets, work)
+    _squares(z, columns, start, n, excluded, work)
     _weights(n, work, square, scale, weights)
-    for k in range(len(z) if order >= 2 else 0):
-        shift, offset = near[k] - z[k], offsets[k]
-        for j in range(n):
-            offset[j] -= shift
-    _add_moments(n, weights, offsets, order, scratch, sums)
+    sums[0] += _total(n, weights)
+    if order == 1:
+        _add_means(n, weights, columns, start, sums)
+    if order >= 2:
+        _offsets(near, columns, start, n, offsets)
+        _add_moments(n, weights, offsets, order, scratch, sums)
 
 
 @entry
@@ -291,7 +295,7 @@ def add_sums(
         order: of the moments, 0 to 3.
         squares: squared distance of the nearest point, `(Q,)`, from `nearest`.
         places: place of the nearest point, `(Q,)`, from `nearest`.
-        sums: moments of p - z, or above order 1 of p - (nearest point), in the order of `_add_moments`; added to.
+        sums: of w, and moments of p, or above order 1 of p - (nearest point), in the order of `_add_moments`; added to.
         left: bounds of the sum of the weights left out, and of these times |p - z|, `(Q, 2)`; added to.
     """
     low, high, group_low, group_high = boxes

@@ -90,19 +90,22 @@ class _Value(torch.autograd.Function):
         _save(ctx, z, sigma)
 
     @staticmethod
-    def backward(ctx: Any, *seeds: Tensor) -> tuple[Tensor, None, None, None]:
-        z, sigma = ctx.saved_tensors
+    def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Tensor | None, ...]:
+        (z, sigma), (seed,) = ctx.saved_tensors, seeds
+        if seed is None:
+            return None, None, None, None
         if torch.is_grad_enabled():
             gradient = field_gradient(ctx.field, z, sigma)
         else:
             gradient = _derivative(ctx.field, z, sigma, 1)
-        return seeds[0].unsqueeze(-1) * gradient, None, None, None
+        return seed.unsqueeze(-1) * gradient, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         z, sigma = ctx.saved_tensors
         _refuse_sigma(tangents[1] is not None)
-        return (field_gradient(ctx.field, z, sigma) * tangents[0]).sum(-1)
+        slope: Tensor = (field_gradient(ctx.field, z, sigma) * tangents[0]).sum(-1)
+        return slope
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
@@ -123,16 +126,16 @@ class _Contraction(torch.autograd.Function):
         _save(ctx, z, sigma, *directions)
 
     @staticmethod
-    def backward(ctx: Any, *seeds: Tensor) -> tuple[Tensor | None, ...]:
-        _, _, *directions = ctx.saved_tensors
+    def backward(ctx: Any, *seeds: Tensor | None) -> tuple[Tensor | None, ...]:
+        (_, _, *directions), (seed,) = ctx.saved_tensors, seeds
+        if seed is None:
+            return None, None, None, None, *[None for _ in directions]
         wanted = ctx.needs_input_grad
-        of_z = _pulled_back(ctx, directions, seeds[0]) if wanted[0] else None
-        others = [[*directions[:k], *directions[k + 1 :]] for k in range(len(directions))]
-        of_directions = [
-            _pulled_back(ctx, rest, seeds[0]) if needed else None
-            for rest, needed in zip(others, wanted[4:], strict=True)
-        ]
-        return of_z, None, None, None, *of_directions
+        found: list[Tensor | None] = [_pulled_back(ctx, directions, seed) if wanted[0] else None, None, None, None]
+        for k in range(len(directions)):
+            others = (*directions[:k], *directions[k + 1 :])
+            found.append(_pulled_back(ctx, others, seed) if wanted[4 + k] else None)
+        return tuple(found)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:

@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from trajopt_sgp.data import Normalizer, Transitions, as_triples, describe_dataset, triple_normalizer
-from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.data import Normalizer, Transitions, as_triples, points_as_transitions, triple_normalizer
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
 from trajopt_sgp.models.preconditioning import as_sigma
@@ -108,15 +108,12 @@ class ExactSmoothedDistance(TransitionModel):
             options: `neighbors`, `sigma_range` and `tolerance` of the class.
 
         Raises:
-            ShapeError: `points` is no matrix, or has fewer columns than controls.
+            ShapeError: `points` is no matrix, or has no columns besides the controls.
             NotFiniteError: NaN or infinity.
         """
-        array = np.asarray(points, dtype=np.float64)
-        if array.ndim != 2 or not 0 <= control_size < array.shape[1]:
-            raise ShapeError(f"points must be (N, d) with d > control_size = {control_size}, not {array.shape}.")
-        size = array.shape[1] - control_size
-        identity = Normalizer(np.zeros(array.shape[1]), np.ones(array.shape[1]))
-        return cls(_as_transitions(array[:, :size], array[:, size:]), identity, **options)
+        transitions = points_as_transitions(points, "points", control_size)
+        size = transitions.state_size + control_size
+        return cls(transitions, Normalizer(np.zeros(size), np.ones(size)), **options)
 
     @classmethod
     def from_triples(cls, transitions: Transitions, stretch: float = 1.0, **options: Any) -> "ExactSmoothedDistance":
@@ -234,19 +231,6 @@ def _make_field(
         return SmoothedField(partial(blocks.sums, tolerance=tolerance), _QUERIES_AT_ONCE)
     numbers = neighbors * data.shape[1] ** 2
     return SmoothedField(NeighborSums(data, neighbors).sums, max(1, _NUMBERS_AT_ONCE // numbers))
-
-
-def _as_transitions(states: NDArray[np.float64], controls: NDArray[np.float64]) -> Transitions:
-    """Return points as transitions, of which only states and controls mean anything."""
-    arrays: dict[str, Any] = {
-        "states": states,
-        "controls": controls,
-        "next_states": states,
-        "episodes": np.arange(len(states)),
-        "terminated": np.zeros(len(states), dtype=np.bool_),
-    }
-    bounds = [(np.full(k, -np.inf), np.full(k, np.inf)) for k in (states.shape[1], controls.shape[1])]
-    return Transitions(**arrays, dataset=describe_dataset("points", arrays, *bounds))
 
 
 def _calibration_points(count: int) -> int:

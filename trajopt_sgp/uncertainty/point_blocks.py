@@ -11,14 +11,14 @@ from trajopt_sgp.uncertainty.moments import Sums, moment_count, unpack
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_BLOCK, _GROUP = 128, 32
+_BLOCK, _GROUP = 256, 16
 # With it, the sum and the sum with all that was left out are the same number in double precision.
 _NEGLIGIBLE = 2.0**-54
 
 
 @dataclass(frozen=True, eq=False)
 class PointBlocks:
-    """N points, sorted such that blocks of 128 neighbours, and groups of 32 blocks, are contiguous."""
+    """N points, sorted such that blocks of 256 neighbours, and groups of 16 blocks, are contiguous."""
 
     columns: FloatArray
     """The points, sorted, `(d, N)`."""
@@ -69,29 +69,21 @@ class PointBlocks:
         d, count = self.columns.shape
         packed, left = np.zeros((len(queries), moment_count(d, order))), np.zeros((len(queries), 2))
         scales = 0.5 / (np.square(sigmas) * math.log(2.0))
-        share = np.full(len(queries), _NEGLIGIBLE)
-        if tolerance is not None:
-            share = np.maximum(share, np.expm1(np.minimum(tolerance / np.square(sigmas), 700.0)))
-        sizes = (_BLOCK, _GROUP)
-        left_out = _excluded(excluded, len(queries))
-        block_kernels.add_sums(
-            queries,
-            scales,
-            share / count,
-            self.columns,
-            self.boxes,
-            sizes,
-            left_out,
-            order,
-            squares,
-            places,
-            packed,
-            left,
-        )
-        centers = queries if order < 2 else self.columns[:, places].T
+        shares = _shares(sigmas, tolerance) / count
+        data = self.columns, self.boxes, (_BLOCK, _GROUP), _excluded(excluded, len(queries))
+        block_kernels.add_sums(queries, scales, shares, *data, order, squares, places, packed, left)
+        centers = np.zeros_like(queries) if order < 2 else self.columns[:, places].T
         low, high = self.boxes[2].min(axis=0), self.boxes[3].max(axis=0)
         farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
         return unpack(packed, centers, order, squares, left, farthest)
+
+
+def _shares(sigmas: FloatArray, tolerance: float | None) -> FloatArray:
+    """Return the share of the sum that may be left out: sigma^2 log(1 + share) is the error of the value."""
+    if tolerance is None:
+        return np.full(len(sigmas), _NEGLIGIBLE)
+    shares: FloatArray = np.maximum(_NEGLIGIBLE, np.expm1(np.minimum(tolerance / np.square(sigmas), 700.0)))
+    return shares
 
 
 def _excluded(places: IntArray | None, count: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""The smoothed distance to points as a field with derivatives in closed form, in chunks of queries, remembering the last."""
+"""The smoothed distance to points as a field: in chunks of queries, and remembering the last of them."""
 
 from collections.abc import Callable
 
