@@ -53,7 +53,7 @@ CONTROLS = torch.tensor(np.random.default_rng(3).uniform(-1.0, 1.0, (6, 1)))
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
     """Each uncertainty, trained briefly, calibrated, in double precision."""
-    quick = EnsembleSettings(members=6, steps=1000, hidden_sizes=(24, 24), batch_size=64, validate_every=500)
+    quick = EnsembleSettings(members=5, steps=1000, hidden_sizes=(16, 16), batch_size=64, validate_every=500)
     variance = EnsembleVariance(train_ensemble(DATA, quick).model).double()
     variance.calibration = measure_calibration(variance, DATA, UNSEEN, torch.Generator().manual_seed(0))
     short = LearnedDistanceSettings(

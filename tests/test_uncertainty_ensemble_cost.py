@@ -133,7 +133,7 @@ def test_the_problem_of_the_paper_is_mean_plus_variance() -> None:
     assert set(solution.cost_terms) == {"ensemble_cost", "control_rate_cost"}
 
 
-@pytest.mark.parametrize("solver", [GradientDescent(iterations=250), LBFGS(), CEM(iterations=60)], ids=lambda s: s.name)
+@pytest.mark.parametrize("solver", [GradientDescent(iterations=150), LBFGS(), CEM(iterations=40)], ids=lambda s: s.name)
 def test_solvers_agree_on_it(solver: Any) -> None:
     paper = ensemble_problem(problem(), ENSEMBLE, 0.7)
     best = solve(paper, SingleShooting(), Ipopt()).cost

@@ -20,7 +20,7 @@ from trajopt_sgp.uncertainty.check import check_score
 
 STEEPNESS = 9.0
 CALIBRATION = Calibration((), (0.0,), gain=STEEPNESS**-0.5)
-PAIRS = [(SingleShooting(), GradientDescent(iterations=300)), (DirectTranscription(), Ipopt())]
+PAIRS = [(SingleShooting(), GradientDescent(iterations=60)), (DirectTranscription(), Ipopt())]
 
 
 @dataclass(frozen=True, eq=False)
