@@ -11,7 +11,7 @@ from trajopt_sgp.studies.runner import CellContext, StudyCell
 from trajopt_sgp.studies.toys.circle import land_on_circle, train_circle
 from trajopt_sgp.studies.toys.compact import pack_array
 from trajopt_sgp.studies.toys.crossings import draw_crossings
-from trajopt_sgp.studies.toys.hole import read_in_places, toy_readings
+from trajopt_sgp.studies.toys.hole import read_in_places, train_alternatives
 from trajopt_sgp.studies.toys.planning import run_toy_planner
 from trajopt_sgp.studies.toys.settings import TOYS, Toy
 from trajopt_sgp.studies.toys.training import ToyModels, TrainingBudget, load_toy_models, train_toy_models
@@ -42,7 +42,8 @@ def all_cells(reduced: bool) -> list[StudyCell]:
             StudyCell(f"{world} {planner}", plan_world, {**crossings, "planner": planner}, needs)
             for planner in toy.plan.planners()
         ]
-        cells += [models, *plans, StudyCell(f"{world} readings", read_world, common, needs)]
+        readings = {**common, "steps": 300 if reduced else 3000, "pool": 1000 if reduced else 65_536}
+        cells += [models, *plans, StudyCell(f"{world} readings", read_world, readings, needs)]
     return cells
 
 
@@ -88,7 +89,8 @@ def plan_world(settings: Mapping[str, Any], context: CellContext) -> dict[str, A
 def read_world(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Read every uncertainty in the places of a world."""
     toy, models = TOYS[settings["world"]], _models(settings, context)
-    return {"rows": read_in_places(models, toy_readings(models), toy.places, toy.reading_sigmas)}
+    alternatives = train_alternatives(models, settings["steps"], settings["pool"], settings["seed"])
+    return {"rows": read_in_places(models, alternatives, toy.places, toy.reading_sigmas)}
 
 
 def _inputs(settings: Mapping[str, Any]) -> tuple[PlanarWorld, Toy, TrainingBudget]:

@@ -1,37 +1,60 @@
 """What each uncertainty reads where there are no data, beside the true distance to them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from trajopt_sgp.envs.planar_worlds import Point
+from trajopt_sgp.learning import EnsembleSettings, LearnedDistanceSettings, train_ensemble, train_learned_distance
 from trajopt_sgp.studies.toys.training import ToyModels
+from trajopt_sgp.uncertainty import (
+    DataDistance,
+    EnsembleVariance,
+    GaussianProcessVariance,
+    compare_lengths,
+    measure_calibration,
+)
 
-Reading = Callable[[Tensor, float], Tensor]
-"""z `(k, d)` in normalised coordinates and σ to lengths `(k,)`, in the same coordinates."""
+_HELD_OUT = 0.05
+_PROCESS_POINTS = 500
 
 
-def toy_readings(models: ToyModels) -> dict[str, Reading]:
-    """Return the lengths that the uncertainties of a toy read, by name."""
-    exact, energy, score = models.exact.float(), models.energy, models.score
+def toy_terms(models: ToyModels, sigma: float) -> dict[str, DataDistance]:
+    """Return the uncertainties of a toy that have noise levels, at one of them, by name."""
     return {
-        "exact smoothed distance": exact.calibrated_length,
-        "energy network": energy.calibrated_length,
-        "score network, pull ‖z - D(z, σ)‖": pull(score.distance_gradient),
-        "residual energy, √(2 · ½‖z - D(z, σ)‖²)": pull(energy.distance_gradient),
+        "exact smoothed distance": DataDistance(models.exact, sigma=sigma),
+        "energy network": DataDistance(models.energy, sigma=sigma),
+        "pull of the score, √(2 · residual energy)": DataDistance(models.score, sigma=sigma),
     }
 
 
-def pull(gradient: Reading) -> Reading:
-    """Return the length of a gradient field: what a score alone, or its residual energy, says about distance."""
-    return lambda z, sigma: gradient(z, sigma).square().sum(-1).sqrt()
+def train_alternatives(models: ToyModels, steps: int, pool: int, seed: int) -> dict[str, DataDistance]:
+    """Train the alternatives, which have no noise levels, on the same data; return them by name, in units of length.
+
+    The learned distance is regressed on `pool` points, the Gaussian process knows 500, or `pool` if that is less.
+    """
+    normalizer, generator = models.exact.normalizer, np.random.default_rng(seed)
+    known, unseen = models.data.split(_HELD_OUT, generator)
+    small, large = (64, 64), (128, 128, 128)
+    members = EnsembleSettings(hidden_sizes=small, steps=steps, validate_every=steps)
+    field = LearnedDistanceSettings(hidden_sizes=large, steps=steps, validate_every=steps, pool=pool)
+    ensemble = EnsembleVariance(train_ensemble(known, members, seed, normalizer=normalizer).model)
+    process = GaussianProcessVariance(known, generator, min(_PROCESS_POINTS, pool), normalizer)
+    for model in (ensemble, process):
+        model.calibration = measure_calibration(model, known, unseen, torch.Generator().manual_seed(seed))
+    learned = train_learned_distance(models.data, field, seed, normalizer=normalizer).model
+    return {
+        "ensemble variance": DataDistance(ensemble),
+        "Gaussian process": DataDistance(process),
+        "learned distance": DataDistance(learned),
+    }
 
 
 def read_in_places(
     models: ToyModels,
-    readings: Mapping[str, Reading],
+    alternatives: Mapping[str, DataDistance],
     places: Mapping[str, Point],
     sigmas: Sequence[float],
 ) -> list[dict[str, Any]]:
@@ -39,17 +62,17 @@ def read_in_places(
 
     Args:
         models: give data and normalisation.
-        readings: lengths by name.
-        places: positions `(2,)` by name, in raw units; the control is zero.
+        alternatives: uncertainties without noise levels, by name.
+        places: positions by name, in raw units; the control is zero.
         sigmas: noise levels.
     """
-    rows = []
-    for place, position in places.items():
-        state = torch.tensor([position], dtype=torch.float32)
-        z = models.exact.normalize(state, torch.zeros(1, models.data.control_size))
-        nearest = float(models.exact.nearest(z.numpy())[0])
-        for sigma in sigmas:
-            with torch.no_grad():
-                values = {name: float(read(z, sigma)[0]) for name, read in readings.items()}
-            rows.append({"place": place, "sigma": sigma, "nearest_data_point": nearest, "readings": values})
+    states = torch.tensor(list(places.values()), dtype=torch.float64)
+    rows: list[dict[str, Any]] = []
+    for sigma in sigmas:
+        terms = {**toy_terms(models, sigma), **alternatives}
+        found = compare_lengths(terms, models.data, states, torch.zeros_like(states))
+        rows += [
+            {"place": place, "sigma": sigma, "nearest_data_point": row.nearest, "readings": dict(row.lengths)}
+            for place, row in zip(places, found, strict=True)
+        ]
     return rows
