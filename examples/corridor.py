@@ -46,7 +46,7 @@ def main() -> None:
         problem = OptimalControlProblem(
             dynamics=dynamics,
             horizon=HORIZON,
-            initial_state=CORRIDOR.start,
+            initial_state=list(CORRIDOR.start),
             stage_costs=[StageCost(effort, 0.1, "effort"), *costs],
             terminal_costs=[TerminalCost(missed, 100.0, "goal")],
             control_bounds=(-CORRIDOR.control_limit, CORRIDOR.control_limit),
