@@ -224,17 +224,17 @@ class NonlinearProgram:
         joined = torch.cat(rows, dim=-1) if rows else full.new_zeros((len(full), 0))
         places = self._row_places()
         differs = self.annealed or bool(self.surrogates)
-        merit = self.merit(full.detach(), parameters) if differs else objective.detach()
+        merit = self._full_merit(full, parameters.at_end()) if differs else objective.detach()
         return Evaluation(objective, merit, joined if places is None else joined[:, places])
 
-    def merit(self, full: Tensor, parameters: Parameters) -> Tensor:
-        """Return what iterates are compared by, `(P,)`, for all variables `(P, full size)`."""
-        end = parameters.at_end()
-        total = full.new_zeros(len(full))
-        with torch.no_grad():
-            for term in self.costs:
-                total = total + term.merit_cost(full, end)
-        return total
+    @torch.no_grad()
+    def merit(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the merit `(P,)` of scaled decision variables `(P, size)` where the parameters are on schedules."""
+        return self._full_merit(self.expand(variables, parameters), parameters)
+
+    @torch.no_grad()
+    def _full_merit(self, full: Tensor, parameters: Parameters) -> Tensor:
+        return sum((term.merit_cost(full, parameters) for term in self.costs), full.new_zeros(len(full)))
 
     def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:
         """Return the cost of a trajectory by term, at the end of annealing schedules; what slack costs apart."""

@@ -16,4 +16,5 @@ from trajopt_sgp.learning.train import train_dynamics as train_dynamics
 from trajopt_sgp.learning.train import train_energy as train_energy
 from trajopt_sgp.learning.train import train_ensemble as train_ensemble
 from trajopt_sgp.learning.train import train_score as train_score
+from trajopt_sgp.learning.train import training_split as training_split
 from trajopt_sgp.learning.trainer import TrainingResult as TrainingResult

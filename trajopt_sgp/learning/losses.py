@@ -1,11 +1,12 @@
 """One loss per model: `loss(model, batch, generator) -> ()`, the mean over a batch."""
 
-import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trajopt_sgp.learning.noise import NoiseDistribution, edm_weight, noise_distribution
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDistance, LearnedDynamics
 
 Batch = tuple[Tensor, ...]
@@ -42,19 +43,24 @@ def distance_loss(model: LearnedDistance, batch: Batch, generator: torch.Generat
     return ((model.value(z) - distance) / model.value_scale).abs().mean()
 
 
-def denoising_loss(model: Denoiser, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+def denoising_loss(
+    model: Denoiser,
+    batch: Batch,
+    generator: torch.Generator,
+    levels: NoiseDistribution | None = None,
+    weight: Callable[[Denoiser, Tensor], Tensor] = edm_weight,
+) -> Float[Tensor, ""]:
     """Return the denoising score matching loss of the model's gradient field, for a score and an energy alike.
 
-    A data point z is perturbed to z + sigma noise, log sigma uniform over the model's range; the gradient of the
-    smoothed distance there is matched to sigma noise, weighted by 1 / c_out^2 so that every level counts the same.
-    `batch` is z `(B, d)` in normalised coordinates.
+    A data point z is perturbed to z + sigma noise; the gradient of the smoothed distance there is matched to
+    sigma noise. `batch` is z `(B, d)` in normalised coordinates; sigma comes from `levels`, by default with its
+    logarithm uniform over the model's range; squared errors are multiplied by `weight`.
 
-    Source: P. Vincent, A Connection Between Score Matching and Denoising Autoencoders, Neural Computation 2011;
-    weighting: Karras et al. 2022, table 1.
+    Source: P. Vincent, A Connection Between Score Matching and Denoising Autoencoders, Neural Computation 2011.
     """
     (z,) = batch
-    low, high = map(math.log, model.sigma_range)
-    sigma = torch.exp(low + (high - low) * torch.rand((len(z), 1), generator=generator)).to(z)
-    noise = torch.randn(z.shape, generator=generator).to(z)
-    error = model.distance_gradient(z + sigma * noise, sigma) - sigma * noise
-    return (error / model.preconditioning.c_out(sigma)).square().mean()
+    levels = levels or noise_distribution("log_uniform", model.sigma_range, ())
+    sigma = levels(len(z), generator).to(z)
+    noise = sigma * torch.randn((sigma * z).shape, generator=generator).to(z)
+    error = model.distance_gradient(z + noise, sigma) - noise
+    return (weight(model, sigma) * error.square()).mean()

@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
+from trajopt_sgp.models import ARCHITECTURES
+from trajopt_sgp.models.preconditioning import check_sigma_range, noise_levels
 
 SCHEDULES = ("constant", "cosine")
 """Learning-rate schedules by name."""
@@ -134,11 +137,26 @@ class DenoiserSettings(TrainingSettings):
     # few held-out episodes: smaller differences are chance, and the last weights generalise better
     validation_tolerance: float = 0.002
     sigma_range: tuple[float, float] = (0.02, 0.6)
-    """Smallest and largest noise level, in normalised units."""
+    """Smallest and largest noise level, in normalised units; equal for a network of a single level."""
+    architecture: str = "mlp"
+    """A name from `trajopt_sgp.models.ARCHITECTURES`; all but `mlp` need hidden layers of one width."""
+    noise: str = "log_uniform"
+    """Distribution of sigma in training: `log_uniform`, `log_normal` (EDM), or of `levels` one for each data point
+    (`sampled_level`) or all (`every_level`)."""
+    weighting: str = "edm"
+    """How errors at each sigma count: `edm`, all levels the same; `sigma2`, sigma^2 times the error of the score."""
+    levels: tuple[float, ...] = ()
+    """Noise levels of `level_embedding`, `sampled_level` and `every_level`; default: ten with equal ratios."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "sigma_range", tuple(self.sigma_range))
+        for name in ("sigma_range", "levels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        choices = {"architecture": ARCHITECTURES, "noise": NOISES, "weighting": WEIGHTINGS}
+        for name, valid in choices.items():
+            self._require(name, getattr(self, name) in valid, f"one of {list(valid)}")
+        check_sigma_range(self.sigma_range)
+        noise_levels(self.levels, self.sigma_range)
 
 
 @dataclass(frozen=True, kw_only=True)

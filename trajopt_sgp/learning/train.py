@@ -6,6 +6,7 @@ again with the same folder.
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss, ensemble_loss
+from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     DenoiserSettings,
@@ -37,6 +39,7 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.calibration import calibrate
+from trajopt_sgp.models.preconditioning import noise_levels
 
 MODEL_FILE = "model.safetensors"
 """Name of the model's file in the folder of its training run."""
@@ -75,7 +78,7 @@ def train_dynamics(
     """
     settings = settings or DynamicsSettings()
     seeds = Seeds.spawn(seed)
-    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    parts = training_split(transitions, settings, seed)
     model = LearnedDynamics(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -164,6 +167,17 @@ def train_energy(
     return run(task, settings, seed, folder, progress, _calibrate)
 
 
+def training_split(
+    transitions: Transitions, settings: TrainingSettings, seed: int = 0
+) -> tuple[Transitions, Transitions]:
+    """Return the transitions that models of this seed are trained on, and those held out for validation.
+
+    Raises:
+        DatasetError: there is only one episode.
+    """
+    return transitions.split(settings.validation_fraction, np.random.default_rng(Seeds.spawn(seed).split))
+
+
 @dataclasses.dataclass(frozen=True)
 class Seeds:
     """Independent seeds, all from one; the split is the same for every kind of model."""
@@ -189,7 +203,7 @@ def _denoising_task(
     device: torch.device | str,
 ) -> Task[AnyDenoiser]:
     seeds = Seeds.spawn(seed)
-    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    parts = training_split(transitions, settings, seed)
     normalizer = normalizer or fit_normalizer(transitions)
     training, validation = (normalizer.normalize(np.hstack([part.states, part.controls])) for part in parts)
     model = kind(
@@ -200,11 +214,16 @@ def _denoising_task(
         settings.sigma_range,
         float(np.sqrt(np.square(training).mean())),
         torch.Generator().manual_seed(seeds.weights),
+        settings.architecture,
+        settings.levels,
     ).to(device)
+    levels = noise_levels(settings.levels, settings.sigma_range)
+    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
+    loss = partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     # every held-out point as often as it takes: the noise on few points would drown the differences between losses
     repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
     batches = _tensors(device, training), _tensors(device, repeated)
-    return Task(model, denoising_loss, *batches, seeds.training, seeds.validation)
+    return Task(model, loss, *batches, seeds.training, seeds.validation)
 
 
 def run(

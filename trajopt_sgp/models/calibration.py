@@ -24,7 +24,7 @@ class Calibration:
     """
 
     sigmas: tuple[float, ...]
-    """Noise levels, increasing, at least two; none for a model without noise levels."""
+    """Noise levels, increasing; none for a model without noise levels."""
     offsets: tuple[float, ...]
     """The quantile of the model's distance over unseen, unperturbed data at each level."""
     quantile: float = CALIBRATION_QUANTILE
@@ -40,7 +40,7 @@ class Calibration:
             return float(self.offset(torch.tensor([sigma], dtype=torch.float64)))
         low, high = math.log(self.sigmas[0]), math.log(self.sigmas[-1])
         last = len(self.sigmas) - 1
-        position = ((sigma.log() - low) * (last / (high - low))).clamp(0.0, last)
+        position = ((sigma.log() - low) * (last / ((high - low) or 1.0))).clamp(0.0, last)
         # hat functions on the grid: the weights of linear interpolation
         knots = torch.arange(last + 1, dtype=sigma.dtype, device=sigma.device)
         weights = (1.0 - (position - knots).abs()).clamp_min(0.0)
@@ -78,12 +78,14 @@ def calibrate(
     Args:
         distance: the model's d_sigma, `((points, d), sigma) -> (points,)`.
         z: unseen, unperturbed data in normalised coordinates, `(points, d)`, or whatever `distance` knows them by.
-        sigma_range: ends of the grid; None for a model without noise levels, whose sigma is 0.
+        sigma_range: ends of the grid, which has a single level where they are equal; None for a model without noise
+            levels, whose sigma is 0.
         quantile: share of `z` that shall read zero.
     """
     if sigma_range is None:
         return Calibration((), (float(torch.quantile(distance(z, 0.0), quantile)),), quantile)
-    levels = torch.linspace(math.log(sigma_range[0]), math.log(sigma_range[1]), _LEVELS, dtype=torch.float64)
+    low, high = map(math.log, sigma_range)
+    levels = torch.linspace(low, high, _LEVELS if low < high else 1, dtype=torch.float64)
     sigmas = tuple(levels.exp().tolist())
     offsets = tuple(float(torch.quantile(distance(z, sigma), quantile)) for sigma in sigmas)
     return Calibration(sigmas, offsets, quantile)

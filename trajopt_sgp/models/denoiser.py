@@ -9,12 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.data import DatasetInfo, Normalizer
+from trajopt_sgp.models.architectures import make_network
 from trajopt_sgp.models.base import TransitionModel
-from trajopt_sgp.models.networks import MLP
-from trajopt_sgp.models.preconditioning import NOISE_FEATURES, Preconditioning
-
-# With smaller initial weights and weight decay, denoisers of some data stall on a plateau for thousands of steps.
-_GAIN = 1.5
+from trajopt_sgp.models.preconditioning import NOISE_FEATURES, Preconditioning, noise_levels
 
 
 class Denoiser(TransitionModel):
@@ -27,11 +24,16 @@ class Denoiser(TransitionModel):
     Args:
         dataset: the dataset it is trained on; gives n and m.
         normalizer: of z = [x; u].
-        hidden_sizes: width of each hidden layer.
+        hidden_sizes: width of each hidden layer; equal but for "mlp".
         activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
-        sigma_range: smallest and largest noise level.
+        sigma_range: smallest and largest noise level; equal for a network of a single level.
         sigma_data: root mean square of the normalised data.
         generator: source of the initial weights.
+        network: a name from `trajopt_sgp.models.ARCHITECTURES`.
+        levels: noise levels of the network "level_embedding"; default: ten with equal ratios over the range.
+
+    Raises:
+        OptionError: an unknown name, or sizes, noise levels or a range that cannot be.
     """
 
     def __init__(
@@ -43,13 +45,21 @@ class Denoiser(TransitionModel):
         sigma_range: Sequence[float] = (0.02, 0.6),
         sigma_data: float = 0.577,
         generator: torch.Generator | None = None,
+        network: str = "mlp",
+        levels: Sequence[float] = (),
     ) -> None:
         super().__init__(dataset, normalizer)
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
         low, high = map(float, sigma_range)
         self.preconditioning = Preconditioning((low, high), float(sigma_data))
-        size = self.state_size + self.control_size
-        self.network = MLP(size + NOISE_FEATURES, hidden_sizes, self._output_size(), activation, generator, _GAIN)
+        ordered = noise_levels(levels, (low, high)) if network == "level_embedding" else ()
+        sizes = self.state_size + self.control_size + NOISE_FEATURES, hidden_sizes, self._output_size()
+        self.network = make_network(network, *sizes, activation, ordered, generator)
+        self._architecture = {
+            "hidden_sizes": list(hidden_sizes),
+            "activation": activation,
+            "network": network,
+            "levels": list(ordered),
+        }
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -31,12 +31,47 @@ def _tanh_derivative(inputs: Tensor) -> Tensor:
     return 1.0 - torch.tanh(inputs).square()
 
 
+def _elu_derivative(inputs: Tensor) -> Tensor:
+    return inputs.clamp_max(0.0).exp()
+
+
 ACTIVATIONS = {
+    "elu": Activation(nn.functional.elu, _elu_derivative),
     "silu": Activation(nn.functional.silu, _silu_derivative),
     "softplus": Activation(nn.functional.softplus, torch.sigmoid),
     "tanh": Activation(torch.tanh, _tanh_derivative),
 }
-"""Activations by name; all are infinitely differentiable, as solvers with second derivatives require."""
+"""Activations by name; all but elu are infinitely differentiable, as solvers with second derivatives require."""
+
+
+@torch.no_grad()
+def initialize(layers: Iterable[nn.Linear], generator: torch.Generator | None, gain: float) -> None:
+    """Draw weights uniformly within gain/sqrt(inputs) of zero, and biases within 1/sqrt(inputs).
+
+    Without a generator they come from one seeded with 0.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    for layer in layers:
+        bound = 1.0 / math.sqrt(layer.in_features)
+        layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def linear_layers(pairs: Iterable[tuple[int, int]]) -> nn.ModuleList:
+    """Return linear layers of the given numbers of inputs and outputs, for `initialize` to fill."""
+    # skip_init: the usual initialisation would draw from the global generator
+    return nn.ModuleList(skip_init(nn.Linear, *pair) for pair in pairs)  # type: ignore[no-untyped-call]
+
+
+def find_activation(name: str) -> Activation:
+    """Return an activation by its name.
+
+    Raises:
+        OptionError: there is none of that name; lists those that there are.
+    """
+    if name not in ACTIVATIONS:
+        raise OptionError(f"Unknown activation {name!r}; choose from {sorted(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]
 
 
 class MLP(nn.Module):
@@ -47,8 +82,7 @@ class MLP(nn.Module):
         hidden_sizes: width of each hidden layer; at least one.
         output_size: number of outputs.
         activation: a name from `ACTIVATIONS`.
-        generator: source of the initial weights, by default seeded with 0. They are uniform within gain/sqrt(inputs)
-            of zero, biases within 1/sqrt(inputs).
+        generator: source of the initial weights, by default seeded with 0; see `initialize`.
         gain: of the initial weights.
 
     Raises:
@@ -65,23 +99,12 @@ class MLP(nn.Module):
         gain: float = 1.2,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise OptionError(f"Unknown activation {activation!r}; choose from {sorted(ACTIVATIONS)}.")
+        self.activation = find_activation(activation)
         sizes = [input_size, *hidden_sizes, output_size]
         if len(sizes) < 3 or min(sizes) < 1:
             raise OptionError(f"An MLP needs at least one hidden layer and sizes of at least 1, not {sizes}.")
-        self.activation = ACTIVATIONS[activation]
-        # skip_init: the usual initialisation would draw from the global generator
-        pairs = itertools.pairwise(sizes)
-        self.layers = nn.ModuleList(skip_init(nn.Linear, *pair) for pair in pairs)  # type: ignore[no-untyped-call]
-        self._initialize(generator or torch.Generator().manual_seed(0), gain)
-
-    @torch.no_grad()
-    def _initialize(self, generator: torch.Generator, gain: float) -> None:
-        for layer in self._linear_layers():
-            bound = 1.0 / math.sqrt(layer.in_features)
-            layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+        self.layers = linear_layers(itertools.pairwise(sizes))
+        initialize(self._linear_layers(), generator, gain)
 
     def _linear_layers(self) -> list[nn.Linear]:
         return cast("list[nn.Linear]", list(self.layers))

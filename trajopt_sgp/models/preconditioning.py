@@ -5,6 +5,7 @@ NeurIPS 2022, table 1: the denoiser is D(z, sigma) = c_skip z + c_out F(c_in z, 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,14 +23,12 @@ class Preconditioning:
     """The coefficients of the denoiser, with the names of the paper; sigma is positive, in normalised units."""
 
     sigma_range: tuple[float, float]
-    """Smallest and largest noise level the network is trained for."""
+    """Smallest and largest noise level the network is trained for; equal for a network of a single level."""
     sigma_data: float
     """Root mean square of the normalised data."""
 
     def __post_init__(self) -> None:
-        low, high = self.sigma_range
-        if not 0.0 < low < high < math.inf:
-            raise OptionError(f"sigma_range = {self.sigma_range}: it must be two increasing positive numbers.")
+        check_sigma_range(self.sigma_range)
         if not 0.0 < self.sigma_data < math.inf:
             raise OptionError(f"sigma_data = {self.sigma_data}: it must be positive.")
 
@@ -52,7 +51,8 @@ class Preconditioning:
     def c_noise(self, sigma: Float[Tensor, "*batch one"]) -> Float[Tensor, "*batch features"]:
         """Return what the network is told of sigma `(..., 1)`: features `(..., 4)` of its logarithm and itself."""
         low, high = map(math.log, self.sigma_range)
-        level = (2.0 * sigma.log() - (low + high)) / (high - low)
+        # a single level is the middle of its range
+        level = (2.0 * sigma.log() - (low + high)) / ((high - low) or 1.0)
         waves = (0.5 * math.pi) * level
         return torch.cat((level, waves.sin(), waves.cos(), sigma), dim=-1)
 
@@ -63,7 +63,38 @@ class Preconditioning:
 
 
 NOISE_FEATURES = 4
-"""Number of features that `c_noise` returns."""
+"""Number of features that `c_noise` returns; the last is sigma itself."""
+DEFAULT_LEVELS = 10
+"""Number of noise levels where none are given, as in Suh et al. 2023."""
+
+
+def check_sigma_range(sigma_range: tuple[float, float]) -> None:
+    """Check that a range of noise levels is one.
+
+    Raises:
+        OptionError: it is not two positive finite numbers, the second at least the first.
+    """
+    low, high = sigma_range
+    if not 0.0 < low <= high < math.inf:
+        raise OptionError(f"sigma_range = {sigma_range}: it must be two positive numbers that do not decrease.")
+
+
+def noise_levels(levels: Sequence[float], sigma_range: tuple[float, float]) -> tuple[float, ...]:
+    """Return noise levels in increasing order; where none are given, ten with equal ratios over the range.
+
+    Raises:
+        OptionError: a level outside the range, or given twice.
+    """
+    low, high = sigma_range
+    if not levels:
+        count = DEFAULT_LEVELS if low < high else 1
+        levels = [low * (high / low) ** (j / max(1, count - 1)) for j in range(count)]
+    ordered = tuple(sorted(map(float, levels)))
+    for level in ordered:
+        check_sigma(level, sigma_range)
+    if len(set(ordered)) < len(ordered):
+        raise OptionError(f"levels = {ordered}: every noise level may be given once only.")
+    return ordered
 
 
 def check_sigma(sigma: float, sigma_range: tuple[float, float]) -> None:

@@ -1,5 +1,6 @@
 """Solvers: nonlinear program to solution, one file per solver."""
 
+from trajopt_sgp.solvers.annealing import AdaptiveAnnealing as AdaptiveAnnealing
 from trajopt_sgp.solvers.cem import CEM as CEM
 from trajopt_sgp.solvers.fatrop import Fatrop as Fatrop
 from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDescent

@@ -79,6 +79,10 @@ class ProgramBatch:
         states = parameters.initial_state if members is None else parameters.initial_state[members]
         return self.program.evaluate(variables, replace(parameters, initial_state=states, progress=progress))
 
+    def merit(self, variables: Tensor, progress: float) -> Tensor:
+        """Return the merit of variables `(P, size)` of all programs at a place on annealing schedules, `(P,)`."""
+        return self.program.merit(variables, replace(self.start.parameters, progress=progress))
+
     def violation(self, rows: Tensor) -> Tensor:
         """Return the largest violation of rows `(p, R)` in each program, `(p,)`."""
         if not len(self.row_lower):

@@ -14,6 +14,7 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.program import Evaluation
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import AdaptiveAnnealing, AdaptivePlaces, Places, fixed_places
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import (
     Minimiser,
@@ -40,9 +41,10 @@ class GradientDescent(Solver):
 
     Equations, the dynamics of a transcription among them, are met by steps along them, corrected for what their
     curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
-    iteration. Distances to data follow their schedule over the first `annealing` share of the
-    iterations and stay at its end after that; the step size falls along a half cosine. The best iterate of every start
-    is kept, compared at the end of the schedule; one that meets the constraints is better than any that does not.
+    iteration. Distances to data follow their schedule over the first `annealing` share of the iterations, or
+    faster where `adaptive` finds that progress stalls, and stay at its end after that; the step size falls along a half
+    cosine. The best iterate of every start is kept, compared at the end of the schedule; one that meets the constraints
+    is better than any that does not.
 
     Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
     programming II, J. SIAM 9 (1961); for the ascent J. C. Platt and A. H. Barr, Constrained
@@ -58,7 +60,9 @@ class GradientDescent(Solver):
     final_step_constrained: float = 0.002
     """The same where there are constraints, which long steps would violate."""
     annealing: float = 0.8
-    """Share of the iterations over which schedules run."""
+    """Share of the iterations over which schedules run; with `adaptive`, over which they run at most."""
+    adaptive: AdaptiveAnnealing | None = None
+    """How schedules move on when progress stalls; None: evenly with the iterations."""
     count: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
     tolerance: float = 1e-4
@@ -110,6 +114,11 @@ class GradientDescent(Solver):
             )
         return lambda start: _Descent(self, program, start).run()
 
+    def places(self) -> Places:
+        """Return where on the schedules each iteration is, for one run."""
+        iterations = self.annealing * self.iterations
+        return fixed_places(iterations) if self.adaptive is None else AdaptivePlaces(self.adaptive, iterations)
+
     def open(self, variables: Tensor, constrained: bool) -> torch.optim.Optimizer:
         """Return the optimiser on some variables.
 
@@ -133,6 +142,7 @@ class _Descent:
         self.constrained = len(batch.row_lower) > 0
         self.variables = batch.guess.clone().requires_grad_(True)
         self.optimizer = settings.open(self.variables, self.constrained)
+        self.places = settings.places()
         self.steps = TangentSteps(batch)
         self.others = ~self.steps.equations
         self.lagrangian = AugmentedLagrangian(
@@ -159,11 +169,8 @@ class _Descent:
         ended = [Status.CONVERGED if done else status for done in self.converged.tolist()]
         return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
 
-    def _progress(self, i: int) -> float:
-        return min(1.0, i / max(1.0, self.settings.annealing * self.settings.iterations - 1.0))
-
     def _step(self, i: int) -> None:
-        progress = self._progress(i)
+        progress = self.places(i, lambda place: self.batch.merit(self.variables, place))
         found = self.batch.evaluate(self.variables, progress)
         rows, live = found.rows.detach(), ~self.converged
         violation = self.batch.violation(rows)

@@ -1,8 +1,9 @@
 """Uncertainty: the distance to data and its alternatives as cost and constraint, and how plans amplify errors."""
 
+from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy as ScoreAccuracy
+from trajopt_sgp.uncertainty.accuracy import score_accuracy as score_accuracy
 from trajopt_sgp.uncertainty.amplification import error_amplification as error_amplification
 from trajopt_sgp.uncertainty.data_distance import DataDistance as DataDistance
-from trajopt_sgp.uncertainty.data_distance import GeometricSchedule as GeometricSchedule
 from trajopt_sgp.uncertainty.distance_error import DistanceError as DistanceError
 from trajopt_sgp.uncertainty.distance_error import distance_error as distance_error
 from trajopt_sgp.uncertainty.ensemble_cost import EnsembleCostVariance as EnsembleCostVariance
@@ -17,4 +18,10 @@ from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calib
 from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel
+from trajopt_sgp.uncertainty.sampling import annealed_langevin as annealed_langevin
+from trajopt_sgp.uncertainty.sampling import langevin as langevin
+from trajopt_sgp.uncertainty.schedules import CosineSchedule as CosineSchedule
+from trajopt_sgp.uncertainty.schedules import EdmSchedule as EdmSchedule
+from trajopt_sgp.uncertainty.schedules import GeometricSchedule as GeometricSchedule
+from trajopt_sgp.uncertainty.schedules import SigmaSchedule as SigmaSchedule
 from trajopt_sgp.uncertainty.validation import gradient_error as gradient_error

@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import ConformanceError, TrajoptError
 from trajopt_sgp.models.check import check_batched, check_derivatives
 from trajopt_sgp.problem.precision import cast, parameter_dtype
+from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy, score_accuracy
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 
@@ -17,21 +19,27 @@ def check_score(
     states: Float[Tensor, "samples n"],
     controls: Float[Tensor, "samples m"],
     tolerance: float = 1e-6,
-) -> None:
+    data: Transitions | None = None,
+    largest_error: float = 0.15,
+) -> ScoreAccuracy | None:
     """Check that a model of the distance to data keeps its contract, in double precision, at three noise levels.
 
     Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
     where the model has a value, be the gradient of that value; calibrated lengths must follow from the value. A model
-    without noise levels is checked with the sigma it does not look at.
+    without noise levels is checked with the sigma it does not look at. With `data`, a model with noise levels must also
+    be accurate, and how accurate it is is returned: see `score_accuracy`.
 
     Args:
         model: a torch module is checked as a copy in double precision.
         states: samples `(K, n)` in raw units, K at least 2.
         controls: samples `(K, m)`.
         tolerance: of values and derivatives, relative to the largest, or to 1.
+        data: what the model was trained on.
+        largest_error: relative error of the gradient that is accepted wherever those data are dense.
 
     Raises:
         ConformanceError: names the fault.
+        IncompatibleError: the model says that it was trained on other data.
     """
     model = cast(model, torch.float64)
     levels = _levels(model.sigma_range)
@@ -51,6 +59,7 @@ def check_score(
     if model.sigma_range is not None:
         _check_refusal(model, z, 0.5 * levels[0])
         _check_refusal(model, z, 2.0 * levels[-1])
+    return None if data is None else _check_accuracy(model, data, largest_error)
 
 
 def _levels(sigma_range: tuple[float, float] | None) -> tuple[float, ...]:
@@ -58,9 +67,11 @@ def _levels(sigma_range: tuple[float, float] | None) -> tuple[float, ...]:
     if sigma_range is None:
         return (0.0,)
     low, high = sigma_range
-    if not 0.0 < low < high < math.inf:
-        raise ConformanceError(f"sigma_range = {(low, high)}: it must be two increasing positive numbers, or None.")
-    return low, math.sqrt(low * high), high
+    if not 0.0 < low <= high < math.inf:
+        raise ConformanceError(
+            f"sigma_range = {(low, high)}: it must be two positive numbers that do not decrease, or None."
+        )
+    return low, min(max(math.sqrt(low * high), low), high), high
 
 
 @torch.no_grad()
@@ -93,6 +104,16 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
         error = (model.calibrated_length(z, sigma).detach() - expected).abs()
         if not float(error.max()) <= tolerance:
             raise ConformanceError(f"calibrated_length does not follow from distance at sigma = {sigma:.3g}.")
+
+
+def _check_accuracy(model: GradientModel, data: Transitions, largest_error: float) -> ScoreAccuracy:
+    accuracy = score_accuracy(model, data)
+    worst = accuracy.worst_dense_error
+    if worst is not None and not worst <= largest_error:
+        raise ConformanceError(
+            f"The distance gradient is wrong by more than {largest_error:.0%} in dense data:\n{accuracy}"
+        )
+    return accuracy
 
 
 def _check_refusal(model: GradientModel, z: Tensor, sigma: float) -> None:

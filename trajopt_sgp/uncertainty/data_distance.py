@@ -19,24 +19,6 @@ Schedule = Callable[[float], float]
 """Progress in [0, 1] to noise level σ."""
 
 
-@dataclass(frozen=True)
-class GeometricSchedule:
-    """σ falling from `start` to `stop` by a constant factor per unit of progress (Song and Ermon 2019)."""
-
-    start: float
-    """σ at progress 0."""
-    stop: float
-    """σ at progress 1."""
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.start) and 0.0 < self.stop <= self.start):
-            raise OptionError(f"A schedule needs start >= stop > 0, not start = {self.start}, stop = {self.stop}.")
-
-    def __call__(self, progress: float) -> float:
-        """Return σ at `progress` in [0, 1]."""
-        return float(self.start ** (1.0 - progress) * self.stop**progress)
-
-
 @dataclass(frozen=True, eq=False)
 class DataDistance:
     """β d_σ(x, u), the smoothed squared distance to data, summed over the knots 0..N-1.

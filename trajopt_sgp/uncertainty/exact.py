@@ -22,7 +22,7 @@ from trajopt_sgp.data import Normalizer, Transitions, as_triples, points_as_tran
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
-from trajopt_sgp.models.preconditioning import as_sigma
+from trajopt_sgp.models.preconditioning import as_sigma, check_sigma_range
 from trajopt_sgp.uncertainty.closed_form import field_gradient, field_value
 from trajopt_sgp.uncertainty.neighbor_sums import NeighborSums
 from trajopt_sgp.uncertainty.point_blocks import PointBlocks
@@ -216,8 +216,7 @@ def _check_options(
 ) -> None:
     if neighbors is not None and not 1 <= neighbors < count:
         raise OptionError(f"neighbors = {neighbors}: it must lie between 1 and {count - 1}, or be None.")
-    if not 0.0 < sigma_range[0] < sigma_range[1] < math.inf:
-        raise OptionError(f"sigma_range = {sigma_range}: it must be two increasing positive numbers.")
+    check_sigma_range(sigma_range)
     if tolerance is not None and not 0.0 < tolerance < math.inf:
         raise OptionError(f"tolerance = {tolerance}: it must be positive, in units of d_sigma, or None.")
     if neighbors is not None and tolerance is not None:

@@ -1,0 +1,86 @@
+"""Adaptive annealing: when it moves on, when it must, and what a descent makes of it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.problems import cartpole_data, cartpole_swing_up, force_cost, score_network
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.solvers import AdaptiveAnnealing, GradientDescent, solve
+from trajopt_sgp.solvers.annealing import AdaptivePlaces, fixed_places
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, GeometricSchedule
+
+SETTINGS = AdaptiveAnnealing(stages=4, tolerance=0.1, patience=5)
+
+
+def places(merits: Callable[[int], list[float]]) -> list[float]:
+    """The place of every one of 100 iterations where merits at iteration i are given."""
+    follow = AdaptivePlaces(SETTINGS, 100.0)
+
+    def merit(i: int) -> Callable[[float], Tensor]:
+        return lambda place: torch.tensor(merits(i))
+
+    return [follow(i, merit(i)) for i in range(100)]
+
+
+def moves(places: list[float]) -> list[int]:
+    """Iterations at which the place changed."""
+    return [i for i in range(1, len(places)) if places[i] != places[i - 1]]
+
+
+def test_fixed_places_run_evenly() -> None:
+    follow = fixed_places(5.0)
+    assert [follow(i, lambda place: torch.zeros(1)) for i in range(7)] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_a_batch_that_stands_still_moves_on_whenever_it_may() -> None:
+    found = places(lambda i: [1.0, 2.0])
+    assert moves(found) == [5, 10, 15]
+    assert sorted(set(found)) == pytest.approx([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0])
+
+
+def test_a_batch_that_improves_stays_until_the_places_ahead_need_the_time() -> None:
+    found = places(lambda i: [0.9**i, -(1.1**i)])
+    assert moves(found) == [85, 90, 95]
+
+
+def test_half_of_the_programs_must_have_stalled() -> None:
+    assert moves(places(lambda i: [1.0, 0.9**i]))[0] == 5
+    assert moves(places(lambda i: [1.0, 0.9**i, 0.9**i]))[0] == 85
+    # numbers that are not finite do not improve
+    assert moves(places(lambda i: [float("nan"), 0.9**i]))[0] == 5
+
+
+def test_improvement_is_judged_anew_at_every_place() -> None:
+    """Steady until iteration 12: the first look after that, at 15, finds that nothing improved."""
+    found = places(lambda i: [0.9 ** min(i, 10)])
+    assert moves(found) == [15, 20, 25]
+
+
+@pytest.mark.parametrize("field", [True, False])
+def test_a_descent_follows_its_places_and_ends_at_the_last(field: bool) -> None:
+    data = cartpole_data()
+    model = score_network(data) if field else ExactSmoothedDistance(data)
+    distance = DataDistance(model, weight=1.0, schedule=GeometricSchedule(0.5, 0.05))
+    problem = cartpole_swing_up(horizon=8, stage_costs=[force_cost, distance])
+    solver = GradientDescent(iterations=60, annealing=0.8, adaptive=SETTINGS, count=2)
+    solution = solve(problem, SingleShooting(), solver)
+    found = [entry["progress"] for entry in solution.log]
+    assert found == sorted(found)
+    assert sorted(set(found)) == pytest.approx([0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0])
+    assert found[0] == 0.0
+    assert found[48] == 1.0
+    again = solve(problem, SingleShooting(), solver)
+    assert (again.trajectory.controls == solution.trajectory.controls).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"stages": 1}, "stages = 0"), ({"patience": 0}, "patience = 0"), ({"tolerance": 0.0}, "tolerance = 0.0")],
+)
+def test_impossible_settings_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError, match=f"AdaptiveAnnealing: {message}"):
+        AdaptiveAnnealing(**options)  # type: ignore[arg-type]

@@ -1,0 +1,41 @@
+"""The networks that score and energy can be made of, by name."""
+
+from collections.abc import Sequence
+
+import torch
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.models.level_embedding import LevelEmbeddingMLP
+from trajopt_sgp.models.networks import MLP
+from trajopt_sgp.models.residual_mlp import ResidualMLP
+
+ARCHITECTURES = ("mlp", "residual", "level_embedding")
+"""Names of networks that take z and the features of sigma."""
+
+DenoisingNetwork = MLP | ResidualMLP | LevelEmbeddingMLP
+"""Outputs at [z; features], and `input_gradient`, whose first d entries are the gradient with respect to z."""
+
+# With smaller initial weights and weight decay, denoisers of some data stall on a plateau for thousands of steps.
+_GAIN = 1.5
+
+
+def make_network(
+    architecture: str,
+    input_size: int,
+    hidden_sizes: Sequence[int],
+    output_size: int,
+    activation: str,
+    levels: Sequence[float],
+    generator: torch.Generator | None,
+) -> DenoisingNetwork:
+    """Return a network by name; `levels` are increasing, and used by "level_embedding" alone.
+
+    Raises:
+        OptionError: an unknown name, or sizes or an activation that the network refuses.
+    """
+    if architecture == "level_embedding":
+        return LevelEmbeddingMLP(input_size, hidden_sizes, output_size, levels, activation, generator, _GAIN)
+    kinds: dict[str, type[MLP] | type[ResidualMLP]] = {"mlp": MLP, "residual": ResidualMLP}
+    if architecture not in kinds:
+        raise OptionError(f"Unknown architecture {architecture!r}; choose from {list(ARCHITECTURES)}.")
+    return kinds[architecture](input_size, hidden_sizes, output_size, activation, generator, _GAIN)

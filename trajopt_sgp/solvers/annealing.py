@@ -1,0 +1,73 @@
+"""Where on their schedules distances to data are in each iteration of a first-order search."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trajopt_sgp.solvers.base import check_counts, check_positive
+
+MeritAt = Callable[[float], Tensor]
+"""Place on the schedules to the merit of every program of a batch there, `(P,)`."""
+Places = Callable[[int, MeritAt], float]
+"""Number of the iteration to the place on the schedules; called once in every iteration."""
+
+
+@dataclass(frozen=True)
+class AdaptiveAnnealing:
+    """The next place on the schedule when progress at this one stalls, for a whole batch together.
+
+    A program stalls when its merit at the present place, value or residual energy with the present sigma, fell by less
+    than a share of itself over some iterations. The batch moves on when at least half of its programs have stalled, or
+    when no more time is left than the places to come need. Solvers of nonlinear programs need no such thing: they solve
+    every stage to convergence.
+
+    Raises:
+        OptionError: a number that is not positive.
+    """
+
+    stages: int = 10
+    """Places on the schedule, both ends included; at least 2."""
+    tolerance: float = 0.2
+    """Share of the merit."""
+    patience: int = 5
+    """Iterations between two looks at the merit, and least number of iterations at a place."""
+
+    def __post_init__(self) -> None:
+        check_counts("AdaptiveAnnealing", stages=self.stages - 1, patience=self.patience)
+        check_positive("AdaptiveAnnealing", tolerance=self.tolerance)
+
+
+def fixed_places(iterations: float) -> Places:
+    """Return places that run evenly from 0 to 1 over some iterations."""
+    return lambda i, merit: min(1.0, i / max(1.0, iterations - 1.0))
+
+
+class AdaptivePlaces:
+    """Places that move on when progress stalls, and arrive within some iterations."""
+
+    def __init__(self, settings: AdaptiveAnnealing, iterations: float) -> None:
+        self._settings, self._iterations = settings, iterations
+        self._stage, self._next_look = 0, 0
+        self._reached: Tensor | None = None
+
+    def __call__(self, i: int, merit: MeritAt) -> float:
+        """Return the place of iteration i."""
+        ahead = self._settings.stages - 1 - self._stage
+        if ahead and (i >= self._iterations - ahead * self._settings.patience or self._stalled(i, merit)):
+            self._stage, self._reached, self._next_look = self._stage + 1, None, i
+        if i >= self._next_look and self._stage < self._settings.stages - 1:
+            self._reached, self._next_look = merit(self._place), i + self._settings.patience
+        return self._place
+
+    @property
+    def _place(self) -> float:
+        return self._stage / (self._settings.stages - 1)
+
+    def _stalled(self, i: int, merit: MeritAt) -> bool:
+        if self._reached is None or i < self._next_look:
+            return False
+        now = merit(self._place)
+        improving = self._reached - now > self._settings.tolerance * now.abs()
+        return bool(torch.count_nonzero(improving) <= len(now) // 2)
