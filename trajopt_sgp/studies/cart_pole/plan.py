@@ -49,9 +49,9 @@ class Budget:
 def plan_and_judge(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Plan with tuned settings and judge: the function of the cells of the table.
 
-    Settings: `method`, `size` and `seed` of the data, `seconds`, `starts`, `most_iterations`, `force_limits` (True unless
-    given), and `factors` by which tuned settings are multiplied. Inputs: `tuning`, if there is one, and the models by
-    kind.
+    Settings: `method`, `size` and `seed` of the data, `seconds`, `starts`, `most_iterations`, `force_limits` (True
+    unless given), and `factors` by which tuned settings are multiplied. Inputs: `tuning`, if there is one, and the
+    models by kind.
     """
     method = find_method(settings["method"])
     tuned = context.inputs["tuning"].result["settings"] if "tuning" in context.inputs else method.defaults
