@@ -407,7 +407,7 @@ def test_policy_runs_a_gymnasium_environment_as_planned() -> None:
 
 
 def test_resimulation_lets_the_policy_answer_the_plant() -> None:
-    """Feedback found without disturbance brings a disturbed plant nearer the plan than the planned controls do."""
+    """Through the model itself it repeats the plan; through another plant the controls answer what that plant does."""
     problem = linear_quadratic(horizon=8)
     solution = solve(problem, PolicySearch(TimeVaryingAffine(), STARTS), GradientDescent(iterations=200))
 
