@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ Fallback = str | Callable[[FloatArray], ArrayLike]
 a function of the state `(n,)`."""
 
 
+@runtime_checkable
 class Controller(Protocol):
     """What runs a plant: `MPC`, or a policy that a solver has found."""
 
