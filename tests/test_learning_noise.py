@@ -40,9 +40,9 @@ def test_log_normal_levels_are_those_of_edm_within_the_range() -> None:
 
 
 def test_sampled_levels_are_as_likely_and_every_level_is_there_for_all_points() -> None:
-    levels, counts = draw("sampled_level").unique(return_counts=True)
+    levels, counts = np.unique(draw("sampled_level").numpy(), return_counts=True)
     assert levels.tolist() == pytest.approx(LEVELS)
-    assert (counts / 20_000 - 1.0 / 3.0).abs().max() < 0.01
+    assert np.abs(counts / 20_000 - 1.0 / 3.0).max() < 0.01
     assert draw("every_level", 7).shape == (3, 1, 1)
 
 

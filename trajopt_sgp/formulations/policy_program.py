@@ -172,6 +172,12 @@ class PolicyProgram(NonlinearProgram):
         objective = self._first_order if self.exploration.gradient == "first" else self._zeroth_order
         return Evaluation(objective(variables, starts, parameters), steady.merit, steady.rows)
 
+    def merit(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the merit `(P,)` of parameters `(P, k)`, the mean over the initial states."""
+        with torch.no_grad():
+            full = self.expand(variables, parameters)
+        return self.single.full_merit(full, parameters).reshape(len(variables), -1).mean(-1)
+
     def roll_out(
         self, variables: Tensor, starts: Tensor, parameters: Parameters, noise: Tensor | None
     ) -> tuple[Tensor, Tensor]:

@@ -224,16 +224,17 @@ class NonlinearProgram:
         joined = torch.cat(rows, dim=-1) if rows else full.new_zeros((len(full), 0))
         places = self._row_places()
         differs = self.annealed or bool(self.surrogates)
-        merit = self._full_merit(full, parameters.at_end()) if differs else objective.detach()
+        merit = self.full_merit(full, parameters.at_end()) if differs else objective.detach()
         return Evaluation(objective, merit, joined if places is None else joined[:, places])
 
     @torch.no_grad()
     def merit(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return the merit `(P,)` of scaled decision variables `(P, size)` where the parameters are on schedules."""
-        return self._full_merit(self.expand(variables, parameters), parameters)
+        return self.full_merit(self.expand(variables, parameters), parameters)
 
     @torch.no_grad()
-    def _full_merit(self, full: Tensor, parameters: Parameters) -> Tensor:
+    def full_merit(self, full: Tensor, parameters: Parameters) -> Tensor:
+        """Return the same for all scaled variables `(P, full size)` of the transcription."""
         return sum((term.merit_cost(full, parameters) for term in self.costs), full.new_zeros(len(full)))
 
     def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:

@@ -29,7 +29,7 @@ def log_normal(sigma_range: tuple[float, float], rows: int, generator: torch.Gen
     """
     ends = torch.special.ndtr((torch.tensor(sigma_range).log() - _EDM_MEAN) / _EDM_DEVIATION)
     shares = torch.lerp(ends[0], ends[1], torch.rand((rows, 1), generator=generator))
-    levels = (_EDM_MEAN + _EDM_DEVIATION * torch.special.ndtri(shares)).exp()
+    levels: Tensor = (_EDM_MEAN + _EDM_DEVIATION * torch.special.ndtri(shares)).exp()
     return levels.clamp(*sigma_range)
 
 

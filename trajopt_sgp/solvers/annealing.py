@@ -27,9 +27,9 @@ class AdaptiveAnnealing:
         OptionError: a number that is not positive.
     """
 
-    stages: int = 10
+    stages: int = 6
     """Places on the schedule, both ends included; at least 2."""
-    tolerance: float = 0.2
+    tolerance: float = 0.3
     """Share of the merit."""
     patience: int = 5
     """Iterations between two looks at the merit, and least number of iterations at a place."""

@@ -153,7 +153,7 @@ def _points(model: GradientModel, transitions: Transitions) -> Float[Tensor, "po
 def _levels(model: GradientModel) -> list[float]:
     if model.sigma_range is None:
         raise OptionError(
-            f"{type(model).__name__} has no noise levels: give sigmas=, those whose closed form it is to be compared with."
+            f"{type(model).__name__} has no noise levels: give sigmas=, of the closed form it is to be compared with."
         )
     low, high = model.sigma_range
     return sorted(set(np.geomspace(low, high, _LEVELS).clip(low, high).tolist()))
