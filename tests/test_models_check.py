@@ -111,6 +111,7 @@ MODELS: dict[str, GradientModel] = {
     "energy": energy_network(DATA),
     "exact": ExactSmoothedDistance(DATA),
     "neighbors": ExactSmoothedDistance(DATA, neighbors=40),
+    "tolerance": ExactSmoothedDistance(DATA, tolerance=1e-9),
 }
 
 
