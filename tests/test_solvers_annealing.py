@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up, force_cost, score_network
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.formulations import PolicySearch, SingleShooting
+from trajopt_sgp.problem import Parameters
 from trajopt_sgp.solvers import AdaptiveAnnealing, GradientDescent, solve
 from trajopt_sgp.solvers.annealing import AdaptivePlaces, fixed_places
 from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, GeometricSchedule
@@ -75,6 +77,21 @@ def test_a_descent_follows_its_places_and_ends_at_the_last(field: bool) -> None:
     assert found[48] == 1.0
     again = solve(problem, SingleShooting(), solver)
     assert (again.trajectory.controls == solution.trajectory.controls).all()
+
+
+def test_policies_have_one_merit_for_each_set_of_parameters() -> None:
+    """At the end of the schedule it is the merit that iterates are compared by, at its start another."""
+    distance = DataDistance(ExactSmoothedDistance(cartpole_data()), schedule=GeometricSchedule(0.5, 0.05))
+    problem = cartpole_swing_up(horizon=4, stage_costs=[force_cost, distance])
+    program = PolicySearch(initial_states=np.array([[0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.0, 0.0]])).transcribe(
+        problem, False
+    )
+    variables = torch.zeros((3, program.assembly.size), dtype=problem.dtype)
+    parameters = Parameters(torch.zeros((3, 4), dtype=problem.dtype))
+    begin, end = program.merit(variables, parameters), program.merit(variables, parameters.at_end())
+    assert begin.shape == (3,)
+    torch.testing.assert_close(end, program.evaluate(variables, parameters).merit)
+    assert (begin - end).abs().min() > 1e-3
 
 
 @pytest.mark.parametrize(
