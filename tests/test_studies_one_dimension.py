@@ -36,10 +36,11 @@ def test_descent_ends_in_the_minimum_below_it() -> None:
     assert [descend(values, start) for start in range(8)] == [2, 2, 2, 2, 2, 6, 6, 7]
 
 
-def test_smoothed_length_is_the_distance_to_the_nearest_point() -> None:
+def test_smoothed_length_is_the_distance_to_the_nearest_point_and_never_below_it() -> None:
     data, x = np.array([-0.5, 0.4]), np.linspace(-2.0, 2.0, 81)
     nearest = np.abs(x[:, None] - data).min(axis=1)
     assert np.abs(smoothed_length(data, x, 0.02) - nearest).max() < 0.03
+    assert (smoothed_length(data, x, 0.2) >= nearest - 1e-12).all()
 
 
 def test_distance_bounds_the_error_where_an_ensemble_does_not() -> None:
@@ -53,7 +54,7 @@ def test_distance_bounds_the_error_where_an_ensemble_does_not() -> None:
     # the factor of a distance is at most the Lipschitz constant of the error
     error = np.abs(found.curves["smoothed distance"].prediction - truth(found.x))
     lipschitz = np.abs(np.gradient(error, found.x)).max()
-    assert numbers["smoothed distance"]["factor"] <= 1.3 * lipschitz
+    assert numbers["smoothed distance"]["factor"] <= lipschitz
 
 
 def test_likelihood_and_energy_have_one_gradient_and_a_denoiser_learns_it_best_near_the_data() -> None:

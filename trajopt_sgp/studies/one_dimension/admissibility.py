@@ -135,12 +135,15 @@ def process_curve(data: FloatArray, x: FloatArray) -> Curve:
 
 
 def smoothed_length(data: FloatArray, x: FloatArray, sigma: float) -> FloatArray:
-    """Return the smoothed distance as a length, √(2 (d_σ - min d_σ)), in units of x."""
+    """Return the smoothed distance as a length, √(2 (d_σ + σ² log N)), in units of x.
+
+    It is never below the distance to the nearest of the N points, so that a Lipschitz constant of the error bounds it.
+    """
     model = ExactSmoothedDistance(
         points_as_transitions(data[:, None], "toy/points"), Normalizer(np.zeros(1), np.ones(1)), sigma_range=(0.01, 1.0)
     )
     distance = model.distance(torch.from_numpy(x)[:, None], sigma).numpy()
-    length: FloatArray = np.sqrt(2.0 * (distance - distance.min()))
+    length: FloatArray = np.sqrt(2.0 * (distance + sigma**2 * np.log(len(data))))
     return length
 
 
