@@ -4,7 +4,7 @@ Sources: H. J. T. Suh et al., Fighting Uncertainty with Gradients, CoRL 2023, se
 Lipschitz constant of the error; C. Knuth et al., arXiv 2010.08993, for its estimate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -66,12 +66,16 @@ class ModelBiasCertificate:
     """Factors from executed plans; None before `calibrate`."""
     bound: ErrorBound = field(init=False, repr=False)
     """The bound before calibration."""
+    models: Mapping[torch.dtype, Dynamics] = field(init=False, repr=False)
+    """f̂ by the precision of plans."""
 
     def __post_init__(self) -> None:
         points = self.normalizer.normalize(np.hstack([self.held_out.states, self.held_out.controls]))
         errors = model_errors(self.model, self.held_out, self.error_scale)
         bound = ErrorBound(points, errors, self.lipschitz.constant, self.lipschitz.resolution)
+        models = {dtype: cast(self.model, dtype) for dtype in (torch.float64, torch.float32)}
         object.__setattr__(self, "bound", bound)
+        object.__setattr__(self, "models", models)
 
     @classmethod
     def fit(
@@ -168,7 +172,7 @@ class ModelBiasCertificate:
         """Return how far each state may be from the plan, `(..., N+1, n), (..., N, m) -> (..., N+1, n)`."""
         factor = 1.0 if self.calibration is None else self.calibration.tube_factor
         before = states[..., :-1, :]
-        jacobians = state_jacobians(cast(self.model, states.dtype), before, controls)
+        jacobians = state_jacobians(self.models[states.dtype], before, controls)
         scale = torch.as_tensor(self.error_scale).to(states)
         return factor * error_tube(jacobians, self.bound(self._normalize(before, controls)), scale)
 
@@ -180,9 +184,10 @@ class ModelBiasCertificate:
         A function of a whole trajectory, differentiable: as a cost in shooting it keeps a plan from amplifying errors
         of its model.
         """
-        units = torch.as_tensor(self.normalizer.scale[: self.held_out.state_size]).to(states)
+        units = torch.tensor(self.normalizer.scale[: self.held_out.state_size]).to(states)
         radii = self.tube(states, controls)[..., 1:, :] / units
-        return torch.linalg.vector_norm(radii, dim=-1).mean(-1)
+        size: Tensor = torch.linalg.vector_norm(radii, dim=-1).mean(-1)
+        return size
 
     def measure_errors(self, executed: Trajectory) -> FloatArray:
         """Return the one-step errors of the model along what a plant has done, `(..., N)`."""
@@ -190,7 +195,7 @@ class ModelBiasCertificate:
         return _scaled_errors(self.model, states[..., :-1, :], executed.controls, states[..., 1:, :], self.error_scale)
 
     def _normalize(self, states: Tensor, controls: Tensor) -> Tensor:
-        center, scale = (torch.as_tensor(array).to(states) for array in (self.normalizer.center, self.normalizer.scale))
+        center, scale = (torch.tensor(part).to(states) for part in (self.normalizer.center, self.normalizer.scale))
         z: Tensor = (torch.cat([states, controls], dim=-1) - center) / scale
         return z
 

@@ -37,10 +37,12 @@ class ErrorBound:
 
     def __call__(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
         """Return the bound, `(..., d) -> (...)`; differentiable, of slope zero within r of the point that decides."""
-        rows = find_rows(z, self.deciding_rows)
-        squared = (z - self._points.to(z)[rows]).square().sum(-1)
+        # one row for each query, in a dimension of its own: `torch.func.vmap` takes no numbers for rows
+        rows = find_rows(z, lambda queries: self.deciding_rows(queries)[..., None])
+        squared = (z[..., None, :] - self._points.to(z)[rows]).square().sum(-1)
         # a root of at least r: its derivative stays finite
-        return self._errors.to(z)[rows] + self.constant * squared.clamp_min(self.resolution**2).sqrt()
+        bounds = self._errors.to(z)[rows] + self.constant * squared.clamp_min(self.resolution**2).sqrt()
+        return bounds.squeeze(-1)
 
     def deciding_rows(self, z: Float[FloatArray, "*batch d"]) -> NDArray[np.int64]:
         """Return the number of the point at which the minimum is taken, `(..., d) -> (...)`."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import chi2, kstest, weibull_max
 
 FloatArray = NDArray[np.float64]
@@ -18,7 +17,10 @@ FloatArray = NDArray[np.float64]
 SIGNIFICANCE = 0.05
 """Fits whose Kolmogorov-Smirnov p-value is below this are refused."""
 
-_GRID = np.linspace(np.log(1e-5), np.log(1e4), 121)
+_GRID = np.linspace(np.log(1e-5), np.log(1e4), 61)
+_FINE = 13
+_REFINEMENTS = 7
+_NEWTON_STEPS = 12
 _LARGEST_SHAPE = 1e7
 
 
@@ -55,19 +57,19 @@ def fit_reverse_weibull(maxima: FloatArray, confidence: float = 0.95) -> Reverse
     if len(maxima) < 3 or not spread > 0.0:
         return _failed(largest, "the maxima are all alike")
     profile = _Profile((largest - maxima) / spread)
-    heights = np.array([profile.height(offset) for offset in _GRID])
+    heights = profile.heights(_GRID)
     best = int(heights.argmax())
     if best == 0 or heights[best - 1] == -np.inf:
         return _failed(largest, "the maxima crowd at their largest value: the shape is below 1")
     if best == len(_GRID) - 1:
         return _failed(largest, "the maxima show no finite end: a longer tail fits them as well")
-    offset = profile.refine(_GRID[best - 1], _GRID[best + 1])
+    offset = profile.highest(_GRID[best - 1], _GRID[best + 1])
     limit = profile.limit(offset, 0.5 * float(chi2.ppf(2.0 * confidence - 1.0, df=1)))
-    shape, scale = profile.shape_and_scale(offset)
-    location = largest + spread * float(np.exp(offset))
-    p_value = float(kstest(maxima, weibull_max(shape, location, spread * scale).cdf).pvalue)
+    (shape,), (scale,) = (array.tolist() for array in profile.shapes_and_scales(np.array([offset])))
+    location, scale = largest + spread * float(np.exp(offset)), spread * scale
+    p_value = float(kstest(maxima, weibull_max(shape, location, scale).cdf).pvalue)
     upper = largest + spread * float(np.exp(limit))
-    return ReverseWeibullFit(location, upper, spread * scale, shape, p_value, _fault(upper, p_value))
+    return ReverseWeibullFit(location, upper, scale, shape, p_value, _fault(upper, p_value))
 
 
 def _fault(upper: float, p_value: float) -> str:
@@ -81,42 +83,51 @@ def _failed(largest: float, fault: str) -> ReverseWeibullFit:
 
 
 class _Profile:
-    """The likelihood of the location, largest over scale and shape, by o = log(l - largest maximum)."""
+    """The likelihood of the location, largest over scale and shape, by offsets o = log(l - largest maximum)."""
 
     def __init__(self, below: FloatArray) -> None:
         self.below = below
-        """Largest maximum minus maxima, in units of their range."""
+        """Largest maximum minus maxima, in units of their range, `(k,)`."""
 
-    def shape_and_scale(self, offset: float) -> tuple[float, float]:
-        """Return the maximum-likelihood shape and scale for an offset."""
-        lengths = self.below + np.exp(offset)
-        top = lengths.max()
-        logs = np.log(lengths / top)
-        mean = logs.mean()
+    def shapes_and_scales(self, offsets: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the most likely shapes and scales `(p,)` for offsets `(p,)`, by Newton's method on log shape."""
+        lengths = self.below + np.exp(offsets)[:, None]
+        top = lengths.max(axis=1)
+        logs = np.log(lengths / top[:, None])
+        mean = logs.mean(axis=1)
+        shapes = 1.0 / np.maximum(logs.std(axis=1), 1.0 / _LARGEST_SHAPE)
+        for _ in range(_NEWTON_STEPS):
+            weights = np.exp(shapes[:, None] * logs)
+            weights /= weights.sum(axis=1, keepdims=True)
+            average = (weights * logs).sum(axis=1)
+            variance = (weights * np.square(logs - average[:, None])).sum(axis=1)
+            step = (average - 1.0 / shapes - mean) / (shapes * variance + 1.0 / shapes)
+            shapes = shapes * np.exp(-np.clip(step, -1.0, 1.0))
+        return shapes, top * np.mean(np.exp(shapes[:, None] * logs), axis=1) ** (1.0 / shapes)
 
-        def slope(log_shape: float) -> float:
-            shape = np.exp(log_shape)
-            weights = np.exp(shape * logs)
-            return float((weights * logs).sum() / weights.sum() - 1.0 / shape - mean)
+    def heights(self, offsets: FloatArray) -> FloatArray:
+        """Return the profile log likelihood at offsets `(p,)`; minus infinity where the best shape is below 1."""
+        shapes, scales = self.shapes_and_scales(offsets)
+        logs = np.log((self.below + np.exp(offsets)[:, None]) / scales[:, None]).sum(axis=1)
+        heights = len(self.below) * (np.log(shapes / scales) - 1.0) + (shapes - 1.0) * logs
+        return np.where(shapes < 1.0, -np.inf, heights)
 
-        shape = float(np.exp(brentq(slope, np.log(1e-3), np.log(_LARGEST_SHAPE))))
-        return shape, float(top * np.mean(np.exp(shape * logs)) ** (1.0 / shape))
-
-    def height(self, offset: float) -> float:
-        """Return the profile likelihood; minus infinity where the best shape is below 1."""
-        shape, scale = self.shape_and_scale(offset)
-        if shape < 1.0:
-            return -np.inf
-        logs = np.log((self.below + np.exp(offset)) / scale)
-        return float(len(logs) * (np.log(shape / scale) - 1.0) + (shape - 1.0) * logs.sum())
-
-    def refine(self, low: float, high: float) -> float:
-        """Return the offset of the largest height between two."""
-        return float(minimize_scalar(lambda offset: -self.height(offset), bounds=(low, high), method="bounded").x)
+    def highest(self, low: float, high: float) -> float:
+        """Return the offset of the largest height between two, by ever finer grids."""
+        for _ in range(_REFINEMENTS):
+            grid = np.linspace(low, high, _FINE)
+            best = int(np.clip(self.heights(grid).argmax(), 1, _FINE - 2))
+            low, high = grid[best - 1], grid[best + 1]
+        return 0.5 * (low + high)
 
     def limit(self, offset: float, drop: float) -> float:
         """Return the offset above at which the height has fallen by `drop`, or infinity."""
-        level = self.height(offset) - drop
-        if self.height(_GRID[-1]) > level:
+        level = float(self.heights(np.array([offset]))[0]) - drop
+        low, high = offset, float(_GRID[-1])
+        if self.heights(np.array([high]))[0] > level:
             return np.inf
-        return float(brentq(lambda other: self.height(other) - level, offset, _GRID[-1]))
+        for _ in range(_REFINEMENTS):
+            grid = np.linspace(low, high, _FINE)
+            below = int(np.argmax(self.heights(grid) <= level))
+            low, high = grid[below - 1], grid[below]
+        return high
