@@ -20,8 +20,17 @@ from trajopt_sgp.errors import (
     ShapeError,
 )
 from trajopt_sgp.formulations import SingleShooting
-from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, Trajectory
-from trajopt_sgp.solvers import GradientDescent, solve, solve_batch
+from trajopt_sgp.problem import (
+    ContinuousDynamics,
+    DiscreteDynamics,
+    OptimalControlProblem,
+    Solution,
+    Trajectory,
+    TrajectoryCost,
+)
+from trajopt_sgp.solvers import LBFGS, GradientDescent, solve, solve_batch
+from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.uncertainty import (
     ModelBiasCertificate,
     error_amplification,
@@ -218,6 +227,24 @@ def test_tube_size_is_a_cost(certificate: ModelBiasCertificate, dtype: torch.dty
     (gradient,) = torch.autograd.grad(before.sum(), controls)
     assert before.shape == (2,) and before.dtype == dtype
     assert (size(controls - 0.02 * gradient / gradient.norm()) < before).all()
+
+
+@pytest.mark.parametrize("solver", [GradientDescent(iterations=60), LBFGS()], ids=lambda s: s.name)
+def test_tube_size_in_shooting_makes_plans_with_smaller_tubes(
+    certificate: ModelBiasCertificate, solver: Solver
+) -> None:
+    cost = TrajectoryCost(certificate.tube_size, weight=5.0, name="tube")
+    guess = rollout(make_problem(), np.zeros((12, 1)))
+
+    def size(solution: Solution) -> float:
+        states, controls = (torch.from_numpy(a) for a in (solution.trajectory.states, solution.trajectory.controls))
+        return float(certificate.tube_size(states, controls))
+
+    careless, careful = (
+        solve(make_problem(trajectory_costs=costs), SingleShooting(), solver, guess) for costs in ([], [cost])
+    )
+    assert careful.cost_terms["tube"] == pytest.approx(5.0 * size(careful), rel=1e-6)
+    assert size(careful) < 0.9 * size(careless)
 
 
 def test_amplification_agrees_with_the_tube(certificate: ModelBiasCertificate) -> None:

@@ -151,7 +151,7 @@ class ModelBiasCertificate:
             NotFiniteError: the plan holds NaN or infinity.
         """
         trajectory.check_finite("plan")
-        states, controls = torch.from_numpy(trajectory.states), torch.from_numpy(trajectory.controls)
+        states, controls = torch.tensor(trajectory.states), torch.tensor(trajectory.controls)
         with torch.no_grad():
             bound, tube = self.bounds(states, controls), self.tube(states, controls)
         confidence = None if self.calibration is None else self.calibration.confidence

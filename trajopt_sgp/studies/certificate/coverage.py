@@ -1,11 +1,10 @@
 """How often certificates hold: plans of one system, half of them to calibrate, half to count."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.data import Transitions
@@ -14,7 +13,8 @@ from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics
 from trajopt_sgp.models import LearnedDynamics, ScoreNetwork
 from trajopt_sgp.problem import CertificateCheck, Trajectory
 from trajopt_sgp.solvers import GradientDescent, solve_batch
-from trajopt_sgp.studies.certificate_systems import SYSTEMS, CertificateSystem, execute
+from trajopt_sgp.studies.certificate.systems import SYSTEMS, CertificateSystem, execute
+from trajopt_sgp.studies.runner import CellContext, StudyCell
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, ModelBiasCertificate
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
 
@@ -58,7 +58,36 @@ class CoverageSettings:
     """Of bounds and tubes."""
 
 
-def measure_coverage(settings: Mapping[str, Any], context: object = None) -> dict[str, Any]:
+_FULL = (
+    CoverageSettings(
+        "cart-pole", 0, transitions=10_000, held_out=5_000, width=128, score_steps=3000, beta=5.0, sigma_stop=0.02
+    ),
+    CoverageSettings("pendulum", 0),
+    CoverageSettings("drift", 0),
+)
+_REDUCED = CoverageSettings(
+    "drift",
+    0,
+    transitions=400,
+    held_out=200,
+    width=16,
+    dynamics_steps=200,
+    score_steps=50,
+    calibration_plans=20,
+    test_plans=10,
+    unguided_plans=5,
+    iterations=15,
+)
+_SEEDS = (0, 1, 2)
+
+
+def all_cells(reduced: bool) -> list[StudyCell]:
+    """Return the cells: every system with three seeds."""
+    chosen = [_REDUCED] if reduced else [replace(one, seed=seed) for one in _FULL for seed in _SEEDS]
+    return [StudyCell(f"{one.system} seed={one.seed}", measure_coverage, asdict(one)) for one in chosen]
+
+
+def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Train, certify, calibrate on executed plans and count on others; settings are those of `CoverageSettings`."""
     chosen = CoverageSettings(**settings)
     system, generator = SYSTEMS[chosen.system], np.random.default_rng(chosen.seed)

@@ -43,9 +43,9 @@ class CertificateSystem:
 
 def execute(system: CertificateSystem, initial_states: FloatArray, controls: FloatArray) -> FloatArray:
     """Return the states `(B, N+1, n)` of the plant under controls `(B, N, m)`, open loop."""
-    states = [torch.from_numpy(initial_states)]
+    states = [torch.tensor(initial_states)]
     for t in range(controls.shape[1]):
-        states.append(system.step(states[-1], torch.from_numpy(controls[:, t])))
+        states.append(system.step(states[-1], torch.tensor(controls[:, t])))
     return torch.stack(states, dim=1).numpy()
 
 
@@ -93,7 +93,7 @@ def _pendulum_problem(dynamics: Dynamics, distances: list[DataDistance]) -> Opti
 
     return OptimalControlProblem(
         dynamics=dynamics,
-        horizon=40,
+        horizon=60,
         initial_state=np.zeros(2),
         stage_costs=[*distances, StageCost(_effort(_PENDULUM_LIMIT), 0.01, "effort")],
         terminal_costs=[TerminalCost(upright, 10.0, "upright")],
