@@ -307,6 +307,9 @@ def test_what_does_not_fit_is_refused(certificate: ModelBiasCertificate) -> None
     plans, runs = random_plans(20, seed=0)
     with pytest.raises(ShapeError, match="20 plans and 19 executions"):
         certificate.calibrate(plans, runs[1:])
+    lost = [Trajectory(np.full_like(run.states, np.nan), run.controls) for run in runs]
+    with pytest.raises(DatasetError, match="no finite error"):
+        certificate.calibrate(plans, lost, confidence=0.9)
     with pytest.raises(ShapeError, match="not those of the plan"):
         certificate.evaluate(plans[0]).compare(random_plans(1, 0, horizon=3)[1][0])
     with pytest.raises(NotFiniteError):

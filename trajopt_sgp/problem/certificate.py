@@ -82,6 +82,6 @@ class Certificate(Protocol):
 
 
 def _ratio(value: FloatArray, limit: FloatArray) -> FloatArray:
-    """Return value / limit; zero where both are, infinite where only the limit is."""
+    """Return value / limit; zero where both are, infinite where only the limit is, or where the value is NaN."""
     ratio: FloatArray = np.divide(value, limit, out=np.full(limit.shape, np.inf), where=limit > 0.0)
-    return np.where(value == 0.0, 0.0, ratio)
+    return np.where(value == 0.0, 0.0, np.where(np.isnan(value), np.inf, ratio))

@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
-from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import DatasetError, OptionError, ShapeError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.problem import Dynamics, PlanCertificate, Trajectory
-from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 from trajopt_sgp.problem.precision import cast
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
 from trajopt_sgp.uncertainty.error_tube import error_tube, state_jacobians
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, estimate_lipschitz
+from trajopt_sgp.uncertainty.model_error import check_model, model_errors, scaled_errors, spread_of_steps
 
 FloatArray = NDArray[np.float64]
 
@@ -105,10 +105,10 @@ class ModelBiasCertificate:
             ShapeError: model and transitions do not fit together.
             NotFiniteError: the model returns NaN or infinity; names the transition.
         """
-        _check_sizes(model, held_out)
+        check_model(model, held_out)
         model = cast(model, torch.float64)
         normalizer = normalizer or getattr(model, "normalizer", None) or fit_normalizer(held_out)
-        scale = _default_scale(held_out) if error_scale is None else np.asarray(error_scale, dtype=np.float64)
+        scale = spread_of_steps(held_out) if error_scale is None else np.asarray(error_scale, dtype=np.float64)
         if scale.shape != (held_out.state_size,) or not (scale > 0.0).all():
             raise OptionError(f"error_scale = {scale.tolist()}: it must be {held_out.state_size} positive numbers.")
         points = normalizer.normalize(np.hstack([held_out.states, held_out.controls]))
@@ -132,7 +132,7 @@ class ModelBiasCertificate:
             confidence: between 0 and 1.
 
         Raises:
-            DatasetError: too few plans for the confidence.
+            DatasetError: too few plans for the confidence, or too many of them ended in infinity or NaN.
             ShapeError: numbers or shapes do not agree.
         """
         if len(plans) != len(executed):
@@ -141,6 +141,10 @@ class ModelBiasCertificate:
         checks = [raw.evaluate(plan).compare(run) for plan, run in zip(plans, executed, strict=True)]
         error_factor = conformal_quantile([float(check.error_ratio) for check in checks], confidence)
         tube_factor = conformal_quantile([float(check.tube_ratio) for check in checks], confidence)
+        if not np.isfinite([error_factor, tube_factor]).all():
+            raise DatasetError(
+                f"Too many executions have no finite error for a confidence of {100.0 * confidence:g} %."
+            )
         return replace(self, calibration=PlanCalibration(confidence, error_factor, tube_factor, len(plans)))
 
     def evaluate(self, trajectory: Trajectory) -> PlanCertificate:
@@ -192,49 +196,9 @@ class ModelBiasCertificate:
     def measure_errors(self, executed: Trajectory) -> FloatArray:
         """Return the one-step errors of the model along what a plant has done, `(..., N)`."""
         states = executed.states
-        return _scaled_errors(self.model, states[..., :-1, :], executed.controls, states[..., 1:, :], self.error_scale)
+        return scaled_errors(self.model, states[..., :-1, :], executed.controls, states[..., 1:, :], self.error_scale)
 
     def _normalize(self, states: Tensor, controls: Tensor) -> Tensor:
         center, scale = (torch.tensor(part).to(states) for part in (self.normalizer.center, self.normalizer.scale))
         z: Tensor = (torch.cat([states, controls], dim=-1) - center) / scale
         return z
-
-
-def model_errors(model: Dynamics, transitions: Transitions, scale: FloatArray) -> FloatArray:
-    """Return |x' - f̂(x, u)| of every transition in units of `scale` `(n,)`, `(K,)`.
-
-    Raises:
-        NotFiniteError: the model returns NaN or infinity; names the transition.
-    """
-    errors = _scaled_errors(model, transitions.states, transitions.controls, transitions.next_states, scale)
-    if not np.isfinite(errors).all():
-        row = int(np.argmin(np.isfinite(errors)))
-        raise NotFiniteError(f"The model returns NaN or infinity at transition {row}, state {transitions.states[row]}.")
-    return errors
-
-
-@torch.no_grad()
-def _scaled_errors(
-    model: Dynamics, states: FloatArray, controls: FloatArray, after: FloatArray, scale: FloatArray
-) -> FloatArray:
-    predicted = model(torch.from_numpy(np.array(states)), torch.from_numpy(np.array(controls)))
-    errors: FloatArray = np.linalg.norm((after - predicted.numpy()) / scale, axis=-1)
-    return errors
-
-
-def _default_scale(transitions: Transitions) -> FloatArray:
-    spread = (transitions.next_states - transitions.states).std(axis=0)
-    if not (spread > 0.0).all():
-        raise DatasetError(f"State {int(np.argmin(spread))} steps by the same everywhere: give error_scale=.")
-    return np.asarray(spread)
-
-
-def _check_sizes(model: Dynamics, transitions: Transitions) -> None:
-    if is_continuous(model) or parameter_names(model):
-        raise OptionError("A certificate needs a discrete-time model x' = f(x, u) without parameters of a problem.")
-    sizes = (model.state_size, model.control_size)
-    if sizes != (transitions.state_size, transitions.control_size):
-        raise ShapeError(
-            f"The model has {sizes[0]} states and {sizes[1]} controls, the transitions "
-            f"{transitions.state_size} and {transitions.control_size}."
-        )
