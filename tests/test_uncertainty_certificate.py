@@ -129,6 +129,10 @@ def test_the_tube_is_the_worst_case_of_a_linear_system(generator: torch.Generato
             worst = bounds[:, None] * gradient / torch.where(length > 0.0, length, 1.0)
             assert float(propagate(worst)[0, knot, state]) == pytest.approx(float(tube[knot, state]))
     assert (tube[0] == 0.0).all()
+    # independent errors: the root of the sum of squares of what every step contributes
+    steps = [error_tube(jacobians, torch.where(torch.arange(6) == t, bounds, 0.0), scale) for t in range(6)]
+    random = torch.stack(steps).square().sum(0).sqrt()
+    torch.testing.assert_close(error_tube(jacobians, bounds, scale, "random"), random)
 
 
 def test_first_order_tubes_hold_real_deviations_of_small_errors(certificate: ModelBiasCertificate) -> None:
@@ -179,6 +183,9 @@ def test_calibrated_bounds_hold_on_new_plans_as_often_as_stated(calibrated: Mode
     assert 0.8 < np.mean([check.tube_ratio <= 1.0 for check in checks]) < 0.98
     assert checks[0].certificate.confidence == 0.9
     assert calibrated.calibration is not None and calibrated.calibration.plans == 60
+    narrow = replace(calibrated, accumulation="random", calibration=None).calibrate(*random_plans(60, seed=1), 0.9)
+    inside = [narrow.evaluate(plan).compare(run).tube_ratio <= 1.0 for plan, run in zip(plans, runs, strict=True)]
+    assert 0.8 < np.mean(inside) < 0.98
 
 
 def make_problem(**changes: object) -> OptimalControlProblem:
@@ -304,6 +311,8 @@ def test_what_does_not_fit_is_refused(certificate: ModelBiasCertificate) -> None
         ModelBiasCertificate.fit(MODEL, transitions(50), generator, error_scale=[1.0])
     with pytest.raises(NotFiniteError, match="transition 0"):
         ModelBiasCertificate.fit(Bend(bend=np.nan), transitions(50), generator)
+    with pytest.raises(OptionError, match="choose from aligned, random"):
+        ModelBiasCertificate.fit(MODEL, transitions(50), generator, accumulation="sideways")
     plans, runs = random_plans(20, seed=0)
     with pytest.raises(ShapeError, match="20 plans and 19 executions"):
         certificate.calibrate(plans, runs[1:])

@@ -20,7 +20,7 @@ from trajopt_sgp.problem import Dynamics, PlanCertificate, Trajectory
 from trajopt_sgp.problem.precision import cast
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
-from trajopt_sgp.uncertainty.error_tube import error_tube, state_jacobians
+from trajopt_sgp.uncertainty.error_tube import ACCUMULATIONS, error_tube, state_jacobians
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, estimate_lipschitz
 from trajopt_sgp.uncertainty.model_error import check_model, model_errors, scaled_errors, spread_of_steps
 
@@ -62,6 +62,9 @@ class ModelBiasCertificate:
     """Units of errors, `(n,)`."""
     lipschitz: LipschitzEstimate
     """L, and how it was found."""
+    accumulation: str = "aligned"
+    """How one-step errors make a tube: "aligned" as if all conspired, a bound to first order; "random" as if they were
+    independent, much narrower at the end of long plans, a bound by calibration alone."""
     calibration: PlanCalibration | None = None
     """Factors from executed plans; None before `calibrate`."""
     bound: ErrorBound = field(init=False, repr=False)
@@ -70,6 +73,8 @@ class ModelBiasCertificate:
     """f̂ by the precision of plans."""
 
     def __post_init__(self) -> None:
+        if self.accumulation not in ACCUMULATIONS:
+            raise OptionError(f"accumulation = {self.accumulation!r}: choose from {', '.join(ACCUMULATIONS)}.")
         points = self.normalizer.normalize(np.hstack([self.held_out.states, self.held_out.controls]))
         errors = model_errors(self.model, self.held_out, self.error_scale)
         bound = ErrorBound(points, errors, self.lipschitz.constant, self.lipschitz.resolution)
@@ -89,6 +94,7 @@ class ModelBiasCertificate:
         resolution: float | None = None,
         normalizer: Normalizer | None = None,
         error_scale: ArrayLike | None = None,
+        accumulation: str = "aligned",
     ) -> "ModelBiasCertificate":
         """Estimate L from the errors of a model on transitions that it has not seen.
 
@@ -99,6 +105,7 @@ class ModelBiasCertificate:
             neighbors, confidence, resolution: of the estimate of L, see `estimate_lipschitz`.
             normalizer: of z; default: that of the model, or else fitted to the transitions.
             error_scale: `(n,)`; default: the standard deviation of the steps in the transitions, for each coordinate.
+            accumulation: "aligned" or "random", see the field.
 
         Raises:
             DatasetError, OptionError: as `estimate_lipschitz`.
@@ -114,7 +121,7 @@ class ModelBiasCertificate:
         points = normalizer.normalize(np.hstack([held_out.states, held_out.controls]))
         errors = model_errors(model, held_out, scale)
         estimate = estimate_lipschitz(points, errors, generator, neighbors, confidence, resolution)
-        return cls(model, held_out, normalizer, scale, estimate)
+        return cls(model, held_out, normalizer, scale, estimate, accumulation)
 
     def calibrate(
         self, plans: Sequence[Trajectory], executed: Sequence[Trajectory], confidence: float = 0.95
@@ -178,7 +185,8 @@ class ModelBiasCertificate:
         before = states[..., :-1, :]
         jacobians = state_jacobians(self.models[states.dtype], before, controls)
         scale = torch.as_tensor(self.error_scale).to(states)
-        return factor * error_tube(jacobians, self.bound(self._normalize(before, controls)), scale)
+        bound = self.bound(self._normalize(before, controls))
+        return factor * error_tube(jacobians, bound, scale, self.accumulation)
 
     def tube_size(
         self, states: Float[Tensor, "*batch knots n"], controls: Float[Tensor, "*batch N m"]

@@ -39,6 +39,7 @@ def save_certificate(certificate: ModelBiasCertificate, path: PathLike) -> None:
         "normalizer": certificate.normalizer.to_json(),
         "error_scale": certificate.error_scale.tolist(),
         "lipschitz": certificate.lipschitz.to_json(),
+        "accumulation": certificate.accumulation,
         "calibration": None if calibration is None else asdict(calibration),
     }
     arrays = {name: torch.from_numpy(np.array(getattr(certificate.held_out, name))) for name in _ARRAYS}
@@ -79,5 +80,6 @@ def _build(header: dict[str, Any], tensors: dict[str, Tensor], model: Dynamics) 
         normalizer=Normalizer.from_json(header["normalizer"]),
         error_scale=np.array(header["error_scale"], dtype=np.float64),
         lipschitz=LipschitzEstimate.from_json(header["lipschitz"]),
+        accumulation=header["accumulation"],
         calibration=None if calibration is None else PlanCalibration(**calibration),
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
@@ -24,6 +25,7 @@ from trajopt_sgp.viz.style import (
 FloatArray = NDArray[np.float64]
 
 _COLUMNS = 3
+_FARTHEST = 4.0
 _PLAN, _EXECUTED = PALETTE[0], PALETTE[1]
 
 
@@ -79,6 +81,8 @@ def plot_error_ratios(
 ) -> Figure:
     """Draw how the largest ratio of every executed plan is distributed: to the left of 1 the bound has held.
 
+    Ratios above 4 lie beyond the edge.
+
     Args:
         ratios: by system, `(plans,)` each.
         confidence: share of the plans that should be to the left of 1; marked.
@@ -97,6 +101,10 @@ def plot_error_ratios(
     axes.axvline(1.0, color=INK, linewidth=1.0)
     axes.axhline(confidence, color=FAINT, linewidth=1.0, linestyle="--")
     axes.set_xscale("log")
+    axes.set_xlim(0.9 * min(map(np.min, ratios.values())), min(1.1 * max(map(np.max, ratios.values())), _FARTHEST))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.5, 1.0, 2.0]))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0.0, 1.02)
     axes.set_xlabel("largest ratio of a plan")
     axes.set_ylabel("share of plans")

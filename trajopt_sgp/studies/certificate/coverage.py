@@ -1,6 +1,6 @@
 """How often certificates hold: plans of one system, half of them to calibrate, half to count."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from trajopt_sgp.data import Transitions
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.models import LearnedDynamics, ScoreNetwork
-from trajopt_sgp.problem import CertificateCheck, Trajectory
+from trajopt_sgp.problem import CertificateCheck, OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers import GradientDescent, solve_batch
 from trajopt_sgp.studies.certificate.systems import SYSTEMS, CertificateSystem, execute
 from trajopt_sgp.studies.runner import CellContext, StudyCell
@@ -42,9 +42,9 @@ class CoverageSettings:
     """Of the training of the dynamics."""
     score_steps: int = 1500
     """Of the training of the score."""
-    calibration_plans: int = 200
+    calibration_plans: int = 300
     """Executed to calibrate."""
-    test_plans: int = 200
+    test_plans: int = 300
     """Executed to count."""
     unguided_plans: int = 100
     """Made by another planner, without the distance to data, for which nothing is promised."""
@@ -92,11 +92,12 @@ def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[
     chosen = CoverageSettings(**settings)
     system, generator = SYSTEMS[chosen.system], np.random.default_rng(chosen.seed)
     training = system.sample(chosen.transitions, generator)
-    held_out, fresh = (system.sample(count, generator) for count in (chosen.held_out, _FRESH))
+    held_out, fresh = system.sample(chosen.held_out, generator), system.sample(_FRESH, generator)
     planner = _Planner(system, chosen, generator, *_train(training, chosen))
     raw = ModelBiasCertificate.fit(planner.dynamics, held_out, generator)
     plans, runs = planner.plan_and_execute(chosen.calibration_plans)
     certificate = raw.calibrate(_each(plans), _each(runs), chosen.confidence)
+    narrow = replace(raw, accumulation="random").calibrate(_each(plans), _each(runs), chosen.confidence)
     plans, runs = planner.plan_and_execute(chosen.test_plans)
     check, unscaled = certificate.evaluate(plans).compare(runs), raw.evaluate(plans).compare(runs)
     by_data = _factor_from_data(raw, fresh, chosen.confidence)
@@ -114,10 +115,11 @@ def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[
         "median_bound": float(np.median(check.certificate.bound)),
         "median_error": float(np.median(check.error)),
         "fresh_data_coverage": float((_data_ratios(certificate, fresh) <= 1.0).mean()),
+        "narrow": _narrow(narrow, plans, runs),
         "final_radius": np.median(check.certificate.tube[:, -1], axis=0).tolist(),
         "final_gap": np.median(np.abs(check.gap[:, -1]), axis=0).tolist(),
         "unguided": _unguided(certificate, planner, chosen),
-        "example": _example(check, int(np.argsort(check.tube_ratio)[len(check.tube_ratio) // 2])),
+        "example": _example(narrow.evaluate(plans).compare(runs), planner.problem([]).state_labels),
     }
 
 
@@ -129,11 +131,15 @@ class _Planner:
     dynamics: LearnedDynamics
     score: ScoreNetwork
 
+    def problem(self, distances: list[DataDistance]) -> OptimalControlProblem:
+        """Return the problem on the learned dynamics."""
+        return self.system.problem(self.dynamics, distances)
+
     def plan_and_execute(self, count: int, guided: bool = True) -> tuple[Trajectory, Trajectory]:
         """Return plans from random initial states and random guesses, and what the plant does, as batches."""
         schedule = GeometricSchedule(0.3, self.settings.sigma_stop)
         distances = [DataDistance(self.score, self.settings.beta, schedule=schedule)] if guided else []
-        problem = self.system.problem(self.dynamics, distances)
+        problem = self.problem(distances)
         solver = GradientDescent(iterations=self.settings.iterations, step_size=0.3, annealing=0.6)
         starts = self.system.initial_states(count, self.generator)
         found: list[Trajectory] = []
@@ -172,6 +178,13 @@ def _factor_from_data(raw: ModelBiasCertificate, fresh: Transitions, confidence:
     return conformal_quantile(_data_ratios(raw, fresh), confidence)
 
 
+def _narrow(certificate: ModelBiasCertificate, plans: Trajectory, runs: Trajectory) -> dict[str, list[float]]:
+    """Return what comes of tubes in which errors accumulate at random."""
+    check = certificate.evaluate(plans).compare(runs)
+    radius = np.median(check.certificate.tube[:, -1], axis=0)
+    return {"tube_ratios": check.tube_ratio.tolist(), "final_radius": radius.tolist()}
+
+
 def _unguided(certificate: ModelBiasCertificate, planner: _Planner, settings: CoverageSettings) -> dict[str, int]:
     if settings.unguided_plans == 0:
         return {"plans": 0, "error_held": 0, "tube_held": 0}
@@ -181,8 +194,9 @@ def _unguided(certificate: ModelBiasCertificate, planner: _Planner, settings: Co
     return {"plans": settings.unguided_plans, "error_held": error_held, "tube_held": tube_held}
 
 
-def _example(check: CertificateCheck, index: int) -> dict[str, Any]:
-    """Return one plan and its certificate as plain lists."""
+def _example(check: CertificateCheck, names: Sequence[str]) -> dict[str, Any]:
+    """Return the plan with the median ratio of gap to tube and its certificate, as plain lists."""
+    index = int(np.argsort(check.tube_ratio)[len(check.tube_ratio) // 2])
     arrays = {
         "states": check.certificate.plan.states,
         "controls": check.certificate.plan.controls,
@@ -192,6 +206,7 @@ def _example(check: CertificateCheck, index: int) -> dict[str, Any]:
         "error": check.error,
     }
     return {
+        "names": list(names),
         "time_step": check.certificate.plan.time_step,
         **{name: array[index].round(6).tolist() for name, array in arrays.items()},
     }
