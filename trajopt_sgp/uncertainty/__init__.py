@@ -19,9 +19,9 @@ from trajopt_sgp.uncertainty.gaussian_process import GaussianProcessVariance as 
 from trajopt_sgp.uncertainty.lengths import LengthRow as LengthRow
 from trajopt_sgp.uncertainty.lengths import compare_lengths as compare_lengths
 from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calibration
-from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate as LipschitzEstimate
 from trajopt_sgp.uncertainty.lipschitz import estimate_lipschitz as estimate_lipschitz
+from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel
 from trajopt_sgp.uncertainty.sampling import annealed_langevin as annealed_langevin

@@ -42,9 +42,9 @@ class CoverageSettings:
     """Of the training of the dynamics."""
     score_steps: int = 1500
     """Of the training of the score."""
-    calibration_plans: int = 300
+    calibration_plans: int = 500
     """Executed to calibrate."""
-    test_plans: int = 300
+    test_plans: int = 500
     """Executed to count."""
     unguided_plans: int = 100
     """Made by another planner, without the distance to data, for which nothing is promised."""
@@ -106,8 +106,8 @@ def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[
         "lipschitz_text": str(raw.lipschitz),
         "error_factor": certificate.calibration.error_factor if certificate.calibration else None,
         "tube_factor": certificate.calibration.tube_factor if certificate.calibration else None,
-        "error_ratios": check.error_ratio.tolist(),
-        "tube_ratios": check.tube_ratio.tolist(),
+        "error_ratios": check.error_ratio.round(5).tolist(),
+        "tube_ratios": check.tube_ratio.round(5).tolist(),
         "raw_error_held": int((unscaled.error_ratio <= 1.0).sum()),
         "raw_tube_held": int((unscaled.tube_ratio <= 1.0).sum()),
         "data_factor": by_data,
@@ -182,7 +182,7 @@ def _narrow(certificate: ModelBiasCertificate, plans: Trajectory, runs: Trajecto
     """Return what comes of tubes in which errors accumulate at random."""
     check = certificate.evaluate(plans).compare(runs)
     radius = np.median(check.certificate.tube[:, -1], axis=0)
-    return {"tube_ratios": check.tube_ratio.tolist(), "final_radius": radius.tolist()}
+    return {"tube_ratios": check.tube_ratio.round(5).tolist(), "final_radius": radius.tolist()}
 
 
 def _unguided(certificate: ModelBiasCertificate, planner: _Planner, settings: CoverageSettings) -> dict[str, int]:

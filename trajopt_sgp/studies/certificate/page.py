@@ -19,7 +19,7 @@ training has not seen, and makes plans by guided single shooting (gradient desce
 initial states and random guesses. The first plans are executed on the true system to calibrate, as many others to
 count. An error is a one-step error of the model along what the plant did, in units of a typical step. A plan counts
 where its errors stay below their bounds at all knots. With n plans to calibrate and n to count, the share of one seed
-scatters about 95 % with a standard deviation of √(2 · 0.95 · 0.05 / n), 1.8 % for n = 300; plans of one seed share a
+scatters about 95 % with a standard deviation of √(2 · 0.95 · 0.05 / n), 1.4 % for n = 500; plans of one seed share a
 calibration, which the Wilson intervals leave out."""
 
 _TUBES = """Tubes, with calibrations of their own: `aligned` as if the errors of all steps conspired, `random` as if
