@@ -64,7 +64,7 @@ def test_import_prints_sets_and_writes_nothing(tmp_path: Path) -> None:
     """What the libraries below do on import is theirs (Gymnasium sets a variable of pygame's), so they go first."""
     code = """
 import os
-import casadi, gymnasium, matplotlib, minari, torch
+import casadi, gymnasium, matplotlib, minari, threadpoolctl, torch
 
 def state():
     return dict(os.environ), torch.get_num_threads(), torch.get_default_dtype(), torch.random.get_rng_state().tolist()

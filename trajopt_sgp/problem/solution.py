@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.status import Status
@@ -120,6 +121,8 @@ class Resimulation:
     """Plant minus plan at each knot, `(N+1, n)`."""
     cost_terms: Mapping[str, float]
     """Cost by term along the states of the plant."""
+    certificate: CertificateCheck | None = None
+    """What the certificate of the plan promised beside what happened, where the plan has one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,6 +167,8 @@ class Solution:
     """The local solutions of all guesses in their order, one where there was one guess."""
     policy: ControlLaw | None = None
     """The control law that was found, where a policy was sought."""
+    certificate: PlanCertificate | None = None
+    """How wrong the model may be along the plan; None unless asked for, see `with_certificate`."""
 
     @property
     def success(self) -> bool:
@@ -239,7 +244,12 @@ class Solution:
             states.reshape(plan.states.shape), controls.reshape(plan.controls.shape), plan.time_step, plan.mesh
         )
         terms = self.transcription.cost_terms(truth, self.parameters)
-        return Resimulation(truth, truth.states - plan.states, terms)
+        check = None if self.certificate is None else self.certificate.compare(truth)
+        return Resimulation(truth, truth.states - plan.states, terms, check)
+
+    def with_certificate(self, certificate: Certificate) -> "Solution":
+        """Return the solution with what a certificate of the model's bias says of its plan."""
+        return replace(self, certificate=certificate.evaluate(self.trajectory))
 
     def _run(self, plant: Plant, start: FloatArray, planned: FloatArray) -> tuple[FloatArray, FloatArray]:
         states, controls = [start], []

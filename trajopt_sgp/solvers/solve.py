@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
-from trajopt_sgp.problem import OptimalControlProblem, Parameters, Solution, Trajectory
+from trajopt_sgp.problem import Certificate, OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
@@ -33,6 +33,7 @@ def solve(
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> Solution:
     """Solve an optimal control problem.
 
@@ -45,6 +46,7 @@ def solve(
         parameters: values that differ from those of the problem, for this solve.
         time_limit: wall time [s]; the best iterate is returned when it is over.
         generator: source of random guesses; a generator with seed 0 if not given.
+        certificate: of the model's bias; `solution.certificate` is what it says of the plan.
 
     Returns:
         The best solution, its `starts` holding the local solutions of all guesses. Numerical failure is reported by
@@ -56,7 +58,8 @@ def solve(
         OptionError: the time limit is not positive, or random guesses have no bounds to be drawn from.
     """
     prepared = prepare(problem, formulation, solver)
-    return prepared.solve(guess, parameters=parameters, time_limit=time_limit, generator=generator)
+    solution = prepared.solve(guess, parameters=parameters, time_limit=time_limit, generator=generator)
+    return solution if certificate is None else solution.with_certificate(certificate)
 
 
 def solve_batch(
@@ -69,15 +72,17 @@ def solve_batch(
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> list[Solution]:
     """Solve the same problem from B initial states `(B, n)`; arguments, errors and results as in `solve`.
 
     A guess has leading shape `(B,)`, or `(B, S)` for S starts each.
     """
     prepared = prepare(problem, formulation, solver)
-    return prepared.solve_batch(
+    solutions = prepared.solve_batch(
         initial_states, guess, parameters=parameters, time_limit=time_limit, generator=generator
     )
+    return solutions if certificate is None else [solution.with_certificate(certificate) for solution in solutions]
 
 
 def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: Solver) -> "PreparedSolve":

@@ -13,6 +13,7 @@ STUDIES = {
     "sample-efficiency": "how many transitions, and how many seconds, a swing-up takes",
     "one-dimension": "uncertainties, distances and scores on a line, where all of them can be seen",
     "pendulum": "a pendulum planned and controlled by the score of its transitions in place of its dynamics",
+    "certificate": "how often the certificate of model bias holds on executed plans, and how tight it is",
     "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
     "toys": "plans around a hole and a corner in the data, what uncertainties read there, and a circle",
 }

@@ -3,6 +3,10 @@
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy as ScoreAccuracy
 from trajopt_sgp.uncertainty.accuracy import score_accuracy as score_accuracy
 from trajopt_sgp.uncertainty.amplification import error_amplification as error_amplification
+from trajopt_sgp.uncertainty.certificate import ModelBiasCertificate as ModelBiasCertificate
+from trajopt_sgp.uncertainty.certificate import PlanCalibration as PlanCalibration
+from trajopt_sgp.uncertainty.certificate_file import load_certificate as load_certificate
+from trajopt_sgp.uncertainty.certificate_file import save_certificate as save_certificate
 from trajopt_sgp.uncertainty.data_distance import DataDistance as DataDistance
 from trajopt_sgp.uncertainty.distance_error import DistanceError as DistanceError
 from trajopt_sgp.uncertainty.distance_error import distance_error as distance_error
@@ -15,6 +19,8 @@ from trajopt_sgp.uncertainty.gaussian_process import GaussianProcessVariance as 
 from trajopt_sgp.uncertainty.lengths import LengthRow as LengthRow
 from trajopt_sgp.uncertainty.lengths import compare_lengths as compare_lengths
 from trajopt_sgp.uncertainty.lengths import measure_calibration as measure_calibration
+from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate as LipschitzEstimate
+from trajopt_sgp.uncertainty.lipschitz import estimate_lipschitz as estimate_lipschitz
 from trajopt_sgp.uncertainty.nearest import NearestDistance as NearestDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel as GradientModel
 from trajopt_sgp.uncertainty.protocols import ValueModel as ValueModel

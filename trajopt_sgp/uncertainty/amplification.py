@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.problem import Dynamics, Trajectory
 from trajopt_sgp.problem.precision import parameter_dtype
+from trajopt_sgp.uncertainty.error_tube import state_jacobians
 
 FloatArray = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale:
     `(n,)`. The controls are those of the plan, open loop.
     """
     scale = np.asarray(state_scale, dtype=np.float64)
-    jacobians = _state_jacobians(dynamics, trajectory) * scale / scale[:, None]
+    jacobians = _jacobians(dynamics, trajectory) * scale / scale[:, None]
     sensitivity = np.eye(len(scale))
     blocks = [sensitivity]
     for jacobian in jacobians[:0:-1]:
@@ -28,8 +28,7 @@ def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale:
     return float(np.linalg.norm(np.concatenate(blocks, axis=1), ord=2))
 
 
-def _state_jacobians(dynamics: Dynamics, trajectory: Trajectory) -> FloatArray:
+def _jacobians(dynamics: Dynamics, trajectory: Trajectory) -> FloatArray:
     dtype = parameter_dtype(dynamics)
-    states = torch.tensor(trajectory.states[:-1], dtype=dtype, requires_grad=True)
-    after = dynamics(states, torch.as_tensor(trajectory.controls, dtype=dtype))
-    return differentiate(after, states).detach().to(torch.float64).numpy()
+    states, controls = (torch.tensor(part, dtype=dtype) for part in (trajectory.states[:-1], trajectory.controls))
+    return state_jacobians(dynamics, states, controls).detach().to(torch.float64).numpy()

@@ -1,6 +1,9 @@
 """Figures, animations and the report; drawn in memory, without a display."""
 
 from trajopt_sgp.viz.animation import animate_cartpole as animate_cartpole
+from trajopt_sgp.viz.certificate_plots import plot_certificate as plot_certificate
+from trajopt_sgp.viz.certificate_plots import plot_error_ratios as plot_error_ratios
+from trajopt_sgp.viz.certificate_section import certificate_section as certificate_section
 from trajopt_sgp.viz.comparison_plots import plot_comparison as plot_comparison
 from trajopt_sgp.viz.cost_plots import plot_cost_by_iteration as plot_cost_by_iteration
 from trajopt_sgp.viz.cost_plots import plot_predicted_against_true as plot_predicted_against_true

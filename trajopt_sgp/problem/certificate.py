@@ -1,0 +1,87 @@
+"""What a certificate says of a plan, and how it compares with what the plant then did."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.problem.trajectory import Trajectory
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PlanCertificate:
+    """How wrong the model may be along one plan, or a batch of plans."""
+
+    plan: Trajectory
+    """States `(..., N+1, n)` and controls `(..., N, m)`."""
+    bound: FloatArray
+    """Of the error of the model in the step from each knot 0..N-1, `(..., N)`, in units of `error_scale`."""
+    tube: FloatArray
+    """How far each state of the plant may be from the plan at each knot, `(..., N+1, n)`, in the units of the state."""
+    confidence: float | None
+    """Share of plans that keep within the bound, and share that stay in the tube; None where not calibrated."""
+    error_scale: FloatArray
+    """Units of errors, `(n,)`."""
+    measure: Callable[[Trajectory], FloatArray]
+    """One-step errors of the model along what a plant has done, `(..., N)`, in units of `error_scale`."""
+
+    def compare(self, executed: Trajectory) -> "CertificateCheck":
+        """Return the bound and the tube beside what happened when the plan was executed.
+
+        Raises:
+            ShapeError: the executed trajectory is not of the plan's shape.
+        """
+        if executed.states.shape != self.plan.states.shape or executed.controls.shape != self.plan.controls.shape:
+            raise ShapeError(
+                f"The executed states {executed.states.shape} and controls {executed.controls.shape} are not those of "
+                f"the plan, {self.plan.states.shape} and {self.plan.controls.shape}."
+            )
+        gap = executed.states - self.plan.states
+        return CertificateCheck(self, executed, self.measure(executed), gap)
+
+
+@dataclass(frozen=True, eq=False)
+class CertificateCheck:
+    """A certificate beside what happened."""
+
+    certificate: PlanCertificate
+    """What was promised."""
+    executed: Trajectory
+    """What the plant did."""
+    error: FloatArray
+    """Realised one-step error `(..., N)`: plant minus model, both from the state in which the plant really was."""
+    gap: FloatArray
+    """Plant minus plan at each knot, `(..., N+1, n)`."""
+
+    @property
+    def error_ratio(self) -> FloatArray:
+        """Largest ratio of realised error to bound over the knots, `(...)`; at most 1 where the bound has held."""
+        return np.asarray(_ratio(self.error, self.certificate.bound).max(axis=-1))
+
+    @property
+    def tube_ratio(self) -> FloatArray:
+        """Largest ratio of gap to radius over knots and states, `(...)`; at most 1 where the plant was in the tube.
+
+        The first knot, where the radius is zero and the gap no more than rounding, does not count.
+        """
+        return np.asarray(_ratio(np.abs(self.gap), self.certificate.tube)[..., 1:, :].max(axis=(-2, -1)))
+
+
+@runtime_checkable
+class Certificate(Protocol):
+    """What bounds the error of a model along plans."""
+
+    def evaluate(self, trajectory: Trajectory) -> PlanCertificate:
+        """Return what it says of a plan, or of a batch of them."""
+        ...
+
+
+def _ratio(value: FloatArray, limit: FloatArray) -> FloatArray:
+    """Return value / limit; zero where both are, infinite where only the limit is, or where the value is NaN."""
+    ratio: FloatArray = np.divide(value, limit, out=np.full(limit.shape, np.inf), where=limit > 0.0)
+    return np.where(value == 0.0, 0.0, np.where(np.isnan(value), np.inf, ratio))

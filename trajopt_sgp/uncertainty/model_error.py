@@ -1,0 +1,64 @@
+"""One-step errors of a model on transitions."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.data import Transitions
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.problem import Dynamics
+from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
+
+FloatArray = NDArray[np.float64]
+
+
+def model_errors(model: Dynamics, transitions: Transitions, scale: FloatArray) -> FloatArray:
+    """Return |x' - f̂(x, u)| of every transition in units of `scale` `(n,)`, `(K,)`.
+
+    Raises:
+        NotFiniteError: the model returns NaN or infinity; names the transition.
+    """
+    errors = scaled_errors(model, transitions.states, transitions.controls, transitions.next_states, scale)
+    if not np.isfinite(errors).all():
+        row = int(np.argmin(np.isfinite(errors)))
+        raise NotFiniteError(f"The model returns NaN or infinity at transition {row}, state {transitions.states[row]}.")
+    return errors
+
+
+@torch.no_grad()
+def scaled_errors(
+    model: Dynamics, states: FloatArray, controls: FloatArray, after: FloatArray, scale: FloatArray
+) -> FloatArray:
+    """Return |after - f̂(states, controls)| in units of `scale` `(n,)`, `(..., n), (..., m), (..., n) -> (...)`."""
+    predicted = model(torch.from_numpy(np.array(states)), torch.from_numpy(np.array(controls)))
+    errors: FloatArray = np.linalg.norm((after - predicted.numpy()) / scale, axis=-1)
+    return errors
+
+
+def spread_of_steps(transitions: Transitions) -> FloatArray:
+    """Return the standard deviation of x' - x for each state, `(n,)`.
+
+    Raises:
+        DatasetError: a state steps by the same everywhere; names it.
+    """
+    spread = (transitions.next_states - transitions.states).std(axis=0)
+    if not (spread > 0.0).all():
+        raise DatasetError(f"State {int(np.argmin(spread))} steps by the same everywhere: give error_scale=.")
+    return np.asarray(spread)
+
+
+def check_model(model: Dynamics, transitions: Transitions) -> None:
+    """Check that errors of a model on transitions can be measured.
+
+    Raises:
+        OptionError: the model is continuous in time or takes parameters.
+        ShapeError: its sizes are not those of the transitions.
+    """
+    if is_continuous(model) or parameter_names(model):
+        raise OptionError("A certificate needs a discrete-time model x' = f(x, u) without parameters of a problem.")
+    sizes = (model.state_size, model.control_size)
+    if sizes != (transitions.state_size, transitions.control_size):
+        raise ShapeError(
+            f"The model has {sizes[0]} states and {sizes[1]} controls, the transitions "
+            f"{transitions.state_size} and {transitions.control_size}."
+        )
