@@ -108,7 +108,7 @@ def train_ensemble(
     """
     settings = settings or EnsembleSettings()
     seeds = Seeds.spawn(seed)
-    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    parts = training_split(transitions, settings, seed)
     model = EnsembleDynamics(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
