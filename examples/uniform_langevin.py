@@ -31,13 +31,13 @@ def main() -> None:
         start = torch.randn((2000, 1), generator=generator)
         chains = langevin(model, start, SIGMA, steps=1500, step_size=4e-3, generator=generator)
         with torch.no_grad():
-            scores[name] = (-model.distance_gradient(z, SIGMA) / SIGMA**2)[:, 0].numpy()
-        samples[name] = UNITS.denormalize(chains.numpy())[:, 0]
-        statistic = kstest(chains.numpy()[:, 0], lambda z: smoothed_cdf(z, SIGMA)).statistic
+            scores[name] = (-model.distance_gradient(z, SIGMA) / SIGMA**2)[:, 0].double().numpy()
+        samples[name] = UNITS.denormalize(chains.double().numpy())[:, 0]
+        statistic = kstest(chains.double().numpy()[:, 0], lambda z: smoothed_cdf(z, SIGMA)).statistic
         numbers[name] = {"kolmogorov_smirnov": float(statistic)}
         print(f"{name}: mean {samples[name].mean():.3f}, variance {samples[name].var():.3f}, KS {statistic:.3f}")
     print(f"uniform: mean 5, variance {16 / 12:.3f}; smoothed: variance {16 / 12 + (2 * SIGMA) ** 2:.3f}")
-    figure = plot_uniform(z[:, 0].numpy(), scores, samples, lambda x: smoothed_density(x, SIGMA), numbers)
+    figure = plot_uniform(z[:, 0].double().numpy(), scores, samples, lambda x: smoothed_density(x, SIGMA), numbers)
     print(f"wrote {save_figure(figure, Path('runs/examples/uniform_langevin.png'))}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from trajopt_sgp.errors import IncompatibleError, TrajoptError
-from trajopt_sgp.formulations import Formulation, MultipleShooting
+from trajopt_sgp.formulations import Formulation, MultipleShooting, PolicySearch
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Status, Trajectory
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.solvers import solve
@@ -105,11 +105,14 @@ def compare(
 def suitable_formulations(problem: OptimalControlProblem) -> dict[str, Formulation]:
     """Return every formulation of this library that can transcribe a problem, with default settings, by name.
 
-    Multiple shooting has the longest segments, up to five intervals, that divide the horizon.
+    Multiple shooting has the longest segments, up to five intervals, that divide the horizon. Policy search is left out:
+    with its default, an open-loop policy, it is single shooting.
     """
     steps = max(k for k in range(1, _NODES + 1) if problem.horizon % k == 0)
     found: dict[str, Formulation] = {}
     for name, kind in kinds(Formulation).items():  # type: ignore[type-abstract]
+        if kind is PolicySearch:
+            continue
         formulation = MultipleShooting(steps) if kind is MultipleShooting else kind()
         label = f"{name}:steps_per_interval={steps}" if kind is MultipleShooting and steps != _NODES else name
         try:
