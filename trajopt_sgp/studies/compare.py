@@ -105,8 +105,8 @@ def compare(
 def suitable_formulations(problem: OptimalControlProblem) -> dict[str, Formulation]:
     """Return every formulation of this library that can transcribe a problem, with default settings, by name.
 
-    Multiple shooting has the longest segments, up to five intervals, that divide the horizon. Policy search is left out:
-    with its default, an open-loop policy, it is single shooting.
+    Multiple shooting has the longest segments, up to five intervals, that divide the horizon. Policy search, which by
+    default is single shooting, is left out.
     """
     steps = max(k for k in range(1, _NODES + 1) if problem.horizon % k == 0)
     found: dict[str, Formulation] = {}
