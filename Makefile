@@ -33,7 +33,7 @@ demo: $(STAMPS)/runtime  ## from logged data to a swing-up: writes runs/demo/
 test: lint unit wheel  ## everything that must hold before a change is merged
 	@echo "==> All checks passed"
 
-lint: $(STAMPS)/dev  ## ruff, mypy --strict, import layers
+lint: $(STAMPS)/studies  ## ruff, mypy --strict, import layers
 	@echo "==> Style: ruff"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
