@@ -17,6 +17,7 @@ from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.least_squares import bounded_least_squares
 from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.run import OPTIMAL, Run
@@ -25,8 +26,8 @@ FloatArray = NDArray[np.float64]
 
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
-_MOST_ENTRIES = 1_000_000
-_MOST_DENSE = 1000
+_MOST_ENTRIES = 20_000_000
+_MOST_DENSE = 2000
 Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
 Choice = Method | Literal["auto"]
 
@@ -44,7 +45,7 @@ class Scipy(Solver):
     """
 
     method: Choice = "auto"
-    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 1000
+    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 2000
     variables, and trust-constr from where it ends if that is not an optimum."""
     tolerance: float = 1e-8
     """Of the optimality conditions; each method's own measures are derived from it."""
@@ -250,8 +251,8 @@ class _Reduced:
         active = [np.flatnonzero((low < 0.0) | (high > 0.0)) for low, high in sides]
         matrix = sparse.hstack([jacobian.T.tocsc()[:, active[0]], sparse.eye(len(x), format="csc")[:, active[1]]])
         signs = [np.concatenate([side[k][own] for side, own in zip(sides, active, strict=True)]) for k in (0, 1)]
-        if matrix.shape[1] > 0 and matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
-            found = so.lsq_linear(matrix.toarray(), -gradient, signs, tol=1e-12).x
+        if 0 < matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
+            found = bounded_least_squares(matrix.toarray(), -gradient, *signs)
             by_row[active[0]], by_variable[active[1]] = np.split(found, [len(active[0])])
         by_variable[held] = -(gradient + jacobian.T @ by_row)[held]
         return {"constraints": by_row, "bounds": by_variable}
