@@ -15,6 +15,14 @@ import pytest
 
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
+from trajopt_sgp.models import (
+    EnsembleDynamics,
+    LearnedDistance,
+    LearnedDynamics,
+    TransitionModel,
+    load_model,
+    load_model_as,
+)
 
 COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
 DATASET = "cli/runs-v0"
@@ -87,6 +95,18 @@ def test_train_leaves_models_metrics_and_config(folder: Path) -> None:
             "metrics.jsonl",
             "tensorboard",
         }
+
+
+def test_train_makes_the_alternatives_too(folder: Path) -> None:
+    small = ("--hidden-sizes", "16,16", "--steps-ensemble", "30", "--steps-learned-distance", "20")
+    kinds: dict[str, type[TransitionModel]] = {"ensemble": EnsembleDynamics, "learned-distance": LearnedDistance}
+    arguments = ("train", "--dataset", DATASET, *small, "--models", ",".join(kinds), "--folder", "others", "--json")
+    trained = document(execute(folder, *arguments))["models"]
+    assert {name: entry["steps"] for name, entry in trained.items()} == {"ensemble": 30, "learned-distance": 20}
+    for name, kind in kinds.items():
+        model = load_model(folder / trained[name]["file"])
+        assert isinstance(model, kind)
+        assert model.dataset.hash == load_transitions(DATASET).dataset.hash
 
 
 def test_train_once_more_changes_nothing(folder: Path) -> None:
