@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trajopt_sgp.envs import PlanarWorld, segments_outside
+from trajopt_sgp.envs import PlanarWorld, depth_outside, segments_outside
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare
@@ -123,7 +123,7 @@ def walk(world: PlanarWorld, plan: Trajectory) -> FloatArray:
 
 
 def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> dict[str, Any]:
-    """Return how many paths `(P, N+1, 2)`, and which share of their knots and segments, leave the region.
+    """Return how many paths `(P, N+1, 2)`, and which share of their knots and segments, leave the region; and how far.
 
     A path counts as inside only if no point of any of its segments is outside.
     """
@@ -135,6 +135,7 @@ def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> 
         "paths_inside": int((~segments.any(axis=1)).sum()),
         "knots_outside": float((~world.region.contains(paths)).mean()),
         "segments_outside": float(segments.mean()),
+        "deepest_outside": float(depth_outside(world.region, paths).max()),
         "goal_missed_median": float(np.median(missed)),
         "goal_missed_max": float(missed.max()),
     }
