@@ -15,6 +15,16 @@ import pytest
 
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
+from trajopt_sgp.models import (
+    EnsembleDynamics,
+    LearnedDistance,
+    LearnedDynamics,
+    TransitionModel,
+    load_model,
+    load_model_as,
+)
+from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.uncertainty import ModelBiasCertificate, save_certificate
 
 COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
 DATASET = "cli/runs-v0"
@@ -89,6 +99,18 @@ def test_train_leaves_models_metrics_and_config(folder: Path) -> None:
         }
 
 
+def test_train_makes_the_alternatives_too(folder: Path) -> None:
+    small = ("--hidden-sizes", "16,16", "--steps-ensemble", "30", "--steps-learned-distance", "20")
+    kinds: dict[str, type[TransitionModel]] = {"ensemble": EnsembleDynamics, "learned-distance": LearnedDistance}
+    arguments = ("train", "--dataset", DATASET, *small, "--models", ",".join(kinds), "--folder", "others", "--json")
+    trained = document(execute(folder, *arguments))["models"]
+    assert {name: entry["steps"] for name, entry in trained.items()} == {"ensemble": 30, "learned-distance": 20}
+    for name, kind in kinds.items():
+        model = load_model(folder / trained[name]["file"])
+        assert isinstance(model, kind)
+        assert model.dataset.hash == load_transitions(DATASET).dataset.hash
+
+
 def test_train_once_more_changes_nothing(folder: Path) -> None:
     before = (folder / "train/dynamics/model.safetensors").read_bytes()
     result = execute(folder, "train", "--dataset", DATASET, *SMALL, "--folder", "train", "--models", "dynamics")
@@ -123,6 +145,27 @@ def test_plan_writes_what_it_prints_and_is_judged_by_the_environment(folder: Pat
         state = environment.step(control)[0]
         np.testing.assert_allclose(state, expected, rtol=0.0, atol=1e-12)
     environment.close()
+
+
+def test_plan_shows_what_a_certificate_promised(folder: Path) -> None:
+    dynamics = load_model_as(LearnedDynamics, folder / "train/dynamics/model.safetensors")
+    certificate = ModelBiasCertificate.fit(dynamics, load_transitions(DATASET), np.random.default_rng(0))
+    save_certificate(certificate, folder / "bias.safetensors")
+    small = ("--option", "iterations=5", "--starts", "1", "--horizon", "6", "--certificate", "bias.safetensors")
+    output = execute(folder, "plan", *models("dynamics"), *small, "--folder", "certified").stdout
+    assert "Certificate of the model's error" in output and "one-step error" in output
+    assert "no confidence can be stated" in " ".join(output.split())
+    stored = json.loads((folder / "certified/plan.json").read_text())
+    plan = Trajectory(np.array(stored["states"]), np.array(stored["controls"]), stored["time_step"])
+    np.testing.assert_allclose(stored["error_bound_by_knot"], certificate.evaluate(plan).bound, rtol=1e-6)
+    error, distance = stored["certificate"]["promises"]
+    assert error["promised"] == pytest.approx(np.median(stored["error_bound_by_knot"]))
+    assert error["kept"] == (error["ratio"] <= 1.0) and distance["promised"] > 0.0
+    assert (folder / "certified/certificate.png").stat().st_size > 0
+    execute(folder, "train", "--dataset", DATASET, *SMALL, "--models", "dynamics", "--seed", "1", "--folder", "other")
+    arguments = ["plan", "--dynamics", "other/dynamics", *small, "--folder", "refused"]
+    refused = subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "is about another model" in refused.stderr
 
 
 def test_plan_with_ipopt_reports_status_costs_and_distance(folder: Path) -> None:

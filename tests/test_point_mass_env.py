@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
+from scipy.spatial import cKDTree
 
 from trajopt_sgp.data import Transitions, collect_random_transitions, load_transitions, write_minari_dataset
 from trajopt_sgp.envs import (
@@ -16,6 +17,7 @@ from trajopt_sgp.envs import (
     PlanarWorld,
     PointMassDynamics,
     PointMassEnv,
+    depth_outside,
     find_world,
     sample_circle,
     sample_point_mass_transitions,
@@ -119,6 +121,20 @@ def test_segments_are_outside_where_any_point_of_them_is() -> None:
     assert segments_outside(LIGHT_DARK.region, np.stack([through, past])).tolist() == [[True], [False]]
     corner = np.array([[0.0, 1.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert segments_outside(CORRIDOR.region, corner).tolist() == [False, False, True]
+    assert depth_outside(LIGHT_DARK.region, np.stack([through, past])) == pytest.approx([0.4, 0.0])
+    assert depth_outside(CORRIDOR.region, corner) == pytest.approx(0.4)
+
+
+@ALL
+def test_points_are_at_a_distance_where_they_are_outside(world: PlanarWorld, rng: np.random.Generator) -> None:
+    """The distance is that to the nearest of many points of the region, and zero inside."""
+    points, many = rng.uniform(-1.3, 1.3, (200, 2)), rng.uniform(-1.5, 2.0, (400_000, 2))
+    distances = world.region.distance(points)
+    np.testing.assert_array_equal(distances == 0.0, world.region.contains(points))
+    nearest = cKDTree(many[world.region.contains(many)]).query(points)[0]
+    outside = distances > 0.0
+    assert (nearest[outside] >= distances[outside] - 1e-12).all()
+    np.testing.assert_allclose(nearest[outside], distances[outside], atol=0.02)
 
 
 def test_corridor_and_hole_have_their_sizes() -> None:

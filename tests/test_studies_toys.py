@@ -1,6 +1,7 @@
 """The planar toys, reduced: cells, what they find, the page and the pictures."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trajopt_sgp.studies.toys.crossings import Crossings, draw_crossings
 from trajopt_sgp.studies.toys.planning import judge_paths
 
 STUDY = find_study("toys")
+DOCS = Path(__file__).parents[1] / "docs"
 LABELS = (
     "circle",
     "light-dark models",
@@ -87,6 +89,9 @@ def test_the_pull_is_blind_in_the_middle_of_the_hole(records: Mapping[str, CellR
     assert readings["exact smoothed distance"] == pytest.approx(centre["nearest_data_point"], abs=0.06)
     assert inside["readings"]["exact smoothed distance"] == 0.0
     assert readings["pull of the score, √(2 · residual energy)"] < 0.1 * centre["nearest_data_point"]
+    # a length is calibrated: it begins where 95 % of the data end, each left out in turn
+    nearest = [row["readings"]["nearest neighbour"] for row in (inside, centre)]
+    assert nearest[0] == 0.0 and 0.8 * centre["nearest_data_point"] < nearest[1] < centre["nearest_data_point"]
     assert {"ensemble variance", "Gaussian process", "learned distance", "energy network"} <= set(readings)
 
 
@@ -130,6 +135,8 @@ def test_judge_counts_paths_knots_and_segments() -> None:
     assert (found["paths_inside"], found["paths_made"]) == (1, 2)
     assert found["knots_outside"] == 0.0 and found["segments_outside"] == 0.25
     assert found["goal_missed_max"] == pytest.approx(0.3)
+    # the line from (0, 1) to (0.5, 0) is farthest from both arms where it is as far from one as from the other
+    assert found["deepest_outside"] == pytest.approx(1.0 / 3.0 - 0.1, abs=0.01)
 
 
 def test_arrays_come_back_from_json(rng: np.random.Generator) -> None:
@@ -143,3 +150,23 @@ def test_every_planner_of_every_world_is_a_cell() -> None:
     assert {"light-dark energy as constraint, Ipopt", "corridor energy as constraint, Ipopt"} <= labels
     settings: list[Mapping[str, Any]] = [cell.settings for cell in STUDY.cells(False) if "planner" in cell.settings]
     assert len(settings) == 10 and all(entry["goals"] * entry["starts"] == 64 for entry in settings)
+
+
+def test_numbers_told_of_the_hole_are_those_of_the_study() -> None:
+    """Every length in the table of the page on toy systems, and every depth in its text, is in the results."""
+    text = (DOCS / "toy-systems.md").read_text(encoding="utf-8")
+    cells = json.loads((DOCS / "studies/toys/results.json").read_text(encoding="utf-8"))["cells"]
+    results = {cell["label"]: cell["result"] for cell in cells}
+    rows = [row for row in results["light-dark readings"]["rows"] if row["place"] == "centre of the hole"]
+    assert [row["sigma"] for row in rows] == [0.05, 0.1, 0.2]
+    lengths = {name: [row["readings"][name] for row in rows] for name in rows[0]["readings"]}
+    lengths["**true distance to the nearest data point**"] = [row["nearest_data_point"] for row in rows]
+    table = text.split("| in the centre, u = 0 |")[1].split("\n\n")[0].splitlines()[2:]
+    told = {}
+    for row in table:
+        _, name, *numbers, _ = re.split(r" ?\| ?", row)
+        told[name.replace(" (no σ)", "")] = numbers
+    assert told == {name: [f"{value:.3f}" for value in values] for name, values in lengths.items()}
+    for world in WORLDS:
+        depth = results[f"{world} energy as constraint, Ipopt"]["deepest_outside"]
+        assert f"up to {depth:.3f}" in text.replace("\n", " ")

@@ -20,6 +20,10 @@ ScoreFile = Annotated[
 EnergyFile = Annotated[
     Path | None, typer.Option("--energy", help="Energy network that measures the distance to data: file or folder.")
 ]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option("--certificate", help="Certificate of the error of these dynamics, a file of save_certificate."),
+]
 SolverOptions = Annotated[
     list[str] | None,
     typer.Option("--option", help="A setting of the solver, as key=value; repeatable. A wrong key lists all."),

@@ -15,6 +15,7 @@ from trajopt_sgp.envs.planar_worlds import CORRIDOR as CORRIDOR
 from trajopt_sgp.envs.planar_worlds import LIGHT_DARK as LIGHT_DARK
 from trajopt_sgp.envs.planar_worlds import WORLDS as WORLDS
 from trajopt_sgp.envs.planar_worlds import PlanarWorld as PlanarWorld
+from trajopt_sgp.envs.planar_worlds import depth_outside as depth_outside
 from trajopt_sgp.envs.planar_worlds import find_world as find_world
 from trajopt_sgp.envs.planar_worlds import segments_outside as segments_outside
 from trajopt_sgp.envs.point_mass import PointMassEnv as PointMassEnv

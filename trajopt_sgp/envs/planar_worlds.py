@@ -37,6 +37,10 @@ class Region(Protocol):
         """Return whether points `(..., 2)` lie in the region, `(...)`."""
         ...
 
+    def distance(self, points: FloatArray) -> FloatArray:
+        """Return how far points `(..., 2)` are outside the region, `(...)`; zero inside."""
+        ...
+
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)`, of which those in the region are data."""
         ...
@@ -64,6 +68,11 @@ class Corridor:
         """Return whether points `(..., 2)` lie in one of the arms, which are open at their far ends, `(...)`."""
         low = points.min(axis=-1)
         return np.asarray((low >= -self.half_width) & (low <= self.half_width))
+
+    def distance(self, points: FloatArray) -> FloatArray:
+        """Return how far points `(..., 2)` are outside the nearer arm, `(...)`; zero inside."""
+        behind, beside = np.maximum(-self.half_width - points, 0.0), np.maximum(np.abs(points) - self.half_width, 0.0)
+        return np.asarray(np.hypot(behind, beside[..., ::-1]).min(axis=-1))
 
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)`, half of them uniform in each arm: twice as dense where the arms meet."""
@@ -97,6 +106,11 @@ class SquareWithHole:
         """Return whether points `(..., 2)` lie in the square and not in the hole, `(...)`."""
         square = np.abs(points).max(axis=-1) <= self.half_side
         return np.asarray(square & (np.square(points).sum(axis=-1) >= self.radius**2))
+
+    def distance(self, points: FloatArray) -> FloatArray:
+        """Return how far points `(..., 2)` are beyond the square or within the hole, `(...)`; zero inside."""
+        beyond = np.linalg.norm(np.maximum(np.abs(points) - self.half_side, 0.0), axis=-1)
+        return np.asarray(beyond + np.maximum(self.radius - np.linalg.norm(points, axis=-1), 0.0))
 
     def propose(self, count: int, generator: np.random.Generator) -> FloatArray:
         """Draw points `(count, 2)` uniformly in the square."""
@@ -184,7 +198,19 @@ def segments_outside(region: Region, path: ArrayLike) -> BoolArray:
 
     Each segment is looked at in 33 places.
     """
+    return np.asarray(~region.contains(_along_segments(path)).all(axis=-1))
+
+
+def depth_outside(region: Region, path: ArrayLike) -> FloatArray:
+    """Return how far paths `(..., k+1, 2)` get outside a region, `(...)`; zero where they stay inside.
+
+    Each segment is looked at in 33 places.
+    """
+    return np.asarray(region.distance(_along_segments(path)).max(axis=(-2, -1)))
+
+
+def _along_segments(path: ArrayLike) -> FloatArray:
+    """Return points on every segment of paths `(..., k+1, 2)`, `(..., k, 33, 2)`."""
     points = np.asarray(path, dtype=np.float64)
     shares = np.linspace(0.0, 1.0, _POINTS_ON_SEGMENT)[:, None]
-    between = points[..., :-1, None, :] * (1.0 - shares) + points[..., 1:, None, :] * shares
-    return np.asarray(~region.contains(between).all(axis=-1))
+    return np.asarray(points[..., :-1, None, :] * (1.0 - shares) + points[..., 1:, None, :] * shares)

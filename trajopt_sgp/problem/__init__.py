@@ -4,6 +4,7 @@ from trajopt_sgp.problem.boundary import Box as Box
 from trajopt_sgp.problem.certificate import Certificate as Certificate
 from trajopt_sgp.problem.certificate import CertificateCheck as CertificateCheck
 from trajopt_sgp.problem.certificate import PlanCertificate as PlanCertificate
+from trajopt_sgp.problem.certificate import Promise as Promise
 from trajopt_sgp.problem.constraints import BoundaryConstraint as BoundaryConstraint
 from trajopt_sgp.problem.constraints import Constraint as Constraint
 from trajopt_sgp.problem.constraints import ControlRateLimit as ControlRateLimit

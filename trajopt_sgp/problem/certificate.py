@@ -30,6 +30,20 @@ class PlanCertificate:
     measure: Callable[[Trajectory], FloatArray]
     """One-step errors of the model along what a plant has done, `(..., N)`, in units of `error_scale`."""
 
+    @property
+    def meaning(self) -> str:
+        """What the bound and the tube promise, in words."""
+        if self.confidence is None:
+            return (
+                "The bound rests on the estimated Lipschitz constant of the error alone, and the tube follows from it "
+                "to first order: neither was calibrated on executed plans, so no confidence can be stated."
+            )
+        share = f"{100.0 * self.confidence:g} %"
+        return (
+            f"At least {share} of plans made in the same way keep below their bounds at every step, and at least "
+            f"{share} stay in their tubes, over the choice of calibration plans and plan together."
+        )
+
     def compare(self, executed: Trajectory) -> "CertificateCheck":
         """Return the bound and the tube beside what happened when the plan was executed.
 
@@ -43,6 +57,25 @@ class PlanCertificate:
             )
         gap = executed.states - self.plan.states
         return CertificateCheck(self, executed, self.measure(executed), gap)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One quantity of a certificate of one plan, in units of a typical step of each state."""
+
+    quantity: str
+    """What is meant."""
+    promised: float
+    """Median of what was promised."""
+    realised: float
+    """Median of what happened."""
+    ratio: float
+    """Largest ratio of what happened to what was promised, over all knots and states."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether nothing was larger than promised."""
+        return self.ratio <= 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +104,20 @@ class CertificateCheck:
         """
         return np.asarray(_ratio(np.abs(self.gap), self.certificate.tube)[..., 1:, :].max(axis=(-2, -1)))
 
+    @property
+    def promises(self) -> tuple[Promise, Promise]:
+        """The error of one step, and the distance to the plan at its end; of one plan, not of a batch."""
+        promised = self.certificate
+        return (
+            _promise("one-step error", promised.bound, self.error, self.error_ratio),
+            _promise(
+                "distance to the plan at the end",
+                promised.tube[-1] / promised.error_scale,
+                np.abs(self.gap[-1]) / promised.error_scale,
+                self.tube_ratio,
+            ),
+        )
+
 
 @runtime_checkable
 class Certificate(Protocol):
@@ -79,6 +126,10 @@ class Certificate(Protocol):
     def evaluate(self, trajectory: Trajectory) -> PlanCertificate:
         """Return what it says of a plan, or of a batch of them."""
         ...
+
+
+def _promise(quantity: str, promised: FloatArray, realised: FloatArray, ratio: FloatArray) -> Promise:
+    return Promise(quantity, float(np.median(promised)), float(np.median(realised)), float(ratio))
 
 
 def _ratio(value: FloatArray, limit: FloatArray) -> FloatArray:

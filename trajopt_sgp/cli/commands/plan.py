@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from trajopt_sgp.cli.parameters import (
+    CertificateFile,
     DynamicsFile,
     EnergyFile,
     Folder,
@@ -33,6 +34,7 @@ def plan(
     dynamics: DynamicsFile,
     score: ScoreFile = None,
     energy: EnergyFile = None,
+    certificate: CertificateFile = None,
     formulation: Annotated[
         FormulationName | None, typer.Option(help="By default the one that suits the solver.")
     ] = None,
@@ -73,7 +75,8 @@ def plan(
 
     The pole hangs at rest and shall stand after the horizon: terminal cost p² + (θ-π)² + 0.1ṗ² + 0.1θ̇², force within
     ±80 N. With a score or an energy network the plan is held to the data. Every plan's forces are then applied to the
-    true equations; a true cost below 0.1 is a success. The exit code says that planning ran, not that it succeeded.
+    true equations; a true cost below 0.1 is a success. With a certificate the report says how wrong the model may be
+    along the plan, beside how wrong it was. The exit code says that planning ran, not that it succeeded.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.plan import PlanRequest, run_plan

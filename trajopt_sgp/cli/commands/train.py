@@ -11,6 +11,7 @@ from trajopt_sgp.cli.report import Report
 EXAMPLES = examples(
     "trajopt-sgp train --dataset cartpole/random-v0",
     "trajopt-sgp train --dataset cartpole/random-v0 --models energy --steps-energy 10000 --folder runs/longer",
+    "trajopt-sgp train --dataset cartpole/random-v0 --models ensemble,learned-distance",
     "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
 )
 _OPTIMISATION = "Network and optimisation (by default what suits 10,000 transitions; see train.json)"
@@ -19,7 +20,10 @@ _OPTIMISATION = "Network and optimisation (by default what suits 10,000 transiti
 def train(
     dataset: Annotated[str, typer.Option(help="Minari id of the dataset.")],
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset from the Minari hub.")] = False,
-    models: Annotated[str, typer.Option(help="Which models, separated by commas.")] = "dynamics,score,energy",
+    models: Annotated[
+        str,
+        typer.Option(help="Which models, separated by commas: dynamics, score, energy, ensemble, learned-distance."),
+    ] = "dynamics,score,energy",
     observation_key: Annotated[
         list[str] | None,
         typer.Option(help="For dict observations: an entry that belongs to the state; repeatable, in order."),
@@ -31,6 +35,12 @@ def train(
     steps_score: Annotated[int | None, typer.Option(help="Steps of the score.", rich_help_panel=_OPTIMISATION)] = None,
     steps_energy: Annotated[
         int | None, typer.Option(help="Steps of the energy.", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    steps_ensemble: Annotated[
+        int | None, typer.Option(help="Steps of the ensemble.", rich_help_panel=_OPTIMISATION)
+    ] = None,
+    steps_learned_distance: Annotated[
+        int | None, typer.Option(help="Steps of the learned distance.", rich_help_panel=_OPTIMISATION)
     ] = None,
     hidden_sizes: Annotated[
         str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
@@ -52,7 +62,7 @@ def train(
     seed: Seed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
-    """Train dynamics, score and energy networks on a Minari dataset.
+    """Train dynamics, score and energy networks on a Minari dataset; on request an ensemble and a learned distance.
 
     Each model goes to its own subfolder, with checkpoint, metrics.jsonl and TensorBoard files. A run that was
     interrupted is resumed by the same command, to the same bytes.

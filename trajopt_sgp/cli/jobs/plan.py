@@ -16,12 +16,12 @@ from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
-from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.problem import Certificate, OptimalControlProblem
 from trajopt_sgp.solvers import PreparedSolve, prepare, random_guesses
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.compare_choices import find_kind
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
-from trajopt_sgp.uncertainty import DataDistance
+from trajopt_sgp.uncertainty import DataDistance, load_certificate
 
 FORMULATIONS: Mapping[str, type[Formulation]] = {
     "single-shooting": SingleShooting,
@@ -38,6 +38,7 @@ class PlanRequest:
     dynamics: Path
     score: Path | None
     energy: Path | None
+    certificate: Path | None
     formulation: str | None
     solver: str
     beta: float | None
@@ -59,19 +60,26 @@ def run_plan(request: PlanRequest) -> Report:
     """Plan, judge, write plan.json and pictures, and report.
 
     Raises:
-        ModelFileError: a model file is missing or damaged.
-        IncompatibleError: the models come from different data, or formulation and solver do not work together.
+        ModelFileError: the file of a model or of the certificate is missing or damaged.
+        IncompatibleError: the models come from different data, the certificate is about other dynamics, or formulation
+            and solver do not work together.
         OptionError: an unknown setting, or a value out of range.
     """
     _check_numbers(request)
     models = load_models(request.dynamics, request.score, request.energy)
+    certificate = None if request.certificate is None else load_certificate(request.certificate, models.dynamics)
     problem, prepared = _prepare(request, models)
     with open_run_folder(request.folder) as folder:
-        return _plan(request, models, problem, prepared, folder)
+        return _plan(request, models, certificate, problem, prepared, folder)
 
 
 def _plan(
-    request: PlanRequest, models: Models, problem: OptimalControlProblem, prepared: PreparedSolve, folder: RunFolder
+    request: PlanRequest,
+    models: Models,
+    certificate: Certificate | None,
+    problem: OptimalControlProblem,
+    prepared: PreparedSolve,
+    folder: RunFolder,
 ) -> Report:
     starts = request.starts or PRESETS[request.solver].starts
     with working(f"Planning from {starts} guesses", request.json_output):
@@ -79,7 +87,7 @@ def _plan(
         bounded = problem.replaced(control_bounds=(-limit, limit))
         guesses = random_guesses(bounded, starts, np.random.default_rng(request.seed))
         solution = prepared.solve(guesses, time_limit=request.time_limit)
-        result = judge(solution)
+        result = judge(solution if certificate is None else solution.with_certificate(certificate))
     folder.write_config("plan", asdict(request))
     plan_file = folder.write_json("plan.json", {**_document(request, models, result), **result.arrays()})
     files = {"plan": plan_file, **(_draw(folder.path, result, models) if request.plots else {})}
@@ -163,7 +171,8 @@ def _blocks(document: Mapping[str, Any]) -> list[Block]:
     ]
     if document["surrogates"]:
         blocks.append(f"Followed by a gradient field alone, cost indicative: {', '.join(document['surrogates'])}.")
-    return [*blocks, _violations(document), *(_distance(document) if guided else []), *_verdict(document)]
+    distance = _distance(document) if guided else []
+    return [*blocks, _violations(document), *distance, *_certificate(document), *_verdict(document)]
 
 
 def _violations(document: Mapping[str, Any]) -> Block:
@@ -179,6 +188,16 @@ def _distance(document: Mapping[str, Any]) -> list[Block]:
     if distance is None:
         return []
     return [f"Distance to data [normalised units]: mean {distance['mean']:.3g}, largest {distance['max']:.3g}."]
+
+
+def _certificate(document: Mapping[str, Any]) -> list[Block]:
+    found = document["certificate"]
+    if found is None:
+        return []
+    names = ("quantity", "promised", "realised", "ratio", "kept")
+    head = ["in units of a typical step", "promised, median", "realised, median", "largest ratio", "kept"]
+    rows = [[promise[name] for name in names] for promise in found["promises"]]
+    return [make_table("Certificate of the model's error", head, rows), found["meaning"]]
 
 
 def _verdict(document: Mapping[str, Any]) -> list[Block]:

@@ -1,7 +1,7 @@
 """A plan together with what the true system makes of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class PlanResult:
             "max_violation": solution.max_violation,
             "violations": [vars(row) for row in violations[:_SHOWN_VIOLATIONS]],
             "data_distance": self._distance(),
+            "certificate": self._certificate(),
             "iterations": solution.iterations,
             "seconds": dict(solution.seconds),
             "starts": self._starts(),
@@ -77,11 +78,22 @@ class PlanResult:
             "controls": plan.controls,
             "true_states": self.truth.states,
             "distance_by_knot": self.solution.data_distance,
+            "error_bound_by_knot": None if self.solution.certificate is None else self.solution.certificate.bound,
         }
 
     def _distance(self) -> dict[str, float] | None:
         distance = self.solution.data_distance
         return None if distance is None else {"mean": float(distance.mean()), "max": float(distance.max())}
+
+    def _certificate(self) -> dict[str, Any] | None:
+        check = self.resimulation.certificate
+        if check is None:
+            return None
+        return {
+            "confidence": check.certificate.confidence,
+            "meaning": check.certificate.meaning,
+            "promises": [{**asdict(promise), "kept": promise.kept} for promise in check.promises],
+        }
 
     def _starts(self) -> dict[str, Any]:
         labels = [solution.status.label for solution in _all(self.solution)]

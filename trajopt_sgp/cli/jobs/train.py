@@ -15,11 +15,15 @@ from trajopt_sgp.learning import (
     MODEL_FILE,
     DynamicsSettings,
     EnergySettings,
+    EnsembleSettings,
+    LearnedDistanceSettings,
     ScoreSettings,
     TrainingResult,
     TrainingSettings,
     train_dynamics,
     train_energy,
+    train_ensemble,
+    train_learned_distance,
     train_score,
 )
 
@@ -27,6 +31,8 @@ _KINDS: Mapping[str, tuple[type[TrainingSettings], Callable[..., TrainingResult[
     "dynamics": (DynamicsSettings, train_dynamics),
     "score": (ScoreSettings, train_score),
     "energy": (EnergySettings, train_energy),
+    "ensemble": (EnsembleSettings, train_ensemble),
+    "learned-distance": (LearnedDistanceSettings, train_learned_distance),
 }
 
 
@@ -41,6 +47,8 @@ class TrainRequest:
     steps_dynamics: int | None
     steps_score: int | None
     steps_energy: int | None
+    steps_ensemble: int | None
+    steps_learned_distance: int | None
     hidden_sizes: str | None
     batch_size: int | None
     learning_rate: float | None
@@ -133,7 +141,7 @@ def _chosen(text: str) -> list[str]:
 
 def _settings(request: TrainRequest, kind: str) -> TrainingSettings:
     given = {
-        "steps": getattr(request, f"steps_{kind}"),
+        "steps": getattr(request, f"steps_{kind.replace('-', '_')}"),
         "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
         "batch_size": request.batch_size,
         "learning_rate": request.learning_rate,

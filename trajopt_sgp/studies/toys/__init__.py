@@ -11,7 +11,7 @@ STUDY = Study(
         "Do plans held to the data by a learned score go around a hole and a corner in them, where plans without it go "
         "straight through; and what does each uncertainty read in the middle of a hole?"
     ),
-    version=1,
+    version=2,
     cells=all_cells,
     page=write_page,
     figures=draw_figures,

@@ -13,6 +13,7 @@ from trajopt_sgp.uncertainty import (
     DataDistance,
     EnsembleVariance,
     GaussianProcessVariance,
+    NearestDistance,
     compare_lengths,
     measure_calibration,
 )
@@ -46,6 +47,7 @@ def train_alternatives(models: ToyModels, steps: int, pool: int, seed: int) -> d
         model.calibration = measure_calibration(model, known, unseen, torch.Generator().manual_seed(seed))
     learned = train_learned_distance(models.data, field, seed, normalizer=normalizer).model
     return {
+        "nearest neighbour": DataDistance(NearestDistance(models.data, normalizer)),
         "ensemble variance": DataDistance(ensemble),
         "Gaussian process": DataDistance(process),
         "learned distance": DataDistance(learned),

@@ -18,8 +18,9 @@ Results = Mapping[str, Mapping[str, Any]]
 
 _SETTING = """What each picture shows is told in [toy systems](../../toy-systems.md). β counts with the weighting σ² and
 the σ beside it, in normalised coordinates. A path is inside only if no point of any of its segments is outside, judged
-in the true world. "Farthest from data" is the largest distance of a knot (x, u) of any path to its nearest data point,
-in normalised coordinates; it is not zero within the data, which are single points."""
+in the true world; "deepest" is how far any of them gets outside. "Farthest from data" is the largest distance of a knot
+(x, u) of any path to its nearest data point, in normalised coordinates; it is not zero within the data, which are
+single points."""
 
 
 def write_page(records: Sequence[CellRecord]) -> str:
@@ -73,9 +74,9 @@ def reading_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _planner_table(rows: Results) -> str:
-    columns = ["planner", "β", "σ", "bound", "inside", "knots outside", "segments outside", "farthest from data"]
+    columns = ["planner", "β", "σ", "bound", "inside", "knots outside", "segments outside", "deepest"]
     cells = [[name, *_planner_cells(row)] for name, row in rows.items()]
-    return markdown_table([*columns, "goal missed by at most", "status", "s / plan"], cells)
+    return markdown_table([*columns, "farthest from data", "goal missed by at most", "status", "s / plan"], cells)
 
 
 def _planner_cells(row: Mapping[str, Any]) -> list[str]:
@@ -88,6 +89,7 @@ def _planner_cells(row: Mapping[str, Any]) -> list[str]:
         success_rate(row["paths_inside"], row["paths_made"]).text(lambda share: f"{share:.1%}"),
         f"{row['knots_outside']:.2%}",
         f"{row['segments_outside']:.2%}",
+        f"{row['deepest_outside']:.3f}",
         f"{row['farthest_from_data']:.3f}",
         f"{row['goal_missed_max']:.3f}",
         ", ".join(f"{label} {count}" for label, count in row["status"].items()),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trajopt_sgp.envs import PlanarWorld, segments_outside
+from trajopt_sgp.envs import PlanarWorld, depth_outside, segments_outside
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare
@@ -19,6 +19,9 @@ from trajopt_sgp.studies.toys.training import ToyModels
 from trajopt_sgp.uncertainty import DataDistance
 
 FloatArray = NDArray[np.float64]
+
+GOAL_RADIUS = 0.1
+"""Distance from its goal within which the end of a path counts as having arrived."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def run_toy_planner(
     Returns:
         What became of the plans, `settings` of the planner and `paths` `(P, N+1, 2)` among it.
     """
-    problem = _problem(planner, plan, world, models)
+    problem = planner_problem(planner, plan, world, models)
     prepared = prepare(problem, planner.formulation, planner.solver)
     generator, begin, solutions = np.random.default_rng(seed), time.perf_counter(), []
     for goal, starts in zip(crossings.goals, crossings.starts, strict=True):
@@ -99,7 +102,8 @@ def run_toy_planner(
     }
 
 
-def _problem(planner: ToyPlanner, plan: ToyPlan, world: PlanarWorld, models: ToyModels) -> OptimalControlProblem:
+def planner_problem(planner: ToyPlanner, plan: ToyPlan, world: PlanarWorld, models: ToyModels) -> OptimalControlProblem:
+    """Return the problem that a planner solves; its goal is a parameter."""
     model = models.energy if planner.by_energy else models.score
     costs = [] if planner.guidance is None else planner.guidance.term(model)
     bounds = []
@@ -119,7 +123,7 @@ def walk(world: PlanarWorld, plan: Trajectory) -> FloatArray:
 
 
 def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> dict[str, Any]:
-    """Return how many paths `(P, N+1, 2)`, and which share of their knots and segments, leave the region.
+    """Return how many paths `(P, N+1, 2)`, and which share of their knots and segments, leave the region; and how far.
 
     A path counts as inside only if no point of any of its segments is outside.
     """
@@ -131,9 +135,23 @@ def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> 
         "paths_inside": int((~segments.any(axis=1)).sum()),
         "knots_outside": float((~world.region.contains(paths)).mean()),
         "segments_outside": float(segments.mean()),
+        "deepest_outside": float(depth_outside(world.region, paths).max()),
         "goal_missed_median": float(np.median(missed)),
         "goal_missed_max": float(missed.max()),
     }
+
+
+def judge_walks(
+    world: PlanarWorld, paths: FloatArray, crossings: Crossings, radius: float = GOAL_RADIUS
+) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Return which paths `(P, N+1, 2)` stay inside and end within `radius` of their goals, and their shares outside.
+
+    The share is that of the segments that have a point outside the region, `(P,)`.
+    """
+    outside = segments_outside(world.region, paths)
+    goals = np.repeat(crossings.goals, crossings.starts.shape[1], axis=0)
+    arrived = np.linalg.norm(paths[:, -1] - goals, axis=1) <= radius
+    return ~outside.any(axis=1) & arrived, outside.mean(axis=1)
 
 
 def farthest_from_data(models: ToyModels, paths: FloatArray, controls: FloatArray) -> float:
