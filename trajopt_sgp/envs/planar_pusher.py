@@ -115,7 +115,7 @@ class PlanarPusherEnv(PlantEnv):
         pose = self._random_pose()
         while True:
             pusher = pose[:2] + self.np_random.uniform(-0.2, 0.2, 2)
-            if _gap(pose, pusher, self.parameters) > _CLEARANCE:
+            if pusher_gap(pose, pusher, self.parameters) > _CLEARANCE:
                 return np.concatenate([pose, pusher])
 
     def _next_state(self, state: FloatArray, control: FloatArray) -> FloatArray:
@@ -148,7 +148,7 @@ class PlanarPusherEnv(PlantEnv):
         return PlanarPusherRenderer(window)
 
 
-def _gap(pose: FloatArray, pusher: FloatArray, plant: PusherParameters) -> float:
+def pusher_gap(pose: FloatArray, pusher: FloatArray, plant: PusherParameters) -> float:
     """Return the distance [m] between the surfaces of box and pusher."""
     cosine, sine = np.cos(pose[2]), np.sin(pose[2])
     x, y = pusher - pose[:2]

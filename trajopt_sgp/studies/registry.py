@@ -15,6 +15,7 @@ STUDIES = {
     "pendulum": "a pendulum planned and controlled by the score of its transitions in place of its dynamics",
     "certificate": "how often the certificate of model bias holds on executed plans, and how tight it is",
     "score-dimension": "how well scores are learned in 2 to 512 dimensions, where the truth is known",
+    "planar-pusher": "a box pushed to random goals by model predictive control on learned and analytic models",
     "toys": "plans around a hole and a corner in the data, what uncertainties read there, and a circle",
 }
 """Each in the module of its name, as `STUDY`."""
