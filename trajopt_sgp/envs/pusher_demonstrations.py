@@ -66,7 +66,9 @@ def collect_pusher_demonstrations(
 def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator) -> EpisodeBuffer:
     observation, info = plant.reset()
     guide = PushGuide(plant.keypoints(info["goal"]), plant.nominal)
-    observations, actions, rewards = [observation], [], []
+    observations = [observation]
+    actions: list[FloatArray] = []
+    rewards: list[float] = []
     intended: list[FloatArray] = []
     while len(actions) < steps and info["error"] > _REACHED:
         intended = intended or _intention(guide, observation, generator)

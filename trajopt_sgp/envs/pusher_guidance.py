@@ -109,7 +109,8 @@ class PushGuide:
         corners = np.vstack([place, way, way[-1] + (length + CLEARANCE) * direction])
         local = _walk(corners, speed * _WITHIN * self.plant.step_limit, steps)
         cosine, sine = frame.pose(tensor)[1].numpy()
-        return local @ np.array([[cosine, sine], [-sine, cosine]])
+        steps_on_table: FloatArray = local @ np.array([[cosine, sine], [-sine, cosine]])
+        return steps_on_table
 
     def outlook(self, state: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
         """Return the soft least price of all contacts `(...)` [m], the part of it that remains at the goal left out.
