@@ -131,6 +131,10 @@ class MPC:
     """What to apply when a solve fails."""
     warm_multipliers: bool = True
     """Whether a step starts from the multipliers of the step before, where the solver returns any."""
+    proposals: Callable[[FloatArray], FloatArray] | None = None
+    """From states `(B, n)` to controls `(B, S, N, m)`. Of these and the plan in use, the cheapest are the starts."""
+    kept: int = 1
+    """Number of starts for each episode that are kept of plan and proposals."""
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     """Source of random guesses."""
 
@@ -184,13 +188,14 @@ class MPC:
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
+        starts = self._with_proposals(prepared, guess, states, parameters)
         self.solutions = prepared.solve_batch(
             states,
-            guess,
+            starts,
             parameters=self._changes(parameters),
             time_limit=self.time_limit,
             generator=self.generator,
-            checked=guess is None,
+            checked=starts is None,
             multipliers=self._multipliers(cold),
         )
         used = np.array([usable(solution) for solution in self.solutions])
@@ -255,6 +260,29 @@ class MPC:
         under_way = [idle] * (self.delay_steps - len(self._pending)) + self._pending
         controls = np.stack(under_way, axis=1)
         return rollout(self.problem, controls, states).states[:, -1]
+
+    def _with_proposals(
+        self,
+        prepared: PreparedSolve,
+        guess: Trajectory | None,
+        states: FloatArray,
+        parameters: Mapping[str, Any] | None,
+    ) -> Trajectory | None:
+        """Return the cheapest of guess and proposals `(B, kept, ...)` of each episode; without proposals the guess."""
+        if self.proposals is None:
+            return guess
+        controls = np.asarray(self.proposals(states), dtype=np.float64)
+        if guess is not None:
+            controls = np.concatenate([guess.controls[:, None], controls], axis=1)
+        controls = self.problem.control_box.clip(controls)
+        started = rollout(self.problem, controls, states[:, None])
+        merits = prepared.merits(started, states, self._changes(parameters))
+        best = np.argsort(merits, axis=1)[:, : self.kept, None, None]
+        return replace(
+            started,
+            states=np.take_along_axis(started.states, best, axis=1),
+            controls=np.take_along_axis(started.controls, best, axis=1),
+        )
 
     def _changes(self, parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
         changes = dict(parameters or {})

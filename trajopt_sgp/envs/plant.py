@@ -18,8 +18,8 @@ FloatArray = NDArray[np.float64]
 class Renderer(Protocol):
     """Draws states of one plant."""
 
-    def draw(self, state: ArrayLike, control: float, time: float, /) -> NDArray[np.uint8]:
-        """Return the image of a state under a control after `time` [s], `(height, width, 3)`."""
+    def draw(self, state: ArrayLike, control: Any, time: float, /) -> NDArray[np.uint8]:
+        """Return the image of a state after `time` [s], `(height, width, 3)`; control as `_shown_control` gives it."""
         ...
 
     def close(self) -> None:
@@ -39,6 +39,8 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
     """Name of the plant in messages."""
     state_size: ClassVar[int]
     """Number of coordinates of the state, which need not be those observed."""
+    reset_options: ClassVar[tuple[str, ...]] = ("state",)
+    """Names of the options that `reset` takes."""
     time_step: float
     """Duration of one step [s]."""
     data_box: spaces.Box
@@ -61,14 +63,15 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
         """Start an episode in `options["state"]` if given, else in a random state.
 
         Raises:
-            OptionError: an option other than `state`.
+            OptionError: an option that is none of `reset_options`.
             ShapeError: the state has another shape.
             NotFiniteError: the state holds NaN or infinity.
         """
         super().reset(seed=seed)
         options = options or {}
-        if unknown := sorted(set(options) - {"state"}):
-            raise OptionError(f"Unknown reset option {unknown[0]!r}; the only one is 'state'.")
+        if unknown := sorted(set(options) - set(self.reset_options)):
+            raise OptionError(f"Unknown reset option {unknown[0]!r}; the only ones are {list(self.reset_options)}.")
+        self._begin(options)
         if "state" in options:
             self._state = self._finite(options["state"], self.state_size, "reset state")
         else:
@@ -88,7 +91,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
         if self._state is None:
             raise gymnasium.error.ResetNeeded("Call reset before step.")
         given = self._finite(action, self._actions.shape[0], "action")
-        control = np.clip(given, self._actions.low, self._actions.high)
+        control = self._limited(given)
         self._control, self._state = control, self._next_state(self._state, control)
         self._steps += 1
         reward = self._reward(self._state, control)
@@ -106,8 +109,8 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
             raise gymnasium.error.ResetNeeded("Call reset before render.")
         if self._renderer is None:
             self._renderer = self._open_renderer(window=self.render_mode == "human")
-        control = 0.0 if self._control is None else float(self._control[0])
-        frame = self._renderer.draw(self._state, control, self._steps * self.time_step)
+        control = np.zeros(self._actions.shape) if self._control is None else self._control
+        frame = self._renderer.draw(self._state, self._shown_control(control), self._steps * self.time_step)
         return frame if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
@@ -135,6 +138,18 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
     @abstractmethod
     def _open_renderer(self, window: bool) -> Renderer:
         """Return what draws this plant; import it only here, so that only those who draw need pygame."""
+
+    def _begin(self, options: dict[str, Any]) -> None:
+        """Prepare an episode with the options given to `reset`, before its first state is set."""
+
+    def _limited(self, control: FloatArray) -> FloatArray:
+        """Return the control that is applied where `control` is asked for."""
+        limited: FloatArray = np.clip(control, self._actions.low, self._actions.high)
+        return limited
+
+    def _shown_control(self, control: FloatArray) -> Any:
+        """Return what the renderer is told of a control: its first coordinate."""
+        return float(control[0])
 
     def _observation(self, state: FloatArray) -> FloatArray:
         return state.copy()

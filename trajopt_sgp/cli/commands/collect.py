@@ -11,14 +11,25 @@ from trajopt_sgp.cli.report import Report
 EXAMPLES = examples(
     "trajopt-sgp collect",
     "trajopt-sgp collect --transitions 50000 --dataset cartpole/large-v0",
+    "trajopt-sgp collect --environment trajopt_sgp/PlanarPusher-v0",
     "trajopt-sgp collect --seed 1 --overwrite --json",
 )
 
 
 def collect(
-    transitions: Annotated[int, typer.Option(help="Number of transitions.")] = 10_000,
-    episode_steps: Annotated[int, typer.Option(help="Largest number of steps of an episode.")] = 10,
-    dataset: Annotated[str, typer.Option(help="Minari id of the dataset, namespace/name-v0.")] = "cartpole/random-v0",
+    transitions: Annotated[
+        int | None, typer.Option(help="Number of transitions.", show_default="10,000; the planar pusher 2,000")
+    ] = None,
+    episode_steps: Annotated[
+        int | None, typer.Option(help="Largest number of steps of an episode.", show_default="10; the planar pusher 50")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Minari id of the dataset, namespace/name-v0.",
+            show_default="cartpole/random-v0, pusher/demonstrations-v0",
+        ),
+    ] = None,
     environment: Annotated[
         str, typer.Option(help="Gymnasium id; module:id imports a module that registers it.")
     ] = "trajopt_sgp/CartPoleSwingUp-v0",
@@ -27,9 +38,10 @@ def collect(
     seed: Seed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
-    """Step an environment under random actions and write a Minari dataset.
+    """Step an environment and write a Minari dataset.
 
-    Episodes start uniformly in the environment's data box and end where they leave it. The dataset goes to Minari's
+    Actions are random, episodes start uniformly in the environment's data box and end where they leave it; the planar
+    pusher is shown scripted demonstrations instead. The dataset goes to Minari's
     root: `MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
     """
     arguments = locals()

@@ -2,28 +2,58 @@
 
 import contextlib
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from minari.data_collector import EpisodeBuffer
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from trajopt_sgp.cli.report import Report, make_listing, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import collect_random_transitions, load_transitions, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.data.minari_io import check_dataset_id
-from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
 from trajopt_sgp.errors import DatasetError, OptionError
+
+Collector = Callable[[gymnasium.Env[Any, Any], int, int, int, Callable[[int], object]], list[EpisodeBuffer]]
+"""Environment, transitions, seed, steps of an episode and a report of progress, to episodes."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How data of an environment are collected, and how many by default."""
+
+    collector: Collector = collect_random_transitions
+    """Steps the environment."""
+    algorithm: str = "uniform random actions"
+    """How the actions are chosen; stored in the dataset."""
+    transitions: int = 10_000
+    """Number of transitions where none is asked for."""
+    episode_steps: int = 10
+    """Largest number of steps of an episode where none is asked for."""
+    dataset: str = "cartpole/random-v0"
+    """Minari id where none is asked for."""
+
+
+COLLECTIONS: Mapping[str, Collection] = {
+    PLANAR_PUSHER_ID: Collection(
+        collect_pusher_demonstrations, "scripted demonstrations of pushing", 2000, 50, "pusher/demonstrations-v0"
+    )
+}
+"""By environment; all others take random actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectRequest:
     """The arguments of the command."""
 
-    transitions: int
-    episode_steps: int
-    dataset: str
+    transitions: int | None
+    """None for the number of the collection; so for the next two."""
+    episode_steps: int | None
+    dataset: str | None
     environment: str
     overwrite: bool
     folder: Path
@@ -39,29 +69,40 @@ def run_collect(request: CollectRequest) -> Report:
         OptionError: an unknown environment, a number below 1.
         IncompatibleError: the environment does not offer what collecting needs.
     """
-    _check_free(request)
+    collection = _asked_for(request)
+    _check_free(collection.dataset, request.overwrite)
     environment = make_environment(request.environment)
     with open_run_folder(request.folder) as folder, contextlib.closing(environment):
-        return _collect(request, environment, folder)
+        return _collect(request, collection, environment, folder)
 
 
-def _collect(request: CollectRequest, environment: gymnasium.Env[Any, Any], folder: RunFolder) -> Report:
+def _asked_for(request: CollectRequest) -> Collection:
+    """Return the collection of the environment with what the request says otherwise."""
+    names = ("transitions", "episode_steps", "dataset")
+    given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
+    return replace(COLLECTIONS.get(request.environment, Collection()), **given)
+
+
+def _collect(
+    request: CollectRequest, collection: Collection, environment: gymnasium.Env[Any, Any], folder: RunFolder
+) -> Report:
     begin = time.perf_counter()
-    with progress_bar("Collecting", request.transitions, request.json_output) as update:
-        buffers = collect_random_transitions(
-            environment, request.transitions, request.seed, request.episode_steps, lambda done: update(done, "")
-        )
-    write_minari_dataset(buffers, request.dataset, environment, overwrite=request.overwrite)
-    data = load_transitions(request.dataset)
+    asked = collection.transitions, request.seed, collection.episode_steps
+    with progress_bar("Collecting", collection.transitions, request.json_output) as update:
+        buffers = collection.collector(environment, *asked, lambda done: update(done, ""))
+    name, algorithm = collection.dataset, collection.algorithm
+    write_minari_dataset(buffers, name, environment, overwrite=request.overwrite, algorithm_name=algorithm)
+    data = load_transitions(name)
     document = {
-        "dataset": request.dataset,
-        "path": get_dataset_path(request.dataset),
+        "dataset": name,
+        "path": get_dataset_path(name),
         "transitions": len(data),
         "episodes": data.dataset.episodes,
         "hash": data.dataset.hash,
         "seconds": time.perf_counter() - begin,
     }
-    folder.write_config("collect", asdict(request))
+    resolved = {key: getattr(collection, key) for key in ("transitions", "episode_steps", "dataset")}
+    folder.write_config("collect", asdict(request) | resolved)
     folder.write_json("collect.json", document)
     return Report(document, [make_listing("Dataset", document)])
 
@@ -81,9 +122,9 @@ def make_environment(environment_id: str) -> gymnasium.Env[Any, Any]:
         ) from error
 
 
-def _check_free(request: CollectRequest) -> None:
-    check_dataset_id(request.dataset)
-    if request.dataset in local_dataset_ids() and not request.overwrite:
+def _check_free(dataset: str, overwrite: bool) -> None:
+    check_dataset_id(dataset)
+    if dataset in local_dataset_ids() and not overwrite:
         raise DatasetError(
-            f"Dataset {request.dataset!r} exists: choose another id with --dataset, or replace it with --overwrite."
+            f"Dataset {dataset!r} exists: choose another id with --dataset, or replace it with --overwrite."
         )

@@ -1,0 +1,82 @@
+"""The models of the pusher study: dynamics and score of one set of demonstrations, in the frame of table or box."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from trajopt_sgp.data import Transitions, describe_dataset
+from trajopt_sgp.envs import PLANAR_PUSHER_ID, collect_pusher_demonstrations, pusher_frame
+from trajopt_sgp.learning import MODEL_FILE, DynamicsSettings, ScoreSettings, train_dynamics, train_score
+from trajopt_sgp.models import FramedDenoiser, FramedDynamics, LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models.model_file import load_model_as
+
+_MOVES = 0.003
+
+
+@dataclass(frozen=True)
+class PusherTraining:
+    """What is learned from how much, for how long."""
+
+    transitions: int = 2000
+    """Demonstrated, in episodes of at most 50 steps."""
+    seed: int = 0
+    """Of data and networks."""
+    framed: bool = True
+    """Whether models see the world from the box, or else from the table."""
+    dynamics_steps: int = 6000
+    """Of the optimiser."""
+    score_steps: int = 3000
+    """Of the optimiser."""
+
+
+def demonstrations(transitions: int, seed: int) -> Transitions:
+    """Return demonstrated transitions, collected in the environment."""
+    environment = gymnasium.make(PLANAR_PUSHER_ID)
+    buffers = collect_pusher_demonstrations(environment, transitions, seed)
+    observations = [np.asarray(buffer.observations) for buffer in buffers]
+    arrays: dict[str, Any] = {
+        "states": np.concatenate([values[:-1] for values in observations]),
+        "controls": np.concatenate([np.asarray(buffer.actions) for buffer in buffers]),
+        "next_states": np.concatenate([values[1:] for values in observations]),
+        "episodes": np.repeat(np.arange(len(buffers)), [len(buffer) for buffer in buffers]),
+        "terminated": np.zeros(transitions, dtype=np.bool_),
+    }
+    limit = 0.05
+    bounds = ([-np.inf] * 12, [np.inf] * 12), ([-limit] * 2, [limit] * 2)
+    environment.close()
+    return Transitions(**arrays, dataset=describe_dataset("pusher-demonstrated", arrays, *bounds, PLANAR_PUSHER_ID))
+
+
+def train_models(settings: PusherTraining, folder: Path) -> dict[str, Any]:
+    """Train dynamics and score, resumed from `folder`, and return errors of one step on fresh demonstrations."""
+    data = demonstrations(settings.transitions, settings.seed)
+    seen = pusher_frame().transitions(data) if settings.framed else data
+    dynamics = DynamicsSettings(steps=settings.dynamics_steps)
+    score = ScoreSettings(hidden_sizes=(128, 128), steps=settings.score_steps)
+    seconds = train_dynamics(seen, dynamics, settings.seed, folder / "dynamics").seconds
+    seconds += train_score(seen, score, settings.seed, folder / "score").seconds
+    return {"seconds": seconds, **_step_errors(load_models(settings.framed, folder)[0], settings.seed)}
+
+
+def load_models(framed: bool, folder: Path) -> tuple[Any, Any]:
+    """Return dynamics and score that take keypoints on the table, whatever frame they see the world in."""
+    dynamics = load_model_as(LearnedDynamics, folder / "dynamics" / MODEL_FILE)
+    score = load_model_as(ScoreNetwork, folder / "score" / MODEL_FILE)
+    if not framed:
+        return dynamics, score
+    return FramedDynamics(dynamics, pusher_frame()), FramedDenoiser(score, pusher_frame())
+
+
+@torch.no_grad()
+def _step_errors(model: Any, seed: int) -> dict[str, float]:
+    """Return mean errors [mm] of keypoints after a step, where the box moves by more than 3 mm and where not."""
+    fresh = demonstrations(500, seed + 1000)
+    state, control = (torch.tensor(a, dtype=torch.float32) for a in (fresh.states, fresh.controls))
+    missed = (model(state, control).numpy() - fresh.next_states)[:, :10].reshape(-1, 5, 2)
+    error = 1e3 * np.linalg.norm(missed, axis=-1).mean(-1)
+    moves = np.linalg.norm((fresh.next_states - fresh.states)[:, 8:10], axis=1) > _MOVES
+    return {"error_moving_mm": float(error[moves].mean()), "error_resting_mm": float(error[~moves].mean())}
