@@ -101,8 +101,8 @@ $(STAMPS)/l4casadi: $(STAMPS)/dev
 	@touch $@
 
 $(STAMPS)/studies: $(STAMPS)/l4casadi
-	@echo "==> Install: what the studies run on"
-	$(INSTALL) --editable '.[ray,studies]'
+	@echo "==> Install: what studies and hardware run on"
+	$(INSTALL) --editable '.[ray,studies,hardware]'
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/l4casadi

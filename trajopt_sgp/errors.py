@@ -31,3 +31,15 @@ class ModelFileError(TrajoptError):
 
 class ConformanceError(TrajoptError):
     """A part breaks a promise of its interface; raised by the conformance checkers, names the fault."""
+
+
+class MessageError(TrajoptError):
+    """A received packet is not a message that may be used; `cause` says why in one word."""
+
+    def __init__(self, cause: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.cause = cause
+
+
+class HardwareError(TrajoptError):
+    """A robot, a bus or a process on it cannot be reached, or is in a state in which the request is refused."""

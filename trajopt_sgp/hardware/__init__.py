@@ -1,1 +1,8 @@
-"""Robots, the safety filter and the run loop. Nothing is here yet: plans run in simulation, in `trajopt_sgp.envs`."""
+"""Real arms: messages on the wire and the safety filter. Robots and the run loop are not here yet."""
+
+from trajopt_sgp.hardware.messages import Decoder as Decoder
+from trajopt_sgp.hardware.safety import SafetyInputs as SafetyInputs
+from trajopt_sgp.hardware.safety import SafetyLimits as SafetyLimits
+from trajopt_sgp.hardware.safety import SafetyState as SafetyState
+from trajopt_sgp.hardware.safety import filter_command as filter_command
+from trajopt_sgp.hardware.safety import iiwa_limits as iiwa_limits

@@ -1,0 +1,192 @@
+"""The last thing between a plan and an arm: a pure function from what is wanted to what may be sent."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, step_towards
+
+SolveJoints = Callable[[FloatArray, FloatArray], FloatArray]
+"""Differential kinematics: pusher position `(3,)` [m] and last commanded joints `(7,)` [rad] to the next joints."""
+
+
+class Mode(Enum):
+    """What the filter is doing; its text says it to a user."""
+
+    IDLE = "Nothing was sent yet; the driver holds the arm where it is."
+    RUNNING = "Following the plan."
+    STOPPING = "Braking from the last command."
+    HOLDING = "Holding a position, which is sent again and again."
+
+
+LATCHED = frozenset({"tracking error", "foreign commander", "emergency stop"})
+"""Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class SafetyLimits:
+    """All limits of the filter.
+
+    Attributes:
+        pusher: Workspace and height band, speed and acceleration of the pusher [m].
+        joints: Joint limits, rates and accelerations [rad].
+        period: Time between two commands [s].
+        tracking_error: Largest distance of a commanded joint from the measured one [rad].
+        start_distance: Largest distance of the first wanted pusher position from where it is [m].
+        state_age, plan_age: Greatest ages of what the command is made from [s].
+    """
+
+    pusher: MotionLimits
+    joints: MotionLimits
+    period: float = 0.005
+    tracking_error: float = 0.1
+    start_distance: float = 0.02
+    state_age: float = 0.05
+    plan_age: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("period", "tracking_error", "start_distance", "state_age", "plan_age"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class SafetyInputs:
+    """What is known at one tick; anything in it may be NaN or infinite.
+
+    Attributes:
+        pusher: Wanted position of the pusher `(3,)` [m].
+        measured_pusher: Where it is, from measured joints `(3,)` [m].
+        measured_joints: Measured joints `(7,)` [rad].
+        state_age, plan_age: Time since the last status, and since the plan was made [s].
+        foreign_commander: Whether commands of somebody else were seen on the bus.
+        emergency_stop: Whether somebody asked to stop for good.
+    """
+
+    pusher: FloatArray
+    measured_pusher: FloatArray
+    measured_joints: FloatArray
+    state_age: float = 0.0
+    plan_age: float = 0.0
+    foreign_commander: bool = False
+    emergency_stop: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SafetyState:
+    """What the filter remembers.
+
+    Attributes:
+        pusher, joints: The last step of either; None until something is sent.
+        latched: Reasons that keep the arm stopped until `reset`.
+        counts: How often each intervention has happened.
+    """
+
+    mode: Mode = Mode.IDLE
+    pusher: Step | None = None
+    joints: Step | None = None
+    latched: frozenset[str] = frozenset()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class SafetyDecision:
+    """One tick's result.
+
+    Attributes:
+        joints: What may be sent `(7,)` [rad], or None while nothing may be.
+        interventions: Everything by which it differs from what was wanted.
+        state: For the next tick.
+    """
+
+    joints: FloatArray | None
+    interventions: tuple[str, ...]
+    state: SafetyState
+
+
+def filter_command(
+    limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs, solve_joints: SolveJoints
+) -> SafetyDecision:
+    """Return what may be sent now; it is finite and within the limits, whatever the inputs and the solver hold.
+
+    The limits of the pusher hold for its reference, those of the joints for what is sent.
+    """
+    reasons = _reasons_to_stop(limits, state, inputs)
+    latched = state.latched | (LATCHED & set(reasons))
+    state = replace(state, latched=latched)
+    if state.pusher is None or state.joints is None:
+        if reasons := reasons + _reasons_not_to_start(limits, inputs):
+            return _decision(state, None, reasons)
+        pusher, joints = _at_rest(inputs.measured_pusher), _at_rest(inputs.measured_joints)
+    else:
+        pusher, joints = state.pusher, state.joints
+    if not reasons:
+        pusher_step = step_towards(limits.pusher, pusher, inputs.pusher, limits.period)
+        solved = solve_joints(pusher_step.position, joints.position)
+        if solved.shape == joints.position.shape and np.isfinite(solved).all():
+            joint_step = step_towards(limits.joints, joints, solved, limits.period)
+            state = replace(state, mode=Mode.RUNNING, pusher=pusher_step, joints=joint_step)
+            return _decision(state, joint_step.position, _limited(pusher_step, joint_step))
+        reasons = ("no joints found",)
+    return _stop(limits, state, pusher, joints, reasons)
+
+
+def reset(state: SafetyState) -> SafetyState:
+    """Return a state in which the arm may move again from where it is held."""
+    return replace(state, latched=frozenset())
+
+
+def _reasons_to_stop(limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs) -> tuple[str, ...]:
+    found = {
+        "not finite": not all(np.isfinite(v).all() for v in (inputs.pusher, inputs.measured_joints)),
+        # written so that NaN is stale
+        "stale state": not 0 <= inputs.state_age <= limits.state_age,
+        "stale plan": not 0 <= inputs.plan_age <= limits.plan_age,
+        "tracking error": _tracking_lost(limits, state, inputs),
+        "foreign commander": inputs.foreign_commander,
+        "emergency stop": inputs.emergency_stop,
+    }
+    return tuple(reason for reason, present in found.items() if present or reason in state.latched)
+
+
+def _tracking_lost(limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs) -> bool:
+    if state.joints is None or not np.isfinite(inputs.measured_joints).all():
+        return False
+    return bool((np.abs(state.joints.position - inputs.measured_joints) > limits.tracking_error).any())
+
+
+def _reasons_not_to_start(limits: SafetyLimits, inputs: SafetyInputs) -> tuple[str, ...]:
+    within = limits.pusher.contains(inputs.measured_pusher) and limits.joints.contains(inputs.measured_joints)
+    if not within:
+        return ("start outside limits",)
+    near = (
+        np.isfinite(inputs.pusher).all()
+        and (np.abs(inputs.pusher - inputs.measured_pusher) <= limits.start_distance).all()
+    )
+    return () if near else ("start too far",)
+
+
+def _stop(
+    limits: SafetyLimits, state: SafetyState, pusher: Step, joints: Step, reasons: tuple[str, ...]
+) -> SafetyDecision:
+    pusher, joints = brake(limits.pusher, pusher, limits.period), brake(limits.joints, joints, limits.period)
+    mode = Mode.STOPPING if joints.velocity.any() or pusher.velocity.any() else Mode.HOLDING
+    return _decision(replace(state, mode=mode, pusher=pusher, joints=joints), joints.position, reasons)
+
+
+def _at_rest(position: FloatArray) -> Step:
+    return Step(position, np.zeros_like(position))
+
+
+def _limited(pusher: Step, joints: Step) -> tuple[str, ...]:
+    return (*(f"pusher {name}" for name in pusher.limited), *(f"joint {name}" for name in joints.limited))
+
+
+def _decision(state: SafetyState, joints: FloatArray | None, interventions: tuple[str, ...]) -> SafetyDecision:
+    counts = Counter(state.counts)
+    counts.update(interventions)
+    return SafetyDecision(joints, interventions, replace(state, counts=dict(counts)))

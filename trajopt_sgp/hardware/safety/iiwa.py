@@ -1,0 +1,36 @@
+"""Limits for an iiwa14 that pushes a box, and what may be changed in them."""
+
+import numpy as np
+
+from trajopt_sgp.hardware.safety.filter import SafetyLimits
+from trajopt_sgp.hardware.safety.motion import MotionLimits
+
+JOINT_LIMITS = np.deg2rad([170.0, 120.0, 170.0, 120.0, 170.0, 120.0, 175.0])
+"""Ends of the joints' ranges on either side [rad]."""
+JOINT_RATES = np.array([1.483529, 1.483529, 1.745329, 1.308996, 2.268928, 2.356194, 2.356194])
+"""Greatest joint speeds of the iiwa14 [rad/s]."""
+
+
+def iiwa_limits(
+    workspace: tuple[tuple[float, float], tuple[float, float]] = ((0.4, 0.9), (-0.25, 0.25)),
+    height: tuple[float, float] = (0.0, 0.1),
+    speed: float = 0.15,
+    acceleration: float = 1.0,
+    fraction: float = 0.25,
+) -> SafetyLimits:
+    """Return limits for the arm.
+
+    Args:
+        workspace: Ends of x and of y of the pusher's tip in the robot's frame [m].
+        height: Ends of its z [m].
+        speed: Largest speed of the tip [m/s].
+        acceleration: Largest acceleration of the tip [m/s²].
+        fraction: What part of the arm's joint speeds may be used.
+    """
+    box = np.array([*workspace, height], dtype=np.float64)
+    # three equal accelerations together are as long as the one allowed
+    tip = MotionLimits(box[:, 0], box[:, 1], np.full(3, speed), np.full(3, acceleration / np.sqrt(3)), speed)
+    # the driver clamps one degree before the end; two keep clear of that
+    reach = JOINT_LIMITS - np.deg2rad(2.0)
+    joints = MotionLimits(-reach, reach, fraction * JOINT_RATES, np.full(7, 10.0))
+    return SafetyLimits(tip, joints)

@@ -1,0 +1,109 @@
+"""Steps of a commanded position that never leave a box, never exceed a speed, and can always still brake in time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import OptionError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MotionLimits:
+    """What a commanded position of n coordinates may do.
+
+    Attributes:
+        low: Lower ends of the box, `(n,)`.
+        high: Upper ends of the box, `(n,)`.
+        rate: Largest speed of every coordinate, `(n,)`.
+        acceleration: Largest change of every coordinate's speed [1/s of that speed], `(n,)`.
+        speed: Largest Euclidean norm of the velocity.
+
+    Raises:
+        OptionError: a limit is not finite and positive (`speed` may be infinite), or the box is empty.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    rate: FloatArray
+    acceleration: FloatArray
+    speed: float = np.inf
+
+    def __post_init__(self) -> None:
+        everything = np.concatenate((self.low, self.high, self.rate, self.acceleration))
+        if not np.isfinite(everything).all() or (self.low >= self.high).any():
+            raise OptionError(f"Motion needs a finite box with low < high, not {self.low} to {self.high}.")
+        if not (min(self.rate.min(), self.acceleration.min()) > 0 and self.speed > 0):
+            raise OptionError("The limits of rate, acceleration and speed must be positive.")
+
+    def contains(self, position: FloatArray) -> bool:
+        """Whether a position is finite and in the box."""
+        return bool(((position >= self.low) & (position <= self.high)).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a commanded position.
+
+    Attributes:
+        position: Where it goes, `(n,)`.
+        velocity: With what velocity, `(n,)`.
+        limited: The limits that changed it: among `box`, `speed` and `acceleration`.
+    """
+
+    position: FloatArray
+    velocity: FloatArray
+    limited: tuple[str, ...] = ()
+
+
+def step_towards(limits: MotionLimits, last: Step, target: FloatArray, period: float) -> Step:
+    """Return the step that comes closest to a finite target `(n,)` after `period` [s], so that it can stop there.
+
+    A coordinate at a distance d from its target may approach it with at most v = a (√(Δ² + 2 d / a) - Δ), where a is
+    its acceleration and Δ the period: having moved for Δ, it can then still brake in front of the target. The target is
+    in the box, so that braking is possible in every step that follows; there the search for a speed within the limit
+    begins. A target that moves at speed v is followed at a distance of about v² / 2a.
+    """
+    inside = np.clip(target, limits.low, limits.high)
+    change = limits.acceleration * period
+    wanted = _approach(inside - last.position, limits.acceleration, period)
+    fast = np.clip(wanted, -limits.rate, limits.rate)
+    gentle = np.clip(fast, last.velocity - change, last.velocity + change)
+    velocity = _within_speed(_brake(last.velocity, change), gentle, limits.speed)
+    limited = {
+        "box": (inside != target).any(),
+        "speed": (fast != wanted).any() or (velocity != gentle).any(),
+        "acceleration": (gentle != fast).any(),
+    }
+    return _moved(limits, last, velocity, period, tuple(name for name, present in limited.items() if present))
+
+
+def brake(limits: MotionLimits, last: Step, period: float) -> Step:
+    """Return the step that brakes as hard as the limits allow; from rest it stays where it is."""
+    return _moved(limits, last, _brake(last.velocity, limits.acceleration * period), period, ())
+
+
+def _moved(limits: MotionLimits, last: Step, velocity: FloatArray, period: float, limited: tuple[str, ...]) -> Step:
+    return Step(np.clip(last.position + period * velocity, limits.low, limits.high), velocity, limited)
+
+
+def _brake(velocity: FloatArray, change: FloatArray) -> FloatArray:
+    return np.sign(velocity) * np.maximum(np.abs(velocity) - change, 0.0)
+
+
+def _approach(way: FloatArray, acceleration: FloatArray, period: float) -> FloatArray:
+    velocity: FloatArray = np.sign(way) * acceleration * (np.sqrt(period**2 + 2 * np.abs(way) / acceleration) - period)
+    return velocity
+
+
+def _within_speed(slow: FloatArray, fast: FloatArray, speed: float) -> FloatArray:
+    """The point nearest to `fast` on the way from `slow`, whose norm is allowed, that is allowed too."""
+    if np.linalg.norm(fast) <= speed:
+        return fast
+    way = fast - slow
+    a, b, c = float(way @ way), float(slow @ way), float(slow @ slow) - speed**2
+    fraction = (-b + np.sqrt(max(b * b - a * c, 0.0))) / a
+    allowed: FloatArray = slow + min(max(fraction, 0.0), 1.0) * way
+    return allowed
