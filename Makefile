@@ -102,7 +102,7 @@ $(STAMPS)/l4casadi: $(STAMPS)/dev
 
 $(STAMPS)/studies: $(STAMPS)/l4casadi
 	@echo "==> Install: what the studies run on"
-	$(INSTALL) --editable '.[ray,studies]'
+	$(INSTALL) --editable '.[d4rl,ray,studies]'
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/l4casadi
