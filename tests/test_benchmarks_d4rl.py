@@ -14,6 +14,7 @@ from benchmarks.d4rl.collect import main
 from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import collect_episodes, episode_returns, from_arrays, thin, to_arrays
 from benchmarks.d4rl.learn import Goal, RandomSearch, learn_by_ppo
+from benchmarks.d4rl.play import play
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.errors import ModelFileError
 
@@ -117,3 +118,18 @@ def test_datasets_are_made_once_and_load_in_minari(
     rewards = np.concatenate([episode.rewards for episode in dataset.iterate_episodes()])
     assert transitions.rewards == pytest.approx(rewards)
     assert "| halfcheetah-medium-replay | 1" in (work / "datasheet.md").read_text()
+
+
+def test_played_episodes_are_those_collected_one_by_one() -> None:
+    """A deterministic controller: each environment of the batch does what it does alone, whatever the others do."""
+    gains = np.random.default_rng(0).normal(size=(11, 3))
+    played = play("hopper", lambda states: np.tanh(states @ gains), episodes=3, seed=7)
+    for i in range(3):
+        environment = make_environment("hopper")
+        observation, _ = environment.reset(seed=7 + i)
+        total, ended = 0.0, False
+        while not ended:
+            observation, reward, terminated, truncated, _ = environment.step(np.tanh(observation @ gains))
+            total, ended = total + float(reward), terminated or truncated
+        assert played.returns[i] == pytest.approx(total, abs=1e-9)
+    assert len(set(played.lengths.tolist())) > 1
