@@ -101,8 +101,8 @@ $(STAMPS)/l4casadi: $(STAMPS)/dev
 	@touch $@
 
 $(STAMPS)/studies: $(STAMPS)/l4casadi
-	@echo "==> Install: what studies and hardware run on"
-	$(INSTALL) --editable '.[ray,studies,hardware]'
+	@echo "==> Install: what studies, hardware and peers run on"
+	$(INSTALL) --editable '.[d4rl,hardware,ray,studies]'
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/l4casadi

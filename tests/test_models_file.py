@@ -130,7 +130,7 @@ def _other_dataset(header: Header) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_other_class, r"'Oracle'; known model classes are \['EnergyNetwork'"),
+        (_other_class, r"'Oracle'; known model classes are \['BehaviourClone'"),
         (_other_format, "format 99"),
         (_other_architecture, "size mismatch"),
         (_unknown_option, "dropout"),

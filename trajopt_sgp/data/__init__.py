@@ -1,6 +1,11 @@
 """Data: Minari datasets in and out, transitions, normalisers."""
 
 from trajopt_sgp.data.collect import collect_random_transitions as collect_random_transitions
+from trajopt_sgp.data.d4rl_file import read_d4rl_file as read_d4rl_file
+from trajopt_sgp.data.d4rl_score import D4RL_LEVELS as D4RL_LEVELS
+from trajopt_sgp.data.d4rl_score import D4RL_TASKS as D4RL_TASKS
+from trajopt_sgp.data.d4rl_score import d4rl_robot as d4rl_robot
+from trajopt_sgp.data.d4rl_score import d4rl_score as d4rl_score
 from trajopt_sgp.data.dataset_info import DatasetInfo as DatasetInfo
 from trajopt_sgp.data.dataset_info import describe_dataset as describe_dataset
 from trajopt_sgp.data.dataset_info import hash_arrays as hash_arrays

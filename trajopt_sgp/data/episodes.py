@@ -31,6 +31,8 @@ class EpisodeArrays:
     """E arrays `(T, ...)`."""
     terminations: list[AnyArray]
     """E arrays `(T,)`."""
+    rewards: list[AnyArray]
+    """E arrays `(T,)`."""
 
 
 def read_episodes(dataset: MinariDataset, keys: Iterable[str]) -> EpisodeArrays:
@@ -80,11 +82,11 @@ def assemble(
 
 def _read_hdf5(dataset: MinariDataset, path: Path, keys: tuple[str, ...]) -> EpisodeArrays:
     numbers = np.asarray(dataset.episode_indices, dtype=np.int64)
-    fields = (*(f"observations/{key}".rstrip("/") for key in keys), "actions", "terminations")
+    fields = (*(f"observations/{key}".rstrip("/") for key in keys), "actions", "terminations", "rewards")
     with h5py.File(path, "r") as file:
         arrays = {field: [_read_array(file.id, f"episode_{number}/{field}") for number in numbers] for field in fields}
-    *observations, actions, terminations = arrays.values()
-    return EpisodeArrays(numbers, dict(zip(keys, observations, strict=True)), actions, terminations)
+    *observations, actions, terminations, rewards = arrays.values()
+    return EpisodeArrays(numbers, dict(zip(keys, observations, strict=True)), actions, terminations, rewards)
 
 
 def _read_array(file: h5py.h5f.FileID, name: str) -> AnyArray:
@@ -102,6 +104,7 @@ def _read_any_format(dataset: MinariDataset, path: Path, keys: tuple[str, ...]) 
         observations={key: [_entry(episode.observations, key) for episode in episodes] for key in keys},
         actions=[np.asarray(episode.actions) for episode in episodes],
         terminations=[np.asarray(episode.terminations) for episode in episodes],
+        rewards=[np.asarray(episode.rewards) for episode in episodes],
     )
 
 

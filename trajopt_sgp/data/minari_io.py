@@ -26,7 +26,7 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplemen
 def load_transitions(
     dataset_id: str, download: bool = False, observation_keys: Sequence[str] | None = None
 ) -> Transitions:
-    """Read every transition of a Minari dataset.
+    """Read every transition of a Minari dataset, with its reward.
 
     Args:
         dataset_id: Minari id, such as `D4RL/pointmaze/umaze-v2`. Local datasets lie where `MINARI_DATASETS_PATH` says,
@@ -44,7 +44,8 @@ def load_transitions(
     dataset = open_dataset(dataset_id, download)
     boxes = state_boxes(dataset.observation_space, observation_keys, dataset_id)
     control = control_box(dataset.action_space, dataset_id)
-    arrays = assemble(read_episodes(dataset, boxes), boxes, control, dataset_id)
+    episodes = read_episodes(dataset, boxes)
+    arrays = assemble(episodes, boxes, control, dataset_id)
     info = describe_dataset(
         dataset_id,
         arrays,
@@ -57,7 +58,7 @@ def load_transitions(
         observation_keys=tuple(key for key in boxes if key),
         minari_version=str(dataset.minari_version),
     )
-    return Transitions(**arrays, dataset=info)
+    return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards))
 
 
 def open_dataset(dataset_id: str, download: bool = False) -> MinariDataset:

@@ -47,14 +47,20 @@ class Transitions:
     """Whether the environment ended the episode in x', `(K,)`; False where the episode was merely cut off."""
     dataset: DatasetInfo
     """Description of the whole dataset, also when these are a part of it."""
+    rewards: FloatArray | None = None
+    """Reward of each transition `(K,)`, where the data have rewards; not part of the dataset's hash."""
 
     def __post_init__(self) -> None:
         for name, kind in _ARRAYS.items():
             array: NDArray[Any] = np.array(getattr(self, name), dtype=kind, order="C")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if self.rewards is not None:
+            rewards = np.array(self.rewards, dtype=np.float64)
+            rewards.setflags(write=False)
+            object.__setattr__(self, "rewards", rewards)
         self._check_shapes()
-        for name in ("states", "controls", "next_states"):
+        for name in ("states", "controls", "next_states", *(["rewards"] if self.rewards is not None else [])):
             self._check_finite(name)
 
     def __len__(self) -> int:
@@ -72,7 +78,8 @@ class Transitions:
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Transitions":
         """Return the transitions at a mask `(K,)` or at indices, with the same dataset description."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
+        rewards = None if self.rewards is None else self.rewards[rows]
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS}, rewards=rewards)
 
     def split(self, validation_fraction: float, generator: np.random.Generator) -> tuple["Transitions", "Transitions"]:
         """Split whole episodes at random into training and validation transitions.
@@ -112,9 +119,11 @@ class Transitions:
                 "Transitions need states (K, n), controls (K, m), next_states (K, n), episodes (K,) and terminated "
                 f"(K,) with K > 0, not {shapes}."
             )
+        if self.rewards is not None and self.rewards.shape != (count,):
+            raise ShapeError(f"{count} transitions need rewards ({count},), not {self.rewards.shape}.")
 
     def _check_finite(self, name: str) -> None:
-        finite = np.isfinite(getattr(self, name)).all(axis=1)
+        finite = np.isfinite(getattr(self, name)).reshape(len(self), -1).all(axis=1)
         if finite.all():
             return
         row = int(np.argmin(finite))

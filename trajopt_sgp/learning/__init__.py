@@ -5,6 +5,15 @@ from trajopt_sgp.learning.losses import denoising_loss as denoising_loss
 from trajopt_sgp.learning.losses import distance_loss as distance_loss
 from trajopt_sgp.learning.losses import dynamics_loss as dynamics_loss
 from trajopt_sgp.learning.losses import ensemble_loss as ensemble_loss
+from trajopt_sgp.learning.offline import train_behaviour_clone as train_behaviour_clone
+from trajopt_sgp.learning.offline import train_outcome as train_outcome
+from trajopt_sgp.learning.offline import train_value as train_value
+from trajopt_sgp.learning.offline_losses import clone_loss as clone_loss
+from trajopt_sgp.learning.offline_losses import outcome_loss as outcome_loss
+from trajopt_sgp.learning.offline_losses import value_loss as value_loss
+from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings as BehaviourCloneSettings
+from trajopt_sgp.learning.offline_settings import OutcomeSettings as OutcomeSettings
+from trajopt_sgp.learning.offline_settings import ValueSettings as ValueSettings
 from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
 from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
 from trajopt_sgp.learning.settings import EnsembleSettings as EnsembleSettings

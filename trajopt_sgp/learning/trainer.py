@@ -48,6 +48,10 @@ class Task(Generic[Model]):
     """Of the order of the data and of the noise."""
     validation_seed: int
     """Of the noise in validation, the same every time."""
+    after_step: Callable[[Model], object] = lambda model: None
+    """What is done to the model after every step of the optimiser, such as moving targets along."""
+    keep_last: bool = False
+    """Whether the last weights are returned whatever their loss, as where it is measured by moving targets."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def _step(state: TrainingState[Model], task: Task[Model], batch: Batch, settings
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
+    task.after_step(state.model)
     _average_weights(state, settings.ema_decay)
     return value
 
@@ -196,7 +201,7 @@ def _validate(state: TrainingState[Model], task: Task[Model], tolerance: float) 
     total = math.fsum(task.loss(state.average, chunk, generator).item() * len(chunk[0]) for chunk in chunks)
     loss = total / len(task.validation[0])
     lowest = min((record["validation_loss"] for record in state.history), default=math.inf)
-    if loss < lowest * (1.0 + tolerance):
+    if task.keep_last or loss < lowest * (1.0 + tolerance):
         state.best_loss, state.best_step = loss, state.step
         state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
     return {"step": state.step, "validation_loss": loss}

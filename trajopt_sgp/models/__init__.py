@@ -4,6 +4,7 @@ from trajopt_sgp.models.architectures import ARCHITECTURES as ARCHITECTURES
 from trajopt_sgp.models.base import TransitionModel as TransitionModel
 from trajopt_sgp.models.base import check_same_data as check_same_data
 from trajopt_sgp.models.base import fit_normalizer as fit_normalizer
+from trajopt_sgp.models.behaviour_clone import BehaviourClone as BehaviourClone
 from trajopt_sgp.models.calibration import Calibration as Calibration
 from trajopt_sgp.models.denoiser import Denoiser as Denoiser
 from trajopt_sgp.models.dynamics import LearnedDynamics as LearnedDynamics
@@ -19,11 +20,13 @@ from trajopt_sgp.models.networks import MLP as MLP
 from trajopt_sgp.models.planar_frame import FramedDenoiser as FramedDenoiser
 from trajopt_sgp.models.planar_frame import FramedDynamics as FramedDynamics
 from trajopt_sgp.models.planar_frame import PlanarFrame as PlanarFrame
+from trajopt_sgp.models.outcome import OutcomeModel as OutcomeModel
 from trajopt_sgp.models.policies import NeuralPolicy as NeuralPolicy
 from trajopt_sgp.models.policies import OpenLoop as OpenLoop
 from trajopt_sgp.models.policies import Policy as Policy
 from trajopt_sgp.models.policies import TimeVaryingAffine as TimeVaryingAffine
 from trajopt_sgp.models.residual_mlp import ResidualMLP as ResidualMLP
 from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork
+from trajopt_sgp.models.state_value import StateValue as StateValue
 from trajopt_sgp.models.trained_policy import TrainedPolicy as TrainedPolicy
 from trajopt_sgp.models.trained_policy import load_policy as load_policy

@@ -11,16 +11,29 @@ from torch import Tensor
 from trajopt_sgp.data import DatasetInfo, Normalizer, hash_arrays
 from trajopt_sgp.errors import ModelFileError, OptionError, TrajoptError
 from trajopt_sgp.models.base import TransitionModel
+from trajopt_sgp.models.behaviour_clone import BehaviourClone
 from trajopt_sgp.models.calibration import Calibration
 from trajopt_sgp.models.dynamics import LearnedDynamics
 from trajopt_sgp.models.energy import EnergyNetwork
 from trajopt_sgp.models.ensemble import EnsembleDynamics
 from trajopt_sgp.models.learned_distance import LearnedDistance
+from trajopt_sgp.models.outcome import OutcomeModel
 from trajopt_sgp.models.score import ScoreNetwork
+from trajopt_sgp.models.state_value import StateValue
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 
 _CLASSES: dict[str, type[TransitionModel]] = {
-    kind.__name__: kind for kind in (LearnedDynamics, EnsembleDynamics, ScoreNetwork, EnergyNetwork, LearnedDistance)
+    kind.__name__: kind
+    for kind in (
+        LearnedDynamics,
+        EnsembleDynamics,
+        ScoreNetwork,
+        EnergyNetwork,
+        LearnedDistance,
+        OutcomeModel,
+        StateValue,
+        BehaviourClone,
+    )
 }
 _CALIBRATED = (EnergyNetwork, LearnedDistance)
 _FORMAT = 1

@@ -1,0 +1,1 @@
+"""D4RL's locomotion tasks: data made by policies trained here, or known, in real MuJoCo environments."""

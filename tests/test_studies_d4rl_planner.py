@@ -1,0 +1,97 @@
+"""Planning for rewards where all that is planned with is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.studies.d4rl import PlannerModels, PlannerSettings, RewardPlanner
+
+STATES = np.array([[0.0], [0.4], [-0.3]])
+
+# x' = x + 0.1 u; data have u = 0.1 in every state, so the distance is that of u alone
+KNOWN = PlannerModels(
+    dynamics=lambda x, u: x + 0.1 * u,
+    outcome=lambda x, u: (u[..., 0], torch.full_like(u[..., 0], -30.0)),
+    value=lambda x: torch.zeros_like(x[..., 0]),
+    clone=lambda x: torch.full_like(x, 0.1),
+    normalize=lambda x, u: torch.cat((x, u), dim=-1),
+    distance_gradient=lambda z, sigma: torch.stack((0.0 * z[..., 0], z[..., 1] - 0.1), dim=-1),
+    control_low=-torch.ones(1),
+    control_high=torch.ones(1),
+)
+SEARCH = PlannerSettings(horizon=4, iterations=60, beta=0.0)
+
+
+def test_without_a_price_of_distance_the_model_is_trusted_everywhere() -> None:
+    assert RewardPlanner(KNOWN, SEARCH)(STATES) == pytest.approx(1.0)
+
+
+def test_with_it_plans_balance_reward_and_distance() -> None:
+    """Each first control maximises u - beta (u - 0.1)^2 / 2: u = 0.1 + 1 / beta."""
+    planned = RewardPlanner(KNOWN, replace(SEARCH, beta=5.0, iterations=150, step_size=0.02))(STATES)
+    assert planned == pytest.approx(0.3, abs=0.02)
+    assert RewardPlanner(KNOWN, replace(SEARCH, beta=1e4))(STATES) == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_terminal_value_counts_beyond_the_horizon() -> None:
+    """Without rewards, and x worth -100 x^2 / 2, one step of 0.1 u from 0.05 is best at u = -0.5."""
+    models = replace(
+        KNOWN, outcome=lambda x, u: (0.0 * u[..., 0], -30.0 + 0.0 * u[..., 0]), value=lambda x: -50.0 * x[..., 0] ** 2
+    )
+    planner = RewardPlanner(models, PlannerSettings(horizon=1, iterations=150, beta=0.0, step_size=0.02))
+    assert planner(np.array([[0.05]])) == pytest.approx(-0.5, abs=0.03)
+
+
+def test_predicted_termination_is_avoided() -> None:
+    """Going right earns 1 per unit, but beyond 0.5 nothing more is earned; standing earns the value, for ever."""
+
+    def outcome(x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        return u[..., 0], 200.0 * (x[..., 0] + 0.1 * u[..., 0] - 0.5)
+
+    models = replace(KNOWN, outcome=outcome, value=lambda x: torch.full_like(x[..., 0], 100.0))
+    planner = RewardPlanner(models, replace(SEARCH, iterations=100, step_size=0.02))
+    assert planner(np.array([[0.45]]))[0, 0] < 0.45
+    assert planner.objective(torch.tensor([[0.45]]), torch.ones(1, 1, 4, 1)).item() < 3.0
+
+
+def test_environments_do_not_disturb_each_other() -> None:
+    settings = replace(SEARCH, beta=2.0, proposals=1, iterations=10)
+    together = RewardPlanner(KNOWN, settings)
+    alone = [RewardPlanner(KNOWN, settings) for _ in STATES]
+    for _ in range(3):
+        rows = np.vstack([planner(state[None]) for planner, state in zip(alone, STATES, strict=True)])
+        assert together(STATES) == pytest.approx(rows, abs=1e-6)
+
+
+def test_a_plan_is_never_worth_less_than_the_clone() -> None:
+    for iterations in (0, 1, 40):
+        planner = RewardPlanner(KNOWN, replace(SEARCH, beta=3.0, iterations=iterations, step_size=0.5))
+        first = planner(STATES)
+        state = torch.tensor(STATES, dtype=torch.float32)
+        clone = planner.objective(state, torch.full((3, 1, 4, 1), 0.1))
+        best = planner.objective(state, torch.as_tensor(planner._plan)[:, None])
+        assert (best >= clone - 1e-5).all()
+        assert first.shape == (3, 1)
+
+
+def test_time_ends_the_search() -> None:
+    planner = RewardPlanner(KNOWN, replace(SEARCH, iterations=10**6, budget=0.05))
+    planner(STATES)
+    assert 0 < planner.iterations < 10**6
+    assert RewardPlanner(KNOWN, replace(SEARCH, budget=0.0))(STATES).shape == (3, 1)
+
+
+def test_what_cannot_be_planned_is_refused() -> None:
+    planner = RewardPlanner(KNOWN, replace(SEARCH, iterations=1))
+    planner(STATES)
+    with pytest.raises(ShapeError, match="E = 3, not"):
+        planner(STATES[:2])
+    planner.reset()
+    with pytest.raises(NotFiniteError, match="environment 1"):
+        planner(np.array([[0.0], [np.nan]]))
+    with pytest.raises(OptionError, match="horizon = 0"):
+        PlannerSettings(horizon=0)

@@ -1,0 +1,147 @@
+"""Training what planning for rewards needs beside dynamics and score: outcomes, values, and the behaviour itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.errors import DatasetError
+from trajopt_sgp.learning.losses import Batch
+from trajopt_sgp.learning.offline_losses import clone_loss, outcome_loss, value_loss
+from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings, OutcomeSettings, ValueSettings
+from trajopt_sgp.learning.progress import ProgressCallback
+from trajopt_sgp.learning.settings import TrainingSettings
+from trajopt_sgp.learning.train import Seeds, run, training_split
+from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
+from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
+
+FloatArray = NDArray[np.float64]
+AnyModel = TypeVar("AnyModel", bound=TransitionModel)
+Columns = Callable[[Transitions], tuple[NDArray[np.float64] | NDArray[np.bool_], ...]]
+
+
+def train_outcome(
+    transitions: Transitions,
+    settings: OutcomeSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[OutcomeModel]:
+    """Train a model of rewards and terminations; arguments and errors as of `train_dynamics`.
+
+    Raises:
+        DatasetError: the transitions have no rewards.
+    """
+    settings = settings or OutcomeSettings()
+    rewards = _rewards(transitions)
+    model = OutcomeModel(
+        transitions.dataset,
+        normalizer or fit_normalizer(transitions),
+        settings.hidden_sizes,
+        settings.activation,
+        _weights(seed),
+    ).to(device)
+    model.reward_mean.fill_(rewards.mean())
+    model.reward_scale.fill_(_positive(rewards.std()))
+    task = _task(model, outcome_loss, transitions, settings, seed, _outcome_columns)
+    return run(task, settings, seed, folder, progress)
+
+
+def train_behaviour_clone(
+    transitions: Transitions,
+    settings: BehaviourCloneSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[BehaviourClone]:
+    """Train a policy by maximum likelihood of the controls; arguments and errors as of `train_dynamics`."""
+    settings = settings or BehaviourCloneSettings()
+    model = BehaviourClone(
+        transitions.dataset,
+        normalizer or fit_normalizer(transitions),
+        settings.hidden_sizes,
+        settings.activation,
+        _weights(seed),
+    ).to(device)
+    task = _task(model, clone_loss, transitions, settings, seed, lambda part: (part.states, part.controls))
+    return run(task, settings, seed, folder, progress)
+
+
+def train_value(
+    transitions: Transitions,
+    settings: ValueSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    normalizer: Normalizer | None = None,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[StateValue]:
+    """Train the value of states by expectile regression; arguments and errors as of `train_dynamics`.
+
+    Raises:
+        DatasetError: the transitions have no rewards.
+    """
+    settings = settings or ValueSettings()
+    rewards = _rewards(transitions)
+    model = StateValue(
+        transitions.dataset,
+        normalizer or fit_normalizer(transitions),
+        settings.hidden_sizes,
+        settings.activation,
+        settings.discount,
+        _weights(seed),
+    ).to(device)
+    horizon = 1.0 / (1.0 - settings.discount)
+    model.value_mean.fill_(horizon * rewards.mean())
+    model.value_scale.fill_(horizon * _positive(rewards.std()))
+    loss = partial(value_loss, expectile=settings.expectile)
+    task = _task(model, loss, transitions, settings, seed, _value_columns)
+    moving = replace(task, after_step=lambda model: model.follow(settings.target_rate), keep_last=True)
+    return run(moving, settings, seed, folder, progress)
+
+
+def _task(
+    model: AnyModel,
+    loss: Callable[[AnyModel, Batch, torch.Generator], torch.Tensor],
+    transitions: Transitions,
+    settings: TrainingSettings,
+    seed: int,
+    columns: Columns,
+) -> Task[AnyModel]:
+    seeds = Seeds.spawn(seed)
+    training, validation = (
+        tuple(torch.tensor(values, dtype=torch.float32, device=model.center.device) for values in columns(part))
+        for part in training_split(transitions, settings, seed)
+    )
+    return Task(model, loss, training, validation, seeds.training, seeds.validation)
+
+
+def _outcome_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
+    return part.states, part.controls, _rewards(part), part.terminated
+
+
+def _value_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
+    return part.states, _rewards(part), part.next_states, part.terminated
+
+
+def _rewards(transitions: Transitions) -> FloatArray:
+    if transitions.rewards is None:
+        raise DatasetError(f"Dataset {transitions.dataset.id!r} has no rewards: load one with `load_transitions`.")
+    return transitions.rewards
+
+
+def _weights(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(Seeds.spawn(seed).weights)
+
+
+def _positive(spread: float) -> float:
+    return float(spread) if spread > 0.0 else 1.0
