@@ -17,10 +17,10 @@ from trajopt_sgp.models.model_file import load_model_as as load_model_as
 from trajopt_sgp.models.model_file import save_model as save_model
 from trajopt_sgp.models.networks import ACTIVATIONS as ACTIVATIONS
 from trajopt_sgp.models.networks import MLP as MLP
+from trajopt_sgp.models.outcome import OutcomeModel as OutcomeModel
 from trajopt_sgp.models.planar_frame import FramedDenoiser as FramedDenoiser
 from trajopt_sgp.models.planar_frame import FramedDynamics as FramedDynamics
 from trajopt_sgp.models.planar_frame import PlanarFrame as PlanarFrame
-from trajopt_sgp.models.outcome import OutcomeModel as OutcomeModel
 from trajopt_sgp.models.policies import NeuralPolicy as NeuralPolicy
 from trajopt_sgp.models.policies import OpenLoop as OpenLoop
 from trajopt_sgp.models.policies import Policy as Policy
