@@ -11,7 +11,7 @@ from trajopt_sgp.studies.annealing.choices import ANNEALINGS, ARCHITECTURES, WEI
 from trajopt_sgp.studies.annealing.systems import SYSTEMS, System
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import Estimate, markdown_table, percent, success_rate
-from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, set_title, styled
+from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
 
 _SETTING = """Plans are made by single shooting and gradient descent over learned dynamics. Every combination of
 schedule, network and weighting has its own β: the best of a list, chosen by the same search for all on data and models
@@ -137,27 +137,29 @@ def plot_rates(pooled: Mapping[Key, Pooled], system: str) -> Figure:
     """Draw success over schedules, a panel for each weighting, a mark for each network."""
     figure = new_figure(10.5, 4.2)
     panels = figure.subplots(1, len(WEIGHTINGS), sharey=True)
+    schedules = [name for name in ANNEALINGS if any(key[0] == name for key in pooled)]
     for weighting, axes in zip(WEIGHTINGS, panels, strict=True):
         for k, architecture in enumerate(ARCHITECTURES):
             chosen = {key[0]: entry for key, entry in pooled.items() if key[1:] == (architecture, weighting)}
-            _draw(axes, chosen, 0.2 * (k - 1), PALETTE[k], architecture)
+            _draw(axes, schedules, chosen, 0.2 * (k - 1), PALETTE[k], architecture)
         if blind := pooled.get(("", "", "")):
             axes.axhline(blind.success.value, color=INK, linestyle=":", label="β = 0")
-        axes.set_xticks(range(len(ANNEALINGS)), list(ANNEALINGS), rotation=30)
+        axes.set_xticks(range(len(schedules)), schedules, rotation=30)
         axes.set_ylim(-0.03, 1.03)
-        set_title(axes, f"weighting {weighting}")
+        axes.set_xlabel(f"schedule, with weighting {weighting}")
     panels[0].set_ylabel("plans that succeed")
     panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
-    panels[0].set_title("")
     legend_above(panels[0])
     add_heading(figure, f"{system.capitalize()}: success by schedule, network and weighting, 95 % intervals")
     return figure
 
 
-def _draw(axes: Any, chosen: Mapping[str, Pooled], shift: float, colour: str, label: str) -> None:
+def _draw(
+    axes: Any, schedules: Sequence[str], chosen: Mapping[str, Pooled], shift: float, colour: str, label: str
+) -> None:
     if not chosen:
         return
-    places = [list(ANNEALINGS).index(name) + shift for name in chosen]
+    places = [schedules.index(name) + shift for name in chosen]
     rates = [entry.success for entry in chosen.values()]
     bars = [[max(0.0, rate.value - rate.low) for rate in rates], [max(0.0, rate.high - rate.value) for rate in rates]]
     axes.errorbar(places, [rate.value for rate in rates], bars, fmt="o", color=colour, label=label, markersize=4.0)

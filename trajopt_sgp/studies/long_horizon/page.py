@@ -131,7 +131,10 @@ def plot_horizons(groups: Group) -> Figure:
         # beside each other, so that intervals do not cover each other
         places = [horizon * 1.03 ** (k - 0.5 * (len(names) - 1)) for horizon in horizons]
         axes.errorbar(places, values, bars, fmt="o-", color=PALETTE[k % len(PALETTE)], label=name, markersize=4.0)
+    shown = sorted({horizon for _, horizon in groups})
     axes.set(xscale="log", xlabel="horizon T", ylabel="plans that succeed", ylim=(-0.03, 1.03))
+    axes.set_xticks(shown, [str(horizon) for horizon in shown])
+    axes.set_xticks([], minor=True)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     add_heading(figure, "Corridor: success on the true system in the same processor time, 95 % intervals")
@@ -152,7 +155,7 @@ def plot_maze(groups: Group, size: int) -> Figure:
                 axes.plot(*unpack_array(path).T, color=PALETTE[0], linewidth=0.8)
             reached, runs = _counts(results)
             set_title(axes, f"{name}\n{'replanned' if receding else 'open loop'}: {reached} of {runs}")
-    add_heading(figure, f"Point maze, {size:,} transitions: executed ways, from above to the circle below the wall")
+    add_heading(figure, f"Point maze, {size:,} transitions: executed ways")
     return figure
 
 
