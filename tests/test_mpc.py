@@ -256,3 +256,23 @@ def test_limits_of_change_refer_to_the_control_applied_before() -> None:
     changes = np.abs(np.diff(np.array(controls)[:, 0]))
     assert changes.max() <= 0.3 + 1e-6
     assert changes[0] == pytest.approx(0.3, abs=1e-5)
+
+
+def test_starts_from_the_cheapest_of_plan_and_proposals() -> None:
+    """A solver that hardly moves keeps the best proposal, until the plan shifted on is better than any."""
+    problem = quadratic_problem(10)
+    best = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt())
+    best.step([1.0, 0.0])
+    assert best.plan is not None
+    optimum = best.plan.controls[0]
+    still = GradientDescent(iterations=1, step_size=1e-9)
+    controller = MPC(
+        problem=problem,
+        formulation=SingleShooting(),
+        solver=still,
+        proposals=lambda states: np.stack([np.zeros((len(states), 10, 1)), np.tile(optimum, (len(states), 1, 1))], 1),
+    )
+    np.testing.assert_allclose(controller.step([[1.0, 0.0]]), optimum[None, 0], atol=1e-6)
+    assert controller.plan is not None
+    controller.proposals = lambda states: np.full((len(states), 1, 10, 1), 5.0)
+    np.testing.assert_allclose(controller.step(controller.plan.states[:, 1]), optimum[None, 1], atol=1e-6)

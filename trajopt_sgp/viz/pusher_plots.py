@@ -1,6 +1,7 @@
 """Pictures of a box that is pushed to a goal."""
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from trajopt_sgp.viz.style import new_figure, styled
 FloatArray = NDArray[np.float64]
 
 _BOX, _PUSHER, _GOAL = "#d6782c", "#2f6db3", "#3c9a5a"
-_SHOWN = 9
+_SHOWN, _LINE = 9, 36
 
 
 @styled
@@ -31,7 +32,7 @@ def plot_pushes(episodes: Mapping[str, tuple[FloatArray, FloatArray]]) -> Figure
     for i, (name, (states, goal)) in enumerate(episodes.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         _draw(axes, states, goal)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(fill(name, _LINE), fontsize=9)
     return figure
 
 
