@@ -215,6 +215,30 @@ def test_solver_without_an_answer_stops_the_arm() -> None:
         assert decision.state.mode is Mode.STOPPING
 
 
+def test_reference_waits_for_joints_that_are_late() -> None:
+    """Joints that turn by 10 rad for a metre are slower than the pusher may be."""
+    inputs = replace(INPUTS, pusher=START + np.array([0.1, 0.0, 0.0]))
+    decision = filter_command(LIMITS, SafetyState(), INPUTS, solve_joints)
+    largest = 0.0
+    for _ in range(700):
+        measured = JOINTS if decision.joints is None else decision.joints
+        inputs = replace(inputs, measured_joints=measured)
+        decision = filter_command(LIMITS, decision.state, inputs, far_reaching)
+        assert decision.state.pusher and decision.state.joints
+        late = far_reaching(decision.state.pusher.position, JOINTS) - decision.state.joints.position
+        largest = max(largest, float(np.abs(late).max()))
+    assert decision.state.counts["waiting for joints"] > 10
+    assert largest < 0.03
+    assert decision.state.pusher
+    assert np.allclose(decision.state.pusher.position, inputs.pusher, atol=1e-3)
+
+
+def far_reaching(pusher: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """In place of kinematics near a singular pose."""
+    moved: np.ndarray = JOINTS + np.concatenate((10 * (pusher - START), np.zeros(4)))
+    return moved
+
+
 def test_braking_ends_at_rest() -> None:
     step = Step(START, np.array([0.1, -0.05, 0.0]))
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Real arms: messages on the wire and the safety filter. Robots and the run loop are not here yet."""
+"""Real arms: messages on the wire, the safety filter, a simulated arm. Robots and the run loop are not here yet."""
 
 from trajopt_sgp.hardware.messages import Decoder as Decoder
 from trajopt_sgp.hardware.safety import SafetyInputs as SafetyInputs

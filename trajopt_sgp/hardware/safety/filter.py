@@ -36,6 +36,7 @@ class SafetyLimits:
         joints: Joint limits, rates and accelerations [rad].
         period: Time between two commands [s].
         tracking_error: Largest distance of a commanded joint from the measured one [rad].
+        joint_lag: Largest distance of a commanded joint from its solution before the pusher's reference waits [rad].
         start_distance: Largest distance of the first wanted pusher position from where it is [m].
         state_age, plan_age: Greatest ages of what the command is made from [s].
     """
@@ -44,12 +45,13 @@ class SafetyLimits:
     joints: MotionLimits
     period: float = 0.005
     tracking_error: float = 0.1
+    joint_lag: float = 0.01
     start_distance: float = 0.02
     state_age: float = 0.05
     plan_age: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("period", "tracking_error", "start_distance", "state_age", "plan_age"):
+        for name in ("period", "tracking_error", "joint_lag", "start_distance", "state_age", "plan_age"):
             if not 0 < getattr(self, name) < np.inf:
                 raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
 
@@ -129,8 +131,12 @@ def filter_command(
         solved = solve_joints(pusher_step.position, joints.position)
         if solved.shape == joints.position.shape and np.isfinite(solved).all():
             joint_step = step_towards(limits.joints, joints, solved, limits.period)
+            noted = _limited(pusher_step, joint_step)
+            # joints that are late, each by its own time, would bend the way of the tip
+            if (np.abs(solved - joint_step.position) > limits.joint_lag).any():
+                pusher_step, noted = brake(limits.pusher, pusher, limits.period), (*noted, "waiting for joints")
             state = replace(state, mode=Mode.RUNNING, pusher=pusher_step, joints=joint_step)
-            return _decision(state, joint_step.position, _limited(pusher_step, joint_step))
+            return _decision(state, joint_step.position, noted)
         reasons = ("no joints found",)
     return _stop(limits, state, pusher, joints, reasons)
 

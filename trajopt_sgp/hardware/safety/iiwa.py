@@ -32,5 +32,5 @@ def iiwa_limits(
     tip = MotionLimits(box[:, 0], box[:, 1], np.full(3, speed), np.full(3, acceleration / np.sqrt(3)), speed)
     # the driver clamps one degree before the end; two keep clear of that
     reach = JOINT_LIMITS - np.deg2rad(2.0)
-    joints = MotionLimits(-reach, reach, fraction * JOINT_RATES, np.full(7, 10.0))
+    joints = MotionLimits(-reach, reach, fraction * JOINT_RATES, np.full(7, 20.0))
     return SafetyLimits(tip, joints)

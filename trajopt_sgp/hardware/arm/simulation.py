@@ -1,0 +1,92 @@
+"""The arm in joint impedance control, pushing the box, advanced only when it is told to."""
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import NotFiniteError, ShapeError
+from trajopt_sgp.hardware.arm.model import BOX, JOINTS, TIP, VERTICAL_POSE, BoxParameters, build_model
+
+FloatArray = NDArray[np.float64]
+STIFFNESS = np.array([1000.0, 1000.0, 1000.0, 500.0, 500.0, 500.0, 500.0])
+"""Of the driver's joint impedance controller [Nm/rad]; its damping ratio is 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArmState:
+    """What can be measured.
+
+    Attributes:
+        time: [s].
+        joints, velocities: `(7,)` [rad], [rad/s].
+        tip: Position of the pusher's tip `(3,)` [m].
+        box: Position of the box and its angle about the vertical: x, y [m], θ [rad].
+    """
+
+    time: float
+    joints: FloatArray
+    velocities: FloatArray
+    tip: FloatArray
+    box: FloatArray
+
+
+class ArmSimulation:
+    """Arm and box in MuJoCo at 1 kHz; a step lasts one period of commands, 5 ms."""
+
+    steps_per_command = 5
+
+    def __init__(self, box: BoxParameters | None = None) -> None:
+        self._parameters = box or BoxParameters()
+        self._model = build_model(self._parameters)
+        self._data = mujoco.MjData(self._model)
+        self._mass = np.empty((self._model.nv, self._model.nv))
+        self.reset()
+
+    def reset(self, joints: FloatArray = VERTICAL_POSE, box: tuple[float, float, float] = (0.75, 0.0, 0.0)) -> ArmState:
+        """Put the arm at rest with these joints `(7,)` [rad], and the box at x, y [m] and θ [rad]."""
+        mujoco.mj_resetData(self._model, self._data)
+        self._data.qpos[:7] = self._checked(joints)
+        x, y, angle = box
+        height = self._parameters.size[2] / 2
+        self._data.qpos[7:] = [x, y, height, np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
+        mujoco.mj_forward(self._model, self._data)
+        return self.state
+
+    def step(self, commanded: FloatArray) -> ArmState:
+        """Advance by one period under impedance control towards commanded joints `(7,)` [rad].
+
+        Raises:
+            ShapeError: not seven numbers.
+            NotFiniteError: NaN or infinity.
+        """
+        target = self._checked(commanded)
+        damping = self._damping()
+        for _ in range(self.steps_per_command):
+            mujoco.mj_step1(self._model, self._data)
+            stretch = target - self._data.qpos[:7]
+            # gravity is compensated in the model, as the cabinet does
+            self._data.qfrc_applied[:7] = STIFFNESS * stretch - damping * self._data.qvel[:7]
+            mujoco.mj_step2(self._model, self._data)
+        return self.state
+
+    @property
+    def state(self) -> ArmState:
+        """What can be measured now."""
+        data = self._data
+        w, _, _, z = data.body(BOX).xquat
+        pose = np.array([*data.body(BOX).xpos[:2], 2 * np.arctan2(z, w)])
+        return ArmState(data.time, data.qpos[:7].copy(), data.qvel[:7].copy(), data.site(TIP).xpos.copy(), pose)
+
+    def _damping(self) -> FloatArray:
+        mujoco.mj_fullM(self._model, self._data, self._mass)
+        damping: FloatArray = 2 * np.sqrt(STIFFNESS * self._mass.diagonal()[:7])
+        return damping
+
+    def _checked(self, joints: FloatArray) -> FloatArray:
+        if np.shape(joints) != (len(JOINTS),):
+            raise ShapeError(f"The arm has seven joints; {np.shape(joints)} numbers were given.")
+        if not np.isfinite(joints).all():
+            raise NotFiniteError(f"Joints must be finite, not {joints}.")
+        return np.asarray(joints, dtype=np.float64)
