@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-PINNED_EXTRAS = ("dev", "docs", "hardware", "l4casadi")
+PINNED_EXTRAS = ("d4rl", "dev", "docs", "hardware", "l4casadi")
 
 
 def read_pins() -> dict[str, str]:

@@ -72,8 +72,8 @@ class PlannerSettings:
     """Steps of Adam per action."""
     step_size: float = 0.05
     """Of Adam, in units of the controls."""
-    beta: float = 1.0
-    """Price of the squared distance to data, in rewards; 0 trusts the model everywhere."""
+    beta: float = 100.0
+    """Price of the squared distance to data in normalised coordinates, in rewards; 0 trusts the model everywhere."""
     sigmas: tuple[float, float] = (0.3, 0.05)
     """Noise level in the first and in the last iteration, falling geometrically."""
     proposals: int = 2
