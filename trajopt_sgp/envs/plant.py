@@ -37,7 +37,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium)
     plant: ClassVar[str]
     """Name of the plant in messages."""
-    state_size: ClassVar[int]
+    state_size: int
     """Number of coordinates of the state, which need not be those observed."""
     reset_options: ClassVar[tuple[str, ...]] = ("state",)
     """Names of the options that `reset` takes."""
