@@ -173,3 +173,30 @@ class EnergySettings(DenoiserSettings):
 
     steps: int = 2500
     weight_decay: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDynamicsSettings(DynamicsSettings):
+    """Settings of `train_image_dynamics`; `hidden_sizes` are channels at each resolution."""
+
+    hidden_sizes: tuple[int, ...] = (16, 32, 64)
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScoreSettings(DenoiserSettings):
+    """Settings of `train_image_score`; `hidden_sizes` are channels at each resolution.
+
+    A pixel of a dark picture is 0 and noise levels are in units of its range, 1. Two discs apart differ by a length of
+    about 3: above sigma 1.5 no one can tell which of them a picture holds.
+    """
+
+    hidden_sizes: tuple[int, ...] = (16, 32, 64)
+    architecture: str = "unet"
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    sigma_range: tuple[float, float] = (0.02, 2.0)
+    validate_every: int = 500

@@ -30,3 +30,4 @@ from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork
 from trajopt_sgp.models.state_value import StateValue as StateValue
 from trajopt_sgp.models.trained_policy import TrainedPolicy as TrainedPolicy
 from trajopt_sgp.models.trained_policy import load_policy as load_policy
+from trajopt_sgp.models.unet import UNet as UNet
