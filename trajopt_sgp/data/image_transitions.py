@@ -1,6 +1,7 @@
 """Transitions whose states and controls are pictures, kept as bytes: an eighth of the memory of other transitions."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import minari
 import numpy as np
@@ -81,7 +82,7 @@ def make_image_transitions(
     minari_version: str | None = None,
 ) -> ImageTransitions:
     """Describe and hash pictures `(K, p)` and their episodes `(K,)`; the spaces of both are [0, 1]."""
-    arrays = dict(zip(_ARRAYS, (states, controls, next_states, episodes), strict=True))
+    arrays: dict[str, NDArray[Any]] = dict(zip(_ARRAYS, (states, controls, next_states, episodes), strict=True))
     pixels = states.shape[-1]
     bounds = [0.0] * pixels, [1.0] * pixels
     info = describe_dataset(dataset_id, arrays, bounds, bounds, environment=environment, minari_version=minari_version)

@@ -81,7 +81,8 @@ class DiscImages:
         column, row = self._canvas_corners(point) + margin * fine
         drawn = self._reduced((self.resolution + 2 * margin) * fine, int(column), int(row))
         picture = drawn[margin:-margin, margin:-margin].ravel()
-        return (picture / np.maximum(picture.max(), np.float32(_FLOOR))).astype(np.float32)
+        scaled: Images = (picture / np.maximum(picture.max(), np.float32(_FLOOR))).astype(np.float32)
+        return scaled
 
     def _canvas_corners(self, points: ArrayLike) -> IntArray:
         """Return the canvas column and row of centres `(..., 2)`; a disc out of sight stays just out of sight."""

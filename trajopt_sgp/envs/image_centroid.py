@@ -26,9 +26,10 @@ def image_centroid(images: Float[Tensor, "*batch pixels"], extent: float) -> Flo
     side = math.isqrt(images.shape[-1])
     if side**2 != images.shape[-1]:
         raise ShapeError(f"Pictures are square, (..., r²), not of {images.shape[-1]} pixels.")
-    bright = torch.where(images > THRESHOLD, images.clamp_max(1.0), 0.0).unflatten(-1, (side, side))
+    bright = torch.where(images > THRESHOLD, images.clamp_max(1.0), 0.0).reshape(*images.shape[:-1], side, side)
     axis = (torch.arange(side, dtype=images.dtype, device=images.device) + 0.5) * (2.0 * extent / side) - extent
     columns, rows = bright.sum(-2), bright.sum(-1)
     # a picture with any light has more than the threshold of it
     light = rows.sum(-1, keepdim=True).clamp_min(THRESHOLD)
-    return torch.stack([columns @ axis, rows @ axis], dim=-1) / light
+    places: Tensor = torch.stack([columns @ axis, rows @ axis], dim=-1) / light
+    return places

@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
+from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.envs.pixel_world import FloatArray, PixelWorld, read_world
 from trajopt_sgp.envs.plant import PlantEnv, Renderer
 
@@ -61,7 +62,7 @@ class PixelIntegratorEnv(PlantEnv):
         step = np.zeros_like(state) if control is None else self.world.decode_control(control)
         return {"position": state.copy(), "step": step, "inside": bool(self.world.contains(state))}
 
-    def _observation(self, state: FloatArray) -> Any:
+    def _observation(self, state: FloatArray) -> Images:
         return self.world.state_picture(state)
 
     def _open_renderer(self, window: bool) -> Renderer:

@@ -28,7 +28,7 @@ class PixelRenderer:
         width = SIZE / side
         levels = (255.0 * self._world.state_picture(state)).astype(int).reshape(side, side)
         self._canvas.clear()
-        self._canvas.rectangle((0.0, 0.0), (SIZE, SIZE), INK)
+        self._canvas.rectangle((0.0, 0.0), (float(SIZE), float(SIZE)), INK)
         for row, column in np.argwhere(levels > 0).tolist():
             level = int(levels[row, column])
             shade: Color = tuple(c + (255 - c) * level // 255 for c in INK)  # type: ignore[assignment]

@@ -1,6 +1,7 @@
 """Models: networks, learned dynamics, score and energy networks, their files, and integrators."""
 
 from trajopt_sgp.models.architectures import ARCHITECTURES as ARCHITECTURES
+from trajopt_sgp.models.architectures import IMAGE_ARCHITECTURES as IMAGE_ARCHITECTURES
 from trajopt_sgp.models.base import TransitionModel as TransitionModel
 from trajopt_sgp.models.base import check_same_data as check_same_data
 from trajopt_sgp.models.base import fit_normalizer as fit_normalizer

@@ -11,8 +11,11 @@ from trajopt_sgp.models.preconditioning import NOISE_FEATURES
 from trajopt_sgp.models.residual_mlp import ResidualMLP
 from trajopt_sgp.models.unet import UNet
 
-ARCHITECTURES = ("mlp", "residual", "level_embedding", "unet")
-"""Names of networks that take z and the features of sigma; `unet` is for scores of pictures alone."""
+ARCHITECTURES = ("mlp", "residual", "level_embedding")
+"""Names of networks that take z and the features of sigma."""
+
+IMAGE_ARCHITECTURES = ("unet",)
+"""Names of networks that do so where z is pictures, for scores alone."""
 
 DenoisingNetwork = MLP | ResidualMLP | LevelEmbeddingMLP
 """Outputs at [z; features], and `input_gradient`, whose first d entries are the gradient with respect to z."""
@@ -41,5 +44,7 @@ def make_network(
         return LevelEmbeddingMLP(input_size, hidden_sizes, output_size, levels, activation, generator, _GAIN)
     kinds: dict[str, type[MLP] | type[ResidualMLP]] = {"mlp": MLP, "residual": ResidualMLP}
     if architecture not in kinds:
-        raise OptionError(f"Unknown architecture {architecture!r}; choose from {list(ARCHITECTURES)}.")
+        raise OptionError(
+            f"Unknown architecture {architecture!r}; choose from {[*ARCHITECTURES, *IMAGE_ARCHITECTURES]}."
+        )
     return kinds[architecture](input_size, hidden_sizes, output_size, activation, generator, _GAIN)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.envs import PixelWorld, run_controls
 from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.models import check_same_data
-from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Trajectory
 from trajopt_sgp.studies.pixels.costs import PixelWeights, goal_cost, path_cost, smoothness_cost
 from trajopt_sgp.uncertainty import DataDistance
 
@@ -84,10 +84,9 @@ class PixelVerdict:
     """Median over the controls of the distance to the nearest picture of a disc, as a share of that picture's norm."""
 
 
-def judge(world: PixelWorld, problem: OptimalControlProblem, solution: Solution) -> tuple[PixelVerdict, FloatArray]:
+def judge(world: PixelWorld, problem: OptimalControlProblem, plan: Trajectory) -> tuple[PixelVerdict, FloatArray]:
     """Drive the true point by the controls of a plan; return the verdict and the true positions `(N+1, 2)`."""
-    plan, start = solution.trajectory, world.decode_state(problem.start)
-    path = run_controls(world, start, plan.controls)
+    path = run_controls(world, world.decode_state(problem.start), plan.controls)
     goal = np.asarray(problem.parameters["goal"], dtype=np.float64)
     truth = Trajectory(world.state_picture(path).astype(np.float64), plan.controls, plan.time_step)
     verdict = PixelVerdict(
