@@ -13,14 +13,14 @@ from trajopt_sgp.envs.pendulum_dynamics import PendulumKeypointDynamics as Pendu
 from trajopt_sgp.envs.pendulum_dynamics import pendulum_swing_up_cost as pendulum_swing_up_cost
 from trajopt_sgp.envs.pendulum_equations import PendulumParameters as PendulumParameters
 from trajopt_sgp.envs.pendulum_sampling import sample_pendulum_transitions as sample_pendulum_transitions
-from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv as PlanarPusherEnv
-from trajopt_sgp.envs.planar_pusher import PusherRandomization as PusherRandomization
 from trajopt_sgp.envs.pixel_integrator import PixelIntegratorEnv as PixelIntegratorEnv
 from trajopt_sgp.envs.pixel_integrator import run_controls as run_controls
 from trajopt_sgp.envs.pixel_sampling import collect_pixel_episodes as collect_pixel_episodes
 from trajopt_sgp.envs.pixel_sampling import draw_positions as draw_positions
 from trajopt_sgp.envs.pixel_sampling import sample_pixel_transitions as sample_pixel_transitions
 from trajopt_sgp.envs.pixel_world import PixelWorld as PixelWorld
+from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv as PlanarPusherEnv
+from trajopt_sgp.envs.planar_pusher import PusherRandomization as PusherRandomization
 from trajopt_sgp.envs.planar_worlds import CORRIDOR as CORRIDOR
 from trajopt_sgp.envs.planar_worlds import LIGHT_DARK as LIGHT_DARK
 from trajopt_sgp.envs.planar_worlds import WORLDS as WORLDS
@@ -45,8 +45,8 @@ from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID as CARTPOLE_SWING
 from trajopt_sgp.envs.registration import CORRIDOR_ID as CORRIDOR_ID
 from trajopt_sgp.envs.registration import LIGHT_DARK_ID as LIGHT_DARK_ID
 from trajopt_sgp.envs.registration import PENDULUM_KEYPOINTS_ID as PENDULUM_KEYPOINTS_ID
-from trajopt_sgp.envs.registration import PLANAR_PUSHER_ID as PLANAR_PUSHER_ID
 from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID as PIXEL_INTEGRATOR_ID
+from trajopt_sgp.envs.registration import PLANAR_PUSHER_ID as PLANAR_PUSHER_ID
 from trajopt_sgp.envs.registration import register_environments as register_environments
 
 register_environments()
