@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, denoising_loss, train_energy, train_score
 from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS, noise_distribution
-from trajopt_sgp.models import ARCHITECTURES, ScoreNetwork, fit_normalizer
+from trajopt_sgp.models import ARCHITECTURES, MLP, ScoreNetwork, fit_normalizer
 from trajopt_sgp.uncertainty import CosineSchedule, score_accuracy
 
 RANGE = (0.02, 0.6)
@@ -50,7 +50,7 @@ def gaussian_loss(name: str, weighting: str) -> float:
     """The loss of a denoiser without network on normal data of the variance that it takes them to have."""
     data = linear_transitions(50, 0)
     model = ScoreNetwork(data.dataset, fit_normalizer(data), (8,), sigma_range=RANGE, sigma_data=0.4)
-    for parameter in model.network.layers[-1].parameters():
+    for parameter in cast(MLP, model.network).layers[-1].parameters():
         torch.nn.init.zeros_(parameter)
     generator = torch.Generator().manual_seed(0)
     z = 0.4 * torch.randn((100_000, 5), generator=generator)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from trajopt_sgp.learning import (
     train_score,
 )
 from trajopt_sgp.learning.state import Record
-from trajopt_sgp.models import Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
+from trajopt_sgp.models import MLP, Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
 
 QUICK = DynamicsSettings(steps=60, hidden_sizes=(16,), batch_size=64, validate_every=20)
 
@@ -42,7 +42,7 @@ def test_denoising_loss_without_network_is_one_for_gaussian_data(kind: type[Deno
     """c_out^2 is the variance of what c_skip z leaves, if the data have the variance sigma_data^2."""
     data = linear_transitions(50, 0)
     model = kind(data.dataset, fit_normalizer(data), (8,), sigma_data=0.4)
-    for parameter in model.network.layers[-1].parameters():
+    for parameter in cast(MLP, model.network).layers[-1].parameters():
         torch.nn.init.zeros_(parameter)
     generator = torch.Generator().manual_seed(0)
     z = 0.4 * torch.randn((100_000, 5), generator=generator)

@@ -1,5 +1,7 @@
 """Score and energy networks: identities between value, gradient and Hessian, and what sigma may be."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from torch.func import hessian, jacfwd, jacrev, vmap
 
 from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import ModelFileError, OptionError, ShapeError
-from trajopt_sgp.models import Calibration, Denoiser, EnergyNetwork, ScoreNetwork, fit_normalizer
+from trajopt_sgp.models import MLP, Calibration, Denoiser, EnergyNetwork, ScoreNetwork, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
 from trajopt_sgp.models.preconditioning import Preconditioning
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -83,7 +85,7 @@ def test_score_gradient_and_denoiser_say_the_same(kind: type[Denoiser], z: Tenso
 @pytest.mark.parametrize("kind", [ScoreNetwork, EnergyNetwork])
 def test_without_network_the_denoiser_is_that_of_a_gaussian(kind: type[Denoiser], z: Tensor) -> None:
     model = make(kind)
-    for parameter in model.network.layers[-1].parameters():
+    for parameter in cast(MLP, model.network).layers[-1].parameters():
         torch.nn.init.zeros_(parameter)
     torch.testing.assert_close(model.denoise(z, 0.3), z * 0.5**2 / (0.5**2 + 0.3**2))
 

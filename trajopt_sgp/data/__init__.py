@@ -9,6 +9,9 @@ from trajopt_sgp.data.d4rl_score import d4rl_score as d4rl_score
 from trajopt_sgp.data.dataset_info import DatasetInfo as DatasetInfo
 from trajopt_sgp.data.dataset_info import describe_dataset as describe_dataset
 from trajopt_sgp.data.dataset_info import hash_arrays as hash_arrays
+from trajopt_sgp.data.image_transitions import ImageTransitions as ImageTransitions
+from trajopt_sgp.data.image_transitions import load_image_transitions as load_image_transitions
+from trajopt_sgp.data.image_transitions import to_bytes as to_bytes
 from trajopt_sgp.data.minari_io import load_transitions as load_transitions
 from trajopt_sgp.data.minari_io import local_dataset_ids as local_dataset_ids
 from trajopt_sgp.data.minari_write import write_minari_dataset as write_minari_dataset

@@ -96,17 +96,7 @@ class Transitions:
             OptionError: the fraction is outside (0, 1).
             DatasetError: there are fewer than two episodes.
         """
-        if not 0.0 < validation_fraction < 1.0:
-            raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
-        labels, lengths = np.unique(self.episodes, return_counts=True)
-        if len(labels) < 2:
-            raise DatasetError(
-                f"Dataset {self.dataset.id!r} has a single episode: holding out unseen episodes needs at least two."
-            )
-        order = generator.permutation(len(labels))
-        held_out = np.cumsum(lengths[order])
-        count = 1 + int(np.argmin(np.abs(held_out[:-1] - validation_fraction * len(self))))
-        validation = np.isin(self.episodes, labels[order[:count]])
+        validation = split_episodes(self.episodes, validation_fraction, generator, self.dataset.id)
         return self.select(~validation), self.select(validation)
 
     def _check_shapes(self) -> None:
@@ -133,3 +123,25 @@ class Transitions:
             f"Dataset {self.dataset.id!r} holds NaN or infinity: episode {episode}, step {step}, {name} = "
             f"{getattr(self, name)[row].tolist()}."
         )
+
+
+def split_episodes(
+    episodes: IntArray, validation_fraction: float, generator: np.random.Generator, dataset_id: str
+) -> BoolArray:
+    """Return which transitions `(K,)` are held out when whole episodes, numbered in `episodes` `(K,)`, are split.
+
+    Raises:
+        OptionError: the fraction is outside (0, 1).
+        DatasetError: there are fewer than two episodes; names the dataset.
+    """
+    if not 0.0 < validation_fraction < 1.0:
+        raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
+    labels, lengths = np.unique(episodes, return_counts=True)
+    if len(labels) < 2:
+        raise DatasetError(
+            f"Dataset {dataset_id!r} has a single episode: holding out unseen episodes needs at least two."
+        )
+    order = generator.permutation(len(labels))
+    held_out = np.cumsum(lengths[order])
+    count = 1 + int(np.argmin(np.abs(held_out[:-1] - validation_fraction * len(episodes))))
+    return np.isin(episodes, labels[order[:count]])

@@ -6,6 +6,7 @@ scattered by precomputed positions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,20 +57,12 @@ class Assembly:
     """Their values are summed."""
     constraints: Sequence[StageTerm]
     """Their rows are concatenated, instance by instance."""
-    jacobian_pattern: Pattern = field(init=False)
-    """Of the constraints."""
-    hessian_pattern: Pattern = field(init=False)
-    """Upper triangle of the Hessian of the Lagrangian."""
     row_offsets: tuple[int, ...] = field(init=False)
     """First row of each constraint term."""
     row_count: int = field(init=False)
     """Number of constraint rows."""
     backends: Mapping[int, TermBlocks] = field(init=False)
     """Derivatives of each term that has any, by identity."""
-    triangles: Mapping[int, "Triangle"] = field(init=False)
-    """Where the Hessian of each of them goes."""
-    linear_entries: Mapping[int, FloatArray] = field(init=False)
-    """Entries of the Jacobian that never change, of each term that has any."""
     point: "Point" = field(init=False)
     """Where derivatives were asked for last."""
 
@@ -81,17 +74,33 @@ class Assembly:
             if term.function is not None
         }
         object.__setattr__(self, "backends", blocks)
-        triangles = {id(term): Triangle(term) for term in terms if term.function is not None}
-        object.__setattr__(self, "triangles", triangles)
-        entries = {id(term): _linear_entries(term) for term in self.constraints if term.linear is not None}
-        object.__setattr__(self, "linear_entries", entries)
         object.__setattr__(self, "point", Point(np.full(self.size, np.nan)))
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
         object.__setattr__(self, "row_count", int(offsets[-1]))
-        object.__setattr__(self, "jacobian_pattern", self._jacobian_pattern())
-        object.__setattr__(self, "hessian_pattern", self._hessian_pattern())
+
+    # what grows with the square of a term's variables is made when it is asked for: first-order solvers never do
+
+    @cached_property
+    def jacobian_pattern(self) -> Pattern:
+        """Nonzeros of the Jacobian of the constraints."""
+        return self._jacobian_pattern()
+
+    @cached_property
+    def hessian_pattern(self) -> Pattern:
+        """Nonzeros of the upper triangle of the Hessian of the Lagrangian."""
+        return self._hessian_pattern()
+
+    @cached_property
+    def triangles(self) -> Mapping[int, "Triangle"]:
+        """Where the Hessian of each term that has derivatives goes, by identity."""
+        return {id(t): Triangle(t) for t in (*self.costs, *self.constraints) if t.function is not None}
+
+    @cached_property
+    def linear_entries(self) -> Mapping[int, FloatArray]:
+        """Entries of the Jacobian that never change, of each term that has any."""
+        return {id(term): _linear_entries(term) for term in self.constraints if term.linear is not None}
 
     def objective(self, variables: FloatArray, parameters: Parameters) -> float:
         """Return the sum of the costs."""

@@ -15,6 +15,8 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 # Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
 _ADJOINT_LIMIT = 12
+# Full Jacobians cost as many backward passes as there are states: of pictures, a thousand of them.
+_WIDEST_STATE = 64
 # A broken or missing Numba.
 _NO_COMPILER = (ImportError, OSError)
 
@@ -35,7 +37,7 @@ def roll_out_once_differentiable(step: Step, initial_state: Tensor, controls: Te
 
     The batch is that of the controls `(P, N, m)`; the initial states are `(P, n)` or `(n,)`.
     """
-    if len(controls) > _ADJOINT_LIMIT:
+    if len(controls) > _ADJOINT_LIMIT or initial_state.shape[-1] > _WIDEST_STATE:
         return roll_out(step, initial_state, controls)
     start = initial_state.expand(len(controls), -1)
     states: Tensor = _AdjointRollout.apply(controls, start, step)  # type: ignore[no-untyped-call]

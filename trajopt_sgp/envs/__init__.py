@@ -5,12 +5,20 @@ from trajopt_sgp.envs.cartpole_dynamics import CartPoleDynamics as CartPoleDynam
 from trajopt_sgp.envs.cartpole_dynamics import cartpole_swing_up_cost as cartpole_swing_up_cost
 from trajopt_sgp.envs.cartpole_equations import CartPoleParameters as CartPoleParameters
 from trajopt_sgp.envs.cartpole_sampling import sample_transitions as sample_transitions
+from trajopt_sgp.envs.disc_images import DiscImages as DiscImages
+from trajopt_sgp.envs.image_centroid import image_centroid as image_centroid
 from trajopt_sgp.envs.pendulum import PendulumKeypointsEnv as PendulumKeypointsEnv
 from trajopt_sgp.envs.pendulum_dynamics import PendulumDynamics as PendulumDynamics
 from trajopt_sgp.envs.pendulum_dynamics import PendulumKeypointDynamics as PendulumKeypointDynamics
 from trajopt_sgp.envs.pendulum_dynamics import pendulum_swing_up_cost as pendulum_swing_up_cost
 from trajopt_sgp.envs.pendulum_equations import PendulumParameters as PendulumParameters
 from trajopt_sgp.envs.pendulum_sampling import sample_pendulum_transitions as sample_pendulum_transitions
+from trajopt_sgp.envs.pixel_integrator import PixelIntegratorEnv as PixelIntegratorEnv
+from trajopt_sgp.envs.pixel_integrator import run_controls as run_controls
+from trajopt_sgp.envs.pixel_sampling import collect_pixel_episodes as collect_pixel_episodes
+from trajopt_sgp.envs.pixel_sampling import draw_positions as draw_positions
+from trajopt_sgp.envs.pixel_sampling import sample_pixel_transitions as sample_pixel_transitions
+from trajopt_sgp.envs.pixel_world import PixelWorld as PixelWorld
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv as PlanarPusherEnv
 from trajopt_sgp.envs.planar_pusher import PusherRandomization as PusherRandomization
 from trajopt_sgp.envs.planar_worlds import CORRIDOR as CORRIDOR
@@ -37,6 +45,7 @@ from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID as CARTPOLE_SWING
 from trajopt_sgp.envs.registration import CORRIDOR_ID as CORRIDOR_ID
 from trajopt_sgp.envs.registration import LIGHT_DARK_ID as LIGHT_DARK_ID
 from trajopt_sgp.envs.registration import PENDULUM_KEYPOINTS_ID as PENDULUM_KEYPOINTS_ID
+from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID as PIXEL_INTEGRATOR_ID
 from trajopt_sgp.envs.registration import PLANAR_PUSHER_ID as PLANAR_PUSHER_ID
 from trajopt_sgp.envs.registration import register_environments as register_environments
 

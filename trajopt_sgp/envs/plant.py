@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 
 FloatArray = NDArray[np.float64]
+Observation = NDArray[Any]
+"""float64; float32 where a plant shows pictures."""
 
 
 @runtime_checkable
@@ -27,7 +29,7 @@ class Renderer(Protocol):
         ...
 
 
-class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
+class PlantEnv(gymnasium.Env[Observation, FloatArray], ABC):
     """A plant stepped by its own equations; a subclass says which, and sets its spaces.
 
     A control outside the action space is clipped to it, as Gymnasium's classic control tasks do; one of another shape,
@@ -37,7 +39,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium)
     plant: ClassVar[str]
     """Name of the plant in messages."""
-    state_size: ClassVar[int]
+    state_size: int
     """Number of coordinates of the state, which need not be those observed."""
     reset_options: ClassVar[tuple[str, ...]] = ("state",)
     """Names of the options that `reset` takes."""
@@ -59,7 +61,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[FloatArray, dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode in `options["state"]` if given, else in a random state.
 
         Raises:
@@ -81,7 +83,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
             self.render()
         return self._observation(self._state), self._info(self._state, None)
 
-    def step(self, action: ArrayLike) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply a control for one time step.
 
         Raises:
@@ -151,7 +153,7 @@ class PlantEnv(gymnasium.Env[FloatArray, FloatArray], ABC):
         """Return what the renderer is told of a control: its first coordinate."""
         return float(control[0])
 
-    def _observation(self, state: FloatArray) -> FloatArray:
+    def _observation(self, state: FloatArray) -> Observation:
         return state.copy()
 
     def _finite(self, values: ArrayLike, size: int, name: str) -> FloatArray:

@@ -1,5 +1,8 @@
 """Learning: one trainer, one loss per model, training that resumes to the same bytes."""
 
+from trajopt_sgp.learning.images import image_normalizer as image_normalizer
+from trajopt_sgp.learning.images import train_image_dynamics as train_image_dynamics
+from trajopt_sgp.learning.images import train_image_score as train_image_score
 from trajopt_sgp.learning.learned_distance import train_learned_distance as train_learned_distance
 from trajopt_sgp.learning.losses import denoising_loss as denoising_loss
 from trajopt_sgp.learning.losses import distance_loss as distance_loss
@@ -17,6 +20,8 @@ from trajopt_sgp.learning.offline_settings import ValueSettings as ValueSettings
 from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
 from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
 from trajopt_sgp.learning.settings import EnsembleSettings as EnsembleSettings
+from trajopt_sgp.learning.settings import ImageDynamicsSettings as ImageDynamicsSettings
+from trajopt_sgp.learning.settings import ImageScoreSettings as ImageScoreSettings
 from trajopt_sgp.learning.settings import LearnedDistanceSettings as LearnedDistanceSettings
 from trajopt_sgp.learning.settings import ScoreSettings as ScoreSettings
 from trajopt_sgp.learning.settings import TrainingSettings as TrainingSettings

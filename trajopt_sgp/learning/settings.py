@@ -1,11 +1,11 @@
 """How each model is built and trained."""
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
-from trajopt_sgp.models import ARCHITECTURES
+from trajopt_sgp.models import ARCHITECTURES, IMAGE_ARCHITECTURES
 from trajopt_sgp.models.preconditioning import check_sigma_range, noise_levels
 
 SCHEDULES = ("constant", "cosine")
@@ -132,6 +132,9 @@ class LearnedDistanceSettings(TrainingSettings):
 class DenoiserSettings(TrainingSettings):
     """What the settings of score and energy networks have in common."""
 
+    architectures: ClassVar[tuple[str, ...]] = ARCHITECTURES
+    """Names from which `architecture` is chosen."""
+
     learning_rate: float = 5e-3
     schedule: str = "cosine"
     # few held-out episodes: smaller differences are chance, and the last weights generalise better
@@ -152,7 +155,7 @@ class DenoiserSettings(TrainingSettings):
         super().__post_init__()
         for name in ("sigma_range", "levels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        choices = {"architecture": ARCHITECTURES, "noise": NOISES, "weighting": WEIGHTINGS}
+        choices = {"architecture": self.architectures, "noise": NOISES, "weighting": WEIGHTINGS}
         for name, valid in choices.items():
             self._require(name, getattr(self, name) in valid, f"one of {list(valid)}")
         check_sigma_range(self.sigma_range)
@@ -173,3 +176,32 @@ class EnergySettings(DenoiserSettings):
 
     steps: int = 2500
     weight_decay: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageDynamicsSettings(DynamicsSettings):
+    """Settings of `train_image_dynamics`; `hidden_sizes` are channels at each resolution."""
+
+    hidden_sizes: tuple[int, ...] = (16, 32, 64)
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScoreSettings(DenoiserSettings):
+    """Settings of `train_image_score`; `hidden_sizes` are channels at each resolution.
+
+    A pixel of a dark picture is 0 and noise levels are in units of its range, 1. Two discs apart differ by a length of
+    about 3: above sigma 1.5 no one can tell which of them a picture holds.
+    """
+
+    architectures: ClassVar[tuple[str, ...]] = IMAGE_ARCHITECTURES
+
+    hidden_sizes: tuple[int, ...] = (16, 32, 64)
+    architecture: str = "unet"
+    steps: int = 6000
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    sigma_range: tuple[float, float] = (0.02, 2.0)
+    validate_every: int = 500

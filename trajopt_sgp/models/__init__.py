@@ -1,6 +1,7 @@
 """Models: networks, learned dynamics, score and energy networks, their files, and integrators."""
 
 from trajopt_sgp.models.architectures import ARCHITECTURES as ARCHITECTURES
+from trajopt_sgp.models.architectures import IMAGE_ARCHITECTURES as IMAGE_ARCHITECTURES
 from trajopt_sgp.models.base import TransitionModel as TransitionModel
 from trajopt_sgp.models.base import check_same_data as check_same_data
 from trajopt_sgp.models.base import fit_normalizer as fit_normalizer
@@ -30,3 +31,4 @@ from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork
 from trajopt_sgp.models.state_value import StateValue as StateValue
 from trajopt_sgp.models.trained_policy import TrainedPolicy as TrainedPolicy
 from trajopt_sgp.models.trained_policy import load_policy as load_policy
+from trajopt_sgp.models.unet import UNet as UNet

@@ -10,8 +10,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from trajopt_sgp.data import DatasetInfo, Normalizer
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.networks import MLP
+from trajopt_sgp.models.unet import UNet
+
+_NETWORKS: dict[str, type[MLP] | type[UNet]] = {"mlp": MLP, "unet": UNet}
 
 
 class ResidualDynamics(TransitionModel):
@@ -48,6 +52,10 @@ class LearnedDynamics(ResidualDynamics):
         hidden_sizes: width of each hidden layer.
         activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
         generator: source of the initial weights.
+        network: "mlp"; or "unet" where state and control are pictures, which takes channels for `hidden_sizes`.
+
+    Raises:
+        OptionError: an unknown network, or sizes or an activation that it refuses.
     """
 
     def __init__(
@@ -57,11 +65,14 @@ class LearnedDynamics(ResidualDynamics):
         hidden_sizes: Sequence[int] = (128, 128, 128),
         activation: str = "silu",
         generator: torch.Generator | None = None,
+        network: str = "mlp",
     ) -> None:
         super().__init__(dataset, normalizer)
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        if network not in _NETWORKS:
+            raise OptionError(f"Unknown network {network!r} of dynamics; choose from {', '.join(_NETWORKS)}.")
+        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
-        self.network = MLP(*sizes, activation, generator)
+        self.network = _NETWORKS[network](*sizes, activation, generator)
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """The energy network: a smoothed distance to data with a value, and its exact gradient."""
 
+from typing import cast
+
 from jaxtyping import Float
 from torch import Tensor
 
+from trajopt_sgp.models.architectures import DenoisingNetwork
 from trajopt_sgp.models.calibration import Calibration, calibrated_length
 from trajopt_sgp.models.denoiser import Denoiser
 from trajopt_sgp.models.preconditioning import as_sigma
@@ -39,7 +42,8 @@ class EnergyNetwork(Denoiser):
             OptionError: sigma is a number outside `sigma_range`.
         """
         scaling, sigma = self.preconditioning, as_sigma(sigma, z, self.sigma_range)
-        field = self.network.input_gradient(scaling.inputs(z, sigma))[..., : z.shape[-1]]
+        network = cast("DenoisingNetwork", self.network)  # a unet has no scalar output, and refuses to be built
+        field = network.input_gradient(scaling.inputs(z, sigma))[..., : z.shape[-1]]
         return scaling.pull(sigma) * z - scaling.c_out(sigma) * field
 
     def calibrated_length(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:

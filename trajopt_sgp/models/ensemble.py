@@ -100,11 +100,15 @@ class EnsembleDynamics(ResidualDynamics):
         """
         check_same_data(*members)
         first = members[0]
+        networks = [member.network for member in members if isinstance(member.network, MLP)]
+        if len(networks) < len(members):
+            raise OptionError('An ensemble joins members with the network "mlp", not "unet".')
         scales = [torch.stack([m.step_mean, m.step_scale]) for m in members]
         if not all(torch.equal(scale, scales[0]) for scale in scales):
             raise OptionError("The members of an ensemble must have one step_mean and one step_scale.")
-        ensemble = cls(first.dataset, first.normalizer, len(members), **first.architecture)
-        ensemble.network = EnsembleMLP([member.network for member in members])
+        shape = {name: first.architecture[name] for name in ("hidden_sizes", "activation")}
+        ensemble = cls(first.dataset, first.normalizer, len(members), **shape)
+        ensemble.network = EnsembleMLP(networks)
         ensemble.to(first.step_scale.dtype)
         ensemble.set_step_statistics(first.step_mean.numpy(), first.step_scale.numpy())
         return ensemble

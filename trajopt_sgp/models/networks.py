@@ -45,16 +45,17 @@ ACTIVATIONS = {
 
 
 @torch.no_grad()
-def initialize(layers: Iterable[nn.Linear], generator: torch.Generator | None, gain: float) -> None:
-    """Draw weights uniformly within gain/sqrt(inputs) of zero, and biases within 1/sqrt(inputs).
+def initialize(layers: Iterable[nn.Linear | nn.Conv2d], generator: torch.Generator | None, gain: float) -> None:
+    """Draw weights uniformly within gain/sqrt(inputs) of zero, and biases within 1/sqrt(inputs), inputs of one output.
 
     Without a generator they come from one seeded with 0.
     """
     generator = generator or torch.Generator().manual_seed(0)
     for layer in layers:
-        bound = 1.0 / math.sqrt(layer.in_features)
+        bound = 1.0 / math.sqrt(layer.weight[0].numel())
         layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)
-        layer.bias.uniform_(-bound, bound, generator=generator)
+        if layer.bias is not None:  # as far as types know, a convolution may have none
+            layer.bias.uniform_(-bound, bound, generator=generator)
 
 
 def linear_layers(pairs: Iterable[tuple[int, int]]) -> nn.ModuleList:

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 Leading = tuple[int, ...]
 FloatArray = NDArray[np.float64]
 
+# Functions of so many numbers are dear: two programs of two thousand pictures would take minutes and gigabytes.
+_LONGEST = 256
+_SHORT = 5
+
 
 def probe(problem: OptimalControlProblem) -> None:
     """Call every function once on copies of the initial state and the middle control, to check shapes.
 
     Two leading dimensions, as programs and knots in a batch of plans; the second is longer than state and control, so
-    that a function that takes it for theirs is caught.
+    that a function that takes it for theirs is caught; or, where those are pictures, another length than theirs.
 
     Raises:
         ShapeError, NotFiniteError, OptionError: names the function, or the parameter it asks for that does not exist.
     """
-    leading = (2, 1 + problem.state_size + problem.control_size)
+    sizes = problem.state_size, problem.control_size
+    leading = (2, 1 + sum(sizes) if sum(sizes) < _LONGEST else _other_length(sizes))
     state = torch.as_tensor(np.tile(problem.start, (*leading, 1)), dtype=problem.dtype)
     control = torch.as_tensor(np.tile(problem.control_box.middle(), (*leading, 1)), dtype=problem.dtype)
     check_parameter_names(problem)
@@ -54,6 +59,11 @@ def probe(problem: OptimalControlProblem) -> None:
         for constraint in problem.constraint_terms:
             rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
             check_constraint(constraint, rows, leading)
+
+
+def _other_length(sizes: tuple[int, int]) -> int:
+    """Return a small length that is neither of two sizes."""
+    return next(length for length in range(_SHORT, _SHORT + 3) if length not in sizes)
 
 
 def _plans(problem: OptimalControlProblem, leading: Leading) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,6 +18,7 @@ from trajopt_sgp.viz.path_plots import plot_paths as plot_paths
 from trajopt_sgp.viz.pendulum_plots import plot_keypoint_control as plot_keypoint_control
 from trajopt_sgp.viz.pendulum_plots import plot_keypoint_plan as plot_keypoint_plan
 from trajopt_sgp.viz.pendulum_plots import plot_noise_levels as plot_noise_levels
+from trajopt_sgp.viz.pixel_plots import plot_film_strip as plot_film_strip
 from trajopt_sgp.viz.plan_plots import PlanView as PlanView
 from trajopt_sgp.viz.plan_plots import plot_data_distance as plot_data_distance
 from trajopt_sgp.viz.plan_plots import plot_plan_against_truth as plot_plan_against_truth

@@ -1,0 +1,101 @@
+"""Data of the pixel integrator: single random steps, or episodes to be written as a Minari dataset."""
+
+from collections.abc import Callable
+
+import numpy as np
+from minari.data_collector import EpisodeBuffer
+
+from trajopt_sgp.data.image_transitions import Bytes, ImageTransitions, make_image_transitions, to_bytes
+from trajopt_sgp.envs.disc_images import Images
+from trajopt_sgp.envs.pixel_integrator import GOAL
+from trajopt_sgp.envs.pixel_world import FloatArray, PixelWorld
+from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID
+from trajopt_sgp.errors import OptionError
+
+_CHUNK = 4096
+
+
+def sample_pixel_transitions(world: PixelWorld, count: int, generator: np.random.Generator) -> ImageTransitions:
+    """Draw single steps from places uniform in the region of the data, controls uniform within their limits.
+
+    Next states may lie in the hole or beyond the square. Each transition is an episode of its own.
+
+    Args:
+        world: what is seen and how.
+        count: number of transitions, at least 1; each takes 3 r² bytes.
+        generator: source of all random numbers.
+
+    Raises:
+        OptionError: `count` is below 1.
+    """
+    starts = draw_positions(world, count, generator)
+    steps = generator.uniform(-world.control_limit, world.control_limit, (count, world.dimension))
+    return make_image_transitions(
+        _in_bytes(world.state_picture, starts),
+        _in_bytes(world.control_picture, steps),
+        _in_bytes(world.state_picture, starts + steps),
+        np.arange(count),
+        "pixels-sampled",
+        PIXEL_INTEGRATOR_ID,
+    )
+
+
+def collect_pixel_episodes(
+    world: PixelWorld, transitions: int, generator: np.random.Generator, episode_steps: int = 20
+) -> list[EpisodeBuffer]:
+    """Return episodes of random steps, for `write_minari_dataset`, with exactly `transitions` transitions.
+
+    Each starts uniformly in the region and ends after so many steps, or with the step that leaves the region.
+
+    Raises:
+        OptionError: a number below 1.
+    """
+    if episode_steps < 1:
+        raise OptionError(f"episode_steps = {episode_steps}: it must be at least 1.")
+    _check_count(transitions)
+    buffers: list[EpisodeBuffer] = []
+    left = transitions
+    while left > 0:
+        buffers.append(_episode(world, min(episode_steps, left), generator))
+        left -= len(buffers[-1])
+    return buffers
+
+
+def draw_positions(world: PixelWorld, count: int, generator: np.random.Generator) -> FloatArray:
+    """Draw positions `(count, dimension)` uniform in the region of the data.
+
+    Raises:
+        OptionError: `count` is below 1.
+    """
+    _check_count(count)
+    kept: list[FloatArray] = []
+    while sum(map(len, kept)) < count:
+        points = generator.uniform(-world.half_side, world.half_side, (2 * count + 64, world.dimension))
+        kept.append(points[world.contains(points)])
+    return np.concatenate(kept)[:count]
+
+
+def _episode(world: PixelWorld, steps: int, generator: np.random.Generator) -> EpisodeBuffer:
+    moves = generator.uniform(-world.control_limit, world.control_limit, (steps, world.dimension))
+    path = draw_positions(world, 1, generator) + np.concatenate([np.zeros((1, world.dimension)), moves.cumsum(axis=0)])
+    inside = world.contains(path)
+    length = steps if inside.all() else max(1, int(np.argmin(inside)))
+    last = np.arange(length) == length - 1
+    after = path[1 : length + 1]
+    return EpisodeBuffer(
+        observations=world.state_picture(path[: length + 1]),
+        actions=world.control_picture(moves[:length]),
+        rewards=-np.square(after - GOAL[: world.dimension]).sum(axis=1),
+        terminations=np.zeros(length, dtype=np.bool_),
+        truncations=last,
+    )
+
+
+def _in_bytes(render: Callable[[FloatArray], Images], places: FloatArray) -> Bytes:
+    chunks = [to_bytes(render(places[k : k + _CHUNK])) for k in range(0, len(places), _CHUNK)]
+    return np.concatenate(chunks)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise OptionError(f"count = {count}: it must be at least 1.")

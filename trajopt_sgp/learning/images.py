@@ -1,0 +1,120 @@
+"""Training on pictures, which stay bytes in memory until a minibatch needs them."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trajopt_sgp.data import ImageTransitions, Normalizer
+from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss
+from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.progress import ProgressCallback
+from trajopt_sgp.learning.settings import ImageDynamicsSettings, ImageScoreSettings, TrainingSettings
+from trajopt_sgp.learning.train import Seeds, run
+from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
+from trajopt_sgp.models import Denoiser, LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models.preconditioning import noise_levels
+
+_VALIDATION_ROWS = 1024
+_STATISTICS_ROWS = 4096
+
+
+def image_normalizer(pixels: int) -> Normalizer:
+    """Return the normalizer of two pictures of so many pixels that changes nothing: each pixel counts the same."""
+    return Normalizer(np.zeros(2 * pixels), np.ones(2 * pixels))
+
+
+def train_image_dynamics(
+    images: ImageTransitions,
+    settings: ImageDynamicsSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[LearnedDynamics]:
+    """Train a U-Net for the next picture minus the present one; arguments and errors as of `train_dynamics`.
+
+    All pixels are measured by one unit, the root mean square of their changes: one that hardly ever changes would weigh
+    most if each had its own. At most 1024 of the transitions held out are looked at.
+    """
+    settings = settings or ImageDynamicsSettings()
+    seeds = Seeds.spawn(seed)
+    training, validation = _split(images, settings, seeds)
+    pixels = images.states.shape[1]
+    model = LearnedDynamics(
+        images.dataset,
+        image_normalizer(pixels),
+        settings.hidden_sizes,
+        settings.activation,
+        torch.Generator().manual_seed(seeds.weights),
+        "unet",
+    ).to(device)
+    state, _, after = (_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(training, "cpu"))
+    unit = float((after - state).square().mean().sqrt())
+    model.set_step_statistics(np.zeros(pixels), np.full(pixels, unit))
+    batches = _tensors(training, device), _tensors(validation, device)
+    task = Task(model, _dynamics_loss, *batches, seeds.training, seeds.validation)
+    return run(task, settings, seed, folder, progress)
+
+
+def train_image_score(
+    images: ImageTransitions,
+    settings: ImageScoreSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[ScoreNetwork]:
+    """Train a U-Net as the score of pairs of pictures (x, u); arguments and errors as of `train_dynamics`.
+
+    At most 1024 of the transitions held out are looked at.
+    """
+    settings = settings or ImageScoreSettings()
+    seeds = Seeds.spawn(seed)
+    training, validation = _split(images, settings, seeds)
+    first = [_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(training, "cpu")[:2]]
+    model = ScoreNetwork(
+        images.dataset,
+        image_normalizer(images.states.shape[1]),
+        settings.hidden_sizes,
+        settings.activation,
+        settings.sigma_range,
+        float(torch.cat(first).square().mean().sqrt()),
+        torch.Generator().manual_seed(seeds.weights),
+        settings.architecture,
+        settings.levels,
+    ).to(device)
+    levels = noise_levels(settings.levels, settings.sigma_range)
+    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
+    loss = partial(
+        _score_loss, loss=partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
+    )
+    batches = _tensors(training, device)[:2], _tensors(validation, device)[:2]
+    return run(Task(model, loss, *batches, seeds.training, seeds.validation), settings, seed, folder, progress)
+
+
+def _dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Tensor:
+    return dynamics_loss(model, tuple(map(_pictures, batch)), generator)
+
+
+def _score_loss(model: Denoiser, batch: Batch, generator: torch.Generator, loss: partial[Tensor]) -> Tensor:
+    state, control = map(_pictures, batch)
+    return loss(model, (model.normalize(state, control),), generator)
+
+
+def _split(
+    images: ImageTransitions, settings: TrainingSettings, seeds: Seeds
+) -> tuple[ImageTransitions, ImageTransitions]:
+    training, validation = images.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    return training, validation.select(np.arange(min(len(validation), _VALIDATION_ROWS)))
+
+
+def _tensors(images: ImageTransitions, device: torch.device | str) -> Batch:
+    arrays = images.states, images.controls, images.next_states
+    return tuple(torch.as_tensor(array, device=device) for array in arrays)
+
+
+def _pictures(values: Tensor) -> Tensor:
+    """Return bytes as numbers in [0, 1]."""
+    return values.to(torch.float32) / 255.0

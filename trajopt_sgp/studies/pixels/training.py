@@ -1,0 +1,92 @@
+"""Collecting pictures as a Minari dataset, and training the two networks of a planner on them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from trajopt_sgp.data import ImageTransitions, load_image_transitions, write_minari_dataset
+from trajopt_sgp.envs import PIXEL_INTEGRATOR_ID, PixelWorld, collect_pixel_episodes
+from trajopt_sgp.learning import (
+    ImageDynamicsSettings,
+    ImageScoreSettings,
+    TrainingResult,
+    train_image_dynamics,
+    train_image_score,
+)
+from trajopt_sgp.models import LearnedDynamics, ScoreNetwork
+from trajopt_sgp.studies.training import Report
+
+DATASET_ID = "trajopt_sgp/pixels-{resolution}-seed{seed}-v0"
+"""Id under which the pictures are kept, in Minari's root."""
+
+
+@dataclass(frozen=True)
+class PixelTraining:
+    """What to collect and how long to train; the defaults take half an hour on one core."""
+
+    transitions: int = 60_000
+    """Transitions to collect, in episodes of 20 random steps."""
+    dynamics: ImageDynamicsSettings = field(
+        default_factory=lambda: ImageDynamicsSettings(
+            steps=6000, batch_size=16, learning_rate=4e-3, validation_fraction=0.01
+        )
+    )
+    """Of the network for the next picture."""
+    score: ImageScoreSettings = field(
+        default_factory=lambda: ImageScoreSettings(
+            steps=5000, batch_size=16, learning_rate=4e-3, validation_fraction=0.01
+        )
+    )
+    """Of the network for the score of state and control."""
+
+
+def collect_pixel_dataset(world: PixelWorld, transitions: int, seed: int) -> ImageTransitions:
+    """Let the point take random steps, write a Minari dataset and read it back."""
+    dataset_id = DATASET_ID.format(resolution=world.resolution, seed=seed)
+    episodes = collect_pixel_episodes(world, transitions, np.random.default_rng(seed))
+    environment = gymnasium.make(PIXEL_INTEGRATOR_ID, world={"resolution": world.resolution})
+    write_minari_dataset(episodes, dataset_id, environment, overwrite=True)
+    environment.close()
+    return load_image_transitions(dataset_id)
+
+
+def train_pixel_models(
+    world: PixelWorld,
+    folder: Path,
+    seed: int,
+    training: PixelTraining | None = None,
+    report: Report = lambda text: None,
+) -> tuple[LearnedDynamics, ScoreNetwork, dict[str, Any]]:
+    """Collect and train; the trainer resumes what it finds in the folder.
+
+    Returns:
+        Dynamics and score, and their card: data id, hash and size, seed, settings, seconds and metrics.
+    """
+    training = training or PixelTraining()
+    report(f"collecting {training.transitions:,} transitions")
+    data = collect_pixel_dataset(world, training.transitions, seed)
+    report("training the dynamics")
+    dynamics = train_image_dynamics(data, training.dynamics, seed, folder / "dynamics")
+    report(f"{dynamics.seconds:.0f} s, validation loss {dynamics.validation_loss:.4f}; training the score")
+    score = train_image_score(data, training.score, seed, folder / "score")
+    report(f"{score.seconds:.0f} s, validation loss {score.validation_loss:.4f}")
+    card = {
+        "seed": seed,
+        "data": {"id": data.dataset.id, "transitions": data.dataset.transitions, "hash": data.dataset.hash},
+        "dynamics": _describe(dynamics, training.dynamics),
+        "score": _describe(score, training.score),
+    }
+    return dynamics.model, score.model, card
+
+
+def _describe(result: TrainingResult[Any], settings: ImageDynamicsSettings | ImageScoreSettings) -> dict[str, Any]:
+    return {
+        "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
+        "settings": settings.to_json(),
+        "seconds": round(result.seconds, 1),
+        "validation_loss": result.validation_loss,
+        "best_step": result.best_step,
+    }
