@@ -21,18 +21,22 @@ _SHOWN, _LINE = 9, 36
 
 @styled
 def plot_pushes(episodes: Mapping[str, tuple[FloatArray, FloatArray]]) -> Figure:
-    """Draw episodes side by side, early poses faint: box, pusher and goal from above.
+    """Draw episodes side by side on one scale, early poses faint: box, pusher and goal from above.
 
     Args:
         episodes: by name, states `(k, 5)` (box x, y, angle, pusher x, y) and goal pose `(3,)`.
     """
     columns = min(3, len(episodes))
     rows = -(-len(episodes) // columns)
-    figure = new_figure(4.0 * columns, 4.2 * rows)
-    for i, (name, (states, goal)) in enumerate(episodes.items()):
-        axes = figure.add_subplot(rows, columns, i + 1)
+    figure = new_figure(4.0 * columns, 3.0 * rows)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (name, (states, goal)) in zip(grid, episodes.items(), strict=False):
         _draw(axes, states, goal)
         axes.set_title(fill(name, _LINE), fontsize=9)
+    for axes in grid:
+        axes.tick_params(labelbottom=True)
+    for axes in grid[len(episodes) :]:
+        axes.remove()
     return figure
 
 
