@@ -1,5 +1,6 @@
 """The arm: kinematics against a product of rotations, inverse kinematics, and pushing in impedance control."""
 
+import sys
 from dataclasses import replace
 from functools import reduce
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from trajopt_sgp.errors import NotFiniteError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 
 pytest.importorskip("mujoco")
 
@@ -134,3 +135,9 @@ def test_joints_that_cannot_be_commanded_are_refused() -> None:
         ArmSimulation().step(np.full(7, np.nan))
     with pytest.raises(ShapeError, match="seven joints"):
         ArmSimulation(replace(BoxParameters(), feet=2)).step(np.zeros(6))
+
+
+def test_the_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    with pytest.raises(OptionError, match="hardware"):
+        ArmKinematics()

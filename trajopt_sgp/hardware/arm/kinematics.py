@@ -1,9 +1,9 @@
 """Where the pusher is, and joints that bring it where it should be, upright."""
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.arm.model import JOINTS, TIP, VERTICAL_POSE, build_model
 
 FloatArray = NDArray[np.float64]
@@ -29,13 +29,14 @@ class ArmKinematics:
         self.rest = np.array(rest, dtype=np.float64)
         self.damping, self.posture, self.iterations = damping, posture, iterations
         self._model = build_model()
-        self._data = mujoco.MjData(self._model)
+        self._mujoco = load_mujoco()
+        self._data = self._mujoco.MjData(self._model)
         self._site = self._model.site(TIP).id
 
     def tip(self, joints: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return position [m] and direction of the pusher's tip in the robot's frame, `(3,)` each."""
         self._data.qpos[:] = joints
-        mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_kinematics(self._model, self._data)
         frame = self._data.site_xmat[self._site].reshape(3, 3)
         return self._data.site_xpos[self._site].copy(), frame[:, 2].copy()
 
@@ -55,9 +56,9 @@ class ArmKinematics:
 
     def _error(self, pusher: FloatArray, joints: FloatArray) -> tuple[FloatArray, FloatArray]:
         position, direction = self.tip(joints)
-        mujoco.mj_comPos(self._model, self._data)
+        self._mujoco.mj_comPos(self._model, self._data)
         linear, angular = np.zeros((3, len(JOINTS))), np.zeros((3, len(JOINTS)))
-        mujoco.mj_jacSite(self._model, self._data, linear, angular, self._site)
+        self._mujoco.mj_jacSite(self._model, self._data, linear, angular, self._site)
         # the direction d moves with ω × d, and shall have no horizontal part
         x, y, z = direction
         horizontal = np.array([[0.0, z, -y], [-z, 0.0, x]]) @ angular

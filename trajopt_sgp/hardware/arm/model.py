@@ -1,10 +1,11 @@
 """An iiwa14 with a vertical pusher, built from primitive shapes, and a box on a table for it to push."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import mujoco
 import numpy as np
 
+from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.safety.iiwa import JOINT_LIMITS
 
 OFFSETS = (0.1575, 0.2025, 0.2045, 0.2155, 0.1845, 0.2155, 0.081)
@@ -46,8 +47,13 @@ class BoxParameters:
     feet: int = 6
 
 
-def build_model(box: BoxParameters | None = None) -> mujoco.MjModel:
-    """Return the arm with its pusher, and on a table the box, if there is to be one; time step 1 ms."""
+def build_model(box: BoxParameters | None = None) -> Any:
+    """Return the arm with its pusher, and on a table the box, if there is to be one; time step 1 ms.
+
+    Raises:
+        OptionError: MuJoCo is not installed.
+    """
+    mujoco = load_mujoco()
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = 0.001
@@ -60,14 +66,14 @@ def build_model(box: BoxParameters | None = None) -> mujoco.MjModel:
     return spec.compile()
 
 
-def _add_arm(spec: mujoco.MjSpec, box: BoxParameters) -> None:
-    body = spec.worldbody
+def _add_arm(spec: Any, box: BoxParameters) -> None:
+    geoms, body = load_mujoco().mjtGeom, spec.worldbody
     for index, (offset, axis, mass, limit) in enumerate(zip(OFFSETS, AXES, _MASSES, JOINT_LIMITS, strict=True)):
         body = body.add_body(name=f"iiwa_link_{index + 1}", pos=[0, 0, offset], gravcomp=1)
         body.add_joint(name=JOINTS[index], axis=axis, range=[-limit, limit])
         length = (*OFFSETS[1:], 0.045)[index]
         body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            type=geoms.mjGEOM_CAPSULE,
             fromto=[0, 0, 0, 0, 0, length],
             size=[0.06, 0, 0],
             mass=mass,
@@ -75,7 +81,7 @@ def _add_arm(spec: mujoco.MjSpec, box: BoxParameters) -> None:
             conaffinity=0,
         )
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        type=geoms.mjGEOM_CYLINDER,
         fromto=[0, 0, TIP_OFFSET - 0.1, 0, 0, TIP_OFFSET],
         size=[box.pusher_radius, 0, 0],
         mass=0.2,
@@ -87,9 +93,10 @@ def _add_arm(spec: mujoco.MjSpec, box: BoxParameters) -> None:
     body.add_site(name=TIP, pos=[0, 0, TIP_OFFSET])
 
 
-def _add_box(spec: mujoco.MjSpec, box: BoxParameters) -> None:
+def _add_box(spec: Any, box: BoxParameters) -> None:
+    geoms = load_mujoco().mjtGeom
     spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        type=geoms.mjGEOM_PLANE,
         size=[2, 2, 0.1],
         friction=[box.table_friction, 0, 0],
         contype=0,
@@ -99,13 +106,13 @@ def _add_box(spec: mujoco.MjSpec, box: BoxParameters) -> None:
     half = np.array(box.size) / 2
     body = spec.worldbody.add_body(name=BOX, pos=[0.65, 0, half[2]])
     body.add_freejoint()
-    body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, mass=box.mass, contype=0, conaffinity=_PUSHER_AND_BOX)
+    body.add_geom(type=geoms.mjGEOM_BOX, size=half, mass=box.mass, contype=0, conaffinity=_PUSHER_AND_BOX)
     # equal parts of the area, each with its foot in the middle
     places = (np.arange(box.feet) + 0.5) / box.feet * 2 - 1
     for x in half[0] * places:
         for y in half[1] * places:
             body.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_SPHERE,
+                type=geoms.mjGEOM_SPHERE,
                 size=[_FOOT_RADIUS, 0, 0],
                 pos=[x, y, _FOOT_RADIUS - half[2]],
                 mass=0,

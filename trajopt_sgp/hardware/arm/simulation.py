@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import NotFiniteError, ShapeError
+from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.arm.model import BOX, JOINTS, TIP, VERTICAL_POSE, BoxParameters, build_model
 
 FloatArray = NDArray[np.float64]
@@ -40,18 +40,19 @@ class ArmSimulation:
     def __init__(self, box: BoxParameters | None = None) -> None:
         self._parameters = box or BoxParameters()
         self._model = build_model(self._parameters)
-        self._data = mujoco.MjData(self._model)
+        self._mujoco = load_mujoco()
+        self._data = self._mujoco.MjData(self._model)
         self._mass = np.empty((self._model.nv, self._model.nv))
         self.reset()
 
     def reset(self, joints: FloatArray = VERTICAL_POSE, box: tuple[float, float, float] = (0.75, 0.0, 0.0)) -> ArmState:
         """Put the arm at rest with these joints `(7,)` [rad], and the box at x, y [m] and θ [rad]."""
-        mujoco.mj_resetData(self._model, self._data)
+        self._mujoco.mj_resetData(self._model, self._data)
         self._data.qpos[:7] = self._checked(joints)
         x, y, angle = box
         height = self._parameters.size[2] / 2
         self._data.qpos[7:] = [x, y, height, np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
-        mujoco.mj_forward(self._model, self._data)
+        self._mujoco.mj_forward(self._model, self._data)
         return self.state
 
     def step(self, commanded: FloatArray) -> ArmState:
@@ -64,11 +65,11 @@ class ArmSimulation:
         target = self._checked(commanded)
         damping = self._damping()
         for _ in range(self.steps_per_command):
-            mujoco.mj_step1(self._model, self._data)
+            self._mujoco.mj_step1(self._model, self._data)
             stretch = target - self._data.qpos[:7]
             # gravity is compensated in the model, as the cabinet does
             self._data.qfrc_applied[:7] = STIFFNESS * stretch - damping * self._data.qvel[:7]
-            mujoco.mj_step2(self._model, self._data)
+            self._mujoco.mj_step2(self._model, self._data)
         return self.state
 
     @property
@@ -80,7 +81,7 @@ class ArmSimulation:
         return ArmState(data.time, data.qpos[:7].copy(), data.qvel[:7].copy(), data.site(TIP).xpos.copy(), pose)
 
     def _damping(self) -> FloatArray:
-        mujoco.mj_fullM(self._model, self._data, self._mass)
+        self._mujoco.mj_fullM(self._model, self._data, self._mass)
         damping: FloatArray = 2 * np.sqrt(STIFFNESS * self._mass.diagonal()[:7])
         return damping
 
