@@ -92,9 +92,9 @@ class Shooting:
         """Return how a first-order solver evaluates the program."""
 
         def run() -> tuple[Tensor, Tensor]:
-            variables = self.controls.reshape(self.batch, -1).clone().requires_grad_(True)
-            objective = self.program.evaluate(variables, self.parameters).objective
-            return objective.detach(), torch.autograd.grad(objective.sum(), variables)[0]
+            variables = self.controls.reshape(self.batch, -1)
+            found, gradient = self.program.evaluate_with_gradient(variables, self.parameters)
+            return found.objective.detach(), gradient
 
         return Contender(run, self.values)
 

@@ -12,7 +12,7 @@ Plitt, IFAC 1984.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,8 +28,21 @@ from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters,
 Advance = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and input `(..., q)` at one knot to the next state `(..., n)`."""
 
-MakeInputs = Callable[[Tensor, Parameters], Tensor]
-"""Scaled variables `(P, size)` and parameters to what drives each interval, `(P, N, q)`."""
+PullBack = Callable[[Tensor], Tensor]
+"""Gradients by the results of a function to those by its arguments."""
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """What drives the intervals, besides the state: a linear function of the variables."""
+
+    def __call__(self, full: Tensor, parameters: Parameters) -> Tensor:
+        """Return the inputs `(P, N, q)` from scaled variables `(P, size)`, differentiable."""
+        ...
+
+    def pull_back(self, by_inputs: Tensor, by_full: Tensor) -> Tensor:
+        """Return a gradient by the variables `(P, size)` with the part added that comes from one by the inputs."""
+        ...
 
 
 def eliminated_knots(horizon: int, steps: int) -> NDArray[np.bool_]:
@@ -55,7 +68,7 @@ class Elimination:
     """Number of variables of the transcription."""
     advance: Advance
     """One step of the dynamics."""
-    inputs: MakeInputs
+    inputs: Inputs
     """What the dynamics need besides the state."""
     shared: int = 0
     """How many of the last variables of a defect are the same for all knots, as a free duration is."""
@@ -82,22 +95,64 @@ class Elimination:
 
     def lift(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return all variables of the transcription `(P, size)` from those kept `(P, k)`; differentiable once."""
-        at = self._places
-        full = variables.new_zeros((len(variables), self.size)).index_copy(-1, at.kept, variables)
-        scale = torch.as_tensor(self.scale, dtype=variables.dtype)
-        start = torch.as_tensor(parameters.initial_state, dtype=variables.dtype).expand(len(variables), -1) / scale
-        if self.fixed_start:
-            full = full.index_copy(-1, at.start, start)
+        full = self._known(variables, parameters)
+        return self._joined(full, self.rollout(*self._driven(full, parameters)))
+
+    def lift_with_adjoint(self, variables: Tensor, parameters: Parameters) -> tuple[Tensor, PullBack]:
+        """Return the same, and what takes gradients `(P, size)` by it to those by the variables kept, `(P, k)`."""
+        with torch.no_grad():
+            known = self._known(variables, parameters)
+            rolled, roll_back = self.rollout.with_adjoint(*self._driven(known, parameters))
+            full = self._joined(known, rolled)
+
+        def pull_back(gradient: Tensor) -> Tensor:
+            by_inputs, by_heads = roll_back(self._by_rolled(gradient, rolled.shape))
+            programs = gradient.shape[0]
+            by_heads = (by_heads * self._units.to(gradient.dtype)).reshape(programs, -1)
+            total = gradient.index_add(1, self._places.heads.flatten(), by_heads)
+            total = self.inputs.pull_back(by_inputs.reshape(programs, -1, by_inputs.shape[-1]), total)
+            return total.index_select(1, self._places.kept)
+
+        return full, pull_back
+
+    def _known(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return all variables `(P, size)` with zeros for what follows from the dynamics."""
+        full = variables.new_zeros((variables.shape[0], self.size)).index_copy_(-1, self._places.kept, variables)
+        if not self.fixed_start:
+            return full
+        start = parameters.initial_state.to(full.dtype) / self._units.to(full.dtype)
+        return full.index_copy_(-1, self._places.start, start.expand(full.shape[0], -1))
+
+    def _driven(self, full: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Return where the segments start `(P * G, n)`, and their inputs `(P * G, M, q)`."""
         inputs = self.inputs(full, parameters)
-        inputs = inputs.reshape(-1, self.steps, inputs.shape[-1])
-        rolled = self.rollout((full[:, at.heads] * scale).flatten(0, 1), inputs)
-        after = rolled[:, 1:].reshape(len(variables), -1, rolled.shape[-1]) / scale
-        return full.index_copy(-1, at.gone, after[:, at.steps].flatten(-2))
+        heads = full[:, self._places.heads] * self._units.to(full.dtype)
+        return heads.flatten(0, 1), inputs.reshape(-1, self.steps, inputs.shape[-1])
+
+    def _joined(self, full: Tensor, rolled: Tensor) -> Tensor:
+        """Put the states that were rolled out, `(P * G, M+1, n)`, among all variables."""
+        after = rolled[:, 1:].reshape(full.shape[0], -1, rolled.shape[-1]) / self._units.to(full.dtype)
+        return full.index_copy_(-1, self._places.gone, after.index_select(1, self._places.steps).flatten(-2))
+
+    def _by_rolled(self, gradient: Tensor, shape: torch.Size) -> Tensor:
+        """Return the gradient by the states that were rolled out, of that shape, from the one by all variables."""
+        programs, n = gradient.shape[0], shape[-1]
+        gone = gradient.index_select(1, self._places.gone).reshape(programs, -1, n) / self._units.to(gradient.dtype)
+        by_rolled = gradient.new_zeros((programs, self.segments, self.steps + 1, n))
+        by_rolled.flatten(1, 2).index_copy_(1, self._places.rolled, gone)
+        return by_rolled.flatten(0, 1)
+
+    @cached_property
+    def _units(self) -> Tensor:
+        return torch.as_tensor(self.scale)
 
     @cached_property
     def _places(self) -> "_Places":
         gone = np.flatnonzero(self.eliminated)
-        arrays = self.kept, self.states[0], self.states[: -1 : self.steps], self.states[gone].ravel(), gone - 1
+        # each segment begins with a state of its own
+        rolled = gone + (gone - 1) // self.steps
+        heads = self.states[: -1 : self.steps]
+        arrays = self.kept, self.states[0], heads, self.states[gone].ravel(), gone - 1, rolled
         return _Places(*map(torch.as_tensor, arrays))
 
 
@@ -114,6 +169,8 @@ class _Places(NamedTuple):
     """Eliminated states, one after the other."""
     steps: Tensor
     """The steps that lead to them."""
+    rolled: Tensor
+    """Where they are among the states that are rolled out, segment by segment."""
 
 
 @dataclass(frozen=True, eq=False)

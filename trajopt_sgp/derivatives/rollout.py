@@ -1,6 +1,6 @@
 """Rolling a discrete model out: one step after another in PyTorch, or compiled, with a compiled adjoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
+
+PullBack = Callable[[Tensor], tuple[Tensor, ...]]
+"""Gradient by states `(P, N+1, n)` to those by controls `(P, N, m)` and initial states `(P, n)`."""
 
 # Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
 _ADJOINT_LIMIT = 12
@@ -70,6 +73,17 @@ class Rollout:
             return states
         return roll_out_once_differentiable(self._step, start, controls)
 
+    def with_adjoint(self, initial_state: Tensor, controls: Tensor) -> tuple[Tensor, PullBack]:
+        """Return the same states, and what takes a gradient by them to those by controls and initial states."""
+        start = initial_state.expand(len(controls), -1)
+        if controls.numel() and self._ready(start, controls):
+            states, pull_back = self._fused.with_adjoint(start.numpy(), controls.numpy())
+            return torch.from_numpy(states), lambda gradient: _tensors(pull_back(gradient.numpy()))
+        leaves = controls.detach().requires_grad_(True), start.detach().requires_grad_(True)
+        with torch.enable_grad():
+            states = roll_out_once_differentiable(self._step, leaves[1], leaves[0])
+        return states.detach(), lambda gradient: torch.autograd.grad(states, leaves, gradient)
+
     def _ready(self, start: Tensor, controls: Tensor) -> bool:
         """Trace the step where that has not been done for these weights and this precision."""
         if self._fused is not None and self._fused.serves(start, controls):
@@ -87,6 +101,10 @@ class Rollout:
             return False
         self.backend = f"compiled: {self._fused.operations} operations a step"
         return True
+
+
+def _tensors(arrays: Iterable[Any]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 class _AdjointRollout(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.elimination import Elimination, eliminated_knots
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm
+from trajopt_sgp.formulations.held_inputs import HeldInputs
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.mesh_error import mesh_error
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
@@ -128,19 +129,10 @@ class HeldControl:
 
     def _elimination(self, builder: TermBuilder, steps: int) -> Elimination:
         layout, m = builder.layout, self.problem.control_size
-        controls = torch.as_tensor(layout.controls[0.0])
-        duration = [] if layout.duration is None else [layout.duration]
         names = parameter_names(self.problem.dynamics)
-
-        def inputs(full: Tensor, parameters: Parameters) -> Tensor:
-            values = full[..., controls] * torch.as_tensor(builder.scale[layout.controls[0.0]], dtype=full.dtype)
-            rest = full[..., duration] * torch.as_tensor(builder.scale[duration], dtype=full.dtype)
-            spans = self.spans(builder, rest[..., None, :] if duration else rest)
-            extra = [self._along(parameters, name, values) for name in names]
-            return torch.cat([values, spans.expand(values.shape[:-1])[..., None], *extra], dim=-1)
+        ends = np.cumsum([m + 1, *(self._width(name) for name in names)])
 
         def advance(state: Tensor, drive: Tensor) -> Tensor:
-            ends = np.cumsum([m + 1, *(len(np.atleast_1d(self._declared(name))) for name in names)])
             values = {name: drive[..., a:b] for name, a, b in zip(names, ends, ends[1:], strict=False)}
             return self.stepper.advance(state, drive[..., :m], drive[..., m], Parameters(state, values=values))
 
@@ -151,18 +143,13 @@ class HeldControl:
             fixed_start=bool(self.problem.initial.held.all()),
             size=len(builder.scale),
             advance=advance,
-            inputs=inputs,
-            shared=len(duration),
+            inputs=HeldInputs(self.problem.grid, layout.controls[0.0], layout.duration, builder.scale, tuple(names)),
+            shared=int(layout.duration is not None),
         )
 
-    def _declared(self, name: str) -> FloatArray:
-        values = self.problem.values().values[name]
-        first: FloatArray = values.reshape(-1, values.shape[-1])[0].to(torch.float64).numpy()
-        return first
-
-    def _along(self, parameters: Parameters, name: str, like: Tensor) -> Tensor:
-        value = parameters.local(self._positions()).values[name].to(like.dtype)
-        return value.expand(*like.shape[:-1], value.shape[-1])
+    def _width(self, name: str) -> int:
+        """Return the number of components of a parameter."""
+        return int(self.problem.values().values[name].shape[-1])
 
     def _positions(self) -> FloatArray:
         return np.arange(self.problem.horizon, dtype=np.float64)

@@ -66,6 +66,10 @@ class Evaluation:
     """Scaled constraint rows `(P, row_count)`."""
 
 
+Weigh = Callable[[Evaluation], Tensor]
+"""An evaluation to one number for each program, `(P,)`."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NonlinearProgram:
     """Minimise the sum of costs over scaled variables w within bounds, subject to bounded rows.
@@ -115,12 +119,12 @@ class NonlinearProgram:
         """Name of the formulation."""
         return self.formulation.name
 
-    @property
+    @cached_property
     def annealed(self) -> bool:
         """Whether any cost changes with the progress of the solver."""
         return any(term.annealed for term in self.problem.stage_terms)
 
-    @property
+    @cached_property
     def surrogates(self) -> frozenset[str]:
         """Names of the costs that are a gradient field, whose values have no meaning."""
         return frozenset(term.name for term in self.costs if term.merit is not None)
@@ -214,6 +218,31 @@ class NonlinearProgram:
     def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
         """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""
         return self.evaluate_all(self.expand(variables, parameters), parameters)
+
+    def evaluate_with_gradient(
+        self, variables: Tensor, parameters: Parameters, weigh: Weigh | None = None
+    ) -> tuple[Evaluation, Tensor]:
+        """Return the same, detached, and the gradient `(P, size)` of the objective, or of what `weigh` makes of it all.
+
+        Rolled-out states are differentiated by the adjoint of the rollout, without a graph of it, and the objective of
+        a single program without rows in closed form.
+        """
+        if self.elimination is None:
+            return _recorded(lambda point: self.evaluate(point, parameters), variables, weigh)
+        full, pull_back = self.elimination.lift_with_adjoint(variables.detach(), parameters)
+        if weigh is None and len(full) == 1 and full.dtype == torch.float64 and not self.assembly.row_count:
+            found, gradient = self._in_closed_form(full, parameters)
+        else:
+            found, gradient = _recorded(lambda point: self.evaluate_all(point, parameters), full, weigh)
+        return found, pull_back(gradient)
+
+    def _in_closed_form(self, full: Tensor, parameters: Parameters) -> tuple[Evaluation, Tensor]:
+        """Return evaluation and gradient for all scaled variables `(1, full size)` of a program without rows."""
+        value, slope = self.full_assembly.gradient(full[0].numpy(), parameters)
+        objective = full.new_tensor([value])
+        differs = self.annealed or bool(self.surrogates)
+        merit = self.full_merit(full, parameters.at_end()) if differs else objective
+        return Evaluation(objective, merit, full.new_zeros((1, 0))), torch.from_numpy(slope)[None]
 
     def evaluate_all(self, full: Tensor, parameters: Parameters) -> Evaluation:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""
@@ -369,6 +398,18 @@ class NonlinearProgram:
         first = self.constraints[0]
         skipped = 0 if self._has_rows(first) else first.instances * first.rows
         return torch.as_tensor(self.assembly.row_places - skipped)
+
+
+def _recorded(
+    evaluate: Callable[[Tensor], Evaluation], variables: Tensor, weigh: Weigh | None
+) -> tuple[Evaluation, Tensor]:
+    """Return an evaluation and the gradient of its objective, or of what is made of it, by recording the evaluation."""
+    point = variables.detach().requires_grad_(True)
+    with torch.enable_grad():
+        found = evaluate(point)
+        total = found.objective if weigh is None else weigh(found)
+    (gradient,) = torch.autograd.grad(total.sum(), point)
+    return Evaluation(found.objective.detach(), found.merit, found.rows.detach()), gradient
 
 
 def _numpy(values: Tensor) -> FloatArray:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.formulations.program import Evaluation
+from trajopt_sgp.formulations.program import Evaluation, Weigh
 from trajopt_sgp.problem import Status
+from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.solvers.base import Start
 from trajopt_sgp.solvers.interruption import Interruption
 
@@ -75,9 +76,20 @@ class ProgramBatch:
 
     def evaluate(self, variables: Tensor, progress: float, members: Tensor | None = None) -> Evaluation:
         """Evaluate variables `(p, size)` of all programs, or of the programs `members` `(p,)`, repetitions allowed."""
+        return self.program.evaluate(variables, self._parameters(progress, members))
+
+    def evaluate_with_gradient(
+        self, variables: Tensor, progress: float, members: Tensor | None = None, weigh: Weigh | None = None
+    ) -> tuple[Evaluation, Tensor]:
+        """Evaluate the same with the gradient `(p, size)` of the objective, or of what `weigh` makes of it all."""
+        return self.program.evaluate_with_gradient(variables, self._parameters(progress, members), weigh)
+
+    def _parameters(self, progress: float, members: Tensor | None) -> Parameters:
         parameters = self.start.parameters
+        if members is None and progress == parameters.progress:
+            return parameters
         states = parameters.initial_state if members is None else parameters.initial_state[members]
-        return self.program.evaluate(variables, replace(parameters, initial_state=states, progress=progress))
+        return replace(parameters, initial_state=states, progress=progress)
 
     def merit(self, variables: Tensor, progress: float) -> Tensor:
         """Return the merit of variables `(P, size)` of all programs at a place on annealing schedules, `(P,)`."""

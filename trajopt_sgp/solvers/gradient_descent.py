@@ -140,7 +140,7 @@ class _Descent:
         self.settings, self.batch = settings, ProgramBatch(program, start)
         batch = self.batch
         self.constrained = len(batch.row_lower) > 0
-        self.variables = batch.guess.clone().requires_grad_(True)
+        self.variables = batch.guess.clone()
         self.optimizer = settings.open(self.variables, self.constrained)
         self.places = settings.places()
         self.steps = TangentSteps(batch)
@@ -171,13 +171,14 @@ class _Descent:
 
     def _step(self, i: int) -> None:
         progress = self.places(i, lambda place: self.batch.merit(self.variables, place))
-        found = self.batch.evaluate(self.variables, progress)
-        rows, live = found.rows.detach(), ~self.converged
+        found, gradient = self._differentiate(progress, first=i == 0)
+        rows, live = found.rows, ~self.converged
         violation = self.batch.violation(rows)
         # a program that has converged is frozen: its result does not depend on the others of its batch
         self.best.keep(self.variables, found.merit, violation, live)
         self.log.add(live, {"progress": progress}, merit=found.merit, best=self.best.merit, violation=violation)
-        gradient = self._gradient(found, first=i == 0)
+        if self.constrained:
+            gradient = self._along_equations(gradient, rows)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
             self._test(found.merit, rows, violation)
         self.variables.grad = self._shortened(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
@@ -189,22 +190,28 @@ class _Descent:
             aim = self.variables.detach()
             self.variables.copy_(self.steps.land(before, aim, rows) if self.steps.active else self.batch.project(aim))
 
-    def _gradient(self, found: Evaluation, first: bool) -> Tensor:
-        """Return the gradient of the objective, or of the augmented Lagrangian, whose multipliers then ascend."""
-        if not self.constrained:
-            return torch.autograd.grad(found.objective.sum(), self.variables)[0]
-        if first:
-            (own,) = torch.autograd.grad(found.objective.sum(), self.variables, retain_graph=True)
-            largest = own.abs().amax(-1)
+    def _differentiate(self, progress: float, first: bool) -> tuple[Evaluation, Tensor]:
+        """Return the evaluation, and the gradient of the objective or of the augmented Lagrangian."""
+        if self.constrained and not first:
+            found, gradient = self.batch.evaluate_with_gradient(self.variables, progress, weigh=self._augmented)
+        else:
+            found, gradient = self.batch.evaluate_with_gradient(self.variables, progress)
+        if self.constrained and first:
+            largest = gradient.abs().amax(-1)
             self.scale = torch.where(torch.isfinite(largest), 1.0 / largest.clamp_min(1.0), 1.0)
-        others = found.rows[:, self.others]
-        augmented = self.scale * found.objective + self.lagrangian.term(others)
-        (gradient,) = torch.autograd.grad(augmented.sum(), self.variables)
-        self.lagrangian.ascend(others.detach(), self.settings.multiplier_rate)
-        if self.steps.active:
-            self.steps.refresh(self.variables)
-            gradient = self.steps.tangent(gradient)
-        return gradient
+            return self._differentiate(progress, first=False)
+        return found, gradient
+
+    def _augmented(self, found: Evaluation) -> Tensor:
+        return self.scale * found.objective + self.lagrangian.term(found.rows[:, self.others])
+
+    def _along_equations(self, gradient: Tensor, rows: Tensor) -> Tensor:
+        """Let the multipliers ascend, and return the part of a gradient that keeps equations."""
+        self.lagrangian.ascend(rows[:, self.others], self.settings.multiplier_rate)
+        if not self.steps.active:
+            return gradient
+        self.steps.refresh(self.variables)
+        return self.steps.tangent(gradient)
 
     def _shortened(self, gradient: Tensor) -> Tensor:
         if self.settings.longest_gradient == math.inf:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.program import Evaluation, Weigh
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
@@ -197,9 +198,8 @@ class _Search:
         self.lagrangian.multipliers = self.lagrangian.multipliers * self.scale[:, None]
 
     def _largest_gradient(self, point: Tensor) -> Tensor:
-        point = point.clone().requires_grad_(True)
-        objective = self.batch.evaluate(point, self._stages()[0]).objective
-        return torch.autograd.grad(objective.sum(), point)[0].abs().amax(-1)
+        gradient = self.batch.evaluate_with_gradient(point, self._stages()[0])[1]
+        return gradient.abs().amax(-1)
 
     def _stage(self, progress: float, interruption: Interruption) -> Status:
         last = progress == 1.0
@@ -233,17 +233,27 @@ class _Search:
 
     def _evaluate(self, trial: Tensor, members: Tensor, progress: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return augmented objective, gradient and rows; the objective is infinite where something is not finite."""
-        trial = trial.clone().requires_grad_(True)
-        found = self.batch.evaluate(trial, progress, members)
-        value = self.scale[members] * found.objective + self.lagrangian.term(found.rows, members)
-        (gradient,) = torch.autograd.grad(value.sum(), trial)
+
+        def augmented(found: Evaluation) -> Tensor:
+            return self.scale[members] * found.objective + self.lagrangian.term(found.rows, members)
+
+        found, gradient = self._differentiate(trial, members, progress, augmented)
+        value, rows = augmented(found), found.rows
         finite = torch.isfinite(value) & torch.isfinite(gradient).all(-1)
-        rows = found.rows.detach()
         violation = self.lagrangian.violation(rows)
         merit = torch.where(torch.isfinite(value), found.merit, torch.inf)
         self.merit[members] = merit
         self.best.keep_some(members, trial, merit, violation)
-        return torch.where(finite, value.detach(), torch.inf), gradient, rows
+        return torch.where(finite, value, torch.inf), gradient, rows
+
+    def _differentiate(
+        self, trial: Tensor, members: Tensor, progress: float, augmented: Weigh
+    ) -> tuple[Evaluation, Tensor]:
+        """Return an evaluation and the gradient of the augmented objective."""
+        if len(self.batch.row_lower):
+            return self.batch.evaluate_with_gradient(trial, progress, members, augmented)
+        found, gradient = self.batch.evaluate_with_gradient(trial, progress, members)
+        return found, self.scale[members, None] * gradient
 
     def _accept(self, members: Tensor, step: Tensor, clipped: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         """Test the weak Wolfe conditions, and set the next length where they fail."""

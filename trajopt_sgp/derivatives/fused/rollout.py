@@ -18,6 +18,7 @@ from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 Step = Callable[[Tensor, Tensor], Tensor]
+PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]
 
 # Rows that go through a step together: their values stay in the second-level cache.
 _ROWS = 64
@@ -55,6 +56,11 @@ class FusedRollout:
         """Return the states `(B, T+1, n)` from `(B, n)` under inputs `(B, T, q)`, differentiable once."""
         states: Tensor = _Rollout.apply(controls, initial_state, self.programme)  # type: ignore[no-untyped-call]
         return states
+
+    def with_adjoint(self, initial_state: AnyArray, controls: AnyArray) -> tuple[AnyArray, PullBack]:
+        """Return the states, and what takes a gradient by them to those by inputs and initial state."""
+        sweeps = _Sweeps(self.programme, initial_state, controls, differentiated=True)
+        return sweeps.states, sweeps.pull_back
 
     @property
     def operations(self) -> int:
@@ -103,41 +109,63 @@ class _Record:
         return self.array[start : start + steps * size].reshape(steps, size)
 
 
-class _Rollout(torch.autograd.Function):
-    """Both sweeps, a block of rows at a time."""
+class _Sweeps:
+    """Both sweeps of one rollout, a block of rows at a time.
 
-    @staticmethod
-    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, programme: StepProgramme) -> Tensor:
-        batch, horizon, _ = controls.shape
-        states = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
-        states[:, 0] = initial_state.detach().numpy()
-        inputs = np.ascontiguousarray(controls.detach().numpy())
-        differentiated = any(ctx.needs_input_grad)
+    Args:
+        programme: the step.
+        initial_state: `(B, n)`.
+        controls: inputs `(B, T, q)`.
+        differentiated: whether the adjoint will be asked for.
+    """
+
+    def __init__(
+        self, programme: StepProgramme, initial_state: AnyArray, controls: AnyArray, differentiated: bool
+    ) -> None:
+        batch, horizon, _ = self._shape = controls.shape
+        self._programme, self._tables = programme, _arguments(programme)
+        self._product = _product(programme.numbers.dtype.name)
+        self.states: AnyArray = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
+        self.states[:, 0] = initial_state
+        inputs = np.ascontiguousarray(controls)
         kept, rows = (horizon, batch) if differentiated else (1, min(batch, _ROWS))
-        record = _Record(programme, kept * programme.record_size * rows)
+        self._record = _Record(programme, kept * programme.record_size * rows)
         for part in _blocks(batch):
             first = part.start if differentiated else 0
             start, size = kept * programme.record_size * first, programme.record_size * (part.stop - part.start)
-            work = np.empty(programme.work_size * (part.stop - part.start), states.dtype)
-            slopes = record.part(start, kept, size)
-            kernels.roll_out(states[part], inputs[part], *_arguments(programme), work, slopes, *_product(states))
-        ctx.programme, ctx.record, ctx.shape = programme, record, controls.shape
-        return torch.from_numpy(states)
+            work = np.empty(programme.work_size * (part.stop - part.start), self.states.dtype)
+            slopes = self._record.part(start, kept, size)
+            kernels.roll_out(self.states[part], inputs[part], *self._tables, work, slopes, *self._product)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        programme, (batch, horizon, _) = ctx.programme, ctx.shape
-        direct = np.ascontiguousarray(gradient.numpy())
-        by_control = np.empty(ctx.shape, direct.dtype)
+    def pull_back(self, gradient: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """Return the gradients by controls `(B, T, q)` and start `(B, n)` from that by the states `(B, T+1, n)`."""
+        programme, (batch, horizon, _) = self._programme, self._shape
+        direct = np.ascontiguousarray(gradient)
+        by_control = np.empty(self._shape, direct.dtype)
         by_start = np.empty((batch, programme.state_size), direct.dtype)
         for part in _blocks(batch):
             rows = part.stop - part.start
             start, size = horizon * programme.record_size * part.start, programme.record_size * rows
             adjoint = np.empty(programme.work_size * rows, direct.dtype)
-            slopes = ctx.record.part(start, horizon, size)
+            slopes = self._record.part(start, horizon, size)
             gradients = direct[part], by_control[part], by_start[part]
-            kernels.sweep_back(*gradients, *_arguments(programme), adjoint, slopes, *_product(direct))
+            kernels.sweep_back(*gradients, *self._tables, adjoint, slopes, *self._product)
+        return by_control, by_start
+
+
+class _Rollout(torch.autograd.Function):
+    """The sweeps as PyTorch calls them."""
+
+    @staticmethod
+    def forward(ctx: Any, controls: Tensor, initial_state: Tensor, programme: StepProgramme) -> Tensor:
+        start, inputs = initial_state.detach().numpy(), controls.detach().numpy()
+        ctx.sweeps = _Sweeps(programme, start, inputs, any(ctx.needs_input_grad))
+        return torch.from_numpy(ctx.sweeps.states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_control, by_start = ctx.sweeps.pull_back(gradient.numpy())
         return torch.from_numpy(by_control), torch.from_numpy(by_start), None
 
 
@@ -150,8 +178,8 @@ def _arguments(programme: StepProgramme) -> tuple[Any, ...]:
     return programme.table, programme.numbers, programme.places, programme.result
 
 
-def _product(like: AnyArray) -> tuple[Any, ...]:
-    return gemm_address(like.dtype.name), letter_and_sizes(), np.ones(1, like.dtype)
+def _product(dtype: str) -> tuple[Any, ...]:
+    return gemm_address(dtype), letter_and_sizes(), np.ones(1, dtype)
 
 
 def _close(found: Tensor, expected: Tensor, tolerance: float) -> bool:
