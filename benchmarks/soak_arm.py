@@ -130,8 +130,8 @@ def page(result: Soak, hours: float) -> str:
     ]
     lines = [
         "---\norphan: true\n---\n\n# A long run of the simulated arm\n",
-        f"Written by `python -m benchmarks.soak_arm --hours {hours:g} --write docs/soak.md`: random pushes in lockstep,",
-        f"{EPISODE} actions to an episode, each with another box. Python {describe_machine()['python']}.\n",
+        f"Written by `python -m benchmarks.soak_arm --hours {hours:g} --write docs/soak.md`: random pushes,",
+        f"in lockstep, {EPISODE} actions to an episode, each another box. Python {describe_machine()['python']}.\n",
         "| what | found |\n|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
     ]
