@@ -39,7 +39,7 @@ def test_an_episode_begins_where_it_is_told() -> None:
 
 def test_an_action_lasts_its_duration_and_moves_pusher_and_box() -> None:
     plant = ArmPusherEnv(randomization={"noise": 0.0})
-    plant.reset(seed=1, options={"state": START, "nominal": True})
+    observation, info = plant.reset(seed=1, options={"state": START, "nominal": True})
     for number in range(1, 4):
         observation, *_, info = plant.step([0.04, 0.0])
         assert info["time"] == pytest.approx(0.5 * number, abs=1e-9)
@@ -53,7 +53,7 @@ def test_an_action_lasts_its_duration_and_moves_pusher_and_box() -> None:
 
 def test_the_filter_keeps_the_pusher_in_its_workspace_and_says_so() -> None:
     plant = ArmPusherEnv()
-    plant.reset(seed=0, options={"state": [0.6, 0.1, 0.0, 0.45, -0.2]})
+    _, info = plant.reset(seed=0, options={"state": [0.6, 0.1, 0.0, 0.45, -0.2]})
     found: set[str] = set()
     for _ in range(4):
         *_, info = plant.step([-0.05, 0.0])

@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 PLANT = PusherParameters()
 REACHED = 0.015
 """Mean distance of the keypoints from the goal that counts as reached [m]."""
+_CLEARANCE = 0.008
 _CENTIMETRES = 100.0
 
 
