@@ -41,6 +41,7 @@ from trajopt_sgp.envs.pusher_dynamics import pusher_frame as pusher_frame
 from trajopt_sgp.envs.pusher_equations import PusherParameters as PusherParameters
 from trajopt_sgp.envs.pusher_guidance import PushGuide as PushGuide
 from trajopt_sgp.envs.pusher_guidance import PushProposals as PushProposals
+from trajopt_sgp.envs.registration import ARM_PUSHER_ID as ARM_PUSHER_ID
 from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID as CARTPOLE_SWING_UP_ID
 from trajopt_sgp.envs.registration import CORRIDOR_ID as CORRIDOR_ID
 from trajopt_sgp.envs.registration import LIGHT_DARK_ID as LIGHT_DARK_ID

@@ -22,7 +22,7 @@ from trajopt_sgp.errors import OptionError
 
 WORKSPACE_LOW, WORKSPACE_HIGH = (0.3, -0.4), (1.0, 0.4)
 """Corners of the part of the table in which pusher and box should stay [m]."""
-_BOX_LOW, _BOX_HIGH = (0.5, -0.2), (0.8, 0.2)
+TABLE = WORKSPACE_LOW, WORKSPACE_HIGH
 _CLEARANCE = 0.005
 
 
@@ -70,6 +70,13 @@ class PlanarPusherEnv(PlantEnv):
     plant = "pusher"
     state_size = STATE_SIZE
     reset_options: ClassVar[tuple[str, ...]] = ("state", "goal", "nominal")
+    random_type: ClassVar[type[PusherRandomization]] = PusherRandomization
+    """What says how episodes differ."""
+    pusher_box: ClassVar[tuple[tuple[float, float], tuple[float, float]]] = TABLE
+    """Corners of where the pusher should stay [m]."""
+    box_low: ClassVar[tuple[float, float]] = (0.5, -0.2)
+    box_high: ClassVar[tuple[float, float]] = (0.8, 0.2)
+    """Corners of where boxes and goals of random episodes have their centres [m]."""
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium)
 
     def __init__(
@@ -79,17 +86,23 @@ class PlanarPusherEnv(PlantEnv):
         randomization: PusherRandomization | Mapping[str, float] | None = None,
     ) -> None:
         self.nominal = self.parameters = read_parameters(PusherParameters, parameters, self.plant)
-        self.randomization = read_parameters(PusherRandomization, randomization, "pusher randomization")
+        self.randomization = read_parameters(self.random_type, randomization, "pusher randomization")
         self.time_step, limit = self.parameters.time_step, self.parameters.step_limit
         super().__init__(render_mode, spaces.Box(-limit, limit, (2,), np.float64))
         self.observation_space = spaces.Box(-np.inf, np.inf, (KEYPOINT_STATE_SIZE,), np.float64)
-        low, high = np.tile(WORKSPACE_LOW, 6), np.tile(WORKSPACE_HIGH, 6)
-        self.data_box = spaces.Box(low, high, dtype=np.float64)
+        low, high = ([*np.tile(table, 5), *own] for table, own in zip(TABLE, self.pusher_box, strict=True))
+        self.data_box = spaces.Box(np.array(low), np.array(high), dtype=np.float64)
         self.goal = np.array([0.65, 0.0, 0.0])
 
     def keypoints(self, pose: FloatArray) -> FloatArray:
         """Return the keypoints `(10,)` of the box of this episode in a pose `(3,)`, free of noise."""
         return np.array(box_keypoints(pose[:3], self.parameters, NUMPY))
+
+    def may_start(self, pose: FloatArray, pusher: FloatArray, clearance: float) -> bool:
+        """Return whether the pusher `(2,)` is where it should stay, and so far [m] from a box in a pose `(3,)`."""
+        low, high = self.pusher_box
+        inside = bool(((pusher >= low) & (pusher <= high)).all())
+        return inside and pusher_gap(pose, pusher, self.parameters) > clearance
 
     def _begin(self, options: dict[str, Any]) -> None:
         self.parameters = self.nominal if options.get("nominal") else self._random_parameters()
@@ -108,14 +121,14 @@ class PlanarPusherEnv(PlantEnv):
         )
 
     def _random_pose(self) -> FloatArray:
-        place = self.np_random.uniform(_BOX_LOW, _BOX_HIGH)
+        place = self.np_random.uniform(self.box_low, self.box_high)
         return np.array([*place, self.np_random.uniform(-np.pi, np.pi)])
 
     def _random_state(self) -> FloatArray:
         pose = self._random_pose()
         while True:
             pusher = pose[:2] + self.np_random.uniform(-0.2, 0.2, 2)
-            if pusher_gap(pose, pusher, self.parameters) > _CLEARANCE:
+            if self.may_start(pose, pusher, _CLEARANCE):
                 return np.concatenate([pose, pusher])
 
     def _next_state(self, state: FloatArray, control: FloatArray) -> FloatArray:

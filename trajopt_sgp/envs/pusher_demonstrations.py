@@ -8,7 +8,7 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
-from trajopt_sgp.envs.planar_pusher import WORKSPACE_HIGH, WORKSPACE_LOW, PlanarPusherEnv
+from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
 from trajopt_sgp.errors import IncompatibleError, OptionError
 
@@ -33,7 +33,7 @@ def collect_pusher_demonstrations(
     fast; now and then there is a pause. Episodes stop where box or pusher would leave the workspace.
 
     Args:
-        environment: `PlanarPusherEnv`, wrapped or not.
+        environment: `PlanarPusherEnv` or one made of it, wrapped or not.
         transitions: number of transitions K, at least 1.
         seed: of the generator and of the environment; same seed, same episodes.
         episode_steps: largest number of steps of an episode, at least 1.
@@ -76,7 +76,7 @@ def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator)
         moves = bool(np.any(action))
         action = action + moves * generator.normal(0.0, _TREMOR, 2)
         observation, reward, _, _, info = plant.step(action)
-        if not _inside(observation):
+        if not _inside(plant, observation):
             break
         observations.append(observation)
         actions.append(info["step"])
@@ -104,6 +104,5 @@ def _intention(guide: PushGuide, observation: FloatArray, generator: np.random.G
     return moving or [np.zeros(2)]
 
 
-def _inside(observation: FloatArray) -> bool:
-    points = observation.reshape(-1, 2)
-    return bool(((points > WORKSPACE_LOW) & (points < WORKSPACE_HIGH)).all())
+def _inside(plant: PlanarPusherEnv, observation: FloatArray) -> bool:
+    return bool(((observation > plant.data_box.low) & (observation < plant.data_box.high)).all())

@@ -7,6 +7,7 @@ PENDULUM_KEYPOINTS_ID = "trajopt_sgp/PendulumKeypoints-v0"
 CORRIDOR_ID = "trajopt_sgp/Corridor-v0"
 LIGHT_DARK_ID = "trajopt_sgp/LightDark-v0"
 PLANAR_PUSHER_ID = "trajopt_sgp/PlanarPusher-v0"
+ARM_PUSHER_ID = "trajopt_sgp/ArmPusher-v0"
 PIXEL_INTEGRATOR_ID = "trajopt_sgp/PixelIntegrator-v0"
 
 _POINT_MASS = "trajopt_sgp.envs.point_mass:PointMassEnv"
@@ -24,6 +25,8 @@ def register_environments() -> None:
     _register(CORRIDOR_ID, _POINT_MASS, steps=100, world="corridor")
     _register(LIGHT_DARK_ID, _POINT_MASS, steps=100, world="light-dark")
     _register(PLANAR_PUSHER_ID, "trajopt_sgp.envs.planar_pusher:PlanarPusherEnv", steps=100)
+    # of a layer above: imported only when it is made
+    _register(ARM_PUSHER_ID, "trajopt_sgp.hardware.arm_pusher:ArmPusherEnv", steps=100)
     _register(PIXEL_INTEGRATOR_ID, "trajopt_sgp.envs.pixel_integrator:PixelIntegratorEnv", steps=100)
 
 

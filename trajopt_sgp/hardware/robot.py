@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
-from trajopt_sgp.hardware.arm.simulation import ArmState
 from trajopt_sgp.hardware.safety import SafetyDecision
 from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.state import ArmState
 
 Features = Mapping[str, tuple[int, ...]]
 """Names and shapes of what is observed, or commanded; readable without a connection."""

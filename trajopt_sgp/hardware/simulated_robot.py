@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from trajopt_sgp.errors import HardwareError
-from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation, ArmState
+from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.robot import Features
 from trajopt_sgp.hardware.safety import (
     Mode,
@@ -18,6 +18,7 @@ from trajopt_sgp.hardware.safety import (
     reset,
 )
 from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.state import ArmState
 
 
 class SimulatedRobot:

@@ -18,16 +18,16 @@ EXAMPLES = examples(
 
 def collect(
     transitions: Annotated[
-        int | None, typer.Option(help="Number of transitions.", show_default="10,000; the planar pusher 2,000")
+        int | None, typer.Option(help="Number of transitions.", show_default="10,000; pushers 2,000")
     ] = None,
     episode_steps: Annotated[
-        int | None, typer.Option(help="Largest number of steps of an episode.", show_default="10; the planar pusher 50")
+        int | None, typer.Option(help="Largest number of steps of an episode.", show_default="10; pushers 50")
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
             help="Minari id of the dataset, namespace/name-v0.",
-            show_default="cartpole/random-v0, pusher/demonstrations-v0",
+            show_default="cartpole/random-v0, pusher/demonstrations-v0, pusher/arm-demonstrations-v0",
         ),
     ] = None,
     environment: Annotated[
@@ -40,9 +40,9 @@ def collect(
 ) -> Report:
     """Step an environment and write a Minari dataset.
 
-    Actions are random, episodes start uniformly in the environment's data box and end where they leave it; the planar
-    pusher is shown scripted demonstrations instead. The dataset goes to Minari's
-    root: `MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
+    Actions are random, episodes start uniformly in the environment's data box and end where they leave it; pushers are
+    shown scripted demonstrations instead. The dataset goes to Minari's root:
+    `MINARI_DATASETS_PATH`, else `~/.minari/datasets`.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.collect import CollectRequest, run_collect

@@ -15,7 +15,7 @@ from trajopt_sgp.cli.report import Report, make_listing, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import collect_random_transitions, load_transitions, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.data.minari_io import check_dataset_id
-from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
+from trajopt_sgp.envs import ARM_PUSHER_ID, CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
 from trajopt_sgp.errors import DatasetError, OptionError
 
 Collector = Callable[[gymnasium.Env[Any, Any], int, int, int, Callable[[int], object]], list[EpisodeBuffer]]
@@ -38,10 +38,13 @@ class Collection:
     """Minari id where none is asked for."""
 
 
+_PUSHES = Collection(
+    collect_pusher_demonstrations, "scripted demonstrations of pushing", 2000, 50, "pusher/demonstrations-v0"
+)
+
 COLLECTIONS: Mapping[str, Collection] = {
-    PLANAR_PUSHER_ID: Collection(
-        collect_pusher_demonstrations, "scripted demonstrations of pushing", 2000, 50, "pusher/demonstrations-v0"
-    )
+    PLANAR_PUSHER_ID: _PUSHES,
+    ARM_PUSHER_ID: replace(_PUSHES, dataset="pusher/arm-demonstrations-v0"),
 }
 """By environment; all others take random actions."""
 

@@ -5,4 +5,4 @@ from trajopt_sgp.hardware.arm.model import VERTICAL_POSE as VERTICAL_POSE
 from trajopt_sgp.hardware.arm.model import BoxParameters as BoxParameters
 from trajopt_sgp.hardware.arm.model import build_model as build_model
 from trajopt_sgp.hardware.arm.simulation import ArmSimulation as ArmSimulation
-from trajopt_sgp.hardware.arm.simulation import ArmState as ArmState
+from trajopt_sgp.hardware.state import ArmState as ArmState

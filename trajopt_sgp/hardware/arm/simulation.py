@@ -1,35 +1,16 @@
 """The arm in joint impedance control, pushing the box, advanced only when it is told to."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import NotFiniteError, ShapeError
 from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.arm.model import BOX, JOINTS, TIP, VERTICAL_POSE, BoxParameters, build_model
+from trajopt_sgp.hardware.state import ArmState
 
 FloatArray = NDArray[np.float64]
 STIFFNESS = np.array([1000.0, 1000.0, 1000.0, 500.0, 500.0, 500.0, 500.0])
 """Of the driver's joint impedance controller [Nm/rad]; its damping ratio is 1."""
-
-
-@dataclass(frozen=True, eq=False)
-class ArmState:
-    """What can be measured.
-
-    Attributes:
-        time: [s].
-        joints, velocities: `(7,)` [rad], [rad/s].
-        tip: Position of the pusher's tip `(3,)` [m].
-        box: Position of the box and its angle about the vertical: x, y [m], θ [rad].
-    """
-
-    time: float
-    joints: FloatArray
-    velocities: FloatArray
-    tip: FloatArray
-    box: FloatArray
 
 
 class ArmSimulation:

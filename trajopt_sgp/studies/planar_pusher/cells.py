@@ -1,12 +1,13 @@
 """The cells: trainings in two frames, and episodes of every planner in groups of goals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
+from trajopt_sgp.envs import PLANAR_PUSHER_ID
 from trajopt_sgp.studies.planar_pusher.planning import PushSettings, push_controller, run_goals, smoothed_model
 from trajopt_sgp.studies.planar_pusher.training import PusherTraining, load_models, train_models
 from trajopt_sgp.studies.runner import CellContext, StudyCell
@@ -38,17 +39,20 @@ PLANNERS = (
 )
 
 
-def all_cells(reduced: bool) -> list[StudyCell]:
-    """Return the cells; reduced, little training and two short episodes of each planner."""
-    training, settings, groups = PusherTraining(), PushSettings(), GROUPS
+def all_cells(
+    reduced: bool, environment: str = PLANAR_PUSHER_ID, planners: Sequence[Planner] = PLANNERS
+) -> list[StudyCell]:
+    """Return the cells of an environment; reduced, little training and two short episodes of each planner."""
+    training, settings, groups = PusherTraining(environment=environment), PushSettings(environment=environment), GROUPS
     if reduced:
         training = replace(training, transitions=150, dynamics_steps=20, score_steps=20)
         settings, groups = replace(settings, actions=2, goals=2, population=16, iterations=1, descents=2), 1
     learned = {
         framed: StudyCell(f"models in the frame of the {place}", learn, asdict(replace(training, framed=framed)))
         for framed, place in ((True, "box"), (False, "table"))
+        if any(planner.framed is framed for planner in planners)
     }
-    episodes = [_episodes(planner, settings, group, learned) for group in range(groups) for planner in PLANNERS]
+    episodes = [_episodes(planner, settings, group, learned) for group in range(groups) for planner in planners]
     return [*learned.values(), *episodes]
 
 

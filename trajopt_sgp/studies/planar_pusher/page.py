@@ -50,7 +50,15 @@ def _model_table(models: Records) -> str:
 
 
 def _goal_table(records: Records) -> str:
-    columns = ["planner", "reached", "share", "of those the analytic model reaches", "median actions", "step [ms]"]
+    columns = [
+        "planner",
+        "reached",
+        "share",
+        "within 20 mm",
+        "of those the analytic model reaches",
+        "median actions",
+        "step [ms]",
+    ]
     truth = _outcomes(records, PLANNERS[0].name)
     rows = [_row(planner.name, _of(records, planner.name), truth) for planner in PLANNERS]
     return markdown_table(columns, [row for row in rows if row])
@@ -62,12 +70,14 @@ def _row(name: str, cells: Records, truth: Mapping[tuple[int, int], bool]) -> li
     own = _outcomes(cells, name)
     count, total = sum(own.values()), len(own)
     share = success_rate(count, total)
+    near = sum(error <= 20.0 for cell in cells for error in cell.result["least_error_mm"])
     shared = [own[key] for key in own if truth.get(key, False)]
     after = [a for cell in cells for a in cell.result["after"] if a > 0]
     return [
         name,
         f"{count} of {total}",
         f"{100 * share.value:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]",
+        f"{100 * near / total:.0f} %",
         f"{sum(shared)} of {len(shared)}" if shared else "–",
         f"{np.median(after):.0f}" if after else "–",
         f"{np.median([cell.result['step_ms_p50'] for cell in cells]):.0f}",

@@ -1,13 +1,16 @@
 """Model predictive control of the pusher: problem, controllers, episodes with random goals."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.envs import (
+    ARM_PUSHER_ID,
+    PLANAR_PUSHER_ID,
     PlanarPusherEnv,
     PusherKeypointDynamics,
     PusherParameters,
@@ -28,9 +31,25 @@ FloatArray = NDArray[np.float64]
 PLANT = PusherParameters()
 REACHED = 0.015
 """Mean distance of the keypoints from the goal that counts as reached [m]."""
-_CENTIMETRES = 100.0
-_GOAL_LOW, _GOAL_HIGH = np.array([0.6, -0.05]), np.array([0.7, 0.05])
 _CLEARANCE = 0.008
+_CENTIMETRES = 100.0
+
+
+@dataclass(frozen=True)
+class PushRegion:
+    """Corners of where the box is, in one environment [m]."""
+
+    goal_low: tuple[float, float]
+    goal_high: tuple[float, float]
+    start_low: tuple[float, float] = WORKSPACE_LOW
+    start_high: tuple[float, float] = WORKSPACE_HIGH
+
+
+_REGIONS = {
+    PLANAR_PUSHER_ID: PushRegion((0.6, -0.05), (0.7, 0.05)),
+    # the arm must reach around the box
+    ARM_PUSHER_ID: PushRegion((0.55, -0.05), (0.61, 0.05), (0.5, -0.18), (0.66, 0.18)),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,8 @@ class PushSettings:
     """Of the sampling planner."""
     descents: int = 15
     """Iterations of gradient descent, from two starts."""
+    environment: str = PLANAR_PUSHER_ID
+    """Where the box is pushed."""
 
 
 def smoothed_model() -> PusherKeypointDynamics:
@@ -96,7 +117,7 @@ def push_controller(
 
 def push_problem(dynamics: Any, score: Any | None, guide: PushGuide, settings: PushSettings) -> OptimalControlProblem:
     """Return the problem of a receding horizon; speed of the pusher and workspace are constraints of the path."""
-    limit = PLANT.step_limit
+    limit, region = PLANT.step_limit, _plant(settings.environment).data_box
 
     def missing(state: Tensor, control: Tensor | None = None) -> Tensor:
         return _CENTIMETRES * guide.missing(state)
@@ -119,7 +140,7 @@ def push_problem(dynamics: Any, score: Any | None, guide: PushGuide, settings: P
         stage_costs=[StageCost(missing, settings.running, "running"), StageCost(effort, settings.effort), *distance],
         terminal_costs=[TerminalCost(missing, 1.0, "end"), TerminalCost(outlook, settings.outlook, "outlook")],
         constraints=[StageConstraint(speed, upper=1.0, name="speed")],
-        state_bounds=(np.tile(WORKSPACE_LOW, 6), np.tile(WORKSPACE_HIGH, 6)),
+        state_bounds=(region.low, region.high),
         control_bounds=(-limit, limit),
         name="planar pusher",
     )
@@ -133,21 +154,25 @@ def run_goals(controller_of: Any, settings: PushSettings, seed: int) -> dict[str
         settings: of the episodes.
         seed: of goal, starts, parameters of the plants and noise.
     """
-    generator = np.random.default_rng(seed)
-    goal = np.array([*generator.uniform(_GOAL_LOW, _GOAL_HIGH), generator.uniform(-np.pi, np.pi)])
-    plants = [PlanarPusherEnv() for _ in range(settings.goals)]
+    generator, region = np.random.default_rng(seed), _REGIONS[settings.environment]
+    goal = np.array([*generator.uniform(region.goal_low, region.goal_high), generator.uniform(-np.pi, np.pi)])
+    plants = [_plant(settings.environment) for _ in range(settings.goals)]
     controller = controller_of(np.array(box_keypoints(goal, PLANT, NUMPY)))
     seen, errors, paths = [], [], []
     for plant in plants:
-        options = {"state": _random_start(goal, settings, generator), "goal": goal}
+        options = {"state": _random_start(plant, goal, settings, generator), "goal": goal}
         seen.append(plant.reset(seed=int(generator.integers(2**31)), options=options)[0])
     states = np.stack(seen)
+    steps: list[Any] = [None] * len(plants)
     for _ in range(settings.actions):
-        steps = [plant.step(u) for plant, u in zip(plants, controller.step(states), strict=True)]
+        for i, control in enumerate(controller.step(states)):
+            # a plant whose box is at its goal rests
+            if steps[i] is None or steps[i][4]["error"] > REACHED:
+                steps[i] = plants[i].step(control)
         states = np.stack([step[0] for step in steps])
         errors.append([step[4]["error"] for step in steps])
         paths.append([step[4]["state"].tolist() for step in steps])
-        if (np.array(errors).min(0) <= REACHED).all():
+        if max(errors[-1]) <= REACHED:
             break
     found = np.array(errors)
     reached = (found <= REACHED).any(0)
@@ -170,13 +195,27 @@ def _solver(settings: PushSettings, gradient: bool) -> Solver:
     )
 
 
-def _random_start(goal: FloatArray, settings: PushSettings, generator: np.random.Generator) -> FloatArray:
+def _plant(environment: str) -> PlanarPusherEnv:
+    return cast(PlanarPusherEnv, gymnasium.make(environment).unwrapped)
+
+
+def _random_start(
+    plant: PlanarPusherEnv, goal: FloatArray, settings: PushSettings, generator: np.random.Generator
+) -> FloatArray:
     """Return box x, y, angle and pusher x, y: the box uniform in a disc around the goal, the pusher near the box."""
-    direction, radius = generator.uniform(-np.pi, np.pi), settings.reach * np.sqrt(generator.uniform())
-    turn = np.radians(generator.uniform(-settings.turn, settings.turn))
-    pose = goal + np.array([radius * np.cos(direction), radius * np.sin(direction), turn])
-    low, high = (np.array(WORKSPACE_LOW) + 0.02, np.array(WORKSPACE_HIGH) - 0.02)
+    pose = _random_pose(goal, settings, generator)
+    low, high = np.array(plant.pusher_box) + np.array([[0.02], [-0.02]])
     while True:
         pusher = np.clip(pose[:2] + generator.uniform(-0.2, 0.2, 2), low, high)
         if pusher_gap(pose, pusher, PLANT) > _CLEARANCE:
             return np.concatenate([pose, pusher])
+
+
+def _random_pose(goal: FloatArray, settings: PushSettings, generator: np.random.Generator) -> FloatArray:
+    region = _REGIONS[settings.environment]
+    while True:
+        direction, radius = generator.uniform(-np.pi, np.pi), settings.reach * np.sqrt(generator.uniform())
+        turn = np.radians(generator.uniform(-settings.turn, settings.turn))
+        pose: FloatArray = goal + np.array([radius * np.cos(direction), radius * np.sin(direction), turn])
+        if ((pose[:2] >= region.start_low) & (pose[:2] <= region.start_high)).all():
+            return pose

@@ -31,11 +31,13 @@ class PusherTraining:
     """Of the optimiser."""
     score_steps: int = 3000
     """Of the optimiser."""
+    environment: str = PLANAR_PUSHER_ID
+    """Where the demonstrations are given."""
 
 
-def demonstrations(transitions: int, seed: int) -> Transitions:
-    """Return demonstrated transitions, collected in the environment."""
-    environment = gymnasium.make(PLANAR_PUSHER_ID)
+def demonstrations(transitions: int, seed: int, name: str = PLANAR_PUSHER_ID) -> Transitions:
+    """Return demonstrated transitions, collected in the environment of this name."""
+    environment = gymnasium.make(name)
     buffers = collect_pusher_demonstrations(environment, transitions, seed)
     observations = [np.asarray(buffer.observations) for buffer in buffers]
     arrays: dict[str, Any] = {
@@ -48,18 +50,18 @@ def demonstrations(transitions: int, seed: int) -> Transitions:
     limit = 0.05
     bounds = ([-np.inf] * 12, [np.inf] * 12), ([-limit] * 2, [limit] * 2)
     environment.close()
-    return Transitions(**arrays, dataset=describe_dataset("pusher-demonstrated", arrays, *bounds, PLANAR_PUSHER_ID))
+    return Transitions(**arrays, dataset=describe_dataset("pusher-demonstrated", arrays, *bounds, name))
 
 
 def train_models(settings: PusherTraining, folder: Path) -> dict[str, Any]:
     """Train dynamics and score, resumed from `folder`, and return errors of one step on fresh demonstrations."""
-    data = demonstrations(settings.transitions, settings.seed)
+    data = demonstrations(settings.transitions, settings.seed, settings.environment)
     seen = pusher_frame().transitions(data) if settings.framed else data
     dynamics = DynamicsSettings(steps=settings.dynamics_steps)
     score = ScoreSettings(hidden_sizes=(128, 128), steps=settings.score_steps)
     seconds = train_dynamics(seen, dynamics, settings.seed, folder / "dynamics").seconds
     seconds += train_score(seen, score, settings.seed, folder / "score").seconds
-    return {"seconds": seconds, **_step_errors(load_models(settings.framed, folder)[0], settings.seed)}
+    return {"seconds": seconds, **_step_errors(load_models(settings.framed, folder)[0], settings)}
 
 
 def load_models(framed: bool, folder: Path) -> tuple[Any, Any]:
@@ -72,9 +74,9 @@ def load_models(framed: bool, folder: Path) -> tuple[Any, Any]:
 
 
 @torch.no_grad()
-def _step_errors(model: Any, seed: int) -> dict[str, float]:
+def _step_errors(model: Any, settings: PusherTraining) -> dict[str, float]:
     """Return mean errors [mm] of keypoints after a step, where the box moves by more than 3 mm and where not."""
-    fresh = demonstrations(500, seed + 1000)
+    fresh = demonstrations(max(40, settings.transitions // 4), settings.seed + 1000, settings.environment)
     state, control = (torch.tensor(a, dtype=torch.float32) for a in (fresh.states, fresh.controls))
     missed = (model(state, control).numpy() - fresh.next_states)[:, :10].reshape(-1, 5, 2)
     error = 1e3 * np.linalg.norm(missed, axis=-1).mean(-1)
