@@ -6,13 +6,13 @@ from pathlib import Path
 from trajopt_sgp.hardware.settings import read_settings
 
 
-def main(role: str, settings_file: str, log: str | None = None) -> str:
+def main(role: str, settings_file: Path | None, log: Path | None = None) -> str:
     """Run one process until it ends, and return why it did."""
-    settings = read_settings(Path(settings_file))
+    settings = read_settings(settings_file)
     if role == "tracker":
         from trajopt_sgp.hardware.tracker.process import Tracker, prefer
 
-        tracker = Tracker(settings, Path(log) if log else None)
+        tracker = Tracker(settings, log)
         prefer(settings.priority)
         return tracker.run()
     if role == "planner":
@@ -25,4 +25,4 @@ def main(role: str, settings_file: str, log: str | None = None) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -88,7 +88,8 @@ def _take_command(settings: HardwareSettings, state: TrackerState, packet: Packe
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     # a tick replaces a status that is missing, or one that is not listened for any more
-    return state, state.stop or packet.time - state.received > 3e6 * settings.period
+    late = packet.time - state.received > 3e6 * settings.period
+    return (noted(state, "late status") if late and not state.stop else state), late or state.stop
 
 
 def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
