@@ -9,14 +9,19 @@ import pytest
 pytest.importorskip("mujoco")
 
 from trajopt_sgp.errors import HardwareError, OptionError
+from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
 from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
 from trajopt_sgp.hardware.faults.judge import count_violations
+from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND, codec
+from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.planner import load_planner
 from trajopt_sgp.hardware.replay import replay
+from trajopt_sgp.hardware.robot import Robot
 from trajopt_sgp.hardware.run_report import report_run
+from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 LIMITS = HardwareSettings().limits
@@ -85,3 +90,27 @@ def test_processes_survive_the_loss_of_statuses_and_their_log_replays(
     assert report.commands == found.commands
     assert ("tracker", "end", "SIGINT") in report.events
     assert report.interventions["stale state"] > 0
+
+
+def test_robot_on_the_bus_moves_returns_what_it_sent_and_holds(settings: HardwareSettings, tmp_path: Path) -> None:
+    with Processes(settings, tmp_path, ("simulator",)), LcmRobot(settings) as robot:
+        assert isinstance(robot, Robot)
+        start = robot.get_observation().tip
+        robot.send_action(start)
+        decisions = [robot.send_action(start + np.array([0.0, 0.02, 0.0])) for _ in range(150)]
+        held = robot.stop()
+        assert held.state.mode is Mode.HOLDING
+        seen = robot.get_observation()
+        assert held.joints is not None
+        assert np.abs(seen.joints - held.joints).max() < 0.05
+        assert np.linalg.norm(seen.tip - start) > 0.002
+        assert seen.box == pytest.approx([0.75, 0.0, 0.0], abs=0.01)
+        assert any(decision.joints is not None for decision in decisions)
+        assert robot.estop().interventions == ("emergency stop",)
+    assert not robot.is_connected
+
+
+def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lcm_robot, "CONNECT_TIMEOUT", 0.05)
+    with pytest.raises(HardwareError, match="No driver is ready"):
+        LcmRobot(settings).connect()

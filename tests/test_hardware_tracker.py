@@ -148,15 +148,19 @@ def test_plan_that_is_not_renewed_ends_in_a_hold() -> None:
     assert lockstep.mode() is Mode.HOLDING
 
 
-def test_bad_plans_are_refused_and_the_last_good_one_is_followed() -> None:
+def test_old_plan_changes_nothing_and_a_bad_one_ends_in_a_hold() -> None:
     lockstep = running()
     plan, lockstep.planning = lockstep.state.plan, False
+    lockstep.feed("PLAN", make_plan(np.zeros((2, 3)), lockstep.time, 0.5, plan.utime, lockstep.time))
+    assert "refused plan: its time" in lockstep.run(1)
+    assert lockstep.state.plan is plan
     for knots, step in ((np.full((3, 3), np.nan), 0.5), (np.zeros((0, 3)), 0.5), (np.zeros((2, 3)), -1.0)):
         lockstep.feed("PLAN", make_plan(knots, lockstep.time, step, lockstep.time, lockstep.time))
-    lockstep.feed("PLAN", make_plan(np.zeros((2, 3)), lockstep.time, 0.5, plan.utime, lockstep.time))
-    reasons = lockstep.run(1)
-    assert reasons >= {"refused PLAN: number", "refused plan: no knots in time", "refused plan: its time"}
-    assert lockstep.state.plan is plan
+    assert lockstep.run(100) >= {"refused PLAN: number", "refused plan: no knots in time", "stale plan"}
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.planning = True
+    lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
 
 
 def test_clock_that_jumps_stops_for_a_moment() -> None:

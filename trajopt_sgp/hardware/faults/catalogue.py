@@ -142,9 +142,9 @@ _PLANNERS = "trajopt_sgp.hardware.faults.planners"
 FAULTS: Mapping[str, Fault] = {
     "drop": Fault(("late status",), status=drop, tolerated=True),
     "burst loss": Fault(("stale state",), status=lose),
-    "duplication": Fault(("old status",), status=duplicate, tolerated=True),
-    "reordering": Fault(("old status",), status=reorder, tolerated=True),
-    "delay and jitter": Fault(("old status", "late status"), status=delay, tolerated=True),
+    "duplication": Fault(("old status", "skipped status"), status=duplicate, tolerated=True),
+    "reordering": Fault(("old status", "skipped status"), status=reorder, tolerated=True),
+    "delay and jitter": Fault(("old status", "late status", "skipped status"), status=delay, tolerated=True),
     "frozen data": Fault(("frozen state",), status=freeze),
     "clock jump": Fault(("clock jumped",), status=jump_clock),
     "NaN fields": Fault(("refused IIWA_STATUS: number",), status=not_a_number),

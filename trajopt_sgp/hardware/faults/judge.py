@@ -70,14 +70,15 @@ def judge(
 ) -> FaultRecord:
     """Return the record of a fault."""
     after = [decision for decision in recording.decisions if decision[0] >= recording.begun]
-    stopped = next((time for time, mode, _ in after if mode in STOPPED), None)
-    named = next((time for time, _, words in after if _names(fault, words)), None)
+    during = [decision for decision in after if decision[0] <= recording.ended]  # the run itself ends in a stop too
+    stopped = next((time for time, mode, _ in during if mode in STOPPED), None)
+    named = next((time for time, _, words in during if _names(fault, words)), None)
     detected = min((time for time in (stopped, named) if time is not None), default=None)
     held = None if stopped is None else _hold(recording.commands, stopped)
     return FaultRecord(
         name,
         None if detected is None else (detected - recording.begun) / 1000,
-        None if held is None or stopped is None else (held - stopped) / 1000,
+        None if held is None or detected is None else (held - detected) / 1000,
         count_violations([data for _, data in recording.commands], limits, kinematics),
         any(time > recording.ended and mode == "RUNNING" for time, mode, _ in after),
         _names(fault, recording.words),

@@ -59,7 +59,9 @@ def advance(
     try:
         state, due = take(settings, state, packet)
     except MessageError as error:
-        return noted(state, f"refused {packet.channel}: {error.cause}"), None
+        # a planner that sends nonsense is not followed on its last plan either
+        plan = None if packet.channel == settings.plan_channel else state.plan
+        return noted(replace(state, plan=plan), f"refused {packet.channel}: {error.cause}"), None
     return _decide(settings, state, packet.time, kinematics) if due else (state, None)
 
 

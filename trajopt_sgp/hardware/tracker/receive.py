@@ -14,8 +14,8 @@ from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import usable
 from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 
-TICK, STOP, RESET = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET"
-"""Channels of what does not come from the bus: time has passed, somebody wants a stop, and may move on after it."""
+TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
+"""Channels of what does not come from the bus: time has passed; stop; move on after a stop; statuses were skipped."""
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
@@ -32,6 +32,7 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
         TICK: _take_tick,
         STOP: _take_stop,
         RESET: _take_reset,
+        SKIPPED: _take_skipped,
     }
 
 
@@ -69,7 +70,7 @@ def _measured(state: TrackerState, time: int, message: Any) -> TrackerState:
 def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     plan = PLAN_DECODER.decode(packet.data)
     if not usable(plan):
-        return noted(state, "refused plan: no knots in time"), False
+        return noted(replace(state, plan=None), "refused plan: no knots in time"), False
     if plan.utime > packet.time or (state.plan is not None and plan.utime <= state.plan.utime):
         return noted(state, "refused plan: its time"), False
     return replace(state, plan=plan), False
@@ -94,6 +95,10 @@ def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) 
 
 def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     return noted(replace(state, stop=True), packet.data.decode(errors="replace")), False
+
+
+def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, "skipped status"), False
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
