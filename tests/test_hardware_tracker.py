@@ -204,6 +204,16 @@ def test_driver_that_begins_anew_is_not_sent_an_old_position() -> None:
     assert np.abs(first - lockstep.driver.simulation.state.joints).max() < 0.01
 
 
+def test_hold_is_not_sent_to_a_driver_that_is_gone_and_goes_on_when_it_is_back() -> None:
+    lockstep = running()
+    lockstep.run(130, status=lost)
+    before = len(lockstep.commands)
+    assert lockstep.run(50, status=lost) == {"stale state", "silent", "late status"}
+    assert len(lockstep.commands) == before
+    lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
+
+
 def test_stop_is_named_and_held() -> None:
     lockstep = running()
     lockstep.feed(STOP, b"SIGTERM")

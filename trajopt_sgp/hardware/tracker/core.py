@@ -11,13 +11,15 @@ import numpy as np
 from trajopt_sgp.errors import MessageError
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.messages import COMMAND, SAFETY, codec
-from trajopt_sgp.hardware.safety import SafetyDecision, SafetyInputs, filter_command
+from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, filter_command
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import pusher_at
 from trajopt_sgp.hardware.tracker.receive import takers
 from trajopt_sgp.hardware.tracker.state import BURST, TrackerState, noted
 
+SILENCE = 500_000
+"""How long after the last status a hold is still sent [µs]."""
 _OWN_COMMANDS = 400
 
 
@@ -76,7 +78,7 @@ def _decide(
         return state, None
     state = replace(state, allowance=allowance - 1)
     if waits := _reasons_to_wait(settings, state, time):
-        # nothing was ever sent, or the driver began anew: it holds the arm
+        # the driver holds the arm: nothing was ever sent, or it has begun anew, or it holds the last command
         return _sent(settings, state, time, SafetyDecision(None, waits, state.safety))
     inputs, reasons = _inputs(settings, state, time, kinematics, measured)
     decision = filter_command(settings.limits, state.safety, inputs, kinematics.solve_joints)
@@ -86,7 +88,9 @@ def _decide(
 def _reasons_to_wait(settings: HardwareSettings, state: TrackerState, time: int) -> tuple[str, ...]:
     young = time - state.first < 1e6 * settings.start_guard
     starting = state.safety.joints is None and (state.utime < 0 or young)
-    return ("driver starting",) if starting else ()
+    # a driver that begins anew exits at a command that comes too soon
+    gone = state.safety.mode is Mode.HOLDING and time - state.received > SILENCE
+    return ("driver starting",) if starting else ("stale state", "silent") if gone else ()
 
 
 def _inputs(
