@@ -12,10 +12,12 @@ from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
 from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.dataset import read_episodes
 from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
 from trajopt_sgp.hardware.faults.judge import count_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND, codec
+from trajopt_sgp.hardware.motions import move_to
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.planner import load_planner
 from trajopt_sgp.hardware.replay import replay
@@ -23,6 +25,7 @@ from trajopt_sgp.hardware.robot import Robot
 from trajopt_sgp.hardware.run_report import report_run
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
 
 LIMITS = HardwareSettings().limits
 
@@ -90,6 +93,12 @@ def test_processes_survive_the_loss_of_statuses_and_their_log_replays(
     assert report.commands == found.commands
     assert ("tracker", "end", "SIGINT") in report.events
     assert report.interventions["stale state"] > 0
+    episodes = read_episodes(log)
+    # the box was not touched, and the pusher went where it was sent
+    for episode in episodes:
+        assert episode.observations.shape == (len(episode.actions) + 1, 12)
+        assert np.ptp(episode.observations[:, :10], axis=0).max() < 0.003
+        assert np.abs(np.diff(episode.observations[:, 10:], axis=0) - episode.actions).max() < 0.02
 
 
 def test_robot_on_the_bus_moves_returns_what_it_sent_and_holds(settings: HardwareSettings, tmp_path: Path) -> None:
@@ -114,3 +123,11 @@ def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch:
     monkeypatch.setattr(lcm_robot, "CONNECT_TIMEOUT", 0.05)
     with pytest.raises(HardwareError, match="No driver is ready"):
         LcmRobot(settings).connect()
+
+
+def test_motion_to_a_start_arrives_within_the_limits() -> None:
+    with SimulatedRobot() as robot:
+        goal = robot.get_observation().tip + np.array([0.0, 0.03, 0.01])
+        assert np.linalg.norm(move_to(robot, goal) - goal) <= 0.002
+        with pytest.raises(HardwareError, match="pusher box"):
+            move_to(robot, goal + np.array([0.0, 0.0, 1.0]), actions=50)

@@ -100,3 +100,30 @@ def faults(
     from trajopt_sgp.cli.jobs.hardware import run_faults
 
     return run_faults(only, settings, folder, seed)
+
+
+@hardware.command()
+def move_to_start(
+    x: Annotated[float, typer.Argument(help="Of the pusher's tip in the robot's frame [m].")],
+    y: Annotated[float, typer.Argument(help="[m]")],
+    z: Annotated[float, typer.Argument(help="[m]")],
+    settings: Settings = None,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Move the pusher on a straight line to where a run is to begin, through the safety filter. No tracker may run."""
+    from trajopt_sgp.cli.jobs.hardware import run_move
+
+    return run_move((x, y, z), settings)
+
+
+@hardware.command()
+def to_dataset(
+    log: Log,
+    dataset: Annotated[str, typer.Argument(help="Minari id of the dataset, namespace/name-v0.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same id.")] = False,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Write the transitions of a log as a Minari dataset, in the form of trajopt_sgp/PlanarPusher-v0."""
+    from trajopt_sgp.cli.jobs.hardware import run_to_dataset
+
+    return run_to_dataset(log, dataset, overwrite)

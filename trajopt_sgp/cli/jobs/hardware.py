@@ -88,6 +88,46 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
     return Report(document, [make_table("faults", [*columns, "passed"], rows)], exit_code=int(not all(passed)))
 
 
+def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
+    """Move the pusher."""
+    from trajopt_sgp.hardware.lcm_robot import LcmRobot
+    from trajopt_sgp.hardware.motions import move_to
+
+    with LcmRobot(read_settings(settings_file)) as robot:
+        found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
+    return Report(found, [make_listing("moved", found)])
+
+
+def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
+    """Write a log as a dataset."""
+    import gymnasium
+    from minari.data_collector import EpisodeBuffer
+
+    from trajopt_sgp.data import write_minari_dataset
+    from trajopt_sgp.envs import PLANAR_PUSHER_ID
+    from trajopt_sgp.hardware.dataset import read_episodes
+
+    episodes = read_episodes(log)
+    buffers = []
+    for episode in episodes:
+        count = len(episode.actions)
+        last = np.arange(count) == count - 1
+        zeros = np.zeros(count)
+        buffers.append(
+            EpisodeBuffer(
+                observations=episode.observations,
+                actions=episode.actions,
+                rewards=zeros,
+                terminations=zeros.astype(bool),
+                truncations=last,
+            )
+        )
+    with gymnasium.make(PLANAR_PUSHER_ID) as environment:
+        write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")
+    found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
+    return Report(found, [make_listing("dataset", found)])
+
+
 def _points(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
