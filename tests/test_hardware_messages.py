@@ -76,7 +76,7 @@ assert not any("generated" in name or name == "torch" for name in sys.modules)
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-@pytest.mark.parametrize("file", ["drake", "optitrack", "optitrack_2022"])
+@pytest.mark.parametrize("file", ["drake", "optitrack", "optitrack_2022", "trajopt"])
 def test_generated_codecs_have_the_computed_fingerprints(file: str) -> None:
     for definition in read_definitions(file).values():
         assert codec(definition)._get_packed_fingerprint() == definition.fingerprint

@@ -16,6 +16,7 @@ from trajopt_sgp.cli.commands.collect import collect
 from trajopt_sgp.cli.commands.compare import CompareCommand, compare
 from trajopt_sgp.cli.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from trajopt_sgp.cli.commands.demo import demo
+from trajopt_sgp.cli.commands.hardware import hardware
 from trajopt_sgp.cli.commands.info import EXAMPLES as INFO_EXAMPLES
 from trajopt_sgp.cli.commands.info import info
 from trajopt_sgp.cli.commands.mpc import EXAMPLES as MPC_EXAMPLES
@@ -69,6 +70,7 @@ app.command(cls=CompareCommand)(compare)
 app.command(epilog=DEMO_EXAMPLES)(demo)
 app.command(epilog=STUDY_EXAMPLES)(study)
 app.command(epilog=INFO_EXAMPLES)(info)
+app.add_typer(hardware, name="hardware")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Real arms: messages on the wire, the safety filter, a simulated arm. Robots and the run loop are not here yet."""
+"""Real arms: messages on the wire, the safety filter, a simulated arm, robots and processes on the bus."""
 
 from trajopt_sgp.hardware.messages import Decoder as Decoder
 from trajopt_sgp.hardware.safety import SafetyInputs as SafetyInputs
@@ -6,3 +6,5 @@ from trajopt_sgp.hardware.safety import SafetyLimits as SafetyLimits
 from trajopt_sgp.hardware.safety import SafetyState as SafetyState
 from trajopt_sgp.hardware.safety import filter_command as filter_command
 from trajopt_sgp.hardware.safety import iiwa_limits as iiwa_limits
+from trajopt_sgp.hardware.settings import HardwareSettings as HardwareSettings
+from trajopt_sgp.hardware.settings import read_settings as read_settings

@@ -14,6 +14,10 @@ COMMAND = read_definitions("drake")["lcmt_iiwa_command"]
 STATUS = read_definitions("drake")["lcmt_iiwa_status"]
 FRAME = read_definitions("optitrack")["optitrack_frame_t"]
 FRAME_2022 = read_definitions("optitrack_2022")["optitrack_frame_t"]
+PLAN = read_definitions("trajopt")["plan_t"]
+SAFETY = read_definitions("trajopt")["safety_t"]
+TIMING = read_definitions("trajopt")["timing_t"]
+EVENT = read_definitions("trajopt")["event_t"]
 
 
 def codec(definition: Definition) -> Any:
@@ -62,3 +66,11 @@ COMMAND_DECODER = Decoder((COMMAND,), {"num_joints": IIWA_JOINTS})
 """Commands to an arm of seven joints."""
 FRAME_DECODER = Decoder((FRAME, FRAME_2022))
 """Motion-capture frames of either version."""
+PLAN_DECODER = Decoder((PLAN,))
+"""Plans of the pusher."""
+SAFETY_DECODER = Decoder((SAFETY,))
+"""Decisions of the tracker."""
+TIMING_DECODER = Decoder((TIMING,))
+"""Times of the tracker's ticks."""
+EVENT_DECODER = Decoder((EVENT,))
+"""What happened in the processes."""

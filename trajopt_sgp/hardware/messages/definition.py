@@ -21,7 +21,7 @@ PRIMITIVES: Mapping[str, str] = {
     "string": "",
 }
 """The primitive types of LCM, each with its letter in the module `struct`; a string has none."""
-FILES = ("drake", "optitrack", "optitrack_2022")
+FILES = ("drake", "optitrack", "optitrack_2022", "trajopt")
 
 _STRUCT = re.compile(r"struct\s+(\w+)\s*\{(.*?)\}", re.DOTALL)
 _MEMBER = re.compile(r"(\w+)\s+(\w+)\s*((?:\[\w+\])*)\s*;")

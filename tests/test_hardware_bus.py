@@ -1,0 +1,92 @@
+"""Event logs, the mailbox, settings: what needs no network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trajopt_sgp.errors import HardwareError, OptionError
+from trajopt_sgp.hardware.bus import LogWriter, Mailbox, Packet, read_log
+from trajopt_sgp.hardware.messages import PLAN_DECODER
+from trajopt_sgp.hardware.settings import HardwareSettings, read_settings, write_settings
+from trajopt_sgp.hardware.tracker.plan import make_plan
+
+PACKETS = [Packet(1, "A", b"xyz"), Packet(-5, "channel", b""), Packet(2**60, "A", bytes(range(256)))]
+
+
+def write(path: Path) -> None:
+    """Write all packets."""
+    with LogWriter(path) as log:
+        for packet in PACKETS:
+            log.write(packet)
+
+
+def test_log_is_read_as_it_was_written_and_a_cut_end_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "log"
+    write(path)
+    assert list(read_log(path)) == PACKETS
+    path.write_bytes(path.read_bytes()[:-1])
+    assert list(read_log(path)) == PACKETS[:2]
+
+
+def test_log_is_one_for_the_tools_of_lcm(tmp_path: Path) -> None:
+    lcm = pytest.importorskip("lcm")
+    write(tmp_path / "ours")
+    events = list(lcm.EventLog(str(tmp_path / "ours"), "r"))
+    assert [(event.timestamp, event.channel, event.data) for event in events] == PACKETS
+    theirs = lcm.EventLog(str(tmp_path / "theirs"), "w")
+    for packet in PACKETS:
+        theirs.write_event(*packet)
+    theirs.close()
+    assert list(read_log(tmp_path / "theirs")) == PACKETS
+
+
+def test_file_that_is_no_log_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("some words that are no log at all")
+    with pytest.raises(HardwareError, match="not an LCM event log"):
+        list(read_log(tmp_path / "text"))
+
+
+def test_full_disk_is_an_error() -> None:
+    log = LogWriter(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"):
+        for _ in range(10_000):
+            log.write(PACKETS[2])
+    with pytest.raises(OSError, match="No space left"):
+        log.close()
+
+
+def test_mailbox_keeps_the_newest_and_counts_what_it_refuses() -> None:
+    plans = [make_plan(np.zeros((2, 3)), start=0, step=0.5, made=time, state_time=0) for time in (1, 2)]
+    mailbox = Mailbox({"PLAN": PLAN_DECODER})
+    assert mailbox.newest("PLAN") is None
+    mailbox.put([Packet(10, "PLAN", plans[0]), Packet(11, "PLAN", plans[1]), Packet(12, "OTHER", b"")])
+    mailbox.put([Packet(13, "PLAN", plans[0] + b"\0"), Packet(14, "PLAN", b"nonsense")])
+    newest = mailbox.newest("PLAN")
+    assert newest is not None
+    assert (newest.time, newest.message.utime) == (11, 2)
+    assert mailbox.refused == {("PLAN", "length"): 1, ("PLAN", "fingerprint"): 1}
+
+
+def test_settings_survive_their_file(tmp_path: Path) -> None:
+    settings = HardwareSettings(speed=0.1, workspace=((0.4, 0.8), (-0.2, 0.2)), priority=3)
+    write_settings(settings, tmp_path / "settings.json")
+    assert read_settings(tmp_path / "settings.json") == settings
+    assert read_settings(None) == HardwareSettings()
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [({"sped": 1}, "Unknown settings sped"), ({"speed": "fast"}, "speed must be a float"), ({"period": 0}, "positive")],
+)
+def test_wrong_settings_are_named(tmp_path: Path, values: dict[str, object], fault: str) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps(values))
+    with pytest.raises(OptionError, match=fault):
+        read_settings(tmp_path / "settings.json")
+
+
+def test_limits_are_those_of_the_settings() -> None:
+    settings = HardwareSettings(plan_age=0.7, period=0.004, state_age=0.2)
+    limits = settings.limits
+    assert (limits.plan_age, limits.period, limits.state_age) == (0.7, 0.004, 0.2)

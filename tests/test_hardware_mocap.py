@@ -1,0 +1,119 @@
+"""Registration of motion capture, and keypoints of a box whose markers may be lost, exchanged or moved."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.hardware.messages import FRAME, codec
+from trajopt_sgp.hardware.mocap import KeypointState, fit_planar, fit_rigid, take_frame
+from trajopt_sgp.hardware.mocap.keypoints import FRAMES_TO_BELIEVE
+from trajopt_sgp.hardware.mocap.registration import apply
+from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.settings import HardwareSettings
+
+SETTINGS = HardwareSettings()
+BOX = np.asarray(SETTINGS.box_keypoints)
+
+
+def frame(points: FloatArray) -> Any:
+    """A frame whose one marker set has these places `(n, 2)` on the table."""
+    message, markers = codec(FRAME)(), codec(FRAME.parts["optitrack_marker_set_t"])()
+    markers.xyz = np.column_stack((points, np.full(len(points), 0.04))).tolist()
+    markers.num_markers = len(points)
+    message.num_marker_sets, message.marker_sets = 1, [markers]
+    return message
+
+
+def pose(x: float, y: float, angle: float) -> FloatArray:
+    """A homogeneous matrix of the plane."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine, x], [sine, cosine, y], [0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_registration_recovers_a_motion_and_its_residual_is_that_of_the_noise(dimension: int) -> None:
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(dimension, dimension)))[0]
+    turn[:, 0] *= np.linalg.det(turn)
+    motion = np.eye(dimension + 1)
+    motion[:dimension, :dimension], motion[:dimension, -1] = turn, rng.normal(size=dimension)
+    points = rng.normal(size=(200, dimension))
+    found, residual = fit_rigid(points, apply(motion, points))
+    assert np.allclose(found, motion, atol=1e-12)
+    assert residual < 1e-12
+    _, residual = fit_rigid(points, apply(motion, points) + 0.01 * rng.normal(size=points.shape))
+    assert residual == pytest.approx(0.01 * np.sqrt(dimension), rel=0.1)
+
+
+def test_registration_never_reflects() -> None:
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    found, residual = fit_rigid(points, points * [1.0, 1.0, -1.0])
+    assert np.linalg.det(found[:3, :3]) == pytest.approx(1.0)
+    assert residual > 0.1
+
+
+def test_planar_registration_needs_points_of_one_height_only() -> None:
+    points = np.random.default_rng(0).normal(size=(3, 3)) * [1.0, 1.0, 0.0]
+    motion = np.eye(4)
+    motion[:2, :2], motion[:3, 3] = pose(0.0, 0.0, 2.0)[:2, :2], [0.1, 0.2, 0.3]
+    found, residual = fit_planar(points, apply(motion, points))
+    assert np.allclose(found, motion)
+    assert residual < 1e-12
+
+
+def test_registration_refuses_what_leaves_the_rotation_open() -> None:
+    with pytest.raises(OptionError, match="spread out"):
+        fit_rigid(np.zeros((4, 2)), np.zeros((4, 2)))
+    with pytest.raises(OptionError, match="spread out"):
+        fit_rigid(np.outer(np.arange(4.0), [1.0, 2.0, 3.0]), np.outer(np.arange(4.0), [1.0, 2.0, 3.0]))
+    with pytest.raises(ShapeError, match="one shape"):
+        fit_rigid(np.zeros((4, 2)), np.zeros((3, 2)))
+
+
+def test_keypoints_are_the_markers_in_the_frame_of_the_robot() -> None:
+    motion = np.eye(4)
+    motion[:3, 3] = [0.1, -0.2, 0.0]
+    settings = HardwareSettings(robot_from_mocap=tuple(map(tuple, motion.tolist())))
+    seen = apply(pose(0.6, 0.1, 0.5), BOX)
+    state, refused = take_frame(settings, KeypointState(), frame(seen), time=7)
+    assert refused is None
+    assert state.points is not None
+    assert np.allclose(state.points, seen + np.array([0.1, -0.2]))
+    assert state.time == 7
+
+
+def test_wrong_markers_are_refused_with_their_cause_and_change_nothing() -> None:
+    seen = apply(pose(0.6, 0.1, 0.5), BOX)
+    state, _ = take_frame(SETTINGS, KeypointState(), frame(seen), time=1)
+    lost, swapped = seen.copy(), seen[[1, 0, 2, 3, 4]]
+    lost[2] = 0.0
+    occluded = frame(seen)
+    marker = codec(FRAME.parts["optitrack_marker_t"])()
+    marker.params = 1
+    occluded.labeled_markers = [marker]
+    for message, cause in (
+        (frame(lost), "marker lost"),
+        (frame(swapped), "markers not rigid"),
+        (frame(seen[:4]), "marker count"),
+        (occluded, "marker lost"),
+        (codec(FRAME)(), "marker count"),
+        (frame(seen + 0.05), "box jumped"),
+    ):
+        after, refused = take_frame(SETTINGS, state, message, time=2)
+        assert refused == cause
+        assert after.points is state.points
+        assert after.time == 1
+
+
+def test_box_that_was_carried_off_is_believed_after_many_frames_that_agree() -> None:
+    seen = apply(pose(0.6, 0.1, 0.5), BOX)
+    state, _ = take_frame(SETTINGS, KeypointState(), frame(seen), time=1)
+    causes = []
+    for number in range(FRAMES_TO_BELIEVE):
+        state, refused = take_frame(SETTINGS, state, frame(seen + 0.05), time=2 + number)
+        causes.append(refused)
+    assert causes == ["box jumped"] * (FRAMES_TO_BELIEVE - 1) + [None]
+    assert state.points is not None
+    assert np.allclose(state.points, seen + 0.05)

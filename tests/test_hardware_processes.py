@@ -1,0 +1,133 @@
+"""The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco")
+
+from trajopt_sgp.errors import HardwareError, OptionError
+from trajopt_sgp.hardware import lcm_robot
+from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
+from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.dataset import read_episodes
+from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
+from trajopt_sgp.hardware.faults.judge import count_violations
+from trajopt_sgp.hardware.lcm_robot import LcmRobot
+from trajopt_sgp.hardware.messages import COMMAND, codec
+from trajopt_sgp.hardware.motions import move_to
+from trajopt_sgp.hardware.processes.launch import Processes
+from trajopt_sgp.hardware.processes.planner import load_planner
+from trajopt_sgp.hardware.replay import replay
+from trajopt_sgp.hardware.robot import Robot
+from trajopt_sgp.hardware.run_report import report_run
+from trajopt_sgp.hardware.safety import Mode
+from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
+
+LIMITS = HardwareSettings().limits
+
+
+def commands(joints: np.ndarray) -> list[bytes]:
+    """Packets of commands `(n, 7)`, one per period."""
+    packets = []
+    for number, position in enumerate(joints):
+        message = codec(COMMAND)()
+        message.utime, message.num_joints, message.joint_position = 5000 * number, 7, position.tolist()
+        packets.append(message.encode())
+    return packets
+
+
+def test_judge_counts_each_kind_of_violation() -> None:
+    kinematics = ArmKinematics()
+    still = np.tile(VERTICAL_POSE, (60, 1))
+    assert count_violations(commands(still), LIMITS, kinematics) == 0
+    assert count_violations([], LIMITS, kinematics) == 0
+    jump = still.copy()
+    jump[30:, 6] += 0.1  # faster than its rate, once; rough before and after; and in every window of 20 that holds it
+    assert count_violations(commands(jump), LIMITS, kinematics) == 1 + 2 + 20
+    outside = still + np.array([np.pi / 2, 0, 0, 0, 0, 0, 0])  # the tip is no longer in the workspace
+    assert count_violations(commands(outside), LIMITS, kinematics) == 60
+
+
+def test_planner_that_does_not_exist_is_named() -> None:
+    with pytest.raises(OptionError, match="no_such_module:make"):
+        load_planner("no_such_module:make")
+
+
+def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:
+    fault = FAULTS["burst loss"]
+    good = FaultRecord("burst loss", 100.0, 50.0, 0, recovered=True, cause_logged=True)
+    assert good.passed(fault)
+    for change in ({"hold_ms": 300.0}, {"hold_ms": None}, {"limit_violations": 1}, {"recovered": False}):
+        assert not FaultRecord(**{**vars(good), **change}).passed(fault)
+
+
+@pytest.fixture
+def settings() -> HardwareSettings:
+    """A group of addresses of its own, and ages for a machine that has other things to do."""
+    pytest.importorskip("lcm")
+    port = 20_000 + os.getpid() % 20_000
+    settings = HardwareSettings(url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0)
+    try:
+        Bus(settings.url)
+    except HardwareError as error:
+        pytest.skip(str(error))
+    return settings
+
+
+def test_processes_survive_the_loss_of_statuses_and_their_log_replays(
+    settings: HardwareSettings, tmp_path: Path
+) -> None:
+    record = run_fault("burst loss", settings, tmp_path)
+    assert record.limit_violations == 0
+    assert record.cause_logged
+    assert record.hold_ms is not None
+    log = tmp_path / "tracker.lcmlog"
+    found = replay(log)
+    assert found.differing == 0
+    assert found.commands > 100
+    report = report_run(log)
+    assert report.commands == found.commands
+    assert ("tracker", "end", "SIGINT") in report.events
+    assert report.interventions["stale state"] > 0
+    episodes = read_episodes(log)
+    # the box was not touched, and the pusher went where it was sent
+    for episode in episodes:
+        assert episode.observations.shape == (len(episode.actions) + 1, 12)
+        assert np.ptp(episode.observations[:, :10], axis=0).max() < 0.003
+        assert np.abs(np.diff(episode.observations[:, 10:], axis=0) - episode.actions).max() < 0.02
+
+
+def test_robot_on_the_bus_moves_returns_what_it_sent_and_holds(settings: HardwareSettings, tmp_path: Path) -> None:
+    with Processes(settings, tmp_path, ("simulator",)), LcmRobot(settings) as robot:
+        assert isinstance(robot, Robot)
+        start = robot.get_observation().tip
+        robot.send_action(start)
+        decisions = [robot.send_action(start + np.array([0.0, 0.02, 0.0])) for _ in range(150)]
+        held = robot.stop()
+        assert held.state.mode is Mode.HOLDING
+        seen = robot.get_observation()
+        assert held.joints is not None
+        assert np.abs(seen.joints - held.joints).max() < 0.05
+        assert np.linalg.norm(seen.tip - start) > 0.002
+        assert seen.box == pytest.approx([0.75, 0.0, 0.0], abs=0.01)
+        assert any(decision.joints is not None for decision in decisions)
+        assert robot.estop().interventions == ("emergency stop",)
+    assert not robot.is_connected
+
+
+def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lcm_robot, "CONNECT_TIMEOUT", 0.05)
+    with pytest.raises(HardwareError, match="No driver is ready"):
+        LcmRobot(settings).connect()
+
+
+def test_motion_to_a_start_arrives_within_the_limits() -> None:
+    with SimulatedRobot() as robot:
+        goal = robot.get_observation().tip + np.array([0.0, 0.03, 0.01])
+        assert np.linalg.norm(move_to(robot, goal) - goal) <= 0.002
+        with pytest.raises(HardwareError, match="pusher box"):
+            move_to(robot, goal + np.array([0.0, 0.0, 1.0]), actions=50)

@@ -1,0 +1,129 @@
+"""`trajopt-sgp hardware ...`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
+from trajopt_sgp.cli.report import Report
+
+EXAMPLES = examples(
+    "trajopt-sgp hardware run --seconds 20",
+    "trajopt-sgp hardware replay runs/hardware/tracker.lcmlog",
+    "trajopt-sgp hardware faults --only 'second commander' --json",
+    "trajopt-sgp hardware track --settings lab.toml --log runs/lab/tracker.lcmlog",
+)
+
+hardware = typer.Typer(no_args_is_help=True, help="An arm over LCM: its processes, and tools around them.")
+
+Settings = Annotated[
+    Path | None, typer.Option(help="Settings, a TOML or JSON file with names of HardwareSettings.  [default: built in]")
+]
+RunFolder = Annotated[Path, typer.Option(help="Folder for settings, texts and logs.")]
+Log = Annotated[Path, typer.Argument(help="Event log of a tracker.")]
+
+
+@hardware.command()
+def sim(settings: Settings = None) -> None:
+    """Simulate arm, box and motion capture in real time, as the driver looks from the bus, until Ctrl-C."""
+    from trajopt_sgp.cli.jobs.hardware import run_process
+
+    run_process("simulator", settings)
+
+
+@hardware.command()
+def track(
+    settings: Settings = None,
+    log: Annotated[Path | None, typer.Option(help="Where the event log goes.  [default: none]")] = None,
+) -> None:
+    """Follow plans behind the safety filter until Ctrl-C; then brake and hold."""
+    from trajopt_sgp.cli.jobs.hardware import run_process
+
+    run_process("tracker", settings, log)
+
+
+@hardware.command()
+def plan(settings: Settings = None) -> None:
+    """Plan from the newest state, once per action duration, until Ctrl-C."""
+    from trajopt_sgp.cli.jobs.hardware import run_process
+
+    run_process("planner", settings)
+
+
+@hardware.command(epilog=EXAMPLES)
+def run(
+    settings: Settings = None,
+    seconds: Annotated[float, typer.Option(help="How long.", min=0.0)] = 20.0,
+    folder: RunFolder = Path("runs/hardware"),
+    json_output: JsonOutput = False,
+) -> Report:
+    """Start simulator, tracker and planner, end them, and report how times were kept, with a plot."""
+    from trajopt_sgp.cli.jobs.hardware import run_all
+
+    return run_all(settings, seconds, folder)
+
+
+@hardware.command()
+def replay(log: Log, json_output: JsonOutput = False) -> Report:
+    """Decide again on every packet of a log; every decision must come out the same, bit for bit."""
+    from trajopt_sgp.cli.jobs.hardware import run_replay
+
+    return run_replay(log)
+
+
+@hardware.command()
+def calibrate(
+    points: Annotated[
+        Path,
+        typer.Argument(help="JSON file: mocap and robot, lists of the same touched points in either frame, x, y, z."),
+    ],
+    settings: Settings = None,
+    output: Annotated[Path, typer.Option(help="Settings with the new registration.")] = Path("settings.json"),
+    json_output: JsonOutput = False,
+) -> Report:
+    """Register motion capture to the robot from touched points, and write settings that say so."""
+    from trajopt_sgp.cli.jobs.hardware import run_calibrate
+
+    return run_calibrate(points, settings, output)
+
+
+@hardware.command()
+def faults(
+    only: Annotated[list[str] | None, typer.Option(help="Faults to inject; repeatable.  [default: all]")] = None,
+    settings: Settings = None,
+    folder: RunFolder = Path("runs/hardware/faults"),
+    seed: Seed = 0,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Inject faults into the real processes and judge the stream of commands; about ten seconds for each."""
+    from trajopt_sgp.cli.jobs.hardware import run_faults
+
+    return run_faults(only, settings, folder, seed)
+
+
+@hardware.command()
+def move_to_start(
+    x: Annotated[float, typer.Argument(help="Of the pusher's tip in the robot's frame [m].")],
+    y: Annotated[float, typer.Argument(help="[m]")],
+    z: Annotated[float, typer.Argument(help="[m]")],
+    settings: Settings = None,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Move the pusher on a straight line to where a run is to begin, through the safety filter. No tracker may run."""
+    from trajopt_sgp.cli.jobs.hardware import run_move
+
+    return run_move((x, y, z), settings)
+
+
+@hardware.command()
+def to_dataset(
+    log: Log,
+    dataset: Annotated[str, typer.Argument(help="Minari id of the dataset, namespace/name-v0.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same id.")] = False,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Write the transitions of a log as a Minari dataset, in the form of trajopt_sgp/PlanarPusher-v0."""
+    from trajopt_sgp.cli.jobs.hardware import run_to_dataset
+
+    return run_to_dataset(log, dataset, overwrite)

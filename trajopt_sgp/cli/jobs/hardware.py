@@ -1,0 +1,149 @@
+"""Running processes on the bus, and what their logs tell."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.cli.report import Report, make_listing, make_table
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.mocap import fit_planar
+from trajopt_sgp.hardware.processes.__main__ import main
+from trajopt_sgp.hardware.processes.launch import Processes
+from trajopt_sgp.hardware.replay import replay
+from trajopt_sgp.hardware.run_report import RunReport, report_run
+from trajopt_sgp.hardware.settings import read_settings, write_settings
+
+
+def run_process(role: str, settings: Path | None, log: Path | None = None) -> None:
+    """Run one process in this one until it ends."""
+    main(role, settings, log)
+
+
+def run_all(settings_file: Path | None, seconds: float, folder: Path) -> Report:
+    """Run the three processes for a time, and report.
+
+    Raises:
+        HardwareError: LCM is missing or has no network; the tracker has ended; nothing was commanded.
+    """
+    settings = read_settings(settings_file)
+    Bus(settings.url)  # says at once what is missing
+    folder.mkdir(parents=True, exist_ok=True)
+    with Processes(settings, folder) as processes:
+        processes.wait(seconds)
+    report = report_run(processes.log)
+    plot = _plot(report, folder / "timing.png")
+    document = {
+        "statuses": report.statuses,
+        "commands": report.commands,
+        "answered": report.answered,
+        **report.quantiles(),
+        "interventions": report.interventions,
+        "events": [": ".join(event) for event in report.events],
+        "log": processes.log,
+        "plot": plot,
+    }
+    return Report(document, [make_listing("run", document)])
+
+
+def run_replay(log: Path) -> Report:
+    """Replay a log."""
+    found = dataclasses.asdict(replay(log))
+    return Report(found, [make_listing("replay", found)], exit_code=int(found["differing"] > 0))
+
+
+def run_calibrate(points_file: Path, settings_file: Path | None, output: Path) -> Report:
+    """Fit the registration and write it into settings.
+
+    Raises:
+        OptionError: the file holds no points.
+    """
+    points = _points(points_file)
+    motion, residual = fit_planar(points["mocap"], points["robot"])
+    rows = tuple(tuple(row) for row in motion.tolist())
+    write_settings(dataclasses.replace(read_settings(settings_file), robot_from_mocap=rows), output)
+    found = {"robot_from_mocap": motion, "residual_mm": 1000 * residual, "settings": output}
+    return Report(found, [make_listing("registration", found)])
+
+
+def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path, seed: int) -> Report:
+    """Inject faults one after the other.
+
+    Raises:
+        OptionError: an unknown fault.
+    """
+    from trajopt_sgp.hardware.faults import FAULTS, run_fault
+
+    if unknown := sorted(set(only or ()) - set(FAULTS)):
+        raise OptionError(f"Unknown faults {', '.join(unknown)}; choose from {', '.join(FAULTS)}.")
+    settings = read_settings(settings_file)
+    records = [run_fault(name, settings, folder / name.replace(" ", "-"), seed) for name in only or FAULTS]
+    passed = [record.passed(FAULTS[record.fault]) for record in records]
+    columns = [field.name for field in dataclasses.fields(records[0])]
+    rows = [[*dataclasses.astuple(record), ok] for record, ok in zip(records, passed, strict=True)]
+    document = {"faults": [dataclasses.asdict(record) for record in records], "passed": passed}
+    return Report(document, [make_table("faults", [*columns, "passed"], rows)], exit_code=int(not all(passed)))
+
+
+def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
+    """Move the pusher."""
+    from trajopt_sgp.hardware.lcm_robot import LcmRobot
+    from trajopt_sgp.hardware.motions import move_to
+
+    with LcmRobot(read_settings(settings_file)) as robot:
+        found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
+    return Report(found, [make_listing("moved", found)])
+
+
+def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
+    """Write a log as a dataset."""
+    import gymnasium
+    from minari.data_collector import EpisodeBuffer
+
+    from trajopt_sgp.data import write_minari_dataset
+    from trajopt_sgp.envs import PLANAR_PUSHER_ID
+    from trajopt_sgp.hardware.dataset import read_episodes
+
+    episodes = read_episodes(log)
+    buffers = []
+    for episode in episodes:
+        count = len(episode.actions)
+        last = np.arange(count) == count - 1
+        zeros = np.zeros(count)
+        buffers.append(
+            EpisodeBuffer(
+                observations=episode.observations,
+                actions=episode.actions,
+                rewards=zeros,
+                terminations=zeros.astype(bool),
+                truncations=last,
+            )
+        )
+    with gymnasium.make(PLANAR_PUSHER_ID) as environment:
+        write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")
+    found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
+    return Report(found, [make_listing("dataset", found)])
+
+
+def _points(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+        return {name: np.array(found[name], dtype=np.float64) for name in ("mocap", "robot")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise OptionError(f"{path} must hold lists of points called mocap and robot: {error}.") from error
+
+
+def _plot(report: RunReport, path: Path) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.hist(1000 * report.latencies, bins=np.geomspace(0.1, 100, 60))
+    left.set(xscale="log", xlabel="status to command [ms]", ylabel="ticks")
+    right.plot(1000 * report.plan_periods, ".-")
+    right.set(xlabel="plan", ylabel="time since the one before [ms]", ylim=(0, None))
+    figure.savefig(path, dpi=120)
+    return path

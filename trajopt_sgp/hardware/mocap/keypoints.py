@@ -1,0 +1,67 @@
+"""Keypoints of the box from frames of motion capture; a frame that cannot be right is refused, and says why."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid
+from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.settings import HardwareSettings
+
+FRAMES_TO_BELIEVE = 50
+"""Frames in a row that must agree before a box is believed to be somewhere else than it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointState:
+    """What is known of the box.
+
+    Attributes:
+        points: Markers in the robot's frame `(n, 2)` [m]; None before the first frame.
+        time: When they were received [µs].
+        elsewhere: Where they are after a jump that is not believed yet.
+        agreed: How many frames in a row have said so.
+    """
+
+    points: FloatArray | None = None
+    time: int = 0
+    elsewhere: FloatArray | None = None
+    agreed: int = 0
+
+
+def take_frame(
+    settings: HardwareSettings, state: KeypointState, frame: Any, time: int
+) -> tuple[KeypointState, str | None]:
+    """Return what is known after a frame that was received at `time` [µs], and why it was refused, if it was."""
+    if not frame.marker_sets or frame.marker_sets[0].num_markers != len(settings.box_keypoints):
+        return state, "marker count"
+    markers = np.asarray(frame.marker_sets[0].xyz, dtype=np.float64)
+    # a marker that is not seen stands at the origin
+    if (markers[:, 0] == 0).any() or _occluded(frame):
+        return state, "marker lost"
+    points = apply(np.asarray(settings.robot_from_mocap), markers)[:, :2]
+    _, residual = fit_rigid(np.asarray(settings.box_keypoints), points)
+    if residual > settings.marker_residual:
+        return state, "markers not rigid"
+    if state.points is None or _distance(points, state.points) <= settings.marker_jump:
+        return KeypointState(points, time), None
+    return _consider(settings, state, points, time)
+
+
+def _consider(
+    settings: HardwareSettings, state: KeypointState, points: FloatArray, time: int
+) -> tuple[KeypointState, str | None]:
+    same = state.elsewhere is not None and _distance(points, state.elsewhere) <= settings.marker_jump
+    agreed = state.agreed + 1 if same else 1
+    if agreed >= FRAMES_TO_BELIEVE:
+        return KeypointState(points, time), None
+    return replace(state, elsewhere=points, agreed=agreed), "box jumped"
+
+
+def _occluded(frame: Any) -> bool:
+    return any(marker.params & 1 for marker in frame.labeled_markers)
+
+
+def _distance(points: FloatArray, others: FloatArray) -> float:
+    return float(np.linalg.norm(points - others, axis=1).max())

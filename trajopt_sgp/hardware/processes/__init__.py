@@ -1,0 +1,1 @@
+"""The processes of a run: simulator, tracker and planner; `python -m trajopt_sgp.hardware.processes` starts one."""

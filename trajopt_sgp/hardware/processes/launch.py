@@ -1,0 +1,98 @@
+"""The three processes started, watched and ended together."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
+
+ROLES = ("simulator", "tracker", "planner")
+_PATIENCE = 5.0
+
+
+class Processes:
+    """Processes of a run; on leaving, the tracker ends first, so that the arm is held while the others still run.
+
+    Args:
+        settings: Of the run; written to the folder for all of them to read.
+        folder: For settings and log.
+        roles: Which ones are started.
+        overrides: Settings of single processes that differ, by role.
+    """
+
+    def __init__(
+        self,
+        settings: HardwareSettings,
+        folder: Path,
+        roles: Sequence[str] = ROLES,
+        overrides: Mapping[str, HardwareSettings] | None = None,
+    ) -> None:
+        self.folder, self.roles = folder, roles
+        self.log = folder / "tracker.lcmlog"
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        for role in ROLES:
+            write_settings((overrides or {}).get(role, settings), self._settings_file(role))
+
+    def start(self, role: str) -> None:
+        """Start a process, or start it again."""
+        command = [sys.executable, "-m", "trajopt_sgp.hardware.processes", role, str(self._settings_file(role))]
+        logs = [str(self.log)] if role == "tracker" else []
+        with (self.folder / f"{role}.txt").open("ab") as text:
+            # a group of its own: Ctrl-C at the terminal reaches the processes through us, in the right order
+            self._running[role] = subprocess.Popen([*command, *logs], stderr=text, start_new_session=True)
+
+    def send(self, role: str, number: signal.Signals) -> None:
+        """Send a signal to a process."""
+        os.kill(self._running[role].pid, number)
+
+    def stop_log(self) -> None:
+        """Let no file of the tracker grow any more, as on a full disk."""
+        resource.prlimit(self._running["tracker"].pid, resource.RLIMIT_FSIZE, (1, 1))
+
+    def wait(self, seconds: float) -> None:
+        """Wait, and look after the processes meanwhile.
+
+        Raises:
+            HardwareError: the tracker has ended; its last words are in the text.
+        """
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if "tracker" in self._running and self._running["tracker"].poll() is not None:
+                words = (self.folder / "tracker.txt").read_text().strip().splitlines()
+                raise HardwareError(f"The tracker has ended: {words[-1] if words else 'without a word'}")
+            time.sleep(min(0.05, max(end - time.monotonic(), 0.0)))
+
+    def stop(self, role: str) -> None:
+        """End a process by SIGINT, and by SIGKILL when it does not obey."""
+        process = self._running.pop(role, None)
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> "Processes":
+        for role in self.roles:
+            self.start(role)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for role in ("tracker", "planner", "simulator"):
+            self.stop(role)
+
+    def _settings_file(self, role: str) -> Path:
+        return self.folder / f"{role}.json"

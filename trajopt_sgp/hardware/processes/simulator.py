@@ -1,0 +1,61 @@
+"""The simulator as a process: the arm in real time, on the channels of the driver and of motion capture."""
+
+import time
+
+import numpy as np
+
+from trajopt_sgp.errors import HardwareError, MessageError
+from trajopt_sgp.hardware.arm import ArmSimulation
+from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.events import EndSignals, make_event
+from trajopt_sgp.hardware.settings import HardwareSettings
+
+
+class Simulator:
+    """Publishes statuses and frames and obeys commands, as the driver does."""
+
+    def __init__(self, settings: HardwareSettings, seed: int = 0) -> None:
+        self.settings = settings
+        self.driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(seed))
+        self._bus = Bus(settings.url, (settings.command_channel,))
+        self._ticks_per_frame = max(round(settings.frame_period / settings.period), 1)
+
+    def run(self) -> str:
+        """Simulate until SIGINT, SIGTERM, or a command at which the driver exits; return the cause of the end."""
+        self._bus.publish(self.settings.event_channel, make_event("simulator", "start", ""))
+        with EndSignals() as signals:
+            cause = self._simulate(signals)
+        self._bus.publish(self.settings.event_channel, make_event("simulator", "end", cause))
+        return cause
+
+    def _simulate(self, signals: EndSignals) -> str:
+        deadline, tick = time.monotonic(), 0
+        while not signals.received:
+            try:
+                self._obey()
+            except HardwareError as error:
+                return str(error)
+            self._advance(tick)
+            tick += 1
+            # after a pause time goes on from now: it is not made up for
+            deadline = max(deadline + self.settings.period, time.monotonic() - 4 * self.settings.period)
+            time.sleep(max(deadline - time.monotonic(), 0.0))
+        return signals.received
+
+    def _obey(self) -> None:
+        # the driver keeps only the newest command
+        if not (packets := self._bus.receive(0.0)):
+            return
+        try:
+            self.driver.command(packets[-1].data)
+        except MessageError as error:
+            refused = make_event("simulator", "refused command", error.cause)
+            self._bus.publish(self.settings.event_channel, refused)
+
+    def _advance(self, tick: int) -> None:
+        self.driver.step()
+        utime = time.time_ns() // 1000
+        self._bus.publish(self.settings.status_channel, self.driver.status(utime))
+        if tick % self._ticks_per_frame == 0:
+            self._bus.publish(self.settings.frame_channel, self.driver.frame(utime))

@@ -1,0 +1,101 @@
+"""How well a run kept its times, from the log of its tracker."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.hardware.bus import read_log
+from trajopt_sgp.hardware.messages import EVENT_DECODER, PLAN_DECODER, SAFETY_DECODER, STATUS_DECODER, TIMING_DECODER
+from trajopt_sgp.hardware.replay import COMMANDED, log_settings
+from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.settings import HardwareSettings
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """Figures of one run.
+
+    Attributes:
+        statuses: Those that the driver sent between first and last command, told by its clock.
+        commands: That were sent.
+        answered: Commands per status.
+        latencies: From the reception of a status to the sent command `(n,)` [s].
+        plan_periods: Times between plans `(m,)` [s].
+        interventions: How many ticks had each.
+        events: What the processes told: process, event, detail.
+    """
+
+    statuses: int
+    commands: int
+    answered: float
+    latencies: FloatArray
+    plan_periods: FloatArray
+    interventions: dict[str, int]
+    events: list[tuple[str, str, str]]
+
+    def quantiles(self) -> dict[str, float | None]:
+        """Return the figures that a run is judged by; None where nothing was seen."""
+        return {
+            "latency_p50_ms": _quantile(self.latencies, 0.5),
+            "latency_p99_ms": _quantile(self.latencies, 0.99),
+            "plan_period_p99_ms": _quantile(self.plan_periods, 0.99),
+        }
+
+
+def report_run(path: Path) -> RunReport:
+    """Read a log of a tracker.
+
+    Raises:
+        HardwareError: it is no such log, or nothing was commanded in it.
+    """
+    settings = log_settings(path)
+    times = _Times()
+    for packet in read_log(path):
+        times.take(settings, packet.channel, packet.data, packet.time)
+    if not times.commands:
+        raise HardwareError(f"Nothing was commanded in {path}.")
+    first, last = times.commands[0], times.commands[-1]
+    statuses = round((last - first) * 1e-6 / settings.period) + 1
+    latencies = np.array(times.latencies) * 1e-6
+    periods = np.diff(np.array(times.plans, dtype=np.float64)) * 1e-6
+    answered = len(times.commands) / statuses
+    return RunReport(
+        statuses, len(times.commands), answered, latencies, periods, dict(times.interventions), times.events
+    )
+
+
+class _Times:
+    """What is collected from a log, times in µs."""
+
+    def __init__(self) -> None:
+        self.commands: list[int] = []
+        self.latencies: list[int] = []
+        self.plans: list[int] = []
+        self.interventions: Counter[str] = Counter()
+        self.events: list[tuple[str, str, str]] = []
+        self._answering = False
+
+    def take(self, settings: HardwareSettings, channel: str, data: bytes, time: int) -> None:
+        if channel == COMMANDED:
+            self.commands.append(time)
+        elif channel == settings.status_channel:
+            self._answering = data[:8] == STATUS_DECODER.accepted[0].fingerprint
+        elif channel == settings.timing_channel:
+            timing = TIMING_DECODER.decode(data)
+            if self._answering:
+                self.latencies.append(timing.sent - timing.received)
+            self._answering = False
+        elif channel == settings.plan_channel and data[:8] == PLAN_DECODER.accepted[0].fingerprint:
+            self.plans.append(time)
+        elif channel == settings.safety_channel:
+            self.interventions.update(filter(None, SAFETY_DECODER.decode(data).interventions.split("; ")))
+        elif channel in (settings.event_channel, f"{settings.event_channel}_TRACKER"):
+            event = EVENT_DECODER.decode(data)
+            self.events.append((event.process, event.event, event.detail))
+
+
+def _quantile(values: FloatArray, fraction: float) -> float | None:
+    return 1000 * float(np.quantile(values, fraction)) if len(values) else None

@@ -1,0 +1,149 @@
+"""All settings of a robot on the bus in one place, read from a file."""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
+
+SUGAR_BOX_KEYPOINTS = ((0.04335, 0.08515), (-0.04335, 0.08515), (-0.04335, -0.08515), (0.04335, -0.08515), (0.0, 0.0))
+"""Corners and centre of the box in its own frame [m]."""
+
+
+@dataclass(frozen=True)
+class HardwareSettings:
+    """What simulator, tracker and planner have to agree on.
+
+    Attributes:
+        url: Of LCM; with ttl 0 no packet leaves the machine.
+        status_channel, command_channel, frame_channel: Of the driver and of the motion capture.
+        plan_channel, safety_channel, timing_channel, event_channel: Between the processes of this package.
+        period: Time between two commands [s].
+        action_duration: How long one action lasts, in data, training, planner and tracker alike [s].
+        frame_period: Time between two frames of motion capture [s].
+        planner: Where the planner comes from: module:function.
+        goal: Of the box, for planners that have one: x, y [m], angle [rad].
+        workspace, height: Ends of x and y, and of z, of the pusher's tip [m].
+        speed, acceleration: Largest ones of the tip [m/s], [m/s²].
+        joint_fraction: What part of the arm's joint speeds may be used.
+        state_age, plan_age, keypoint_age: Greatest ages of status, plan and motion capture [s].
+        start_guard: How long nothing is sent after the first status; the driver exits at a command within 0.25 s [s].
+        frozen_motion: How far commanded joints may move while the measured ones do not change at all [rad].
+        clock_jump: Largest change of the driver's clock against this machine's [s].
+        box_keypoints: Markers in the frame of the box, each x, y [m], in the order of the marker set.
+        marker_residual: Largest root mean square distance of markers from their places on a rigid box [m].
+        marker_jump: Largest motion of a marker between two frames [m].
+        robot_from_mocap: Rows of the homogeneous matrix that takes points of motion capture to the robot's frame.
+        priority: Of SCHED_FIFO for the tracker; 0 leaves the scheduler alone.
+    """
+
+    url: str = "udpm://239.255.76.67:7667?ttl=0"
+    status_channel: str = "IIWA_STATUS"
+    command_channel: str = "IIWA_COMMAND"
+    frame_channel: str = "OPTITRACK_FRAMES"
+    plan_channel: str = "PLAN"
+    safety_channel: str = "SAFETY"
+    timing_channel: str = "TIMING"
+    event_channel: str = "EVENT"
+    period: float = 0.005
+    action_duration: float = 0.5
+    frame_period: float = 0.01
+    planner: str = "trajopt_sgp.hardware.processes.sway:make_sway"
+    goal: tuple[float, float, float] = (0.7, 0.0, 0.0)
+    workspace: tuple[tuple[float, float], tuple[float, float]] = ((0.4, 0.9), (-0.25, 0.25))
+    height: tuple[float, float] = (0.0, 0.1)
+    speed: float = 0.15
+    acceleration: float = 1.0
+    joint_fraction: float = 0.25
+    state_age: float = 0.1
+    plan_age: float = 1.0
+    keypoint_age: float = 0.15
+    start_guard: float = 0.5
+    frozen_motion: float = 0.003
+    clock_jump: float = 0.5
+    box_keypoints: tuple[tuple[float, float], ...] = SUGAR_BOX_KEYPOINTS
+    marker_residual: float = 0.003
+    marker_jump: float = 0.02
+    robot_from_mocap: tuple[tuple[float, ...], ...] = (
+        (1.0, 0.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0, 0.0),
+        (0.0, 0.0, 1.0, 0.0),
+        (0.0, 0.0, 0.0, 1.0),
+    )
+    priority: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("period", "action_duration", "frame_period", "state_age", "plan_age", "keypoint_age"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
+        if np.shape(self.robot_from_mocap) != (4, 4):
+            raise OptionError("robot_from_mocap must be four rows of four numbers.")
+        if len(self.box_keypoints) < 3 or np.shape(self.box_keypoints)[1:] != (2,):
+            raise OptionError("box_keypoints must be at least three pairs of numbers.")
+
+    @property
+    def limits(self) -> SafetyLimits:
+        """Those of the safety filter."""
+        limits = iiwa_limits(self.workspace, self.height, self.speed, self.acceleration, self.joint_fraction)
+        return dataclasses.replace(limits, period=self.period, state_age=self.state_age, plan_age=self.plan_age)
+
+
+def read_settings(path: Path | None) -> HardwareSettings:
+    """Return settings from a TOML or JSON file with names of `HardwareSettings`; the defaults without a file.
+
+    Raises:
+        OptionError: the file cannot be read, or holds an unknown name or a wrong value.
+    """
+    return settings_from(_read(path)) if path else HardwareSettings()
+
+
+def settings_from(values: dict[str, Any]) -> HardwareSettings:
+    """Return settings with some values changed.
+
+    Raises:
+        OptionError: an unknown name or a value of another kind.
+    """
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(HardwareSettings)}
+    if unknown := sorted(set(values) - set(kinds)):
+        raise OptionError(f"Unknown settings {', '.join(unknown)}; choose from {', '.join(kinds)}.")
+    return HardwareSettings(**{name: _value(name, kinds[name], value) for name, value in values.items()})
+
+
+def write_settings(settings: HardwareSettings, path: Path) -> None:
+    """Write all settings as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dataclasses.asdict(settings), indent=2))
+
+
+def _value(name: str, kind: type, value: Any) -> Any:
+    value = _tuples(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise OptionError(f"{name} must be a {kind.__name__}, not {value!r}.")
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(element) for element in value) if isinstance(value, (list, tuple)) else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    text = path.read_text()
+    try:
+        if path.suffix == ".json":
+            found: dict[str, Any] = json.loads(text)
+            return found
+        if path.suffix == ".toml" and sys.version_info >= (3, 11):
+            import tomllib
+
+            return tomllib.loads(text)
+    except ValueError as error:
+        raise OptionError(f"{path} cannot be read: {error}.") from error
+    raise OptionError(f"{path} must be a .json file, or with Python 3.11 a .toml file.")

@@ -1,0 +1,105 @@
+"""What the tracker learns from each packet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
+from trajopt_sgp.hardware.mocap import take_frame
+from trajopt_sgp.hardware.safety import SafetyState, reset
+from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.tracker.plan import usable
+from trajopt_sgp.hardware.tracker.state import TrackerState, noted
+
+TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
+"""Channels of what does not come from the bus: time has passed; stop; move on after a stop; statuses were skipped."""
+
+Taken = tuple[TrackerState, bool]
+"""What is remembered, and whether a tick is due."""
+Taker = Callable[[HardwareSettings, TrackerState, Packet], Taken]
+
+
+def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
+    """Return what is done with a packet, by its channel."""
+    return {
+        settings.status_channel: _take_status,
+        settings.plan_channel: _take_plan,
+        settings.frame_channel: _take_frame,
+        settings.command_channel: _take_command,
+        TICK: _take_tick,
+        STOP: _take_stop,
+        RESET: _take_reset,
+        SKIPPED: _take_skipped,
+    }
+
+
+def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    message = STATUS_DECODER.decode(packet.data)
+    if message.utime < 0:
+        return _take_starting(state, packet, message), True
+    offset = packet.time - message.utime
+    jump = state.offset is not None and abs(offset - state.offset) > 1e6 * settings.clock_jump
+    if jump:
+        # a late packet is no jump, unless its clock is behind by more than any packet is late
+        state = noted(replace(state, jumped=packet.time), "clock jumped")
+    elif message.utime <= state.utime:
+        return noted(state, "old status"), False
+    return replace(_measured(state, packet.time, message), utime=message.utime, offset=offset), True
+
+
+def _take_starting(state: TrackerState, packet: Packet, message: Any) -> TrackerState:
+    if state.utime >= 0:
+        # a driver that begins anew holds the arm where it is until the first command: so do we
+        fresh = SafetyState(latched=state.safety.latched, counts=state.safety.counts)
+        state = replace(state, safety=fresh, utime=-1, offset=None, first=packet.time)
+        state = noted(state, "driver restarted")
+    return _measured(state, packet.time, message)
+
+
+def _measured(state: TrackerState, time: int, message: Any) -> TrackerState:
+    measured = np.asarray(message.joint_position_measured, dtype=np.float64)
+    if state.measured is None or (measured != state.measured).any():
+        commanded = state.safety.joints.position if state.safety.joints else None
+        state = replace(state, measured=measured, changed=time, moved_from=commanded)
+    return replace(state, received=time, first=state.first or time)
+
+
+def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    plan = PLAN_DECODER.decode(packet.data)
+    if not usable(plan):
+        return noted(replace(state, plan=None), "refused plan: no knots in time"), False
+    if plan.utime > packet.time or (state.plan is not None and plan.utime <= state.plan.utime):
+        return noted(state, "refused plan: its time"), False
+    return replace(state, plan=plan), False
+
+
+def _take_frame(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    keypoints, refused = take_frame(settings, state.keypoints, FRAME_DECODER.decode(packet.data), packet.time)
+    state = replace(state, keypoints=keypoints)
+    return (noted(state, f"refused frame: {refused}") if refused else state), False
+
+
+def _take_command(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    own = packet.data in state.sent
+    return (state if own else replace(noted(state, "command of another"), foreign=True)), False
+
+
+def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    # a tick replaces a status that is missing, or one that is not listened for any more
+    late = packet.time - state.received > 3e6 * settings.period
+    return (noted(state, "late status") if late and not state.stop else state), late or state.stop
+
+
+def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(replace(state, stop=True), packet.data.decode(errors="replace")), False
+
+
+def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, "skipped status"), False
+
+
+def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(replace(state, stop=False, foreign=False, safety=reset(state.safety)), "reset"), False

@@ -1,0 +1,57 @@
+"""What the tracker remembers between two packets."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trajopt_sgp.hardware.mocap import KeypointState
+from trajopt_sgp.hardware.safety import SafetyState
+from trajopt_sgp.hardware.safety.motion import FloatArray
+
+BURST = 3.0
+"""Ticks that may follow each other at once when some were late."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrackerState:
+    """What the tracker remembers. Times are of the monotonic clock [µs].
+
+    Attributes:
+        safety: Of the safety filter.
+        measured: Joints of the last good status.
+        utime: Of that status, on the driver's clock; -1 while the driver starts.
+        first, received, changed: When the first good status came, the last one, and the last with other joints.
+        moved_from: Joints that were commanded when the measured ones changed last.
+        offset, jumped: Of the driver's clock, and when it jumped last.
+        plan: The newest good one.
+        keypoints: Of the box.
+        sent: Commands of our own, by which those of others are told.
+        allowance: How many ticks may come now.
+        last_tick: When the last one came.
+        tick: Its number.
+        stop, foreign: Whether somebody asked to stop, and whether somebody else sends commands.
+        notes: What happened since.
+    """
+
+    safety: SafetyState = field(default_factory=SafetyState)
+    measured: FloatArray | None = None
+    utime: int = -1
+    first: int = 0
+    received: int = 0
+    changed: int = 0
+    moved_from: FloatArray | None = None
+    offset: int | None = None
+    jumped: int | None = None
+    plan: Any = None
+    keypoints: KeypointState = field(default_factory=KeypointState)
+    sent: tuple[bytes, ...] = ()
+    allowance: float = BURST
+    last_tick: int = 0
+    tick: int = 0
+    stop: bool = False
+    foreign: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def noted(state: TrackerState, note: str) -> TrackerState:
+    """Return the state with a note for the next tick."""
+    return state if note in state.notes else replace(state, notes=(*state.notes, note))
