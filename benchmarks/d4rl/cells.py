@@ -14,7 +14,7 @@ from benchmarks.d4rl.methods import load_clone, planner_models, planner_settings
 from benchmarks.d4rl.peers import train_peer
 from benchmarks.d4rl.play import Controller, play
 from trajopt_sgp.data import Transitions, d4rl_score, load_transitions
-from trajopt_sgp.learning import PRESETS, TRAINERS
+from trajopt_sgp.learning import TRAINERS, TRAINING_PRESETS
 from trajopt_sgp.studies.d4rl import RewardPlanner
 from trajopt_sgp.studies.runner import CellContext
 
@@ -34,7 +34,7 @@ def behaviour(settings: Mapping[str, Any], context: CellContext) -> Mapping[str,
 
 def train(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Train the models of the preset `d4rl`; goes on where a killed run stopped."""
-    data, preset, seed = _data(settings), PRESETS["d4rl"], settings["seed"]
+    data, preset, seed = _data(settings), TRAINING_PRESETS["d4rl"], settings["seed"]
     normalizer, summary = preset.normalizer(data), {}
     for kind, chosen in preset.settings.items():
         changed = replace(chosen, **settings["training"])

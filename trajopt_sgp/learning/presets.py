@@ -50,7 +50,7 @@ class TrainingPreset:
     """Data to the coordinates of all of them."""
 
 
-PRESETS: Mapping[str, TrainingPreset] = {
+TRAINING_PRESETS: Mapping[str, TrainingPreset] = {
     "default": TrainingPreset({name: TRAINERS[name][0]() for name in ("dynamics", "score", "energy")}),
     # 100,000 transitions of robots whose speeds have long tails, hence standard coordinates
     "d4rl": TrainingPreset(

@@ -1,7 +1,7 @@
 """`trajopt-sgp train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ EXAMPLES = examples(
     "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
 )
 _OPTIMISATION = "Network and optimisation (by default what the preset says; see train.json)"
+
+
+def _steps(of: str) -> Any:
+    return typer.Option(help=f"Steps of {of}.", rich_help_panel=_OPTIMISATION)
 
 
 def train(
@@ -39,23 +43,12 @@ def train(
         list[str] | None,
         typer.Option(help="For dict observations: an entry that belongs to the state; repeatable, in order."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of every model without an own option.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    steps_dynamics: Annotated[
-        int | None,
-        typer.Option(help="Steps of the dynamics.", rich_help_panel=_OPTIMISATION),
-    ] = None,
-    steps_score: Annotated[int | None, typer.Option(help="Steps of the score.", rich_help_panel=_OPTIMISATION)] = None,
-    steps_energy: Annotated[
-        int | None, typer.Option(help="Steps of the energy.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    steps_ensemble: Annotated[
-        int | None, typer.Option(help="Steps of the ensemble.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    steps_learned_distance: Annotated[
-        int | None, typer.Option(help="Steps of the learned distance.", rich_help_panel=_OPTIMISATION)
-    ] = None,
+    steps: Annotated[int | None, _steps("every model without an own option")] = None,
+    steps_dynamics: Annotated[int | None, _steps("the dynamics")] = None,
+    steps_score: Annotated[int | None, _steps("the score")] = None,
+    steps_energy: Annotated[int | None, _steps("the energy")] = None,
+    steps_ensemble: Annotated[int | None, _steps("the ensemble")] = None,
+    steps_learned_distance: Annotated[int | None, _steps("the learned distance")] = None,
     hidden_sizes: Annotated[
         str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
     ] = None,

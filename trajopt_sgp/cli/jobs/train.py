@@ -11,7 +11,7 @@ from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder, open_run_folder
 from trajopt_sgp.data import Normalizer, Transitions, load_transitions
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.learning import MODEL_FILE, PRESETS, TRAINERS, TrainingPreset, TrainingSettings
+from trajopt_sgp.learning import MODEL_FILE, TRAINERS, TRAINING_PRESETS, TrainingPreset, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +120,9 @@ def _blocks(dataset: str, results: Mapping[str, Mapping[str, Any]]) -> list[Bloc
 
 
 def _preset(name: str) -> TrainingPreset:
-    if name not in PRESETS:
-        raise OptionError(f"--preset {name!r}: choose from {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    if name not in TRAINING_PRESETS:
+        raise OptionError(f"--preset {name!r}: choose from {', '.join(TRAINING_PRESETS)}.")
+    return TRAINING_PRESETS[name]
 
 
 def _chosen(text: str | None, preset: TrainingPreset) -> list[str]:
