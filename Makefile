@@ -1,5 +1,6 @@
 # Every target makes what it needs first: the environment .venv, from the versions pinned in constraints.txt.
-# Variables: PYTHON (which Python makes .venv), ARGS (passed on: make demo ARGS="--seed 1"), WORKERS (processes of pytest).
+# Variables: PYTHON (which Python makes .venv), ARGS (passed on: make demo ARGS="--seed 1"), WORKERS (processes of pytest),
+# POLICIES (of make d4rl: "--policy-dir DIR").
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -10,6 +11,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 WORKERS ?= 2
+POLICIES ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,10 +23,10 @@ INPUTS := constraints.txt setup.cfg pyproject.toml
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg SDL_VIDEODRIVER=dummy \
     SDL_AUDIODRIVER=dummy HDF5_USE_FILE_LOCKING=BEST_EFFORT PYGAME_HIDE_SUPPORT_PROMPT=1
 
-.PHONY: help demo test lint unit wheel bench docs clean distclean
+.PHONY: help demo test lint unit wheel bench d4rl docs clean distclean
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: $(STAMPS)/runtime  ## from logged data to a swing-up: writes runs/demo/
 	@echo "==> Demo: collect, train, plan, control"
@@ -61,6 +63,12 @@ wheel: $(STAMPS)/dev  ## build the wheel, install it into a new environment, use
 bench: $(STAMPS)/bench  ## measure beside peers, write docs/benchmarks.md: make bench ARGS="--list"
 	@echo "==> Benchmarks"
 	$(TEST_ENV) $(BIN)/python -W ignore -m benchmarks $(ARGS)
+
+d4rl: $(STAMPS)/studies  ## data, models, peers and the table of D4RL's tasks: make d4rl ARGS="--tasks hopper-*"
+	@echo "==> D4RL: data"
+	$(TEST_ENV) $(BIN)/python -W ignore -m benchmarks.d4rl.collect $(POLICIES)
+	@echo "==> D4RL: models, methods, table"
+	$(TEST_ENV) $(BIN)/python -W ignore -m benchmarks.d4rl.evaluate $(ARGS)
 
 docs: $(STAMPS)/docs  ## build the documentation into docs/_build
 	@echo "==> Documentation: sphinx"

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from trajopt_sgp.data import load_transitions
+from trajopt_sgp.data import Normalizer, load_transitions
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.models import (
     EnsembleDynamics,
@@ -109,6 +109,18 @@ def test_train_makes_the_alternatives_too(folder: Path) -> None:
         model = load_model(folder / trained[name]["file"])
         assert isinstance(model, kind)
         assert model.dataset.hash == load_transitions(DATASET).dataset.hash
+
+
+def test_a_preset_trains_what_planning_for_rewards_needs(folder: Path) -> None:
+    small = ("--hidden-sizes", "16,16", "--steps", "20", "--steps-score", "30", "--folder", "preset", "--json")
+    trained = document(execute(folder, "train", "--dataset", DATASET, "--preset", "d4rl", *small))["models"]
+    assert {name: entry["steps"] for name, entry in trained.items()} == {
+        **dict.fromkeys(("ensemble", "outcome", "value", "clone"), 20),
+        "score": 30,
+    }
+    z = Normalizer.standard(np.hstack([(data := load_transitions(DATASET)).states, data.controls]))
+    for entry in trained.values():
+        assert load_model(folder / entry["file"]).normalizer.scale == pytest.approx(z.scale, rel=1e-6)
 
 
 def test_train_once_more_changes_nothing(folder: Path) -> None:

@@ -24,6 +24,14 @@ def test_data_fill_the_range(fit: Any, limit: float, data: Any) -> None:
     np.testing.assert_allclose(normalized.max(axis=0), limit, atol=1e-12)
 
 
+def test_standard_data_have_mean_zero_and_deviation_one(data: Any) -> None:
+    normalized = Normalizer.standard(np.column_stack([data, np.full(len(data), 7.0)])).normalize(
+        np.column_stack([data, np.full(len(data), 7.0)])
+    )
+    np.testing.assert_allclose(normalized.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(normalized.std(axis=0), [1.0] * data.shape[1] + [0.0], atol=1e-12)
+
+
 def test_denormalize_undoes_normalize(data: Any) -> None:
     normalizer = Normalizer.half_range(data)
     batch = data.reshape(10, 20, 3)

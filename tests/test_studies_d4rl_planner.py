@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.studies.d4rl import PlannerModels, PlannerSettings, RewardPlanner
+from trajopt_sgp.studies.d4rl import (
+    GradientSearch,
+    PlannerModels,
+    PlannerSettings,
+    RewardPlanner,
+    SamplingSearch,
+    nearest_penalty,
+    score_penalty,
+)
+from trajopt_sgp.studies.d4rl.search import weighted_mean
 
 STATES = np.array([[0.0], [0.4], [-0.3]])
 
@@ -18,23 +27,23 @@ KNOWN = PlannerModels(
     outcome=lambda x, u: (u[..., 0], torch.full_like(u[..., 0], -30.0)),
     value=lambda x: torch.zeros_like(x[..., 0]),
     clone=lambda x: torch.full_like(x, 0.1),
-    normalize=lambda x, u: torch.cat((x, u), dim=-1),
-    distance_gradient=lambda z, sigma: torch.stack((0.0 * z[..., 0], z[..., 1] - 0.1), dim=-1),
+    penalty=lambda x, u, sigma: 0.5 * (u[..., 0] - 0.1) ** 2,
     control_low=-torch.ones(1),
     control_high=torch.ones(1),
 )
-SEARCH = PlannerSettings(horizon=4, iterations=60, beta=0.0)
+PLAN = PlannerSettings(horizon=4, beta=0.0, search=GradientSearch(iterations=60))
+SLOW = GradientSearch(iterations=150, step_size=0.02)
 
 
 def test_without_a_price_of_distance_the_model_is_trusted_everywhere() -> None:
-    assert RewardPlanner(KNOWN, SEARCH)(STATES) == pytest.approx(1.0)
+    assert RewardPlanner(KNOWN, PLAN)(STATES) == pytest.approx(1.0)
 
 
 def test_with_it_plans_balance_reward_and_distance() -> None:
     """Each first control maximises u - beta (u - 0.1)^2 / 2: u = 0.1 + 1 / beta."""
-    planned = RewardPlanner(KNOWN, replace(SEARCH, beta=5.0, iterations=150, step_size=0.02))(STATES)
+    planned = RewardPlanner(KNOWN, replace(PLAN, beta=5.0, search=SLOW))(STATES)
     assert planned == pytest.approx(0.3, abs=0.02)
-    assert RewardPlanner(KNOWN, replace(SEARCH, beta=1e4))(STATES) == pytest.approx(0.1, abs=0.02)
+    assert RewardPlanner(KNOWN, replace(PLAN, beta=1e4))(STATES) == pytest.approx(0.1, abs=0.02)
 
 
 def test_the_terminal_value_counts_beyond_the_horizon() -> None:
@@ -42,7 +51,7 @@ def test_the_terminal_value_counts_beyond_the_horizon() -> None:
     models = replace(
         KNOWN, outcome=lambda x, u: (0.0 * u[..., 0], -30.0 + 0.0 * u[..., 0]), value=lambda x: -50.0 * x[..., 0] ** 2
     )
-    planner = RewardPlanner(models, PlannerSettings(horizon=1, iterations=150, beta=0.0, step_size=0.02))
+    planner = RewardPlanner(models, PlannerSettings(horizon=1, beta=0.0, search=SLOW))
     assert planner(np.array([[0.05]])) == pytest.approx(-0.5, abs=0.03)
 
 
@@ -53,13 +62,13 @@ def test_predicted_termination_is_avoided() -> None:
         return u[..., 0], 200.0 * (x[..., 0] + 0.1 * u[..., 0] - 0.5)
 
     models = replace(KNOWN, outcome=outcome, value=lambda x: torch.full_like(x[..., 0], 100.0))
-    planner = RewardPlanner(models, replace(SEARCH, iterations=100, step_size=0.02))
+    planner = RewardPlanner(models, replace(PLAN, search=SLOW))
     assert planner(np.array([[0.45]]))[0, 0] < 0.45
-    assert planner.objective(torch.tensor([[0.45]]), torch.ones(1, 1, 4, 1)).item() < 3.0
+    assert planner.objective(torch.tensor([[0.45]]), torch.ones(1, 1, 4, 1), 0.05).item() < 3.0
 
 
 def test_environments_do_not_disturb_each_other() -> None:
-    settings = replace(SEARCH, beta=2.0, proposals=1, iterations=10)
+    settings = replace(PLAN, beta=2.0, proposals=1, search=GradientSearch())
     together = RewardPlanner(KNOWN, settings)
     alone = [RewardPlanner(KNOWN, settings) for _ in STATES]
     for _ in range(3):
@@ -69,24 +78,24 @@ def test_environments_do_not_disturb_each_other() -> None:
 
 def test_a_plan_is_never_worth_less_than_the_clone() -> None:
     for iterations in (0, 1, 40):
-        planner = RewardPlanner(KNOWN, replace(SEARCH, beta=3.0, iterations=iterations, step_size=0.5))
+        planner = RewardPlanner(KNOWN, replace(PLAN, beta=3.0, search=GradientSearch(iterations, step_size=0.5)))
         first = planner(STATES)
         state = torch.tensor(STATES, dtype=torch.float32)
-        clone = planner.objective(state, torch.full((3, 1, 4, 1), 0.1))
-        best = planner.objective(state, torch.as_tensor(planner._plan)[:, None])
+        clone = planner.objective(state, torch.full((3, 1, 4, 1), 0.1), 0.05)
+        best = planner.objective(state, torch.as_tensor(planner._plan)[:, None], 0.05)
         assert (best >= clone - 1e-5).all()
         assert first.shape == (3, 1)
 
 
 def test_time_ends_the_search() -> None:
-    planner = RewardPlanner(KNOWN, replace(SEARCH, iterations=10**6, budget=0.05))
+    planner = RewardPlanner(KNOWN, replace(PLAN, search=GradientSearch(10**6), budget=0.05))
     planner(STATES)
     assert 0 < planner.iterations < 10**6
-    assert RewardPlanner(KNOWN, replace(SEARCH, budget=0.0))(STATES).shape == (3, 1)
+    assert RewardPlanner(KNOWN, replace(PLAN, budget=0.0))(STATES).shape == (3, 1)
 
 
 def test_what_cannot_be_planned_is_refused() -> None:
-    planner = RewardPlanner(KNOWN, replace(SEARCH, iterations=1))
+    planner = RewardPlanner(KNOWN, PLAN)
     planner(STATES)
     with pytest.raises(ShapeError, match="E = 3, not"):
         planner(STATES[:2])
@@ -95,3 +104,39 @@ def test_what_cannot_be_planned_is_refused() -> None:
         planner(np.array([[0.0], [np.nan]]))
     with pytest.raises(OptionError, match="horizon = 0"):
         PlannerSettings(horizon=0)
+    with pytest.raises(OptionError, match="elites = 9"):
+        SamplingSearch(samples=8, elites=9)
+
+
+@pytest.mark.parametrize("elites", [0, 8])
+def test_sampling_finds_the_same_balance(elites: int) -> None:
+    search = SamplingSearch(iterations=12, samples=200, spread=0.2, temperature=0.02, elites=elites)
+    planned = RewardPlanner(KNOWN, replace(PLAN, horizon=2, beta=5.0, search=search))(STATES)
+    assert planned == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_mean_over_plans_is_weighted_by_their_worth() -> None:
+    plans, worth = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1), torch.tensor([[0.0, 2.0]])
+    assert weighted_mean(plans, worth, 0.0).item() == 1.0
+    assert weighted_mean(plans, worth, 0.5).item() == pytest.approx(1.0 / (1.0 + np.exp(-4.0)))
+
+
+def test_penalties_have_the_derivative_of_the_distance() -> None:
+    """With one data point d_sigma is half the squared distance to it at every sigma, and so are both penalties."""
+    point = torch.tensor([[0.5, -0.2]])
+
+    class OnePoint:
+        sigma_range = None
+
+        def normalize(self, x: Tensor, u: Tensor) -> Tensor:
+            return torch.cat((x, u), dim=-1)
+
+        def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+            return z - point
+
+    known = OnePoint()
+    x, u = torch.randn(2, 4, 3, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for penalty in (score_penalty(known), nearest_penalty(known.normalize, point)):
+        values = penalty(x, u, 0.1)
+        assert torch.allclose(values, 0.5 * ((x - 0.5) ** 2 + (u + 0.2) ** 2)[..., 0])
+        assert torch.allclose(torch.autograd.grad(values.sum(), [u])[0], u + 0.2)

@@ -67,6 +67,22 @@ class Normalizer:
         return cls._fit(data, 1.0, names, refuse_constant)
 
     @classmethod
+    def standard(cls, data: ArrayLike) -> "Normalizer":
+        """Fit the normalizer that gives each column of `data` `(k, d)` mean 0 and standard deviation 1.
+
+        Ranges follow the farthest outlier; this does not, as suits long-tailed data. A constant column gets scale 1.
+
+        Raises:
+            ShapeError: `data` is not a matrix with at least one row.
+            NotFiniteError: `data` holds NaN or infinity.
+        """
+        units = cls._fit(data, 0.5, None, refuse=False)
+        inner = units.normalize(data)
+        spread = inner.std(axis=0)
+        scale = units.scale * np.where(spread > _CONSTANT_SPREAD, spread, 1.0)
+        return cls(units.denormalize(inner.mean(axis=0)), scale)
+
+    @classmethod
     def _fit(cls, data: ArrayLike, fraction: float, names: Sequence[str] | None, refuse: bool) -> "Normalizer":
         matrix = np.asarray(data, dtype=np.float64)
         if matrix.ndim != 2 or len(matrix) == 0:

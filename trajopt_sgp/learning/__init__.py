@@ -17,6 +17,10 @@ from trajopt_sgp.learning.offline_losses import value_loss as value_loss
 from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings as BehaviourCloneSettings
 from trajopt_sgp.learning.offline_settings import OutcomeSettings as OutcomeSettings
 from trajopt_sgp.learning.offline_settings import ValueSettings as ValueSettings
+from trajopt_sgp.learning.presets import TRAINERS as TRAINERS
+from trajopt_sgp.learning.presets import TRAINING_PRESETS as TRAINING_PRESETS
+from trajopt_sgp.learning.presets import TrainingPreset as TrainingPreset
+from trajopt_sgp.learning.presets import fit_standard_normalizer as fit_standard_normalizer
 from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
 from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
 from trajopt_sgp.learning.settings import EnsembleSettings as EnsembleSettings

@@ -36,8 +36,8 @@ class ValueSettings(OfflineSettings):
     """gamma, per step."""
     expectile: float = 0.7
     """tau: 0.5 values the behaviour in the data, towards 1 the best of it."""
-    target_rate: float = 0.005
-    """Share by which the targets follow in each step."""
+    target_rate: float = 0.05
+    """Share by which the targets follow in each step; a tenth of it needs ten times the steps to look as far ahead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,7 @@ from trajopt_sgp.models.architectures import IMAGE_ARCHITECTURES as IMAGE_ARCHIT
 from trajopt_sgp.models.base import TransitionModel as TransitionModel
 from trajopt_sgp.models.base import check_same_data as check_same_data
 from trajopt_sgp.models.base import fit_normalizer as fit_normalizer
+from trajopt_sgp.models.base import round_normalizer as round_normalizer
 from trajopt_sgp.models.behaviour_clone import BehaviourClone as BehaviourClone
 from trajopt_sgp.models.calibration import Calibration as Calibration
 from trajopt_sgp.models.denoiser import Denoiser as Denoiser

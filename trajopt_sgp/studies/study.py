@@ -36,19 +36,30 @@ class Study:
     """Finished records to the body of the page, Markdown."""
     figures: Callable[[Sequence[CellRecord]], Mapping[str, Figure]]
     """Finished records to figures by file name without suffix."""
+    command: str = ""
+    """What runs it, if not `trajopt-sgp study NAME`."""
 
 
-def write_study(study: Study, records: Sequence[CellRecord], folder: Path, reduced: bool = False) -> dict[str, Path]:
+def write_study(
+    study: Study, records: Sequence[CellRecord], folder: Path, reduced: bool = False, total: int = 0
+) -> dict[str, Path]:
     """Write page, results and figures of a study and return their paths by kind.
 
     The results hold every record, settings and seeds included, so that tables and figures can be made from them again.
+
+    Args:
+        study: what was run.
+        records: of its cells, in their order.
+        folder: made if missing.
+        reduced: whether it was the reduced version.
+        total: number of all cells, where some have no record yet: the page says that it is partial.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished = [record for record in records if record.finished]
     write_json(folder / RESULTS, _document(study, records, reduced))
     drawn = study.figures(finished) if finished else {}
     figures = {name: save_figure(figure, folder / f"{name}.png", _FIGURE_DPI) for name, figure in drawn.items()}
-    parts = [_head(study, records, reduced), study.page(finished) if finished else ""]
+    parts = [_head(study, records, reduced, total or len(records)), study.page(finished) if finished else ""]
     parts += [f"![{name.replace('-', ' ')}]({path.name})" for name, path in figures.items()]
     page = folder / PAGE
     page.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
@@ -76,10 +87,10 @@ def _document(study: Study, records: Sequence[CellRecord], reduced: bool) -> dic
     return {**head, "cells": cells}
 
 
-def _head(study: Study, records: Sequence[CellRecord], reduced: bool) -> str:
+def _head(study: Study, records: Sequence[CellRecord], reduced: bool, total: int) -> str:
     failed = [record for record in records if not record.finished]
     hours = sum(record.cpu_seconds for record in records) / 3600.0
-    command = f"trajopt-sgp study {study.name}" + (" --reduced" if reduced else "")
+    command = (study.command or f"trajopt-sgp study {study.name}") + (" --reduced" if reduced else "")
     versions = ", ".join(f"{name} {value}" for name, value in package_versions().items())
     text = f"""---
 orphan: true
@@ -89,8 +100,10 @@ orphan: true
 
 {study.question}
 
-This page is written by `{command}`; do not edit it. {len(records) - len(failed)} of {len(records)} cells finished,
+This page is written by `{command}`; do not edit it. {len(records) - len(failed)} of {total} cells finished,
 {hours:.2f} core-hours. Versions: {versions}. Intervals are 95 %: Wilson for rates, bootstrap for the rest."""
+    if len(records) < total:
+        text += "\n\n**Partial: the other cells have not been computed yet.**"
     if reduced:
         text += "\n\n**Reduced version: these numbers only show that every part runs.**"
     return text + "".join(f"\n- {record.label} failed: {record.error}" for record in failed)

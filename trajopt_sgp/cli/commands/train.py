@@ -1,7 +1,7 @@
 """`trajopt-sgp train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,36 +12,43 @@ EXAMPLES = examples(
     "trajopt-sgp train --dataset cartpole/random-v0",
     "trajopt-sgp train --dataset cartpole/random-v0 --models energy --steps-energy 10000 --folder runs/longer",
     "trajopt-sgp train --dataset cartpole/random-v0 --models ensemble,learned-distance",
+    "trajopt-sgp train --dataset sgp/hopper-medium-v0 --preset d4rl",
     "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
 )
-_OPTIMISATION = "Network and optimisation (by default what suits 10,000 transitions; see train.json)"
+_OPTIMISATION = "Network and optimisation (by default what the preset says; see train.json)"
+
+
+def _steps(of: str) -> Any:
+    return typer.Option(help=f"Steps of {of}.", rich_help_panel=_OPTIMISATION)
 
 
 def train(
     dataset: Annotated[str, typer.Option(help="Minari id of the dataset.")],
     download: Annotated[bool, typer.Option("--download", help="Fetch a missing dataset from the Minari hub.")] = False,
-    models: Annotated[
+    preset: Annotated[
         str,
-        typer.Option(help="Which models, separated by commas: dynamics, score, energy, ensemble, learned-distance."),
-    ] = "dynamics,score,energy",
+        typer.Option(
+            help="Which models, how trained: default (dynamics, score and energy, as suit 10,000 transitions), or d4rl "
+            "(ensemble, outcome, score, value and clone, as suit 100,000 of a robot with rewards)."
+        ),
+    ] = "default",
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Which models, separated by commas: dynamics, score, energy, ensemble, learned-distance, outcome, "
+            "value, clone.  [default: those of the preset]"
+        ),
+    ] = None,
     observation_key: Annotated[
         list[str] | None,
         typer.Option(help="For dict observations: an entry that belongs to the state; repeatable, in order."),
     ] = None,
-    steps_dynamics: Annotated[
-        int | None,
-        typer.Option(help="Steps of the dynamics.", rich_help_panel=_OPTIMISATION),
-    ] = None,
-    steps_score: Annotated[int | None, typer.Option(help="Steps of the score.", rich_help_panel=_OPTIMISATION)] = None,
-    steps_energy: Annotated[
-        int | None, typer.Option(help="Steps of the energy.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    steps_ensemble: Annotated[
-        int | None, typer.Option(help="Steps of the ensemble.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    steps_learned_distance: Annotated[
-        int | None, typer.Option(help="Steps of the learned distance.", rich_help_panel=_OPTIMISATION)
-    ] = None,
+    steps: Annotated[int | None, _steps("every model without an own option")] = None,
+    steps_dynamics: Annotated[int | None, _steps("the dynamics")] = None,
+    steps_score: Annotated[int | None, _steps("the score")] = None,
+    steps_energy: Annotated[int | None, _steps("the energy")] = None,
+    steps_ensemble: Annotated[int | None, _steps("the ensemble")] = None,
+    steps_learned_distance: Annotated[int | None, _steps("the learned distance")] = None,
     hidden_sizes: Annotated[
         str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
     ] = None,
@@ -62,7 +69,7 @@ def train(
     seed: Seed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
-    """Train dynamics, score and energy networks on a Minari dataset; on request an ensemble and a learned distance.
+    """Train dynamics, score and energy networks on a Minari dataset, or other models by --preset and --models.
 
     Each model goes to its own subfolder, with checkpoint, metrics.jsonl and TensorBoard files. A run that was
     interrupted is resumed by the same command, to the same bytes.

@@ -1,7 +1,7 @@
 """Training models."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,31 +9,9 @@ import torch
 
 from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder, open_run_folder
-from trajopt_sgp.data import Transitions, load_transitions
+from trajopt_sgp.data import Normalizer, Transitions, load_transitions
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.learning import (
-    MODEL_FILE,
-    DynamicsSettings,
-    EnergySettings,
-    EnsembleSettings,
-    LearnedDistanceSettings,
-    ScoreSettings,
-    TrainingResult,
-    TrainingSettings,
-    train_dynamics,
-    train_energy,
-    train_ensemble,
-    train_learned_distance,
-    train_score,
-)
-
-_KINDS: Mapping[str, tuple[type[TrainingSettings], Callable[..., TrainingResult[Any]]]] = {
-    "dynamics": (DynamicsSettings, train_dynamics),
-    "score": (ScoreSettings, train_score),
-    "energy": (EnergySettings, train_energy),
-    "ensemble": (EnsembleSettings, train_ensemble),
-    "learned-distance": (LearnedDistanceSettings, train_learned_distance),
-}
+from trajopt_sgp.learning import MODEL_FILE, TRAINERS, TRAINING_PRESETS, TrainingPreset, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +20,10 @@ class TrainRequest:
 
     dataset: str
     download: bool
-    models: str
+    preset: str
+    models: str | None
     observation_key: list[str] | None
+    steps: int | None
     steps_dynamics: int | None
     steps_score: int | None
     steps_energy: int | None
@@ -68,7 +48,8 @@ def run_train(request: TrainRequest) -> Report:
         DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN.
         IncompatibleError: the folder holds a run with other settings.
     """
-    settings = {kind: _settings(request, kind) for kind in _chosen(request.models)}
+    preset = _preset(request.preset)
+    settings = {kind: _settings(request, kind, preset) for kind in _chosen(request.models, preset)}
     device = _device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
     with open_run_folder(request.folder) as folder:
@@ -84,7 +65,8 @@ def _train_all(
 ) -> Report:
     if not (folder.path / CONFIG_FILE).exists():
         folder.write_config("train", asdict(request))
-    results = {kind: _train(kind, data, request, chosen, device) for kind, chosen in settings.items()}
+    normalizer = _preset(request.preset).normalizer(data)
+    results = {kind: _train(kind, data, request, chosen, normalizer, device) for kind, chosen in settings.items()}
     folder.write_config("train", asdict(request))
     document = {
         "dataset": {"id": request.dataset, "transitions": len(data), "hash": data.dataset.hash},
@@ -96,12 +78,17 @@ def _train_all(
 
 
 def _train(
-    kind: str, data: Transitions, request: TrainRequest, settings: TrainingSettings, device: torch.device
+    kind: str,
+    data: Transitions,
+    request: TrainRequest,
+    settings: TrainingSettings,
+    normalizer: Normalizer,
+    device: torch.device,
 ) -> dict[str, Any]:
     place = request.folder / kind
     if (place / "checkpoint.safetensors").exists():
         note(f"{kind}: resuming in {place}", request.json_output)
-    train = _KINDS[kind][1]
+    train = TRAINERS[kind][1]
     with progress_bar(f"Training {kind}", settings.steps, request.json_output) as update:
         result = train(
             data,
@@ -109,7 +96,8 @@ def _train(
             request.seed,
             place,
             lambda record: update(int(record["step"]), f"validation loss {record['validation_loss']:.3g}"),
-            device=device,
+            normalizer,
+            device,
         )
     rmse = {"validation_rmse": result.validation_rmse} if kind == "dynamics" else {}
     return {
@@ -131,24 +119,33 @@ def _blocks(dataset: str, results: Mapping[str, Mapping[str, Any]]) -> list[Bloc
     return [make_table(title, head, rows), *(f"Wrote {entry['file']}" for entry in results.values())]
 
 
-def _chosen(text: str) -> list[str]:
+def _preset(name: str) -> TrainingPreset:
+    if name not in TRAINING_PRESETS:
+        raise OptionError(f"--preset {name!r}: choose from {', '.join(TRAINING_PRESETS)}.")
+    return TRAINING_PRESETS[name]
+
+
+def _chosen(text: str | None, preset: TrainingPreset) -> list[str]:
+    if text is None:
+        return list(preset.settings)
     kinds = [part.strip() for part in text.split(",") if part.strip()]
-    unknown = [kind for kind in kinds if kind not in _KINDS]
+    unknown = [kind for kind in kinds if kind not in TRAINERS]
     if unknown or not kinds:
-        raise OptionError(f"--models {text!r}: choose one or more of {', '.join(_KINDS)}, separated by commas.")
+        raise OptionError(f"--models {text!r}: choose one or more of {', '.join(TRAINERS)}, separated by commas.")
     return list(dict.fromkeys(kinds))
 
 
-def _settings(request: TrainRequest, kind: str) -> TrainingSettings:
-    given = {
-        "steps": getattr(request, f"steps_{kind.replace('-', '_')}"),
+def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> TrainingSettings:
+    given: dict[str, Any] = {
+        "steps": getattr(request, f"steps_{kind.replace('-', '_')}", None) or request.steps,
         "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
         "batch_size": request.batch_size,
         "learning_rate": request.learning_rate,
         "validate_every": request.validate_every,
         "patience": request.patience,
     }
-    return _KINDS[kind][0](**{name: value for name, value in given.items() if value is not None})
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(preset.settings.get(kind) or TRAINERS[kind][0](), **changes)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

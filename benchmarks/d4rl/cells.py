@@ -1,0 +1,100 @@
+"""The pieces of the comparison: models of a dataset, and episodes of a method."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.d4rl.environments import make_environment
+from benchmarks.d4rl.methods import load_clone, planner_models, planner_settings
+from benchmarks.d4rl.peers import train_peer
+from benchmarks.d4rl.play import Controller, play
+from trajopt_sgp.data import Transitions, d4rl_score, load_transitions
+from trajopt_sgp.learning import TRAINERS, TRAINING_PRESETS
+from trajopt_sgp.studies.d4rl import RewardPlanner
+from trajopt_sgp.studies.runner import CellContext
+
+FloatArray = NDArray[np.float64]
+
+_FIRST_EVALUATION_SEED = 1000
+
+
+def behaviour(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Return the scores of the episodes in the data that ended by themselves or were full."""
+    data = _data(settings)
+    _, inverse, lengths = np.unique(data.episodes, return_inverse=True, return_counts=True)
+    returns = np.bincount(inverse, weights=np.asarray(data.rewards))
+    whole = (np.bincount(inverse, weights=data.terminated) > 0) | (lengths >= settings["play_steps"])
+    return {"scores": d4rl_score(settings["task"], returns[whole]).tolist(), "hash": data.dataset.hash}
+
+
+def train(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Train the models of the preset `d4rl`; goes on where a killed run stopped."""
+    data, preset, seed = _data(settings), TRAINING_PRESETS["d4rl"], settings["seed"]
+    normalizer, summary = preset.normalizer(data), {}
+    for kind, chosen in preset.settings.items():
+        changed = replace(chosen, **settings["training"])
+        result = TRAINERS[kind][1](data, changed, seed, context.folder / kind, normalizer=normalizer)
+        summary[kind] = {"seconds": result.seconds, "validation_loss": result.validation_loss}
+    return {"models": summary, "seconds": sum(entry["seconds"] for entry in summary.values())}
+
+
+def clone(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Play the mean of the cloned behaviour, which proposes plans."""
+    model = load_clone(context.inputs["models"].folder)
+
+    @torch.no_grad()
+    def control(states: FloatArray) -> FloatArray:
+        means = model(torch.as_tensor(states, dtype=torch.float32))
+        controls: FloatArray = means.clamp(model.control_low, model.control_high).double().numpy()
+        return controls
+
+    return _scores(settings, control)
+
+
+def plan(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Play a method that plans, and time it on one environment and on ten."""
+    method, task, seed = settings["method"], settings["task"], settings["seed"]
+    models = planner_models(method, context.inputs["models"].folder, lambda: _data(settings), seed)
+
+    def planner() -> RewardPlanner:
+        return RewardPlanner(models, planner_settings(method, task, seed))
+
+    calls = settings["timed_calls"]
+    times = {f"ms_per_action_{count}": _milliseconds(planner(), task, count, calls) for count in (1, 10)}
+    return {**_scores(settings, planner()), **times}
+
+
+def peer(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Train a method of d3rlpy and play its policy."""
+    begin = time.perf_counter()
+    controller = train_peer(settings["method"], _data(settings), settings["peer_steps"], settings["seed"])
+    seconds = time.perf_counter() - begin
+    return {**_scores(settings, controller), "training_seconds": seconds}
+
+
+def _data(settings: Mapping[str, Any]) -> Transitions:
+    return load_transitions(f"sgp/{settings['task']}-v0")
+
+
+def _scores(settings: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
+    """Return scores and lengths of episodes whose seeds are those of no other seed of training."""
+    first = _FIRST_EVALUATION_SEED * (1 + settings["seed"])
+    played = play(settings["task"], controller, settings["episodes"], first, settings["play_steps"])
+    return {"scores": played.scores.tolist(), "lengths": played.lengths.tolist()}
+
+
+def _milliseconds(planner: RewardPlanner, task: str, count: int, calls: int) -> float:
+    """Return the median wall time per action, of `count` environments planned together."""
+    environment = make_environment(task)
+    states = np.array([environment.reset(seed=i)[0] for i in range(count)])
+    environment.close()
+    seconds = []
+    for _ in range(calls):
+        planner(states)
+        seconds.append(planner.seconds)
+    return 1e3 * float(np.median(seconds)) / count

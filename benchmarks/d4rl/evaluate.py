@@ -1,0 +1,124 @@
+"""Compare methods on the twelve datasets: `python -m benchmarks.d4rl.evaluate [--tasks TASK ...] [--methods ...]`.
+
+Cells that are finished are not computed again, whatever ended the last run; `--publish-only` computes none. The page is
+made of all cells there are.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from benchmarks.d4rl import cells
+from benchmarks.d4rl.methods import PLANNERS
+from benchmarks.d4rl.peers import PEERS
+from benchmarks.d4rl.table import draw, page
+from trajopt_sgp.data import D4RL_TASKS
+from trajopt_sgp.studies.runner import Backend, CellStore, ProcessPool, RayCluster, Serial, StudyCell, run_cells
+from trajopt_sgp.studies.study import Study, write_study
+
+MAIN_SEEDS, OTHER_SEEDS = 3, 1
+WHOLE = {"episodes": 5, "play_steps": 1000, "peer_steps": 30_000, "timed_calls": 40, "training": {}}
+REDUCED = {
+    "episodes": 2,
+    "play_steps": 15,
+    "peer_steps": 4,
+    "timed_calls": 2,
+    "training": {"steps": 5, "batch_size": 32, "validate_every": 5},
+}
+METHODS = ("behaviour", "clone", *PEERS, *PLANNERS)
+
+
+def seeds_of(task: str) -> range:
+    """Return the seeds of training: more where methods are judged."""
+    return range(MAIN_SEEDS if task.endswith(("-medium", "-medium-replay")) else OTHER_SEEDS)
+
+
+def all_cells(reduced: bool) -> list[StudyCell]:
+    """Return the cells; the reduced version has one dataset, one seed and two short episodes."""
+    tasks = ("hopper-random",) if reduced else D4RL_TASKS
+    return [cell for task in tasks for cell in _task_cells(task, 1 if reduced else len(seeds_of(task)), reduced)]
+
+
+def _task_cells(task: str, seeds: int, reduced: bool) -> list[StudyCell]:
+    found = [StudyCell(f"{task} behaviour", cells.behaviour, {"task": task, "play_steps": WHOLE["play_steps"]})]
+    for seed in range(seeds):
+        scale: dict[str, Any] = {"task": task, "seed": seed, **(REDUCED if reduced else WHOLE)}
+        models = StudyCell(f"{task} models seed {seed}", cells.train, _pick(scale, "training"))
+        playing = _pick(scale, "episodes", "play_steps")
+        found += [models, StudyCell(f"{task} clone seed {seed}", cells.clone, playing, {"models": models})]
+        for method in PLANNERS:
+            chosen = {"method": method, **playing, **_pick(scale, "timed_calls")}
+            found.append(StudyCell(f"{task} {method} seed {seed}", cells.plan, chosen, {"models": models}))
+        for method in PEERS:
+            chosen = {"method": method, **playing, **_pick(scale, "peer_steps")}
+            found.append(StudyCell(f"{task} {method} seed {seed}", cells.peer, chosen))
+    return found
+
+
+def _pick(scale: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: scale[name] for name in ("task", "seed", *names)}
+
+
+STUDY = Study(
+    name="d4rl",
+    title="Score-guided planning on D4RL's locomotion tasks, beside its peers",
+    question="Does planning guided by the score earn more than the behaviour it learned from, and than methods that "
+    "people would use instead, on the same data?",
+    version=1,
+    cells=all_cells,
+    page=page,
+    figures=draw,
+    command="python -m benchmarks.d4rl.evaluate",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute what is missing of the chosen cells and write the page; return 1 if a cell failed."""
+    options = _parser().parse_args(arguments)
+    everything, store = STUDY.cells(options.reduced), CellStore(options.folder)
+    wanted = [cell for cell in everything if _is_chosen(cell, options)]
+    wanted += [need for cell in wanted for need in cell.needs.values() if need not in wanted]
+    unique = [cell for cell in everything if cell in wanted]
+    if not options.publish_only:
+        run_cells(STUDY.name, STUDY.version, unique, store, _backend(options), progress=_tell)
+    stored = [store.load(cell, cell.key(STUDY.name, STUDY.version)) for cell in everything]
+    records = [record for record in stored if record is not None]
+    write_study(STUDY, records, options.output, options.reduced, total=len(everything))
+    return int(not records or any(not record.finished for record in records))
+
+
+def _is_chosen(cell: StudyCell, options: argparse.Namespace) -> bool:
+    method = cell.label.split()[1]
+    task_fits = any(fnmatchcase(cell.settings["task"], pattern) for pattern in options.tasks)
+    return task_fits and method in options.methods and cell.settings.get("seed", 0) < options.seeds
+
+
+def _backend(options: argparse.Namespace) -> Backend:
+    if options.ray_address is not None:
+        return RayCluster(options.ray_address, options.workers)
+    return ProcessPool(options.workers) if options.workers else Serial()
+
+
+def _tell(done: int, total: int, remark: str) -> None:
+    print(f"{done} of {total} cells {remark}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.d4rl.evaluate", description="Compare methods.")
+    parser.add_argument("--tasks", nargs="+", default=["*"], metavar="TASK", help="names or patterns (default: all)")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD", help=str(METHODS))
+    parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help="at most so many of each (default: %(default)s)")
+    parser.add_argument("--reduced", action="store_true", help="one dataset, tiny models: to see that all works")
+    parser.add_argument("--publish-only", action="store_true", help="write the page from the cells there are")
+    parser.add_argument("--workers", type=int, default=1, help="cells at a time; 0: in this process")
+    parser.add_argument("--ray-address", help='compute on Ray at this address; "local" starts one')
+    parser.add_argument("--folder", type=Path, default=Path("runs/studies/d4rl"), help="keeps finished cells")
+    parser.add_argument("--output", type=Path, default=Path("docs/studies/d4rl"), help="receives page and results")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
