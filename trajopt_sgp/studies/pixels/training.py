@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import minari
 import numpy as np
 
 from trajopt_sgp.data import ImageTransitions, load_image_transitions, write_minari_dataset
@@ -44,8 +45,15 @@ class PixelTraining:
 
 
 def collect_pixel_dataset(world: PixelWorld, transitions: int, seed: int) -> ImageTransitions:
-    """Let the point take random steps, write a Minari dataset and read it back."""
+    """Return the Minari dataset of random steps of this seed, collected and written first if it is not there.
+
+    One that is there is taken only if it has as many transitions as are asked for.
+    """
     dataset_id = DATASET_ID.format(resolution=world.resolution, seed=seed)
+    if dataset_id in minari.list_local_datasets():
+        known = load_image_transitions(dataset_id)
+        if len(known) == transitions:
+            return known
     episodes = collect_pixel_episodes(world, transitions, np.random.default_rng(seed))
     environment = gymnasium.make(PIXEL_INTEGRATOR_ID, world={"resolution": world.resolution})
     write_minari_dataset(episodes, dataset_id, environment, overwrite=True)
@@ -60,13 +68,13 @@ def train_pixel_models(
     training: PixelTraining | None = None,
     report: Report = lambda text: None,
 ) -> tuple[LearnedDynamics, ScoreNetwork, dict[str, Any]]:
-    """Collect and train; the trainer resumes what it finds in the folder.
+    """Collect, unless the data are there, and train; the trainer resumes what it finds in the folder.
 
     Returns:
         Dynamics and score, and their card: data id, hash and size, seed, settings, seconds and metrics.
     """
     training = training or PixelTraining()
-    report(f"collecting {training.transitions:,} transitions")
+    report(f"reading or collecting {training.transitions:,} transitions")
     data = collect_pixel_dataset(world, training.transitions, seed)
     report("training the dynamics")
     dynamics = train_image_dynamics(data, training.dynamics, seed, folder / "dynamics")
