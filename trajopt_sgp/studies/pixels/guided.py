@@ -31,9 +31,9 @@ class PixelGuidance:
     """β of the distance between pixels, weighted by σ²; 0 for none."""
     pixel_sigma: tuple[float, float] = (0.15, 0.08)
     """σ of it at the start and at the end."""
-    coarse_weight: float = 1000.0
+    coarse_weight: float = 4000.0
     """β of the distance between coarse pictures, weighted by σ²; 0 for none."""
-    coarse_sigma: tuple[float, float] = (0.10, 0.04)
+    coarse_sigma: tuple[float, float] = (0.10, 0.03)
     """σ of it at the start and at the end."""
     guesses: int = 16
     """Paths bent at random that are imagined."""
@@ -41,7 +41,7 @@ class PixelGuidance:
     """How many of the guesses, those of least imagined cost, are improved."""
     largest_bend: float = 0.8
     """Largest distance of a bent path from the straight line."""
-    iterations: int = 80
+    iterations: int = 70
     """Of gradient descent."""
     step_size: float = 7e-4
     """Of gradient descent: Nesterov momentum of 0.9, not Adam, which moves dark pixels as far as bright ones."""
@@ -90,13 +90,40 @@ def plan_pixels(
         generator: source of the bends of the guesses.
         horizon: number of steps.
     """
+    problem, imagined = _imagine(world, models, start, goal, guidance, generator, horizon)
+    best = [solution.trajectory for solution in imagined[: guidance.kept]]
+    return problem, solve(problem, SingleShooting(), guidance.solver, _stack(best))
+
+
+def best_guess(
+    world: PixelWorld,
+    models: PixelModels,
+    start: ArrayLike,
+    goal: ArrayLike,
+    guidance: PixelGuidance,
+    generator: np.random.Generator,
+    horizon: int = HORIZON,
+) -> tuple[OptimalControlProblem, Solution]:
+    """Return the problem and the guess from which `plan_pixels`, with the same arguments, sets out."""
+    problem, imagined = _imagine(world, models, start, goal, guidance, generator, horizon)
+    return problem, imagined[0]
+
+
+def _imagine(
+    world: PixelWorld,
+    models: PixelModels,
+    start: ArrayLike,
+    goal: ArrayLike,
+    guidance: PixelGuidance,
+    generator: np.random.Generator,
+    horizon: int,
+) -> tuple[OptimalControlProblem, list[Solution]]:
+    """Return the problem, and paths bent at random as the networks imagine them, the best first."""
     problem = pixel_problem(world, models.dynamics, start, goal, guidance.costs(models), horizon)
     bends = generator.uniform(-guidance.largest_bend, guidance.largest_bend, guidance.guesses)
     guesses = _stack([bent_guess(world, start, goal, bend, horizon) for bend in bends.tolist()])
-    shooting = SingleShooting()
-    imagined = solve(problem, shooting, replace(guidance.solver, iterations=1), guesses).starts
-    order = np.argsort([solution.cost for solution in imagined], kind="stable")[: guidance.kept]
-    return problem, solve(problem, shooting, guidance.solver, guesses.select(order))
+    imagined = solve(problem, SingleShooting(), replace(guidance.solver, iterations=1), guesses).starts
+    return problem, sorted(imagined, key=lambda solution: solution.cost)
 
 
 def bent_guess(world: PixelWorld, start: ArrayLike, goal: ArrayLike, bend: float, horizon: int) -> Trajectory:

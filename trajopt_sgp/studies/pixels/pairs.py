@@ -15,7 +15,9 @@ _TURN = 0.4
 _ARC = 200
 
 
-def opposite_pairs(world: PixelWorld, count: int, generator: np.random.Generator) -> list[tuple[FloatArray, FloatArray]]:
+def opposite_pairs(
+    world: PixelWorld, count: int, generator: np.random.Generator
+) -> list[tuple[FloatArray, FloatArray]]:
     """Draw pairs of start and goal `(2,)`, the straight line between them through the hole.
 
     The shortest way around the hole takes at most 13 steps whose coordinates are within the limit of controls.
@@ -48,5 +50,5 @@ def way_around(world: PixelWorld, start: ArrayLike, goal: ArrayLike) -> float:
     return min(counts)
 
 
-def _direction(angle: ArrayLike) -> FloatArray:
+def _direction(angle: float | FloatArray) -> FloatArray:
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
