@@ -1,6 +1,7 @@
 """Learning: one trainer, one loss per model, training that resumes to the same bytes."""
 
 from trajopt_sgp.learning.images import image_normalizer as image_normalizer
+from trajopt_sgp.learning.images import train_coarse_score as train_coarse_score
 from trajopt_sgp.learning.images import train_image_dynamics as train_image_dynamics
 from trajopt_sgp.learning.images import train_image_score as train_image_score
 from trajopt_sgp.learning.learned_distance import train_learned_distance as train_learned_distance
@@ -21,6 +22,7 @@ from trajopt_sgp.learning.presets import TRAINERS as TRAINERS
 from trajopt_sgp.learning.presets import TRAINING_PRESETS as TRAINING_PRESETS
 from trajopt_sgp.learning.presets import TrainingPreset as TrainingPreset
 from trajopt_sgp.learning.presets import fit_standard_normalizer as fit_standard_normalizer
+from trajopt_sgp.learning.settings import CoarseScoreSettings as CoarseScoreSettings
 from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
 from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
 from trajopt_sgp.learning.settings import EnsembleSettings as EnsembleSettings

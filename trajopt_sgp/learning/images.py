@@ -4,17 +4,28 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.data import ImageTransitions, Normalizer
+from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions
+from trajopt_sgp.data.image_transitions import Bytes
 from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
-from trajopt_sgp.learning.settings import ImageDynamicsSettings, ImageScoreSettings, TrainingSettings
-from trajopt_sgp.learning.train import Seeds, run
+from trajopt_sgp.learning.settings import (
+    CoarseScoreSettings,
+    ImageDynamicsSettings,
+    ImageScoreSettings,
+    ScoreSettings,
+    TrainingSettings,
+)
+from trajopt_sgp.learning.train import Seeds, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import Denoiser, LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models.coarse_score import coarse_dataset, coarse_picture
 from trajopt_sgp.models.preconditioning import noise_levels
+
+FloatArray = NDArray[np.float64]
 
 _VALIDATION_ROWS = 1024
 _STATISTICS_ROWS = 4096
@@ -92,6 +103,32 @@ def train_image_score(
     )
     batches = _tensors(training, device)[:2], _tensors(validation, device)[:2]
     return run(Task(model, loss, *batches, seeds.training, seeds.validation), settings, seed, folder, progress)
+
+
+def train_coarse_score(
+    images: ImageTransitions,
+    settings: ScoreSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[ScoreNetwork]:
+    """Train the network of a `CoarseScore` on coarse pictures; arguments and errors as of `train_dynamics`.
+
+    Coarse pictures keep their common unit; their mean is subtracted.
+    """
+    states, controls, after = (_coarse(part) for part in (images.states, images.controls, images.next_states))
+    dataset = coarse_dataset(images.dataset)
+    ends = np.zeros(len(images), dtype=np.bool_)
+    transitions = Transitions(states, controls, after, images.episodes, ends, dataset)
+    mean = np.hstack([states.mean(axis=0), controls.mean(axis=0)])
+    normalizer = Normalizer(mean, np.ones_like(mean))
+    return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
+
+
+def _coarse(pictures: Bytes) -> FloatArray:
+    parts = torch.split(torch.from_numpy(pictures), _STATISTICS_ROWS)
+    return np.concatenate([coarse_picture(_pictures(part)).numpy() for part in parts]).astype(np.float64)
 
 
 def _dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -205,3 +205,15 @@ class ImageScoreSettings(DenoiserSettings):
     learning_rate: float = 2e-3
     sigma_range: tuple[float, float] = (0.02, 2.0)
     validate_every: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoarseScoreSettings(ScoreSettings):
+    """Settings of `train_coarse_score`; noise levels are in half sides of a picture."""
+
+    steps: int = 4000
+    batch_size: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.0
+    validation_fraction: float = 0.01
+    sigma_range: tuple[float, float] = (0.02, 0.5)

@@ -49,7 +49,9 @@ def plot_film_strip(
     for row, (label, pictures) in enumerate(strips.items()):
         for column, knot in enumerate(shown):
             axes = figure.add_subplot(grid[row, column])
-            _draw_frame(axes, pictures[knot] if knot < len(pictures) else None, hole if len(pictures) == longest else 0)
+            _draw_frame(
+                axes, pictures[knot] if knot < len(pictures) else None, hole if len(pictures) == longest else 0.0
+            )
             if row == 0:
                 axes.set_title(str(knot), loc="center", fontsize=8.0, color=FAINT, fontweight="normal", pad=2.0)
             if column == 0:

@@ -1,14 +1,16 @@
 """The demo, and its table."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trajopt_sgp.cli.report import Block, Report, make_table, note
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.studies.demo import DemoSettings, run_demo
+from trajopt_sgp.studies.pixels.demo import PixelDemoSettings, run_pixel_demo
 
 _COLUMNS = {
     "name": "planner",
@@ -20,6 +22,15 @@ _COLUMNS = {
     "left_data_rate": "left data",
     "seconds_per_plan": "s / plan",
 }
+_PIXEL_COLUMNS = {
+    "goal_distance": "from the goal",
+    "hole_depth": "into the hole",
+    "predicted_cost": "predicted",
+    "true_cost": "true",
+    "disc_distance": "from a disc",
+    "seconds": "s",
+}
+_DEMOS = ("cart-pole", "pixels")
 _TITLE = "Plans, judged on the true system (median costs; success: true cost below 0.1)"
 _RATES = {"success_rate", "left_data_rate"}
 
@@ -28,6 +39,7 @@ _RATES = {"success_rate", "left_data_rate"}
 class DemoRequest:
     """The arguments of the command."""
 
+    what: str
     full: bool
     folder: Path
     seed: int
@@ -36,20 +48,33 @@ class DemoRequest:
 
 def run_demo_job(request: DemoRequest) -> Report:
     """Run the demo, tell on standard error what goes on, and report its summary."""
+    if request.what not in _DEMOS:
+        raise OptionError(f"Unknown demo {request.what!r}; choose from {', '.join(_DEMOS)}.")
+    if request.what == "pixels":
+        with open_run_folder(request.folder) as folder:
+            return _run_pixels(request, folder)
     settings = DemoSettings(seed=request.seed, full=request.full, folder=request.folder)
     with open_run_folder(request.folder) as folder:
         return _run(request, settings, folder)
 
 
 def _run(request: DemoRequest, settings: DemoSettings, folder: RunFolder) -> Report:
-    begin = time.perf_counter()
     folder.write_config("demo", asdict(request))
-
-    def tell(text: str) -> None:
-        note(f"[{time.perf_counter() - begin:5.0f} s] {text}", request.json_output)
-
-    summary = run_demo(settings, report=tell)
+    summary = run_demo(settings, report=_teller(request))
     return Report(summary, [*summary_blocks(summary), f"Report: {folder.path / 'report.html'}"])
+
+
+def _run_pixels(request: DemoRequest, folder: RunFolder) -> Report:
+    folder.write_config("demo", asdict(request))
+    summary = run_pixel_demo(PixelDemoSettings(request.folder, request.seed), _teller(request))
+    rows = [[name, *(plan[column] for column in _PIXEL_COLUMNS)] for name, plan in summary["plans"].items()]
+    table = make_table("Plans in pixels, judged by the true point", ["plan", *_PIXEL_COLUMNS.values()], rows)
+    return Report(summary, [table, f"Film strips and animations: {folder.path}"])
+
+
+def _teller(request: DemoRequest) -> Callable[[str], None]:
+    begin = time.perf_counter()
+    return lambda text: note(f"[{time.perf_counter() - begin:5.0f} s] {text}", request.json_output)
 
 
 def summary_blocks(summary: Mapping[str, Any]) -> list[Block]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.envs import PixelWorld, run_controls
 from trajopt_sgp.envs.disc_images import Images
-from trajopt_sgp.models import check_same_data
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Trajectory
 from trajopt_sgp.studies.pixels.costs import PixelWeights, goal_cost, path_cost, smoothness_cost
 from trajopt_sgp.uncertainty import DataDistance
@@ -46,7 +46,7 @@ def pixel_problem(
     Raises:
         IncompatibleError: dynamics and distances come from different data.
     """
-    check_same_data(*(m for m in (dynamics, *(term.model for term in costs)) if hasattr(m, "dataset")))
+    _check_data(dynamics, *(term.model for term in costs))
     values = weights or PixelWeights()
     smooth = [smoothness_cost(world, values.smoothness)] if values.smoothness > 0.0 else []
     return OptimalControlProblem(
@@ -60,6 +60,14 @@ def pixel_problem(
         parameters={"goal": np.asarray(goal, dtype=np.float64)},
         name="pixels",
     )
+
+
+def _check_data(*models: object) -> None:
+    # not check_same_data: coarse pictures have a normalizer of their own
+    known = {info.hash: info.id for info in (getattr(model, "dataset", None) for model in models) if info is not None}
+    if len(known) > 1:
+        names = " and ".join(f"{name!r} (hash {value[:12]})" for value, name in known.items())
+        raise IncompatibleError(f"Models that plan together must come from the same data, not from {names}.")
 
 
 def still_guess(problem: OptimalControlProblem) -> Trajectory:

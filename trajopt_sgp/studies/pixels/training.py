@@ -1,22 +1,27 @@
-"""Collecting pictures as a Minari dataset, and training the two networks of a planner on them."""
+"""Collecting pictures as a Minari dataset, and training the three networks of a planner on them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import minari
 import numpy as np
 
 from trajopt_sgp.data import ImageTransitions, load_image_transitions, write_minari_dataset
 from trajopt_sgp.envs import PIXEL_INTEGRATOR_ID, PixelWorld, collect_pixel_episodes
 from trajopt_sgp.learning import (
+    CoarseScoreSettings,
     ImageDynamicsSettings,
     ImageScoreSettings,
     TrainingResult,
+    TrainingSettings,
+    train_coarse_score,
     train_image_dynamics,
     train_image_score,
 )
-from trajopt_sgp.models import LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models import CoarseScore
+from trajopt_sgp.studies.pixels.models import PixelModels
 from trajopt_sgp.studies.training import Report
 
 DATASET_ID = "trajopt_sgp/pixels-{resolution}-seed{seed}-v0"
@@ -41,11 +46,20 @@ class PixelTraining:
         )
     )
     """Of the network for the score of state and control."""
+    coarse: CoarseScoreSettings = field(default_factory=CoarseScoreSettings)
+    """Of the network for the score of coarse pictures."""
 
 
 def collect_pixel_dataset(world: PixelWorld, transitions: int, seed: int) -> ImageTransitions:
-    """Let the point take random steps, write a Minari dataset and read it back."""
+    """Return the Minari dataset of random steps of this seed, collected and written first if it is not there.
+
+    One that is there is taken only if it has as many transitions as are asked for.
+    """
     dataset_id = DATASET_ID.format(resolution=world.resolution, seed=seed)
+    if dataset_id in minari.list_local_datasets():
+        known = load_image_transitions(dataset_id)
+        if len(known) == transitions:
+            return known
     episodes = collect_pixel_episodes(world, transitions, np.random.default_rng(seed))
     environment = gymnasium.make(PIXEL_INTEGRATOR_ID, world={"resolution": world.resolution})
     write_minari_dataset(episodes, dataset_id, environment, overwrite=True)
@@ -59,30 +73,33 @@ def train_pixel_models(
     seed: int,
     training: PixelTraining | None = None,
     report: Report = lambda text: None,
-) -> tuple[LearnedDynamics, ScoreNetwork, dict[str, Any]]:
-    """Collect and train; the trainer resumes what it finds in the folder.
+) -> tuple[PixelModels, dict[str, Any]]:
+    """Collect, unless the data are there, and train; the trainer resumes what it finds in the folder.
 
     Returns:
-        Dynamics and score, and their card: data id, hash and size, seed, settings, seconds and metrics.
+        Models, and their card: data id, hash and size, seed, settings, seconds and metrics.
     """
     training = training or PixelTraining()
-    report(f"collecting {training.transitions:,} transitions")
+    report(f"reading or collecting {training.transitions:,} transitions")
     data = collect_pixel_dataset(world, training.transitions, seed)
     report("training the dynamics")
     dynamics = train_image_dynamics(data, training.dynamics, seed, folder / "dynamics")
     report(f"{dynamics.seconds:.0f} s, validation loss {dynamics.validation_loss:.4f}; training the score")
     score = train_image_score(data, training.score, seed, folder / "score")
-    report(f"{score.seconds:.0f} s, validation loss {score.validation_loss:.4f}")
+    report(f"{score.seconds:.0f} s, validation loss {score.validation_loss:.4f}; training the coarse score")
+    coarse = train_coarse_score(data, training.coarse, seed, folder / "coarse")
+    report(f"{coarse.seconds:.0f} s, validation loss {coarse.validation_loss:.4f}")
     card = {
         "seed": seed,
         "data": {"id": data.dataset.id, "transitions": data.dataset.transitions, "hash": data.dataset.hash},
         "dynamics": _describe(dynamics, training.dynamics),
         "score": _describe(score, training.score),
+        "coarse": _describe(coarse, training.coarse),
     }
-    return dynamics.model, score.model, card
+    return PixelModels(dynamics.model, score.model, CoarseScore(coarse.model)), card
 
 
-def _describe(result: TrainingResult[Any], settings: ImageDynamicsSettings | ImageScoreSettings) -> dict[str, Any]:
+def _describe(result: TrainingResult[Any], settings: TrainingSettings) -> dict[str, Any]:
     return {
         "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
         "settings": settings.to_json(),

@@ -1,0 +1,90 @@
+"""A score of pictures seen from afar: where their light is, whatever its pixels look like."""
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trajopt_sgp.data import DatasetInfo
+from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.models.score import ScoreNetwork
+
+COARSE_SIDE = 8
+"""Places along a side at which light is measured."""
+BLUR = 3.0 / 32.0
+"""Standard deviation of the Gaussian that gathers light, as a share of a picture's side."""
+
+_UNIT = 0.9
+_DARK = 1.0
+
+
+def coarse_picture(pictures: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch places"]:
+    """Return how the light of pictures `(..., r²)` is spread over 8 by 8 Gaussian windows, `(..., 64)`.
+
+    Two discs that lie apart have no pixel in common however far apart they are, so between pixels a distance soon says
+    nothing. These wide windows tell near from far. The sum of the light does not count; one unit is about half the side
+    of a picture.
+
+    Raises:
+        ShapeError: pictures that are not square.
+    """
+    side = math.isqrt(pictures.shape[-1])
+    if side**2 != pictures.shape[-1]:
+        raise ShapeError(f"Pictures are square, (..., r²), not of {pictures.shape[-1]} pixels.")
+    pixels = (torch.arange(side, dtype=pictures.dtype, device=pictures.device) + 0.5) / side
+    places = (torch.arange(COARSE_SIDE, dtype=pictures.dtype, device=pictures.device) + 0.5) / COARSE_SIDE
+    window = torch.exp(-0.5 * ((places[:, None] - pixels) / BLUR) ** 2)
+    rows = pictures.reshape(*pictures.shape[:-1], side, side)
+    light = rows.sum((-2, -1)).clamp_min(_DARK)[..., None]
+    gathered: Tensor = (window @ rows @ window.mT).flatten(-2)
+    return gathered * (_unit() / light)
+
+
+def coarse_dataset(pictures: DatasetInfo) -> DatasetInfo:
+    """Return the description of the same data as coarse pictures."""
+    dark, bright = (0.0,) * COARSE_SIDE**2, (_unit(),) * COARSE_SIDE**2
+    return replace(pictures, state_low=dark, state_high=bright, control_low=dark, control_high=bright)
+
+
+class CoarseScore(nn.Module):
+    """The distance of coarse pictures to those of the data; a gradient model of (picture, picture).
+
+    Args:
+        network: trained on `coarse_picture` of states and controls.
+    """
+
+    def __init__(self, network: ScoreNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """The dataset the network is trained on."""
+        return self.network.dataset
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Smallest and largest noise level, in units of coarse pictures."""
+        return self.network.sigma_range
+
+    def normalize(
+        self, state: Float[Tensor, "*batch pixels"], control: Float[Tensor, "*batch pixels"]
+    ) -> Float[Tensor, "*batch d"]:
+        """Return z `(..., 128)`, coarse and normalised, for pictures `(..., r²)`."""
+        return self.network.normalize(coarse_picture(state), coarse_picture(control))
+
+    def distance_gradient(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch d"]:
+        """Return the gradient of d_sigma with respect to z."""
+        return self.network.distance_gradient(z, sigma)
+
+
+def _unit() -> float:
+    """Return the factor by which a disc that moves a little by one half side moves about one unit.
+
+    A sum over the windows is an integral: a blurred disc of width b has the norm of its derivative over b.
+    """
+    spread = 2.0 * BLUR
+    gathered = COARSE_SIDE / 2.0 * math.sqrt(math.pi) * spread
+    return _UNIT * math.sqrt(2.0) * spread / gathered

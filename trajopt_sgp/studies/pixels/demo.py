@@ -1,0 +1,106 @@
+"""One plan of 15,360 decision variables with the weights that ship, beside one without distances to data."""
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.derivatives.threads import limited_threads
+from trajopt_sgp.envs import PixelWorld
+from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.studies.files import write_json
+from trajopt_sgp.studies.pixels.guided import PixelGuidance, plan_pixels
+from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models
+from trajopt_sgp.studies.pixels.pairs import opposite_pairs
+from trajopt_sgp.studies.pixels.planning import judge
+from trajopt_sgp.studies.training import Report
+from trajopt_sgp.viz import plot_film_strip, save_figure
+from trajopt_sgp.viz.pixel_animation import animate_pictures
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PixelDemoSettings:
+    """What the demo does; with the defaults two plans, each about a minute on one core."""
+
+    folder: Path = Path("runs/demo-pixels")
+    """Where everything is written."""
+    seed: int = 0
+    """Of start, goal and guesses."""
+    guidance: PixelGuidance = field(default_factory=PixelGuidance)
+    """How plans are held to the data."""
+
+
+def run_pixel_demo(settings: PixelDemoSettings, report: Report = lambda text: None) -> dict[str, Any]:
+    """Plan around the hole with and without distances to data, draw both, and return the summary.
+
+    Writes `summary.json` and, for `guided` and `unguided`, a film strip and an animation.
+    """
+    world, models = PixelWorld(), shipped_pixel_models()
+    start, goal = opposite_pairs(world, 1, np.random.default_rng(settings.seed))[0]
+    unguided = replace(settings.guidance, pixel_weight=0.0, coarse_weight=0.0)
+    plans = {}
+    with limited_threads(1):
+        for name, guidance in (("guided", settings.guidance), ("unguided", unguided)):
+            report(f"planning, {name}")
+            plans[name] = _plan(settings, world, models, (start, goal), name, guidance)
+    summary = {
+        "seed": settings.seed,
+        "start": start.tolist(),
+        "goal": goal.tolist(),
+        "data": models.dynamics.dataset.hash,
+        "guidance": asdict(settings.guidance),
+        "plans": plans,
+    }
+    write_json(settings.folder / "summary.json", summary)
+    return summary
+
+
+def _plan(
+    settings: PixelDemoSettings,
+    world: PixelWorld,
+    models: PixelModels,
+    pair: tuple[FloatArray, FloatArray],
+    name: str,
+    guidance: PixelGuidance,
+) -> dict[str, Any]:
+    begin = time.perf_counter()
+    problem, solution = plan_pixels(world, models, *pair, guidance, np.random.default_rng(settings.seed))
+    seconds = time.perf_counter() - begin
+    verdict, path = judge(world, problem, solution.trajectory)
+    distances = data_lengths(settings.guidance, models, solution.trajectory)
+    ends = f"the true point ends {verdict.goal_distance:.2f} from the goal, {_hole(verdict.hole_depth)}"
+    rows: dict[str, ArrayLike] = {
+        "imagined": solution.trajectory.states,
+        "true": world.state_picture(path),
+        "controls": solution.trajectory.controls,
+    }
+    share = world.hole / world.state_images.extent
+    save_figure(
+        plot_film_strip(rows, f"{name.capitalize()}: {ends}", distances, share), settings.folder / f"{name}.png"
+    )
+    animate_pictures(rows, settings.folder / f"{name}.gif")
+    return {
+        **asdict(verdict),
+        "variables": int(solution.variables.size),
+        "seconds": round(seconds, 1),
+        "path": path.round(4).tolist(),
+        "data_lengths": distances.round(4).tolist(),
+    }
+
+
+def data_lengths(guidance: PixelGuidance, models: PixelModels, plan: Trajectory) -> FloatArray:
+    """Return the length of the pull of coarse pictures to the data at the knots 0..N-1, `(N,)`."""
+    term = replace(guidance, coarse_weight=1.0).costs(models)[-1]
+    states, controls = (torch.as_tensor(a, dtype=torch.float32) for a in (plan.states[:-1], plan.controls))
+    with torch.no_grad():
+        return term.length(states, controls).numpy().astype(np.float64)
+
+
+def _hole(depth: float) -> str:
+    return "out of the hole" if depth == 0.0 else f"{depth:.2f} into the hole"
