@@ -18,6 +18,7 @@ from trajopt_sgp.studies.aggregates import (
 )
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table
+from trajopt_sgp.viz.style import add_heading, new_figure, styled
 
 FloatArray = NDArray[np.float64]
 Scores = Mapping[str, Mapping[str, FloatArray]]
@@ -121,16 +122,20 @@ def _speed(records: Sequence[CellRecord]) -> str:
 def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
     """Return the performance profiles, where there are several methods to compare."""
     arrays = _common(gather(records))
-    if not arrays:
-        return {}
+    return {"performance-profile": _plot(arrays)} if arrays else {}
+
+
+@styled
+def _plot(arrays: Mapping[str, FloatArray]) -> Figure:
     thresholds = np.linspace(0.0, 120.0, 121)
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = new_figure(7.0, 4.2)
     axes = figure.subplots()
     for method, array in arrays.items():
         axes.plot(thresholds, performance_profile(array, thresholds), label=method, lw=2.5 if method == _OURS else 1.2)
     axes.set(xlabel="score", ylabel="share of episodes above it", ylim=(0.0, 1.02))
-    axes.legend(fontsize="small")
-    return {"performance-profile": figure}
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_heading(figure, "Episodes above a score, on tasks that all finished")
+    return figure
 
 
 def _number(value: float) -> str:

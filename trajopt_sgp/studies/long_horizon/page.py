@@ -154,7 +154,8 @@ def plot_maze(groups: Group, size: int) -> Figure:
             for path in _joined(results, "paths"):
                 axes.plot(*unpack_array(path).T, color=PALETTE[0], linewidth=0.8)
             reached, runs = _counts(results)
-            set_title(axes, f"{name}\n{'replanned' if receding else 'open loop'}: {reached} of {runs}")
+            planner = name.replace(", reward", ",\nreward")
+            set_title(axes, f"{planner}\n{'replanned' if receding else 'open loop'}: {reached} of {runs}")
     add_heading(figure, f"Point maze, {size:,} transitions: executed ways")
     return figure
 

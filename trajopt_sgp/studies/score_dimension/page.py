@@ -10,7 +10,7 @@ from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.score_dimension.cells import ESTIMATORS, PLACES, SIGMAS
 from trajopt_sgp.studies.score_dimension.truths import FAMILIES
 from trajopt_sgp.studies.statistics import Estimate, markdown_table
-from trajopt_sgp.viz.style import PALETTE, add_heading, legend_above, new_figure, set_title, styled
+from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, set_title, styled
 
 _COLOURS = dict(zip(ESTIMATORS, PALETTE, strict=False))
 _WRONG = 0.5
@@ -138,8 +138,7 @@ def plot_errors(rows: Sequence[Row], place: str) -> Figure:
         axes.set_xlabel("dimension d")
     for line in panels:
         line[0].set_ylabel("relative error")
-    panels[0][0].set_title("")
-    legend_above(panels[0][0])
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=len(ESTIMATORS))
     add_heading(figure, f"Error of the gradient of the smoothed distance, {place}")
     return figure
 
