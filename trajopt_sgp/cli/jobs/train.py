@@ -136,8 +136,9 @@ def _chosen(text: str | None, preset: TrainingPreset) -> list[str]:
 
 
 def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> TrainingSettings:
+    own = getattr(request, f"steps_{kind.replace('-', '_')}", None)
     given: dict[str, Any] = {
-        "steps": getattr(request, f"steps_{kind.replace('-', '_')}", None) or request.steps,
+        "steps": request.steps if own is None else own,
         "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
         "batch_size": request.batch_size,
         "learning_rate": request.learning_rate,
