@@ -1,7 +1,7 @@
 """The arm on the bus as a robot: statuses in, commands out, behind the safety filter, at the rate of the driver."""
 
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics, ArmState
 from trajopt_sgp.hardware.bus import Bus, Mailbox
 from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import COMMAND, FRAME_DECODER, STATUS_DECODER, codec
 from trajopt_sgp.hardware.mocap import KeypointState, fit_rigid, take_frame
-from trajopt_sgp.hardware.robot import Features
-from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, SafetyState, filter_command, reset
+from trajopt_sgp.hardware.safety import SafetyDecision, SafetyInputs, SafetyState, filter_command
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
@@ -20,7 +20,7 @@ CONNECT_TIMEOUT = 10.0
 """How long the first status may take, and the driver its start [s]."""
 
 
-class LcmRobot:
+class LcmRobot(FilteredRobot):
     """An iiwa behind its LCM driver. `send_action` waits for the next status, and so sets the rate of a loop.
 
     It commands while the program calls it; a program that may be late shall let the tracker do so instead.
@@ -30,9 +30,6 @@ class LcmRobot:
         bus: To speak on; one of its own unless given.
     """
 
-    observation_features: ClassVar[Features] = {"joints": (7,), "velocities": (7,), "tip": (3,), "box": (3,)}
-    action_features: ClassVar[Features] = {"pusher": (3,)}
-
     def __init__(self, settings: HardwareSettings | None = None, bus: Bus | None = None) -> None:
         self.settings = settings or HardwareSettings()
         self._bus = bus
@@ -40,25 +37,8 @@ class LcmRobot:
         decoders = {self.settings.status_channel: STATUS_DECODER, self.settings.frame_channel: FRAME_DECODER}
         self._mailbox = Mailbox(decoders)
         self._keypoints = KeypointState()
-        self._safety: SafetyState | None = None
         self._sent: set[bytes] = set()
         self._foreign = False
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether `connect` has found a driver that is ready."""
-        return self._safety is not None
-
-    @property
-    def safety(self) -> SafetyState:
-        """What the safety filter remembers.
-
-        Raises:
-            HardwareError: not connected.
-        """
-        if self._safety is None:
-            raise HardwareError("The robot is not connected: call connect, or use it in a with statement.")
-        return self._safety
 
     def connect(self) -> None:
         """Wait until the driver is ready for commands.
@@ -89,50 +69,15 @@ class LcmRobot:
         message = letter.message if letter else None
         return self._state(message)
 
-    def send_action(self, pusher: FloatArray) -> SafetyDecision:
-        """Want the pusher at a position `(3,)` [m]; return what was really sent, and why it differs.
-
-        Raises:
-            HardwareError: not connected.
-        """
-        return self._send(pusher, emergency=False)
-
-    def stop(self) -> SafetyDecision:
-        """Brake from the last command and hold; return the last thing sent."""
-        return self._until_held(np.full(3, np.nan), emergency=False)
-
-    def estop(self) -> SafetyDecision:
-        """Stop, and stay stopped until `reset`."""
-        return self._until_held(self.get_observation().tip, emergency=True)
-
     def reset(self) -> None:
         """Allow actions after `estop`, or after another reason that is latched."""
+        super().reset()
         self._foreign = False
-        self._safety = reset(self.safety)
-
-    def disconnect(self) -> None:
-        """Stop and let go; the driver holds the last command. Nothing happens if there is no connection."""
-        if self.is_connected:
-            self.stop()
-        self._safety = None
-
-    def __enter__(self) -> "LcmRobot":
-        self.connect()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.disconnect()
 
     def _ready(self, begun: int) -> bool:
         letter = self._mailbox.newest(self.settings.status_channel)
         guarded = now() - begun < 1e6 * self.settings.start_guard
         return letter is not None and letter.message.utime >= 0 and not guarded
-
-    def _until_held(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
-        decision = self._send(pusher, emergency)
-        while decision.state.mode is Mode.STOPPING:
-            decision = self._send(pusher, emergency)
-        return decision
 
     def _send(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         safety, deadline = self.safety, time.monotonic() + self.settings.period
