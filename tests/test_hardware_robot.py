@@ -1,5 +1,7 @@
 """The simulated robot: what is sent is returned, stopping holds, leaving stops, and a dry run moves nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,19 @@ from trajopt_sgp.errors import HardwareError
 
 pytest.importorskip("mujoco")
 
+from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
+from trajopt_sgp.hardware.bus import read_log
+from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL
+from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
+from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.local_bus import LocalBus
+from trajopt_sgp.hardware.replayed_robot import ReplayedRobot
 from trajopt_sgp.hardware.robot import Robot
 from trajopt_sgp.hardware.safety import Mode
+from trajopt_sgp.hardware.safety.iiwa import TORQUE_TRIP
+from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
+from trajopt_sgp.hardware.tracker.process import Tracker
 
 
 def drive(robot: SimulatedRobot, ticks: int) -> None:
@@ -70,3 +82,94 @@ def test_dry_run_decides_alike_and_moves_nothing() -> None:
         assert (dry.get_observation().joints == before.joints).all()
         assert dry.safety.joints and real.safety.joints
         assert np.allclose(dry.safety.joints.position, real.safety.joints.position, atol=1e-12)
+
+
+def test_every_action_is_counted_once_where_it_comes_in_and_where_it_ends() -> None:
+    with SimulatedRobot() as robot:
+        start = robot.get_observation()
+        for _ in range(100):
+            robot.send_action(start.tip)  # joints settle into what the kinematics want
+        before = robot.actions.followed
+        robot.send_action(start.tip)
+        assert robot.actions.followed == before + 1
+        for _ in range(40):
+            robot.send_action(start.tip + np.array([0.0, 0.1, 0.0]))
+        robot.send_action(np.full(3, np.nan))
+        robot.stop()
+        count = robot.actions
+        assert (count.asked, count.refused) == (142, 1)
+        assert count.modified >= 40
+        assert count.complete
+        assert count.sent == round((robot.get_observation().time - start.time) / robot.limits.period) > 142
+    robot.connect()
+    assert robot.actions.asked == 0
+
+
+def test_decisions_are_logged_as_they_were_returned(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.lcmlog"
+    with SimulatedRobot(dry=True, log=path) as robot:
+        start = robot.get_observation().tip
+        decisions = [robot.send_action(start), robot.send_action(start + 0.01), robot.send_action(np.full(3, np.nan))]
+        robot.stop()
+    logged = list(read_log(path))
+    words = [SAFETY_DECODER.decode(packet.data) for packet in logged if packet.channel == SAFETY_CHANNEL]
+    sent = [COMMAND_DECODER.decode(packet.data) for packet in logged if packet.channel == COMMANDED]
+    assert [word.interventions for word in words[:3]] == ["; ".join(decision.interventions) for decision in decisions]
+    for message, decision in zip(sent, decisions, strict=False):
+        assert decision.joints is not None
+        assert tuple(message.joint_position) == tuple(decision.joints)
+
+
+def test_full_disk_is_an_error_and_the_arm_is_held_all_the_same() -> None:
+    robot = SimulatedRobot(log=Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"), robot:
+        drive(robot, 400)
+    assert np.abs(robot.get_observation().velocities).max() < 0.1
+
+
+def test_log_is_a_robot_that_measures_again_what_was_measured(tmp_path: Path) -> None:
+    settings, log = HardwareSettings(state_age=0.5, keypoint_age=0.5), tmp_path / "log"
+    tracker = Tracker(settings, log, LocalBus(SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))))
+    for _ in range(40):
+        tracker.turn()
+    tracker.end("over")
+    statuses = [packet.data for packet in read_log(log) if packet.channel == settings.status_channel]
+    robot = ReplayedRobot(log, log=tmp_path / "again")
+    assert isinstance(robot, Robot)
+    assert len(robot) == len(statuses)
+    with robot:
+        for status in statuses:
+            seen = robot.get_observation()
+            assert seen.joints.tolist() == list(STATUS_DECODER.decode(status).joint_position_measured)
+            robot.send_action(seen.tip)
+        assert robot.is_over
+        assert robot.safety.mode is Mode.RUNNING
+        seen = robot.get_observation()
+        assert seen.box == pytest.approx([0.75, 0.0, 0.0], abs=0.01)
+        assert all(getattr(seen, name).shape == shape for name, shape in robot.observation_features.items())
+    with pytest.raises(HardwareError, match="no log of a tracker"):
+        ReplayedRobot(tmp_path / "again")
+
+
+def test_blocked_arm_stops_before_the_driver_exits() -> None:
+    """The pusher stands before a box that it cannot move, and is wanted on the other side of it."""
+    simulation = ArmSimulation(BoxParameters(mass=100.0, table_friction=1.0))
+    start = np.array([0.6, 0.0, 0.02])
+    simulation.reset(ArmKinematics(iterations=200).solve_joints(start, VERTICAL_POSE), (0.7, 0.0, 0.0))
+    with SimulatedRobot(simulation) as robot:
+        robot.send_action(start)
+        for _ in range(400):
+            robot.send_action(start + np.array([0.2, 0.0, 0.0]))
+            assert (np.abs(robot.get_observation().external_torques) < TORQUE_TRIP).all()
+        assert robot.safety.latched == {"external torque"}
+        assert robot.safety.mode is Mode.HOLDING
+
+
+def test_driver_sends_the_torques_of_the_simulation_and_exits_where_they_are_too_large() -> None:
+    settings, simulation = HardwareSettings(), ArmSimulation()
+    driver = SimulatedDriver(settings, simulation, np.random.default_rng(0))
+    driver.step()
+    status = STATUS_DECODER.decode(driver.status(0))
+    assert status.joint_torque_measured == pytest.approx(-simulation.motor_torques)
+    assert np.abs(status.joint_torque_measured).max() > 1.0  # gravity
+    assert not any(status.joint_torque_external)  # nothing is touched

@@ -24,6 +24,7 @@ from trajopt_sgp.hardware.safety import (
     reset,
     step_towards,
 )
+from trajopt_sgp.hardware.safety.iiwa import TORQUE_TRIP
 
 LIMITS = iiwa_limits()
 START = np.array([0.6, 0.0, 0.05])
@@ -88,7 +89,8 @@ def test_output_is_finite_and_within_every_limit(seed: int, extra: list[float]) 
     for _ in range(4):  # 10,000 inputs in all
         measured = spoil(rng, JOINTS, extra) if rng.random() < 0.3 else JOINTS
         ages = spoil(rng, np.zeros(2), extra) if rng.random() < 0.3 else np.zeros(2)
-        inputs = SafetyInputs(spoil(rng, START, extra), START, measured, ages[0], ages[1])
+        torques = spoil(rng, np.zeros(7), extra) if rng.random() < 0.3 else np.zeros(7)
+        inputs = SafetyInputs(spoil(rng, START, extra), START, measured, ages[0], ages[1], torques)
         decision = filter_command(LIMITS, state, inputs, lambda p, q: spoil(rng, JOINTS, extra))
         after = decision.state
         assert decision.joints is not None
@@ -158,6 +160,8 @@ def test_motion_does_not_overshoot_its_target() -> None:
         ({"state_age": np.nan}, "stale state"),
         ({"plan_age": 1.1}, "stale plan"),
         ({"measured_joints": JOINTS + 0.5}, "tracking error"),
+        ({"external_torques": np.array([0, 0, 0, 0, 0, 0, -3.1])}, "external torque"),
+        ({"external_torques": np.full(7, np.nan)}, "not finite"),
         ({"foreign_commander": True}, "foreign commander"),
         ({"emergency_stop": True}, "emergency stop"),
     ],
@@ -191,6 +195,17 @@ def test_stale_plan_recovers_and_a_foreign_commander_only_by_reset() -> None:
     foreign = run(moving(), replace(INPUTS, foreign_commander=True), 60)[-1].state
     assert run(foreign, INPUTS, 100)[-1].state.mode is Mode.HOLDING
     assert run(reset(foreign), INPUTS, 1)[-1].state.mode is Mode.RUNNING
+
+
+def test_external_torque_is_latched_below_the_trip_of_the_driver_and_a_push_is_none() -> None:
+    assert (LIMITS.external_torques < TORQUE_TRIP).all()
+    pushed = replace(INPUTS, external_torques=0.9 * LIMITS.external_torques)
+    assert run(moving(), pushed, 1)[-1].state.mode is Mode.RUNNING
+    blocked = run(moving(), replace(INPUTS, external_torques=1.1 * LIMITS.external_torques), 60)[-1].state
+    assert run(blocked, INPUTS, 1)[-1].interventions == ("external torque",)
+    assert run(reset(blocked), INPUTS, 1)[-1].state.mode is Mode.RUNNING
+    with pytest.raises(OptionError, match="external_torques"):
+        iiwa_limits(torque_fraction=0.0)
 
 
 @pytest.mark.parametrize(

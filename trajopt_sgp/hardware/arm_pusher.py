@@ -53,7 +53,8 @@ class ArmPusherEnv(PlanarPusherEnv):
     in the first four fifths, then waiting for the arm, which is late. The pusher observed is where the measured joints
     put it; the filter may reduce what is asked for.
 
-    * `info["interventions"]`: how often the filter did what in this action; `info["time"]`, simulated [s].
+    * `info["interventions"]`: how often the filter did what in this action; `info["time"]`, simulated [s];
+      `info["shortfall"]`, from where the action wanted the pusher to where it was commanded in the end [m].
     * `reset` also draws mass of the box and friction of the table: `ArmRandomization`, `box`.
     * The pusher stays in `pusher_box`, which is what the arm reaches with the pusher vertical.
     """
@@ -128,5 +129,7 @@ class ArmPusherEnv(PlanarPusherEnv):
     def _info(self, state: FloatArray, control: FloatArray | None) -> dict[str, Any]:
         told = super()._info(state, control)
         if control is None:
-            return told | {"interventions": {}, "time": 0.0}
-        return told | {"interventions": dict(self._done), "time": self._robot.get_observation().time}
+            return told | {"interventions": {}, "time": 0.0, "shortfall": 0.0}
+        sent, seen = self._robot.safety.pusher, self._robot.get_observation()
+        shortfall = 0.0 if sent is None else float(np.linalg.norm(self._wanted - sent.position))
+        return told | {"interventions": dict(self._done), "time": seen.time, "shortfall": shortfall}

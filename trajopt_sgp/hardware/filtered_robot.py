@@ -1,26 +1,93 @@
-"""What all robots behind the safety filter share: a connection, and stops that brake until the arm is held."""
+"""What all robots behind the safety filter share: a connection, decisions, their count and log, and stops that hold."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.hardware.arm import ArmKinematics
+from trajopt_sgp.hardware.decision_log import DecisionLog
 from trajopt_sgp.hardware.robot import Features
-from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyState, reset
+from trajopt_sgp.hardware.safety import (
+    Mode,
+    SafetyDecision,
+    SafetyInputs,
+    SafetyLimits,
+    SafetyState,
+    filter_command,
+    iiwa_limits,
+    reset,
+)
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
 Own = TypeVar("Own", bound="FilteredRobot")
 
 
-class FilteredRobot(ABC):
-    """An iiwa with a pusher whose every command has passed the safety filter."""
+@dataclass
+class ActionCount:
+    """What became of the actions since a robot connected.
 
-    observation_features: ClassVar[Features] = {"joints": (7,), "velocities": (7,), "tip": (3,), "box": (3,)}
+    Attributes:
+        asked: Counted when an action comes in; the others when it has been decided on.
+        followed: The filter changed nothing.
+        modified: The arm went where it was wanted, within a limit that what was wanted did not keep.
+        refused: Nothing was sent, or the arm braked or was held.
+        sent: Commands that went to the arm, those of stops included.
+    """
+
+    asked: int = 0
+    followed: int = 0
+    modified: int = 0
+    refused: int = 0
+    sent: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every action that was asked for has had one end."""
+        return self.asked == self.followed + self.modified + self.refused
+
+    def decided(self, decision: SafetyDecision) -> None:
+        """Count the end of an action."""
+        if decision.state.mode is not Mode.RUNNING:
+            self.refused += 1
+        elif decision.interventions:
+            self.modified += 1
+        else:
+            self.followed += 1
+
+
+class FilteredRobot(ABC):
+    """An iiwa with a pusher whose every command has passed the safety filter.
+
+    Args:
+        limits: Of the safety filter; those of `iiwa_limits` unless given.
+        dry: Decide on every action and send none.
+        log: Event log that receives every decision and what it sends, or would send.
+
+    Attributes:
+        actions: What became of the actions since the last `connect`.
+    """
+
+    observation_features: ClassVar[Features] = {
+        "joints": (7,),
+        "velocities": (7,),
+        "external_torques": (7,),
+        "tip": (3,),
+        "box": (3,),
+    }
     action_features: ClassVar[Features] = {"pusher": (3,)}
 
     _safety: SafetyState | None = None
+
+    def __init__(self, limits: SafetyLimits | None = None, dry: bool = False, log: Path | None = None) -> None:
+        self.limits, self.dry = limits or iiwa_limits(), dry
+        self.actions = ActionCount()
+        self._kinematics = ArmKinematics()
+        self._log_path, self._log = log, DecisionLog(None)
 
     @property
     def is_connected(self) -> bool:
@@ -38,9 +105,15 @@ class FilteredRobot(ABC):
             raise HardwareError("The robot is not connected: call connect, or use it in a with statement.")
         return self._safety
 
-    @abstractmethod
     def connect(self) -> None:
-        """Begin with a safety filter that has sent nothing."""
+        """Begin with a safety filter that has sent nothing.
+
+        Raises:
+            HardwareError: there is nothing to connect to.
+        """
+        self._open()
+        self._log = DecisionLog(self._log_path)
+        self._safety, self.actions = SafetyState(), ActionCount()
 
     @abstractmethod
     def get_observation(self) -> ArmState:
@@ -52,7 +125,11 @@ class FilteredRobot(ABC):
         Raises:
             HardwareError: not connected.
         """
-        return self._send(pusher, emergency=False)
+        _ = self.safety
+        self.actions.asked += 1
+        decision = self._send(pusher, emergency=False)
+        self.actions.decided(decision)
+        return decision
 
     def stop(self) -> SafetyDecision:
         """Brake from the last command and hold; return the last thing sent."""
@@ -72,6 +149,7 @@ class FilteredRobot(ABC):
         if self.is_connected:
             self.stop()
         self._safety = None
+        self._log.close()
 
     def __enter__(self: Own) -> Own:
         self.connect()
@@ -81,8 +159,32 @@ class FilteredRobot(ABC):
         self.disconnect()
 
     @abstractmethod
+    def _open(self) -> None:
+        """Reach the arm."""
+
+    @abstractmethod
+    def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
+        """Return what the filter is to know of this tick."""
+
+    @abstractmethod
+    def _command(self, joints: FloatArray) -> None:
+        """Send joints `(7,)` [rad] to the arm."""
+
     def _send(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         """Filter one command and send it."""
+        inputs = self._inputs(pusher, emergency)
+        decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
+        self._safety = decision.state
+        if decision.joints is not None and not self.dry:
+            self._command(decision.joints)
+            self.actions.sent += 1
+        self._log.write(decision)
+        return decision
+
+    def _joints(self, measured: ArmState) -> FloatArray:
+        """Return the joints to compare commands with; in a dry run nothing follows, and commands are taken for them."""
+        sent = self.safety.joints
+        return sent.position if self.dry and sent else measured.joints
 
     def _until_held(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         decision = self._send(pusher, emergency)

@@ -8,12 +8,13 @@ from pathlib import Path
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Packet, read_log
+from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.settings import HardwareSettings, settings_from
 from trajopt_sgp.hardware.tracker.core import Kinematics, Tick, advance
 from trajopt_sgp.hardware.tracker.state import TrackerState
 
-SETTINGS, COMMANDED = "SETTINGS", "TRACKER_COMMAND"
-"""Channels of the log: what the run was made with, and the command that a tick gave."""
+SETTINGS = "SETTINGS"
+"""Channel of the log that holds what the run was made with."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class HardwareSettings:
         workspace, height: Ends of x and y, and of z, of the pusher's tip [m].
         speed, acceleration: Largest ones of the tip [m/s], [m/s²].
         joint_fraction: What part of the arm's joint speeds may be used.
+        torque_fraction: At what part of the driver's own limits of external torque the arm is stopped.
         state_age, plan_age, keypoint_age: Greatest ages of status, plan and motion capture [s].
         start_guard: How long nothing is sent after the first status; the driver exits at a command within 0.25 s [s].
         frozen_motion: How far commanded joints may move while the measured ones do not change at all [rad].
@@ -61,6 +62,7 @@ class HardwareSettings:
     speed: float = 0.15
     acceleration: float = 1.0
     joint_fraction: float = 0.25
+    torque_fraction: float = 0.5
     state_age: float = 0.1
     plan_age: float = 1.0
     keypoint_age: float = 0.15
@@ -90,7 +92,8 @@ class HardwareSettings:
     @property
     def limits(self) -> SafetyLimits:
         """Those of the safety filter."""
-        limits = iiwa_limits(self.workspace, self.height, self.speed, self.acceleration, self.joint_fraction)
+        motion = self.workspace, self.height, self.speed, self.acceleration
+        limits = iiwa_limits(*motion, self.joint_fraction, self.torque_fraction)
         return dataclasses.replace(limits, period=self.period, state_age=self.state_age, plan_age=self.plan_age)
 
 

@@ -1,15 +1,10 @@
 """The simulated arm as a robot, in this process and in lockstep; as a dry run it decides and moves nothing."""
 
-from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation
+from pathlib import Path
+
+from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
-from trajopt_sgp.hardware.safety import (
-    SafetyDecision,
-    SafetyInputs,
-    SafetyLimits,
-    SafetyState,
-    filter_command,
-    iiwa_limits,
-)
+from trajopt_sgp.hardware.safety import SafetyInputs, SafetyLimits
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
@@ -21,31 +16,40 @@ class SimulatedRobot(FilteredRobot):
         simulation: The arm and its box, as they stand.
         limits: Of the safety filter; those of `iiwa_limits` unless given.
         dry: Decide on every action and send none: the arm stays where it is.
+        log: Event log that receives every decision.
     """
 
     def __init__(
-        self, simulation: ArmSimulation | None = None, limits: SafetyLimits | None = None, dry: bool = False
+        self,
+        simulation: ArmSimulation | None = None,
+        limits: SafetyLimits | None = None,
+        dry: bool = False,
+        log: Path | None = None,
     ) -> None:
-        self.limits = limits or iiwa_limits()
-        self.dry = dry
+        super().__init__(limits, dry, log)
         self._simulation = simulation or ArmSimulation()
-        self._kinematics = ArmKinematics()
 
-    def connect(self) -> None:
-        """Begin with a safety filter that has sent nothing."""
-        self._safety = SafetyState()
+    @property
+    def simulation(self) -> ArmSimulation:
+        """The arm and its box."""
+        return self._simulation
 
     def get_observation(self) -> ArmState:
         """Return what is measured now."""
         return self._simulation.state
 
-    def _send(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
-        measured, state = self.get_observation(), self.safety
-        # in a dry run nothing follows the commands, so that they are taken for what is measured
-        joints = state.joints.position if self.dry and state.joints else measured.joints
-        inputs = SafetyInputs(pusher, measured.tip, joints, emergency_stop=emergency)
-        decision = filter_command(self.limits, state, inputs, self._kinematics.solve_joints)
-        self._safety = decision.state
-        if decision.joints is not None and not self.dry:
-            self._simulation.step(decision.joints)
-        return decision
+    def _open(self) -> None:
+        """Nothing need be reached."""
+
+    def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
+        measured = self.get_observation()
+        return SafetyInputs(
+            pusher,
+            measured.tip,
+            self._joints(measured),
+            external_torques=measured.external_torques,
+            emergency_stop=emergency,
+        )
+
+    def _command(self, joints: FloatArray) -> None:
+        self._simulation.step(joints)

@@ -15,6 +15,11 @@ EXAMPLES = examples(
     "trajopt-sgp hardware track --settings lab.toml --log runs/lab/tracker.lcmlog",
 )
 
+TELEOP = (
+    "w s a d or arrows: away from the arm's base, towards it, left, right.  + -: double, halve the step.  "
+    "space or any other key: stop.  r: reset a latched reason.  q: end."
+)
+
 hardware = typer.Typer(no_args_is_help=True, help="An arm over LCM: its processes, and tools around them.")
 
 Settings = Annotated[
@@ -100,6 +105,30 @@ def faults(
     from trajopt_sgp.cli.jobs.hardware import run_faults
 
     return run_faults(only, settings, folder, seed)
+
+
+@hardware.command(epilog=TELEOP)
+def teleop(
+    settings: Settings = None,
+    log: Annotated[Path, typer.Option(help="Event log of the run, for to-dataset and replay.")] = Path(
+        "runs/hardware/teleop.lcmlog"
+    ),
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Move the simulated arm in this process, without LCM.")
+    ] = False,
+    joystick: Annotated[
+        Path | None, typer.Option(help="Device of a joystick, such as /dev/input/js0.  [default: keys]")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Of the pusher [m/s].", min=0.001)] = 0.1,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Move the pusher by hand, through the safety filter, and log it. Driver and motion capture run, and no tracker.
+
+    The terminal's keys, or the first two axes and two buttons of a joystick (stop, end).
+    """
+    from trajopt_sgp.cli.jobs.teleop import run_teleop
+
+    return run_teleop(settings, log, simulated, joystick, speed)
 
 
 @hardware.command()

@@ -59,7 +59,14 @@ class ArmSimulation:
         data = self._data
         w, _, _, z = data.body(BOX).xquat
         pose = np.array([*data.body(BOX).xpos[:2], 2 * np.arctan2(z, w)])
-        return ArmState(data.time, data.qpos[:7].copy(), data.qvel[:7].copy(), data.site(TIP).xpos.copy(), pose)
+        joints, velocities, external = (values[:7].copy() for values in (data.qpos, data.qvel, data.qfrc_constraint))
+        return ArmState(data.time, joints, velocities, external, data.site(TIP).xpos.copy(), pose)
+
+    @property
+    def motor_torques(self) -> FloatArray:
+        """What the motors turn the joints by: impedance control and compensation of gravity `(7,)` [Nm]."""
+        torques: FloatArray = (self._data.qfrc_applied + self._data.qfrc_gravcomp)[:7]
+        return torques
 
     def _damping(self) -> FloatArray:
         self._mujoco.mj_fullM(self._model, self._data, self._mass)

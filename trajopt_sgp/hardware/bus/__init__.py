@@ -2,6 +2,7 @@
 
 from trajopt_sgp.hardware.bus.bus import Bus as Bus
 from trajopt_sgp.hardware.bus.bus import Packet as Packet
+from trajopt_sgp.hardware.bus.bus import PacketBus as PacketBus
 from trajopt_sgp.hardware.bus.event_log import LogWriter as LogWriter
 from trajopt_sgp.hardware.bus.event_log import read_log as read_log
 from trajopt_sgp.hardware.bus.mailbox import Mailbox as Mailbox

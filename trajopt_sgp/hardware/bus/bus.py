@@ -3,7 +3,7 @@
 import select
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from trajopt_sgp.errors import HardwareError
 
@@ -19,6 +19,19 @@ class Packet(NamedTuple):
 def now() -> int:
     """Return this machine's monotonic clock, which all its processes share [µs]."""
     return time.monotonic_ns() // 1000
+
+
+@runtime_checkable
+class PacketBus(Protocol):
+    """What carries packets: LCM, or the simulated driver in the same process."""
+
+    def publish(self, channel: str, data: bytes) -> None:
+        """Send one packet."""
+        ...
+
+    def receive(self, timeout: float) -> list[Packet]:
+        """Return all packets that wait, in their order; wait up to `timeout` [s] for the first one."""
+        ...
 
 
 class Bus:

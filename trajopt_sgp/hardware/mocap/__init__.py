@@ -1,6 +1,7 @@
 """Motion capture: where its frame lies in the robot's, and keypoints from markers that may be lost or exchanged."""
 
 from trajopt_sgp.hardware.mocap.keypoints import KeypointState as KeypointState
+from trajopt_sgp.hardware.mocap.keypoints import box_pose as box_pose
 from trajopt_sgp.hardware.mocap.keypoints import take_frame as take_frame
 from trajopt_sgp.hardware.mocap.registration import fit_planar as fit_planar
 from trajopt_sgp.hardware.mocap.registration import fit_rigid as fit_rigid

@@ -49,6 +49,14 @@ def take_frame(
     return _consider(settings, state, points, time)
 
 
+def box_pose(settings: HardwareSettings, state: KeypointState) -> FloatArray:
+    """Return x, y [m] and angle [rad] of the box `(3,)`; NaN before it was seen."""
+    if state.points is None:
+        return np.full(3, np.nan)
+    motion, _ = fit_rigid(np.asarray(settings.box_keypoints), state.points)
+    return np.array([motion[0, 2], motion[1, 2], np.arctan2(motion[1, 0], motion[0, 0])])
+
+
 def _consider(
     settings: HardwareSettings, state: KeypointState, points: FloatArray, time: int
 ) -> tuple[KeypointState, str | None]:

@@ -6,7 +6,7 @@ from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.messages import COMMAND, FRAME, IIWA_JOINTS, STATUS, Decoder, codec
 from trajopt_sgp.hardware.mocap.registration import apply
-from trajopt_sgp.hardware.safety.iiwa import JOINT_LIMITS
+from trajopt_sgp.hardware.safety.iiwa import JOINT_LIMITS, TORQUE_TRIP
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
@@ -61,9 +61,15 @@ class SimulatedDriver:
         self._target = np.clip(message.joint_position[:IIWA_JOINTS], -REACH, REACH)
 
     def step(self) -> None:
-        """Let one period pass."""
-        self.simulation.step(self._target)
-        joints = self.simulation.state.joints
+        """Let one period pass.
+
+        Raises:
+            HardwareError: where the driver would exit: something turns the arm too hard.
+        """
+        state = self.simulation.step(self._target)
+        if (np.abs(state.external_torques) > TORQUE_TRIP).any():
+            raise HardwareError(f"The driver ended: external torques are {state.external_torques.round(1)} Nm.")
+        joints = state.joints
         gain = 1 - np.exp(-2 * np.pi * CUTOFF * self.settings.period)
         self._velocity += gain * ((joints - self._last) / self.settings.period - self._velocity)
         self._last = joints
@@ -77,8 +83,9 @@ class SimulatedDriver:
         message.joint_velocity_estimated = self._velocity.tolist()
         message.joint_position_commanded = self._target.tolist()
         message.joint_position_ipo = [np.nan] * IIWA_JOINTS
-        for name in ("joint_torque_measured", "joint_torque_commanded", "joint_torque_external"):
-            setattr(message, name, [0.0] * IIWA_JOINTS)
+        # the driver has the opposite sign for what the motors do, but not for what is done to the arm
+        message.joint_torque_commanded = message.joint_torque_measured = (-self.simulation.motor_torques).tolist()
+        message.joint_torque_external = self.simulation.state.external_torques.tolist()
         self.packets += 1
         return bytes(message.encode())
 

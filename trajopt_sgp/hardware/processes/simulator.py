@@ -34,9 +34,9 @@ class Simulator:
         while not signals.received:
             try:
                 self._obey()
+                self._advance(tick)
             except HardwareError as error:
                 return str(error)
-            self._advance(tick)
             tick += 1
             # after a pause time goes on from now: it is not made up for
             deadline = max(deadline + self.settings.period, time.monotonic() - 4 * self.settings.period)

@@ -14,6 +14,11 @@ SolveJoints = Callable[[FloatArray, FloatArray], FloatArray]
 """Differential kinematics: pusher position `(3,)` [m] and last commanded joints `(7,)` [rad] to the next joints."""
 
 
+def no_torques() -> FloatArray:
+    """Return seven zeros."""
+    return np.zeros(7)
+
+
 class Mode(Enum):
     """What the filter is doing; its text says it to a user."""
 
@@ -23,7 +28,7 @@ class Mode(Enum):
     HOLDING = "Holding a position, which is sent again and again."
 
 
-LATCHED = frozenset({"tracking error", "foreign commander", "emergency stop"})
+LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "emergency stop"})
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
 
 
@@ -34,6 +39,7 @@ class SafetyLimits:
     Attributes:
         pusher: Workspace and height band, speed and acceleration of the pusher [m].
         joints: Joint limits, rates and accelerations [rad].
+        external_torques: By what the surroundings may turn the joints `(7,)` [Nm].
         period: Time between two commands [s].
         tracking_error: Largest distance of a commanded joint from the measured one [rad].
         joint_lag: Largest distance of a commanded joint from its solution before the pusher's reference waits [rad].
@@ -43,6 +49,7 @@ class SafetyLimits:
 
     pusher: MotionLimits
     joints: MotionLimits
+    external_torques: FloatArray
     period: float = 0.005
     tracking_error: float = 0.1
     joint_lag: float = 0.01
@@ -54,6 +61,8 @@ class SafetyLimits:
         for name in ("period", "tracking_error", "joint_lag", "start_distance", "state_age", "plan_age"):
             if not 0 < getattr(self, name) < np.inf:
                 raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
+        if not (np.isfinite(self.external_torques).all() and (self.external_torques > 0).all()):
+            raise OptionError(f"external_torques must be positive and finite, not {self.external_torques}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +74,7 @@ class SafetyInputs:
         measured_pusher: Where it is, from measured joints `(3,)` [m].
         measured_joints: Measured joints `(7,)` [rad].
         state_age, plan_age: Time since the last status, and since the plan was made [s].
+        external_torques: By what the surroundings turn the joints `(7,)` [Nm].
         foreign_commander: Whether commands of somebody else were seen on the bus.
         emergency_stop: Whether somebody asked to stop for good.
     """
@@ -74,6 +84,7 @@ class SafetyInputs:
     measured_joints: FloatArray
     state_age: float = 0.0
     plan_age: float = 0.0
+    external_torques: FloatArray = field(default_factory=no_torques)
     foreign_commander: bool = False
     emergency_stop: bool = False
 
@@ -148,11 +159,14 @@ def reset(state: SafetyState) -> SafetyState:
 
 def _reasons_to_stop(limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs) -> tuple[str, ...]:
     found = {
-        "not finite": not all(np.isfinite(v).all() for v in (inputs.pusher, inputs.measured_joints)),
+        "not finite": not all(
+            np.isfinite(values).all() for values in (inputs.pusher, inputs.measured_joints, inputs.external_torques)
+        ),
         # written so that NaN is stale
         "stale state": not 0 <= inputs.state_age <= limits.state_age,
         "stale plan": not 0 <= inputs.plan_age <= limits.plan_age,
         "tracking error": _tracking_lost(limits, state, inputs),
+        "external torque": bool((np.abs(inputs.external_torques) > limits.external_torques).any()),
         "foreign commander": inputs.foreign_commander,
         "emergency stop": inputs.emergency_stop,
     }

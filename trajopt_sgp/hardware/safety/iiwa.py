@@ -9,6 +9,8 @@ JOINT_LIMITS = np.deg2rad([170.0, 120.0, 170.0, 120.0, 170.0, 120.0, 175.0])
 """Ends of the joints' ranges on either side [rad]."""
 JOINT_RATES = np.array([1.483529, 1.483529, 1.745329, 1.308996, 2.268928, 2.356194, 2.356194])
 """Greatest joint speeds of the iiwa14 [rad/s]."""
+TORQUE_TRIP = 60.0 * np.array([1.0, 1.0, 1.0, 0.5, 0.2, 0.2, 0.1])
+"""External torques at which the driver exits, so that the arm stops at once [Nm]."""
 
 
 def iiwa_limits(
@@ -17,6 +19,7 @@ def iiwa_limits(
     speed: float = 0.15,
     acceleration: float = 1.0,
     fraction: float = 0.25,
+    torque_fraction: float = 0.5,
 ) -> SafetyLimits:
     """Return limits for the arm.
 
@@ -26,6 +29,10 @@ def iiwa_limits(
         speed: Largest speed of the tip [m/s].
         acceleration: Largest acceleration of the tip [m/s²].
         fraction: What part of the arm's joint speeds may be used.
+        torque_fraction: At what part of the driver's own limits of external torque the arm is stopped.
+
+    Raises:
+        OptionError: a limit that is none.
     """
     box = np.array([*workspace, height], dtype=np.float64)
     # three equal accelerations together are as long as the one allowed
@@ -33,4 +40,4 @@ def iiwa_limits(
     # the driver clamps one degree before the end; two keep clear of that
     reach = JOINT_LIMITS - np.deg2rad(2.0)
     joints = MotionLimits(-reach, reach, fraction * JOINT_RATES, np.full(7, 20.0))
-    return SafetyLimits(tip, joints)
+    return SafetyLimits(tip, joints, torque_fraction * TORQUE_TRIP)

@@ -10,7 +10,7 @@ import numpy as np
 
 from trajopt_sgp.errors import MessageError
 from trajopt_sgp.hardware.bus import Packet
-from trajopt_sgp.hardware.messages import COMMAND, SAFETY, codec
+from trajopt_sgp.hardware.decision_log import make_command, make_safety
 from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, filter_command
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -101,7 +101,7 @@ def _inputs(
     state_age, reasons = _state_age(settings, state, time)
     ages = state_age, np.inf if blind or state.plan is None else (time - state.plan.utime) * 1e-6
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
-    inputs = SafetyInputs(wanted, tip, measured, *ages, state.foreign, state.stop)
+    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop)
     return inputs, (*reasons, *(("stale keypoints",) if blind else ()))
 
 
@@ -119,18 +119,9 @@ def _state_age(settings: HardwareSettings, state: TrackerState, time: int) -> tu
 def _sent(
     settings: HardwareSettings, state: TrackerState, time: int, decision: SafetyDecision
 ) -> tuple[TrackerState, Tick]:
-    command = None if decision.joints is None else _command(time, decision.joints)
+    command = None if decision.joints is None else make_command(time, decision.joints)
     interventions = tuple(dict.fromkeys((*decision.interventions, *state.notes)))
-    message = codec(SAFETY)()
-    message.utime, message.tick, message.mode = time, state.tick, decision.state.mode.name
-    message.interventions = "; ".join(interventions)
+    safety = make_safety(time, state.tick, decision, interventions)
     sent = (*state.sent, command)[-_OWN_COMMANDS:] if command else state.sent
     state = replace(state, safety=decision.state, sent=sent, tick=state.tick + 1, notes=())
-    return state, Tick(command, bytes(message.encode()), interventions)
-
-
-def _command(time: int, joints: FloatArray) -> bytes:
-    message = codec(COMMAND)()
-    # without torques, as the driver wants it where only positions are commanded
-    message.utime, message.num_joints, message.joint_position = time, len(joints), joints.tolist()
-    return bytes(message.encode())
+    return state, Tick(command, safety, interventions)

@@ -7,15 +7,18 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from trajopt_sgp.hardware.arm import ArmKinematics
-from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet
+from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import TIMING, codec
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
-from trajopt_sgp.hardware.replay import COMMANDED, SETTINGS
+from trajopt_sgp.hardware.replay import SETTINGS
 from trajopt_sgp.hardware.safety import Mode
+from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
 from trajopt_sgp.hardware.tracker.receive import SKIPPED, STOP, TICK
@@ -33,35 +36,49 @@ class Tracker:
         log: Where the event log goes; none is written without.
         bus: To speak on; one of its own unless given.
         kinematics: Of the arm.
+
+    Attributes:
+        state: What is remembered.
+        reasons: Interventions of the last tick.
     """
 
     def __init__(
         self,
         settings: HardwareSettings,
         log: Path | None = None,
-        bus: Bus | None = None,
+        bus: PacketBus | None = None,
         kinematics: Kinematics | None = None,
     ) -> None:
         self.settings = settings
         self.state = TrackerState()
+        self.reasons: tuple[str, ...] = ()
         channels = (settings.status_channel, settings.command_channel, settings.plan_channel)
         self._bus = bus or Bus(settings.url, (*channels, settings.frame_channel, settings.event_channel))
         self._kinematics = kinematics or ArmKinematics()
         self._log = LogWriter(log) if log else None
         self._record(Packet(now(), SETTINGS, json.dumps(dataclasses.asdict(settings)).encode()))
 
-    def run(self) -> str:
-        """Track until SIGINT or SIGTERM; return the cause of the end. Whatever ends it, the arm is braked and held."""
+    def run(self, after_turn: Callable[[], str] = str) -> str:
+        """Track until SIGINT, SIGTERM, or until a function called after every turn says why to end.
+
+        Returns the cause of the end. Whatever ends it, the arm is braked and held.
+        """
         self._report("start", "")
         with EndSignals() as signals:
+            wish = ""
             try:
-                while not signals.received:
+                while not (signals.received or wish):
                     self.turn()
+                    wish = after_turn()
             finally:
                 error = sys.exc_info()[1]
-                cause = signals.received or (f"{type(error).__name__}: {error}" if error else "unknown")
+                cause = signals.received or wish or f"{type(error).__name__}: {error}"
                 self.end(cause)
         return cause
+
+    def tip(self, joints: FloatArray) -> FloatArray:
+        """Return where the pusher's tip is `(3,)` [m]."""
+        return self._kinematics.tip(joints)[0]
 
     def turn(self) -> None:
         """Wait for packets, at most for one period, and decide; a tick replaces a missing status."""
@@ -85,6 +102,7 @@ class Tracker:
         sent = now()
         self._record(packet)
         if tick:
+            self.reasons = tick.interventions
             self._bus.publish(self.settings.safety_channel, tick.safety)
             timing = _timing(self.state.tick - 1, packet.time, sent)
             self._bus.publish(self.settings.timing_channel, timing)

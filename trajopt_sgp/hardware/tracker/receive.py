@@ -64,7 +64,8 @@ def _measured(state: TrackerState, time: int, message: Any) -> TrackerState:
     if state.measured is None or (measured != state.measured).any():
         commanded = state.safety.joints.position if state.safety.joints else None
         state = replace(state, measured=measured, changed=time, moved_from=commanded)
-    return replace(state, received=time, first=state.first or time)
+    torques = np.asarray(message.joint_torque_external, dtype=np.float64)
+    return replace(state, torques=torques, received=time, first=state.first or time)
 
 
 def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:

@@ -5,6 +5,7 @@ from typing import Any
 
 from trajopt_sgp.hardware.mocap import KeypointState
 from trajopt_sgp.hardware.safety import SafetyState
+from trajopt_sgp.hardware.safety.filter import no_torques
 from trajopt_sgp.hardware.safety.motion import FloatArray
 
 BURST = 3.0
@@ -17,7 +18,7 @@ class TrackerState:
 
     Attributes:
         safety: Of the safety filter.
-        measured: Joints of the last good status.
+        measured, torques: Joints of the last good status, and what the surroundings turn them by.
         utime: Of that status, on the driver's clock; -1 while the driver starts.
         first, received, changed: When the first good status came, the last one, and the last with other joints.
         moved_from: Joints that were commanded when the measured ones changed last.
@@ -34,6 +35,7 @@ class TrackerState:
 
     safety: SafetyState = field(default_factory=SafetyState)
     measured: FloatArray | None = None
+    torques: FloatArray = field(default_factory=no_torques)
     utime: int = -1
     first: int = 0
     received: int = 0
