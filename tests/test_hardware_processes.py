@@ -1,6 +1,7 @@
 """The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
 from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.dataset import read_episodes
 from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
-from trajopt_sgp.hardware.faults.judge import count_violations
+from trajopt_sgp.hardware.faults.disk import SmallDisk
+from trajopt_sgp.hardware.faults.judge import count_tip_violations, count_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND, codec
 from trajopt_sgp.hardware.motions import move_to
+from trajopt_sgp.hardware.processes.heartbeat import Heartbeat
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.planner import load_planner
 from trajopt_sgp.hardware.replay import replay
@@ -52,6 +55,46 @@ def test_judge_counts_each_kind_of_violation() -> None:
     assert count_violations(commands(outside), LIMITS, kinematics) == 60
 
 
+def test_judge_looks_at_the_tip_as_well() -> None:
+    limits, period = LIMITS, LIMITS.period
+    whole = np.ones(99, dtype=bool)
+    times = period * np.arange(100)
+    even = np.outer(times, [limits.pusher.speed, 0.0, 0.0])
+    assert count_tip_violations(even, whole, limits) == 0
+    assert count_tip_violations(1.2 * even, whole, limits) == 99
+    assert count_tip_violations(np.outer(times**2 / 2, [0.25, 0.0, 0.0]), whole, limits) == 0
+    assert count_tip_violations(np.outer(times**2 / 2, [0.0, 1.2, 0.0]) / 4, whole, limits) == 0
+    assert count_tip_violations(np.outer(times**2 / 2, [0.0, 0.0, 1.2])[:20], whole[:19], limits) == 18
+    stop = even.copy()
+    stop[50:] = even[50]  # too rough a change, once
+    assert count_tip_violations(stop, whole, limits) == 1
+    whole[49] = False
+    assert count_tip_violations(stop, whole, limits) == 0
+
+
+def test_small_disk_is_really_full(tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk") as disk:
+        if not disk.mounted:
+            pytest.skip("mounting is not permitted")
+        (disk.folder / "before").write_bytes(b"fits")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            (disk.folder / "after").write_bytes(b"does not")
+    assert list((tmp_path / "disk").iterdir()) == []
+
+
+def test_heart_beats_while_the_process_computes_and_no_longer() -> None:
+    beats: list[float] = []
+    with Heartbeat(lambda: beats.append(time.monotonic()), 0.01):
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            sum(range(1000))
+    assert len(beats) >= 5
+    count = len(beats)
+    time.sleep(0.05)
+    assert len(beats) == count
+
+
 def test_planner_that_does_not_exist_is_named() -> None:
     with pytest.raises(OptionError, match="no_such_module:make"):
         load_planner("no_such_module:make")
@@ -70,7 +113,9 @@ def settings() -> HardwareSettings:
     """A group of addresses of its own, and ages for a machine that has other things to do."""
     pytest.importorskip("lcm")
     port = 20_000 + os.getpid() % 20_000
-    settings = HardwareSettings(url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0)
+    settings = HardwareSettings(
+        url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0, heartbeat_age=2.0
+    )
     try:
         Bus(settings.url)
     except HardwareError as error:

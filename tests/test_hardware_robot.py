@@ -12,12 +12,13 @@ pytest.importorskip("mujoco")
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL
+from trajopt_sgp.hardware.faults.judge import count_tip_violations
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
 from trajopt_sgp.hardware.replayed_robot import ReplayedRobot
 from trajopt_sgp.hardware.robot import Robot
-from trajopt_sgp.hardware.safety import Mode
+from trajopt_sgp.hardware.safety import Mode, iiwa_limits
 from trajopt_sgp.hardware.safety.iiwa import TORQUE_TRIP
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
@@ -54,6 +55,25 @@ def test_stop_brakes_and_holds_and_motion_may_follow() -> None:
         assert held is not None and again is not None
         assert (held == again).all()
         assert robot.send_action(robot.get_observation().tip).state.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("wanted", [[0.2, 0.0, 0.0], [0.0, 0.2, 0.0], [0.1, -0.2, 0.0]])
+def test_stop_keeps_the_tip_on_its_way_within_its_acceleration(wanted: list[float]) -> None:
+    kinematics = ArmKinematics()
+    with SimulatedRobot(dry=True, limits=iiwa_limits(fraction=1.0)) as robot:
+        start = robot.get_observation().tip
+        for ticks in range(150):
+            robot.send_action(start + (np.array(wanted) if ticks > 20 else 0.0))
+        decisions = [robot.send_action(np.full(3, np.nan)) for _ in range(50)]
+    tips = np.array([kinematics.tip(decision.joints)[0] for decision in decisions if decision.joints is not None])
+    speeds = np.linalg.norm(np.diff(tips, axis=0), axis=1) / robot.limits.period
+    assert len(tips) == 50
+    assert 0.1 < speeds[0] < 0.165
+    assert speeds[-1] == 0.0
+    assert count_tip_violations(tips, np.ones(49, dtype=bool), robot.limits) == 0
+    way = np.array(wanted) / np.linalg.norm(wanted)
+    aside = tips - tips[0] - np.outer((tips - tips[0]) @ way, way)
+    assert np.abs(aside).max() < 5e-4
 
 
 def test_emergency_stop_lasts_until_reset() -> None:
@@ -165,7 +185,9 @@ def test_blocked_arm_stops_before_the_driver_exits() -> None:
         assert robot.safety.mode is Mode.HOLDING
 
 
-def test_driver_sends_the_torques_of_the_simulation_and_exits_where_they_are_too_large() -> None:
+def test_driver_sends_the_torques_of_the_simulation_and_exits_where_they_are_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings, simulation = HardwareSettings(), ArmSimulation()
     driver = SimulatedDriver(settings, simulation, np.random.default_rng(0))
     driver.step()
@@ -173,3 +195,6 @@ def test_driver_sends_the_torques_of_the_simulation_and_exits_where_they_are_too
     assert status.joint_torque_measured == pytest.approx(-simulation.motor_torques)
     assert np.abs(status.joint_torque_measured).max() > 1.0  # gravity
     assert not any(status.joint_torque_external)  # nothing is touched
+    monkeypatch.setattr("trajopt_sgp.hardware.processes.driver.TORQUE_TRIP", np.full(7, -1.0))
+    with pytest.raises(HardwareError, match="external torques"):
+        driver.step()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ pytest.importorskip("mujoco")
 
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmSimulation
+from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.dataset import read_episodes
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
 from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.safety import Mode
-from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
 from trajopt_sgp.hardware.teleop import Joystick, Keyboard, Pilot, Wish
 from trajopt_sgp.hardware.teleop.joystick import AT_START, AXIS, BUTTON, EVENT
 from trajopt_sgp.hardware.tracker.process import Tracker
@@ -175,20 +178,28 @@ def drive(process: subprocess.Popen[bytes], person: int) -> bytes:
     return process.communicate(timeout=30)[0]
 
 
-def test_keys_at_a_terminal_become_a_dataset(tmp_path: Path, terminal: tuple[int, int]) -> None:
+@pytest.mark.parametrize("simulated", [True, False], ids=["in this process", "over LCM"])
+def test_keys_at_a_terminal_become_a_dataset(tmp_path: Path, terminal: tuple[int, int], simulated: bool) -> None:
     minari = pytest.importorskip("minari")
     person, program = terminal
-    log = tmp_path / "hand.lcmlog"
-    (tmp_path / "settings.json").write_text(json.dumps({"state_age": 0.3, "keypoint_age": 0.4}))
+    port = 20_000 + os.getpid() % 20_000
+    settings = HardwareSettings(url=f"udpm://239.255.76.68:{port}?ttl=0", state_age=0.3, keypoint_age=0.4)
+    log, file = tmp_path / "hand.lcmlog", tmp_path / "hand.json"
+    write_settings(settings, file)
+    if not simulated:
+        reach(settings.url)
     environment = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path)}
-    settings = ("--settings", str(tmp_path / "settings.json"))
-    with subprocess.Popen(
-        [COMMAND, "hardware", "teleop", "--simulated", "--json", "--log", str(log), *settings],
-        stdin=program,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
+    words = ["--json", "--log", str(log), "--settings", str(file), *(["--simulated"] if simulated else [])]
+    with (
+        nullcontext() if simulated else Processes(settings, tmp_path, ("simulator",)),
+        subprocess.Popen(
+            [COMMAND, "hardware", "teleop", *words],
+            stdin=program,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+        ) as process,
+    ):
         report = json.loads(drive(process, person))
     assert process.returncode == 0
     assert report["ended"] == "SIGINT"
@@ -199,3 +210,12 @@ def test_keys_at_a_terminal_become_a_dataset(tmp_path: Path, terminal: tuple[int
     actions = np.concatenate([episode.actions for episode in episodes])
     assert 0.03 < actions[:, 1].sum() <= 0.0601
     assert np.linalg.norm(actions, axis=1).max() <= 0.05
+
+
+def reach(url: str) -> None:
+    """Skip where LCM is missing or has no network."""
+    pytest.importorskip("lcm")
+    try:
+        Bus(url)
+    except HardwareError as error:
+        pytest.skip(str(error))

@@ -14,6 +14,7 @@ from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, STATUS_DECODER, codec
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.events import make_event
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker import TrackerState, advance
@@ -145,6 +146,25 @@ def test_plan_that_is_not_renewed_ends_in_a_hold() -> None:
     lockstep = running()
     lockstep.planning = False
     assert "stale plan" in lockstep.run(300)
+    assert lockstep.mode() is Mode.HOLDING
+
+
+def test_planner_that_falls_silent_or_ends_is_not_followed() -> None:
+    lockstep = running()
+    assert "planner silent" not in lockstep.run(100)  # it has never given a sign of life
+    lockstep.feed(SETTINGS.event_channel, make_event("planner", "alive", ""))
+    assert "planner silent" not in lockstep.run(round(SETTINGS.heartbeat_age / SETTINGS.period))
+    assert {"planner silent", "stale plan"} <= lockstep.run(50)
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.feed(SETTINGS.event_channel, make_event("planner", "alive", ""))
+    lockstep.run(2)
+    assert lockstep.mode() is Mode.RUNNING
+    lockstep.planning = False
+    lockstep.feed(SETTINGS.event_channel, make_event("simulator", "end", ""))
+    lockstep.run(2)
+    assert lockstep.mode() is Mode.RUNNING
+    lockstep.feed(SETTINGS.event_channel, make_event("planner", "end", "ValueError: no"))
+    assert {"planner ended: ValueError: no", "stale plan"} <= lockstep.run(50)
     assert lockstep.mode() is Mode.HOLDING
 
 

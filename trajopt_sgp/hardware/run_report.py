@@ -10,6 +10,7 @@ from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import EVENT_DECODER, PLAN_DECODER, SAFETY_DECODER, STATUS_DECODER, TIMING_DECODER
+from trajopt_sgp.hardware.processes.heartbeat import ALIVE
 from trajopt_sgp.hardware.replay import log_settings
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -95,7 +96,8 @@ class _Times:
             self.interventions.update(filter(None, SAFETY_DECODER.decode(data).interventions.split("; ")))
         elif channel in (settings.event_channel, f"{settings.event_channel}_TRACKER"):
             event = EVENT_DECODER.decode(data)
-            self.events.append((event.process, event.event, event.detail))
+            if event.event != ALIVE:
+                self.events.append((event.process, event.event, event.detail))
 
 
 def _quantile(values: FloatArray, fraction: float) -> float | None:

@@ -34,6 +34,8 @@ class HardwareSettings:
         joint_fraction: What part of the arm's joint speeds may be used.
         torque_fraction: At what part of the driver's own limits of external torque the arm is stopped.
         state_age, plan_age, keypoint_age: Greatest ages of status, plan and motion capture [s].
+        heartbeat_period: Time between two signs of life of the planner [s].
+        heartbeat_age: How long it may give none, if it has ever given one [s].
         start_guard: How long nothing is sent after the first status; the driver exits at a command within 0.25 s [s].
         frozen_motion: How far commanded joints may move while the measured ones do not change at all [rad].
         clock_jump: Largest change of the driver's clock against this machine's [s].
@@ -66,6 +68,8 @@ class HardwareSettings:
     state_age: float = 0.1
     plan_age: float = 1.0
     keypoint_age: float = 0.15
+    heartbeat_period: float = 0.05
+    heartbeat_age: float = 0.3
     start_guard: float = 0.5
     frozen_motion: float = 0.003
     clock_jump: float = 0.5

@@ -122,7 +122,7 @@ def teleop(
     speed: Annotated[float, typer.Option(help="Of the pusher [m/s].", min=0.001)] = 0.1,
     json_output: JsonOutput = False,
 ) -> Report:
-    """Move the pusher by hand, through the safety filter, and log it. Driver and motion capture run, and no tracker.
+    """Move the pusher by hand, through the safety filter, and log it. Neither tracker nor planner may run.
 
     The terminal's keys, or the first two axes and two buttons of a joystick (stop, end).
     """

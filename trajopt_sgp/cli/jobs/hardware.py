@@ -13,6 +13,7 @@ from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.mocap import fit_planar
 from trajopt_sgp.hardware.processes.__main__ import main
 from trajopt_sgp.hardware.processes.launch import Processes
+from trajopt_sgp.hardware.processes.network import enter_private_network, in_private_network
 from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.run_report import RunReport, report_run
 from trajopt_sgp.hardware.settings import read_settings, write_settings
@@ -80,11 +81,16 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
     if unknown := sorted(set(only or ()) - set(FAULTS)):
         raise OptionError(f"Unknown faults {', '.join(unknown)}; choose from {', '.join(FAULTS)}.")
     settings = read_settings(settings_file)
+    private = in_private_network() or enter_private_network()
     records = [run_fault(name, settings, folder / name.replace(" ", "-"), seed) for name in only or FAULTS]
     passed = [record.passed(FAULTS[record.fault]) for record in records]
     columns = [field.name for field in dataclasses.fields(records[0])]
     rows = [[*dataclasses.astuple(record), ok] for record, ok in zip(records, passed, strict=True)]
-    document = {"faults": [dataclasses.asdict(record) for record in records], "passed": passed}
+    document = {
+        "faults": [dataclasses.asdict(record) for record in records],
+        "passed": passed,
+        "private_network": private,
+    }
     return Report(document, [make_table("faults", [*columns, "passed"], rows)], exit_code=int(not all(passed)))
 
 

@@ -4,10 +4,13 @@ import random
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
 
 import numpy as np
 
 from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.faults.planners import BAD_SECONDS, FAIL
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 
 Delayed = list[tuple[float, bytes]]
@@ -16,17 +19,29 @@ Alter = Callable[[Packet, random.Random, dict[str, bytes]], Delayed]
 """What becomes of a packet; the last argument is a memory for one fault."""
 
 
+class Phase(Enum):
+    """What the tracker is doing when a fault begins."""
+
+    START = "waiting for the driver; nothing was sent"
+    RAMP = "its first commands"
+    MOTION = "following a plan"
+    HOLD = "holding, since frames are missing"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault.
 
     Attributes:
         causes: How the interventions begin, one of which must name it.
+        phase: When it begins.
         status, frame: What becomes of statuses and frames while it lasts.
         signals: Sent to a process when it begins; SIGSTOP and SIGKILL are undone at its end.
+        again: Sent to the same processes one after the other, each 30 ms later.
         planner: Replaces the planner: module:function.
         foreign: Whether a second commander speaks.
         full_disk: Whether the log can grow no more.
+        silent: Whether nothing may be commanded at all.
         ends: Whether the tracker ends by it.
         tolerated: Whether the tracker may go on as if nothing were.
         recovers: Whether it shall go on afterwards.
@@ -34,12 +49,15 @@ class Fault:
     """
 
     causes: tuple[str, ...]
+    phase: Phase = Phase.MOTION
     status: Alter | None = None
     frame: Alter | None = None
     signals: Mapping[str, signal.Signals] = field(default_factory=dict)
+    again: tuple[signal.Signals, ...] = ()
     planner: str = ""
     foreign: bool = False
     full_disk: bool = False
+    silent: bool = False
     ends: bool = False
     tolerated: bool = False
     recovers: bool = True
@@ -139,6 +157,8 @@ def move_frame(packet: Packet, rng: random.Random, memory: dict[str, bytes]) -> 
 
 
 _PLANNERS = "trajopt_sgp.hardware.faults.planners"
+_FAILS: Any = {"signals": {"planner": FAIL}, "seconds": BAD_SECONDS + 0.5}
+_ENDS: Any = {"signals": {"tracker": signal.SIGINT}, "ends": True, "recovers": False}
 FAULTS: Mapping[str, Fault] = {
     "drop": Fault(("late status",), status=drop, tolerated=True),
     "burst loss": Fault(("stale state",), status=lose),
@@ -155,15 +175,21 @@ FAULTS: Mapping[str, Fault] = {
     "marker occlusion": Fault(("refused frame: marker count",), frame=occlude),
     "mocap offset": Fault(("refused frame: box jumped",), frame=move_frame, seconds=0.4),
     "no frames": Fault(("stale keypoints",), frame=lose),
-    "planner overrun": Fault(("stale plan",), planner=f"{_PLANNERS}:make_late", seconds=2.5),
-    "planner exception": Fault(("stale plan",), planner=f"{_PLANNERS}:make_failing", recovers=False, seconds=2.5),
-    "NaN plan": Fault(("refused PLAN: number",), planner=f"{_PLANNERS}:make_not_a_number", seconds=2.5),
-    "planner SIGKILL": Fault(("stale plan",), signals={"planner": signal.SIGKILL}, seconds=2.0),
-    "planner SIGSTOP": Fault(("stale plan",), signals={"planner": signal.SIGSTOP}, seconds=2.0),
+    "planner overrun": Fault(("stale plan",), planner=f"{_PLANNERS}:make_late", **_FAILS),
+    "planner exception": Fault(
+        ("planner ended: InjectedError",), planner=f"{_PLANNERS}:make_failing", recovers=False, **_FAILS
+    ),
+    "NaN plan": Fault(("refused PLAN: number",), planner=f"{_PLANNERS}:make_not_a_number", **_FAILS),
+    "planner SIGKILL": Fault(("planner silent",), signals={"planner": signal.SIGKILL}, seconds=1.2),
+    "planner SIGSTOP": Fault(("planner silent",), signals={"planner": signal.SIGSTOP}, seconds=1.2),
     "simulator SIGSTOP": Fault(("stale state",), signals={"simulator": signal.SIGSTOP}),
     "simulator SIGKILL and restart": Fault(("stale state",), signals={"simulator": signal.SIGKILL}),
     "second commander": Fault(("foreign commander",), foreign=True, recovers=False),
     "full disk": Fault(("log lost",), full_disk=True, recovers=False),
-    "SIGINT": Fault(("SIGINT",), signals={"tracker": signal.SIGINT}, ends=True, recovers=False),
-    "SIGTERM": Fault(("SIGTERM",), signals={"tracker": signal.SIGTERM}, ends=True, recovers=False),
+    "SIGINT": Fault(("SIGINT",), **_ENDS),
+    "SIGTERM": Fault(("SIGTERM",), **{**_ENDS, "signals": {"tracker": signal.SIGTERM}}),
+    "SIGINT before the start": Fault(("SIGINT",), phase=Phase.START, silent=True, tolerated=True, **_ENDS),
+    "SIGINT in the start ramp": Fault(("SIGINT",), phase=Phase.RAMP, **_ENDS),
+    "SIGINT in a hold": Fault(("SIGINT",), phase=Phase.HOLD, **_ENDS),
+    "SIGINT twice and SIGTERM in the stop": Fault(("SIGINT",), again=(signal.SIGINT, signal.SIGTERM), **_ENDS),
 }

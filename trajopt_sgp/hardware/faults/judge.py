@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.faults.catalogue import Fault
@@ -15,6 +16,8 @@ from trajopt_sgp.hardware.tracker.state import BURST
 STOPPED = frozenset({"STOPPING", "HOLDING"})
 TIP_MARGIN = 0.005
 """How far the tip may leave the workspace of its reference [m]; see the page on hardware."""
+TIP_TOLERANCE = 0.1
+"""By what part of them the tip may exceed the limits of speed and acceleration of its reference."""
 HELD_COMMANDS = 10
 """Equal commands in a row that are a hold."""
 _PAUSE = 0.3
@@ -79,7 +82,8 @@ def judge(
         name,
         None if detected is None else (detected - recording.begun) / 1000,
         None if held is None or detected is None else (held - detected) / 1000,
-        count_violations([data for _, data in recording.commands], limits, kinematics),
+        count_violations([data for _, data in recording.commands], limits, kinematics)
+        + fault.silent * len(recording.commands),
         any(time > recording.ended and mode == "RUNNING" for time, mode, _ in after),
         _names(fault, recording.words),
     )
@@ -90,7 +94,7 @@ def _names(fault: Fault, words: Iterable[str]) -> bool:
 
 
 def count_violations(packets: Sequence[bytes], limits: SafetyLimits, kinematics: ArmKinematics) -> int:
-    """Return how many commands leave a limit: number, range, rate, acceleration, and the workspace of the tip."""
+    """Return how many commands leave a limit: range, rate and acceleration of joints, and the tip's, by kinematics."""
     messages = [COMMAND_DECODER.decode(packet) for packet in packets]  # refuses what is not finite
     if not messages:
         return 0
@@ -105,9 +109,24 @@ def count_violations(packets: Sequence[bytes], limits: SafetyLimits, kinematics:
     rough = (accelerations > limits.joints.acceleration + 1e-3).any(axis=1) & whole[1:] & whole[:-1]
     tips = np.array([kinematics.tip(position)[0] for position in joints])
     away = (tips < limits.pusher.low - TIP_MARGIN) | (tips > limits.pusher.high + TIP_MARGIN)
-    return int(outside.any(axis=1).sum() + fast.sum() + rough.sum() + away.any(axis=1).sum()) + _hurried(
-        joints, times, limits
-    )
+    moving = count_tip_violations(tips, whole, limits)
+    counted = int(outside.any(axis=1).sum() + fast.sum() + rough.sum() + away.any(axis=1).sum())
+    return counted + moving + _hurried(joints, times, limits)
+
+
+def count_tip_violations(tips: FloatArray, whole: NDArray[np.bool_], limits: SafetyLimits) -> int:
+    """Return how many commands move the tip `(n, 3)` too fast, or change its velocity too much.
+
+    Args:
+        tips: By kinematics from commanded joints [m].
+        whole: Whether a command follows the one before without a pause `(n - 1,)`.
+        limits: Of the pusher; the tip may exceed them by `TIP_TOLERANCE`, since its way is found by linear steps.
+    """
+    velocities = np.diff(tips, axis=0) / limits.period
+    fast = (np.linalg.norm(velocities, axis=1) > (1 + TIP_TOLERANCE) * limits.pusher.speed) & whole
+    changes = np.linalg.norm(np.diff(velocities, axis=0), axis=1) / limits.period
+    rough = (changes > (1 + TIP_TOLERANCE) * limits.pusher.braking) & whole[1:] & whole[:-1]
+    return int(fast.sum() + rough.sum())
 
 
 def _hurried(joints: FloatArray, times: FloatArray, limits: SafetyLimits) -> int:

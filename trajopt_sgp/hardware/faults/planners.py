@@ -1,5 +1,6 @@
-"""Planners that do well for a while and then fail."""
+"""Planners that do well until they are told to fail, by a signal."""
 
+import signal
 import time
 from collections.abc import Callable
 
@@ -10,8 +11,8 @@ from trajopt_sgp.hardware.processes.sway import make_sway
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
-GOOD_SECONDS = 2.0
-"""How long they do well."""
+FAIL = signal.SIGUSR1
+"""At this signal they begin to fail."""
 BAD_SECONDS = 2.5
 """How long they fail."""
 
@@ -46,12 +47,12 @@ def make_not_a_number(settings: HardwareSettings) -> Plan:
 
 def _failing(settings: HardwareSettings, fail: Callable[[FloatArray], FloatArray]) -> Plan:
     sway = make_sway(settings)
-    begun: list[float] = []
+    failing_since: list[float] = []
+    signal.signal(FAIL, lambda number, frame: failing_since.append(time.monotonic()))
 
     def plan(problem: PlanningProblem) -> FloatArray:
-        begun.append(problem.time)
         knots = sway(problem)
-        bad = GOOD_SECONDS <= problem.time - begun[0] < GOOD_SECONDS + BAD_SECONDS
+        bad = failing_since and time.monotonic() - failing_since[-1] < BAD_SECONDS
         return fail(knots) if bad else knots
 
     return plan

@@ -4,15 +4,16 @@ import dataclasses
 import random
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.bus.bus import now
-from trajopt_sgp.hardware.faults.catalogue import FAULTS, Fault
+from trajopt_sgp.hardware.faults.catalogue import FAULTS, Fault, Phase, lose
+from trajopt_sgp.hardware.faults.disk import SmallDisk
 from trajopt_sgp.hardware.faults.judge import FaultRecord, judge
-from trajopt_sgp.hardware.faults.planners import GOOD_SECONDS
 from trajopt_sgp.hardware.faults.relay import SIMULATED, Relay
 from trajopt_sgp.hardware.messages import SAFETY_DECODER
 from trajopt_sgp.hardware.processes.launch import ROLES, Processes
@@ -47,12 +48,14 @@ def run_fault(name: str, settings: HardwareSettings, folder: Path, seed: int = 0
         frame_channel=f"{SIMULATED}{settings.frame_channel}",
     )
     relay = Relay(settings, random.Random(seed))
-    with Processes(settings, folder, ROLES, {"simulator": simulator}) as processes:
-        _inject(fault, relay, processes)
-    # the hold that the tracker sends while it ends is part of the stream
-    _turn(relay, 0.2)
-    if not fault.full_disk:  # there the bus alone can tell
-        relay.recording.words = logged_words(processes.log, settings)
+    disk = SmallDisk(folder / "disk")
+    with disk if fault.full_disk else nullcontext():
+        with Processes(settings, folder, ROLES, {"simulator": simulator}, disk.folder if disk.mounted else None) as run:
+            _inject(fault, relay, run, disk)
+        # the hold that the tracker sends while it ends is part of the stream
+        _turn(relay, 0.2)
+        if not fault.full_disk:  # there the bus alone can tell
+            relay.recording.words = logged_words(run.log, settings)
     return judge(name, fault, relay.recording, settings.limits, ArmKinematics())
 
 
@@ -62,13 +65,10 @@ def logged_words(log: Path, settings: HardwareSettings) -> set[str]:
     return {word for data in decisions for word in SAFETY_DECODER.decode(data).interventions.split("; ")}
 
 
-def _inject(fault: Fault, relay: Relay, processes: Processes) -> None:
-    if not _turn(relay, START_TIMEOUT, until=lambda: relay.mode == "RUNNING"):
-        raise HardwareError(f"The arm did not move within {START_TIMEOUT:.0f} s; see {processes.folder}.")
-    # a planner that fails does so by itself, soon after this
-    _turn(relay, GOOD_SECONDS - 0.5 if fault.planner else _QUIET)
+def _inject(fault: Fault, relay: Relay, processes: Processes, disk: SmallDisk) -> None:
+    _await(fault.phase, relay, processes)
     relay.recording.begun = now()
-    _begin(fault, relay, processes)
+    _begin(fault, relay, processes, disk)
     _turn(relay, fault.seconds)
     _end(fault, relay, processes)
     relay.recording.ended = now()
@@ -79,16 +79,30 @@ def _inject(fault: Fault, relay: Relay, processes: Processes) -> None:
         _turn(relay, _QUIET)
 
 
-def _begin(fault: Fault, relay: Relay, processes: Processes) -> None:
+def _await(phase: Phase, relay: Relay, processes: Processes) -> None:
+    """Wait until the tracker does what it shall be interrupted in."""
+    wanted = "IDLE" if phase is Phase.START else "RUNNING"
+    if not _turn(relay, START_TIMEOUT, until=lambda: relay.mode == wanted):
+        raise HardwareError(f"The arm was not {wanted} within {START_TIMEOUT:.0f} s; see {processes.folder}.")
+    if phase in (Phase.MOTION, Phase.HOLD):
+        _turn(relay, _QUIET)
+    if phase is Phase.HOLD:
+        relay.alter = {relay.settings.frame_channel: lose}
+        _turn(relay, RECOVERY_TIMEOUT, until=lambda: relay.mode == "HOLDING")
+
+
+def _begin(fault: Fault, relay: Relay, processes: Processes, disk: SmallDisk) -> None:
     settings = relay.settings
-    relay.alter = {
-        channel: alter
-        for channel, alter in ((settings.status_channel, fault.status), (settings.frame_channel, fault.frame))
-        if alter
-    }
+    altered = {settings.status_channel: fault.status, settings.frame_channel: fault.frame}
+    relay.alter |= {channel: alter for channel, alter in altered.items() if alter}
     for role, number in fault.signals.items():
         processes.send(role, number)
-    if fault.full_disk:
+        for later in fault.again:
+            _turn(relay, 0.03)
+            processes.send(role, later)
+    if disk.mounted:
+        disk.fill()
+    elif fault.full_disk:
         processes.stop_log()
     if fault.foreign:
         relay.command()

@@ -25,6 +25,7 @@ class Processes:
         folder: For settings and log.
         roles: Which ones are started.
         overrides: Settings of single processes that differ, by role.
+        log_folder: For the log, if it is another one.
     """
 
     def __init__(
@@ -33,9 +34,10 @@ class Processes:
         folder: Path,
         roles: Sequence[str] = ROLES,
         overrides: Mapping[str, HardwareSettings] | None = None,
+        log_folder: Path | None = None,
     ) -> None:
         self.folder, self.roles = folder, roles
-        self.log = folder / "tracker.lcmlog"
+        self.log = (log_folder or folder) / "tracker.lcmlog"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for role in ROLES:
             write_settings((overrides or {}).get(role, settings), self._settings_file(role))

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, take_frame
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
+from trajopt_sgp.hardware.processes.heartbeat import ALIVE, Heartbeat
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
@@ -69,7 +71,8 @@ class Planner:
     def run(self) -> str:
         """Plan until SIGINT or SIGTERM; return the cause of the end; an exception is told before it goes on."""
         self._report("start", self.settings.planner)
-        with EndSignals() as signals:
+        beat = partial(self._report, ALIVE, "")
+        with EndSignals() as signals, Heartbeat(beat, self.settings.heartbeat_period):
             try:
                 self._plan_on(signals)
             finally:

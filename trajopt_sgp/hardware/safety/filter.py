@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, step_towards
+from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, slow_down, step_towards
 
 SolveJoints = Callable[[FloatArray, FloatArray], FloatArray]
 """Differential kinematics: pusher position `(3,)` [m] and last commanded joints `(7,)` [rad] to the next joints."""
@@ -30,6 +30,8 @@ class Mode(Enum):
 
 LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "emergency stop"})
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
+BLOCKED = frozenset({"tracking error", "external torque"})
+"""Reasons to stop as fast as the joints can; otherwise the tip brakes within its own acceleration."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +195,11 @@ def _reasons_not_to_start(limits: SafetyLimits, inputs: SafetyInputs) -> tuple[s
 def _stop(
     limits: SafetyLimits, state: SafetyState, pusher: Step, joints: Step, reasons: tuple[str, ...]
 ) -> SafetyDecision:
-    pusher, joints = brake(limits.pusher, pusher, limits.period), brake(limits.joints, joints, limits.period)
+    braked, speed = brake(limits.pusher, pusher, limits.period), float(np.linalg.norm(pusher.velocity))
+    # joints slow down as the pusher does, so that the tip stays on its way; a blocked arm stops as fast as it can
+    gently = speed > 0.0 and not BLOCKED & set(reasons)
+    part = float(np.linalg.norm(braked.velocity)) / speed if gently else 0.0
+    pusher, joints = braked, slow_down(limits.joints, joints, part, limits.period)
     mode = Mode.STOPPING if joints.velocity.any() or pusher.velocity.any() else Mode.HOLDING
     return _decision(replace(state, mode=mode, pusher=pusher, joints=joints), joints.position, reasons)
 

@@ -36,7 +36,8 @@ def iiwa_limits(
     """
     box = np.array([*workspace, height], dtype=np.float64)
     # three equal accelerations together are as long as the one allowed
-    tip = MotionLimits(box[:, 0], box[:, 1], np.full(3, speed), np.full(3, acceleration / np.sqrt(3)), speed)
+    each = np.full(3, acceleration / np.sqrt(3))
+    tip = MotionLimits(box[:, 0], box[:, 1], np.full(3, speed), each, speed, braking=acceleration)
     # the driver clamps one degree before the end; two keep clear of that
     reach = JOINT_LIMITS - np.deg2rad(2.0)
     joints = MotionLimits(-reach, reach, fraction * JOINT_RATES, np.full(7, 20.0))

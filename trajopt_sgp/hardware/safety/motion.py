@@ -20,9 +20,11 @@ class MotionLimits:
         rate: Largest speed of every coordinate, `(n,)`.
         acceleration: Largest change of every coordinate's speed [1/s of that speed], `(n,)`.
         speed: Largest Euclidean norm of the velocity.
+        braking: Largest Euclidean norm of the change of velocity while braking, which is then along the way; that of
+            the coordinates' own accelerations if infinite.
 
     Raises:
-        OptionError: a limit is not finite and positive (`speed` may be infinite), or the box is empty.
+        OptionError: a limit is not finite and positive (`speed` and `braking` may be infinite), or the box is empty.
     """
 
     low: FloatArray
@@ -30,12 +32,13 @@ class MotionLimits:
     rate: FloatArray
     acceleration: FloatArray
     speed: float = np.inf
+    braking: float = np.inf
 
     def __post_init__(self) -> None:
         everything = np.concatenate((self.low, self.high, self.rate, self.acceleration))
         if not np.isfinite(everything).all() or (self.low >= self.high).any():
             raise OptionError(f"Motion needs a finite box with low < high, not {self.low} to {self.high}.")
-        if not (min(self.rate.min(), self.acceleration.min()) > 0 and self.speed > 0):
+        if not (min(self.rate.min(), self.acceleration.min(), self.speed, self.braking) > 0):
             raise OptionError("The limits of rate, acceleration and speed must be positive.")
 
     def contains(self, position: FloatArray) -> bool:
@@ -81,8 +84,30 @@ def step_towards(limits: MotionLimits, last: Step, target: FloatArray, period: f
 
 
 def brake(limits: MotionLimits, last: Step, period: float) -> Step:
-    """Return the step that brakes as hard as the limits allow; from rest it stays where it is."""
-    return _moved(limits, last, _brake(last.velocity, limits.acceleration * period), period, ())
+    """Return the step that brakes as hard as the limits allow; from rest it stays where it is.
+
+    It brakes along its way, where the coordinates together may do more than each alone, unless the box ends before.
+    """
+    speed = float(np.linalg.norm(last.velocity))
+    if np.isfinite(limits.braking) and speed > 0.0:
+        velocity = max(0.0, 1.0 - limits.braking * period / speed) * last.velocity
+        if (velocity == _before_ends(limits, last.position, velocity, period)).all():
+            return _moved(limits, last, velocity, period, ())
+    return slow_down(limits, last, 0.0, period)
+
+
+def slow_down(limits: MotionLimits, last: Step, part: float, period: float) -> Step:
+    """Return the step with a part of the last velocity, in 0 to 1; with less where the box ends, within the limits."""
+    wanted, change = _before_ends(limits, last.position, part * last.velocity, period), limits.acceleration * period
+    velocity = np.clip(wanted, last.velocity - change, last.velocity + change)
+    return _moved(limits, last, velocity, period, ())
+
+
+def _before_ends(limits: MotionLimits, position: FloatArray, velocity: FloatArray, period: float) -> FloatArray:
+    """The velocity nearest to one with which every coordinate can still brake in the box."""
+    ends = (_approach(end - position, limits.acceleration, period) for end in (limits.low, limits.high))
+    slow: FloatArray = np.clip(velocity, *ends)
+    return slow
 
 
 def _moved(limits: MotionLimits, last: Step, velocity: FloatArray, period: float, limited: tuple[str, ...]) -> Step:

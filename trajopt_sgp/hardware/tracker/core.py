@@ -99,10 +99,11 @@ def _inputs(
     tip = kinematics.tip(measured)[0]
     blind = not 0 <= time - state.keypoints.time <= 1e6 * settings.keypoint_age or state.keypoints.points is None
     state_age, reasons = _state_age(settings, state, time)
-    ages = state_age, np.inf if blind or state.plan is None else (time - state.plan.utime) * 1e-6
+    silent = state.planner_alive is not None and time - state.planner_alive > 1e6 * settings.heartbeat_age
+    ages = state_age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
     inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop)
-    return inputs, (*reasons, *(("stale keypoints",) if blind else ()))
+    return inputs, (*reasons, *(("stale keypoints",) if blind else ()), *(("planner silent",) if silent else ()))
 
 
 def _state_age(settings: HardwareSettings, state: TrackerState, time: int) -> tuple[float, tuple[str, ...]]:

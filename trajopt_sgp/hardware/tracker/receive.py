@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.hardware.bus import Packet
-from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
+from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
 from trajopt_sgp.hardware.safety import SafetyState, reset
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -16,6 +16,9 @@ from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 
 TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
 """Channels of what does not come from the bus: time has passed; stop; move on after a stop; statuses were skipped."""
+
+END = "end"
+"""The event that a process tells last."""
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
@@ -29,6 +32,7 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
         settings.plan_channel: _take_plan,
         settings.frame_channel: _take_frame,
         settings.command_channel: _take_command,
+        settings.event_channel: _take_event,
         TICK: _take_tick,
         STOP: _take_stop,
         RESET: _take_reset,
@@ -86,6 +90,16 @@ def _take_frame(settings: HardwareSettings, state: TrackerState, packet: Packet)
 def _take_command(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     own = packet.data in state.sent
     return (state if own else replace(noted(state, "command of another"), foreign=True)), False
+
+
+def _take_event(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    event = EVENT_DECODER.decode(packet.data)
+    if event.process != "planner":
+        return state, False
+    if event.event == END:
+        # the rest of its last plan is not followed
+        return noted(replace(state, plan=None, planner_alive=None), f"planner ended: {event.detail}"), False
+    return replace(state, planner_alive=packet.time), False
 
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:

@@ -24,6 +24,7 @@ class TrackerState:
         moved_from: Joints that were commanded when the measured ones changed last.
         offset, jumped: Of the driver's clock, and when it jumped last.
         plan: The newest good one.
+        planner_alive: When the planner gave a sign of life last; None before the first and after its end.
         keypoints: Of the box.
         sent: Commands of our own, by which those of others are told.
         allowance: How many ticks may come now.
@@ -44,6 +45,7 @@ class TrackerState:
     offset: int | None = None
     jumped: int | None = None
     plan: Any = None
+    planner_alive: int | None = None
     keypoints: KeypointState = field(default_factory=KeypointState)
     sent: tuple[bytes, ...] = ()
     allowance: float = BURST
