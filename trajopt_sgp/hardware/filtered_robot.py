@@ -25,6 +25,8 @@ from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
 Own = TypeVar("Own", bound="FilteredRobot")
+SETTLING = 40
+"""How often a hold is sent before a connection ends."""
 
 
 @dataclass
@@ -148,6 +150,8 @@ class FilteredRobot(ABC):
         """Stop and let go; nothing happens if there is no connection."""
         if self.is_connected:
             self.stop()
+            for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
+                self.stop()
         self._safety = None
         self._log.close()
 
