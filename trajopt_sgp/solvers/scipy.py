@@ -27,7 +27,8 @@ FloatArray = NDArray[np.float64]
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
 _MOST_ENTRIES = 20_000_000
-_MOST_DENSE = 2000
+# SLSQP's dense algebra is quicker below, and too slow to try above
+_SMALL, _MOST_DENSE = 200, 2000
 Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
 Choice = Method | Literal["auto"]
 
@@ -45,8 +46,9 @@ class Scipy(Solver):
     """
 
     method: Choice = "auto"
-    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 2000
-    variables, and trust-constr from where it ends if that is not an optimum."""
+    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 200
+    variables, and trust-constr from where it ends if that is not an optimum; the other way round up to 2000; then
+    trust-constr alone."""
     tolerance: float = 1e-8
     """Of the optimality conditions; each method's own measures are derived from it."""
     max_iterations: int = 2000
@@ -75,7 +77,9 @@ class Scipy(Solver):
         """Return the methods that are tried one after the other on so many variables."""
         if self.method != "auto":
             return (self.method,)
-        return ("SLSQP", "trust-constr") if size <= _MOST_DENSE else ("trust-constr",)
+        if size <= _SMALL:
+            return ("SLSQP", "trust-constr")
+        return ("trust-constr", "SLSQP") if size <= _MOST_DENSE else ("trust-constr",)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the method can handle the program.
