@@ -83,7 +83,7 @@ class HardwareSettings:
     planner: str = "trajopt_sgp.hardware.processes.sway:make_sway"
     goal: tuple[float, float, float] = (0.7, 0.0, 0.0)
     goal_tolerance: float = 0.015
-    plan_period: float = 0.45
+    plan_period: float = 0.44
     plan_time: float = 0.3
     dynamics_file: str = ""
     score_file: str = ""

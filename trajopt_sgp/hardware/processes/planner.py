@@ -11,7 +11,7 @@ import numpy as np
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import ArmKinematics
-from trajopt_sgp.hardware.bus import Bus, Mailbox
+from trajopt_sgp.hardware.bus import Bus, Mailbox, Packet
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, take_frame
@@ -151,15 +151,20 @@ class Planner:
         self._bus.publish(self.settings.plan_channel, packet)
 
     def _listen(self, deadline: float) -> None:
-        """Take packets until planning is due; frames are all looked at, since a jump takes several to be believed."""
+        """Take packets until planning is due."""
         while True:
             packets = self._bus.receive(min(max(deadline - time.monotonic(), 0.0), 0.05))
-            self._mailbox.put(packets)
-            frame = self._mailbox.newest(self.settings.frame_channel)
-            if frame and any(packet.channel == self.settings.frame_channel for packet in packets):
-                self._keypoints, _ = take_frame(self.settings, self._keypoints, frame.message, frame.time)
+            for packet in packets:
+                self._take(packet)
             if time.monotonic() >= deadline:
                 return
+
+    def _take(self, packet: Packet) -> None:
+        self._mailbox.put([packet])
+        letter = self._mailbox.newest(packet.channel)
+        # each frame, since from one to the next the box moves little; over a planning it may seem to have jumped
+        if letter and letter.time == packet.time and packet.channel == self.settings.frame_channel:
+            self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
 
     def _problem(self, begun: int) -> PlanningProblem | None:
         status = self._mailbox.newest(self.settings.status_channel)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trajopt_sgp.envs import PushGuide, PushPlanner, PushProposals, load_push_models, push_controller
+from trajopt_sgp.envs import PushPlanner, load_push_models, push_controller
 from trajopt_sgp.envs.planar_pusher import TABLE
 from trajopt_sgp.envs.pusher_equations import CORNER_SIGNS, PusherParameters
 from trajopt_sgp.errors import OptionError
@@ -20,6 +20,8 @@ from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.problem import Status
 
 SEARCHES = ("samples", "gradients")
+ITERATIONS = 6
+"""Of the search by samples, unless time is over before."""
 _PLANT = PusherParameters()
 _PARTS = 5
 _CORNERS_AND_CENTRE = np.array(CORNER_SIGNS) * _PLANT.half
@@ -40,6 +42,8 @@ def make_score_guided(settings: HardwareSettings) -> "ScoreGuidedPlan":
         raise OptionError(
             f"The models are of actions of {_PLANT.time_step} s; action_duration is {settings.action_duration} s."
         )
+    if settings.plan_period < MOVING * settings.action_duration:
+        raise OptionError(f"plan_period must be at least {MOVING} of action_duration, in which an action is done.")
     torch.set_num_threads(1)
     score = Path(settings.score_file) if settings.score_file else None
     plan = ScoreGuidedPlan(settings, *load_push_models(Path(settings.dynamics_file), score))
@@ -52,7 +56,7 @@ class ScoreGuidedPlan:
 
     The markers are replaced by corners and centre of the box that fits them best, so that they may be anywhere on it.
     Friction dominates the motion, so that only the way of the pusher counts, not its time: what happens until the plan
-    begins is predicted as actions that bring the pusher there.
+    begins is predicted as actions that bring the pusher there. By then an action of the plan before is done.
 
     Args:
         settings: goal, workspace, price of leaving the data.
@@ -67,22 +71,17 @@ class ScoreGuidedPlan:
             dynamics,
             score,
             self._goal.ravel(),
-            PushPlanner(beta=settings.beta),
+            PushPlanner(beta=settings.beta, iterations=ITERATIONS),
             _bounds(settings),
             gradient=settings.search == "gradients",
         )
-        self._ways = PushProposals(PushGuide(self._goal.ravel()), self._controller.problem.horizon)
-        self._controller.proposals = self._starts
-        self._last: tuple[float, FloatArray] | None = None
-        self._begin = 0.0
 
     def __call__(self, problem: PlanningProblem) -> PlannedMotion:
         """Return eight actions, each with a rest at its end as in the environments; at the goal a rest alone."""
         keypoints = self._keypoints(problem.keypoints)
         if np.linalg.norm(keypoints - self._goal, axis=1).mean() <= self._settings.goal_tolerance:
-            self._last = None
+            self._controller.reset()
             return PlannedMotion(problem.pusher[None], self._settings.action_duration)
-        self._begin = problem.time
         self._controller.time_limit = problem.budget
         self._controller.step(self._predict(keypoints, problem))
         if any(solution.status is Status.INTERRUPTED for solution in self._controller.solutions):
@@ -91,7 +90,6 @@ class ScoreGuidedPlan:
         plan = self._controller.plan
         displacements = np.zeros((0, 2)) if plan is None else plan.controls[0]
         knots = problem.pusher + np.pad(displacements.cumsum(axis=0), ((1, 0), (0, 1)))
-        self._last = problem.time, knots
         return _in_actions(knots, self._settings.action_duration)
 
     def warm_up(self) -> None:
@@ -101,7 +99,6 @@ class ScoreGuidedPlan:
         markers = apply(motion_of(away), np.asarray(self._settings.box_keypoints))
         self(PlanningProblem(0.0, pusher, markers, pusher, self._settings.plan_time))
         self._controller.reset()
-        self._last = None
 
     def _keypoints(self, markers: FloatArray) -> FloatArray:
         motion, _ = fit_rigid(np.asarray(self._settings.box_keypoints), markers)
@@ -116,16 +113,6 @@ class ScoreGuidedPlan:
             for _ in range(parts):
                 state = self._dynamics(state.float(), step.float())
         return np.concatenate((state.double().numpy()[:-2], problem.pusher[:2]))
-
-    def _starts(self, states: FloatArray) -> FloatArray:
-        """Return displacements `(1, S, 8, 2)`: ways to contacts, and what is left of the plan before."""
-        ways = self._ways(states)
-        if self._last is None:
-            return ways
-        begin, knots = self._last
-        places = (self._begin - begin) / self._settings.action_duration + np.arange(len(knots))
-        left = np.column_stack([np.interp(places, np.arange(len(knots)), axis) for axis in knots[:, :2].T])
-        return np.concatenate((ways, np.diff(left, axis=0)[None, None]), axis=1)
 
 
 def _in_actions(knots: FloatArray, duration: float) -> PlannedMotion:
