@@ -11,7 +11,7 @@ from trajopt_sgp.hardware.bus import Bus, Mailbox
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import COMMAND, FRAME_DECODER, STATUS_DECODER, codec
-from trajopt_sgp.hardware.mocap import KeypointState, fit_rigid, take_frame
+from trajopt_sgp.hardware.mocap import KeypointState, fit_rigid, pose_of, take_frame
 from trajopt_sgp.hardware.safety import SafetyDecision, SafetyInputs, SafetyState, filter_command
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -127,4 +127,4 @@ class LcmRobot(FilteredRobot):
         if self._keypoints.points is None:
             return np.full(3, np.nan)
         motion, _ = fit_rigid(np.asarray(self.settings.box_keypoints), self._keypoints.points)
-        return np.array([motion[0, 2], motion[1, 2], np.arctan2(motion[1, 0], motion[0, 0])])
+        return pose_of(motion)
