@@ -20,6 +20,7 @@ from trajopt_sgp.envs import (
     PushGuide,
     PushProposals,
     collect_pusher_demonstrations,
+    push_controller,
     pusher_frame,
 )
 from trajopt_sgp.envs.planar_pusher import pusher_gap
@@ -28,7 +29,7 @@ from trajopt_sgp.errors import IncompatibleError, ShapeError
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.models import FramedDenoiser, FramedDynamics
 from trajopt_sgp.studies.planar_pusher import STUDY
-from trajopt_sgp.studies.planar_pusher.planning import PushSettings, push_controller
+from trajopt_sgp.studies.planar_pusher.planning import PushSettings
 from trajopt_sgp.studies.planar_pusher.training import demonstrations
 from trajopt_sgp.studies.runner import CellStore, Serial, run_cells
 
@@ -166,7 +167,7 @@ def test_a_controller_pushes_the_box_to_a_near_goal() -> None:
     goal = seen([0.68, 0.0, 0.0], [0, 0])[:10]
     plant = PusherKeypointDynamics(PusherParameters(substeps=5))
     settings = PushSettings(horizon=4, population=16, iterations=1)
-    controller = push_controller(plant, None, goal, settings)
+    controller = push_controller(plant, None, goal, settings, settings.bounds)
     state = seen([0.6, 0.0, 0.0], [0.5, 0.0])
     for _ in range(4):
         step = controller.step(state)

@@ -32,6 +32,8 @@ from trajopt_sgp.envs.point_mass import PointMassEnv as PointMassEnv
 from trajopt_sgp.envs.point_mass_dynamics import PointMassDynamics as PointMassDynamics
 from trajopt_sgp.envs.point_mass_sampling import sample_circle as sample_circle
 from trajopt_sgp.envs.point_mass_sampling import sample_point_mass_transitions as sample_point_mass_transitions
+from trajopt_sgp.envs.pusher_control import PushPlanner as PushPlanner
+from trajopt_sgp.envs.pusher_control import push_controller as push_controller
 from trajopt_sgp.envs.pusher_demonstrations import collect_pusher_demonstrations as collect_pusher_demonstrations
 from trajopt_sgp.envs.pusher_dynamics import PusherDynamics as PusherDynamics
 from trajopt_sgp.envs.pusher_dynamics import PusherKeypointDynamics as PusherKeypointDynamics
@@ -41,6 +43,7 @@ from trajopt_sgp.envs.pusher_dynamics import pusher_frame as pusher_frame
 from trajopt_sgp.envs.pusher_equations import PusherParameters as PusherParameters
 from trajopt_sgp.envs.pusher_guidance import PushGuide as PushGuide
 from trajopt_sgp.envs.pusher_guidance import PushProposals as PushProposals
+from trajopt_sgp.envs.pusher_models import load_push_models as load_push_models
 from trajopt_sgp.envs.registration import ARM_PUSHER_ID as ARM_PUSHER_ID
 from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID as CARTPOLE_SWING_UP_ID
 from trajopt_sgp.envs.registration import CORRIDOR_ID as CORRIDOR_ID

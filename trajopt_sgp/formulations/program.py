@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.derivatives.assembly import Assembly
-from trajopt_sgp.derivatives.elimination import CondensedAssembly, Elimination
+from trajopt_sgp.derivatives.condensed import CondensedAssembly
+from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
+from trajopt_sgp.formulations import violations
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
@@ -307,12 +309,11 @@ class NonlinearProgram:
 
     def violated_rows(self, variables: FloatArray, parameters: Parameters) -> tuple[Row, ...]:
         """Return every row and bound that is violated at `variables` `(size,)`, in its own units, largest first."""
-        lower, upper = self.assembly.bounds()
-        values = self.rows(variables, parameters)
-        excess = np.maximum(np.maximum(lower - values, values - upper), 0.0) * self.assembly.row_unscale()
-        excess = np.nan_to_num(excess, nan=np.inf)
-        rows = [Row(*self._row_names[i], float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
-        return tuple(sorted((*rows, *self._violated_bounds(variables, parameters)), key=lambda row: -row.violation))
+        rows = violations.violated_rows(self.assembly, self.rows(variables, parameters))
+        bounds = self.bounds(_numpy(parameters.initial_state))
+        places = [self.variable_place(i) for i in range(self.size)]
+        beyond = violations.violated_bounds(variables, bounds, self.scale, places, self.problem.control_labels)
+        return tuple(sorted((*rows, *beyond), key=lambda row: -row.violation))
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled rows `(row_count,)`, in the precision of the problem."""
@@ -360,31 +361,8 @@ class NonlinearProgram:
         return self.formulation.transcribe(self.problem.to(torch.float64), self.needs_value)
 
     @cached_property
-    def _row_names(self) -> list[tuple[str, int]]:
-        return [self.assembly.row_name(row) for row in range(self.assembly.row_count)]
-
-    @cached_property
     def _places(self) -> list[tuple[str, float]]:
-        places = [(f"slack variable {i}", -1.0) for i in range(len(self.full_scale))]
-        if self.layout.duration is not None:
-            places[self.layout.duration] = ("the duration", -1.0)
-        groups = [(self.layout.controls, self.problem.control_labels), (self.layout.states, self.problem.state_labels)]
-        for group, labels in groups:
-            for fraction, index in sorted(group.items(), reverse=True):
-                for knot in range(len(index) - 1, -1, -1):
-                    for label, place in zip(labels, index[knot], strict=True):
-                        places[int(place)] = (label, knot + fraction)
-        return places
-
-    def _violated_bounds(self, variables: FloatArray, parameters: Parameters) -> list[Row]:
-        lower, upper = self.bounds(_numpy(parameters.initial_state))
-        excess = np.maximum(np.maximum(lower - variables, variables - upper), 0.0) * self.scale
-        found = []
-        for place in np.flatnonzero(excess > 0.0):
-            name, _, knot = self.variable_name(int(place)).partition(" at knot ")
-            kind = "control_bounds" if name in self.problem.control_labels else "state_bounds"
-            found.append(Row(f"{kind}[{name}]", int(float(knot or 0)), float(excess[place])))
-        return found
+        return violations.variable_places(self.layout, self.problem, len(self.full_scale))
 
     def _has_rows(self, term: StageTerm) -> bool:
         """Return whether any row of a term remains; the dynamics have none in single shooting."""

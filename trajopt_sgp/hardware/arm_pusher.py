@@ -16,8 +16,9 @@ from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
 
 TIP_HEIGHT = 0.02
 """Of the pusher's tip above the table [m]."""
+MOVING = 0.8
+"""Share of an action in which the commanded pusher moves; in the rest it waits for the arm, which is late."""
 _AHEAD = 0.02
-_MOVING = 0.8
 _NEWTON_STEPS = 200
 
 
@@ -112,7 +113,7 @@ class ArmPusherEnv(PlanarPusherEnv):
         ticks = round(self.time_step / self._robot.limits.period)
         before = Counter(self._robot.safety.counts)
         for tick in range(1, ticks + 1):
-            self._wanted = begin + min(1.0, tick / (_MOVING * ticks)) * np.array([*control, 0.0])
+            self._wanted = begin + min(1.0, tick / (MOVING * ticks)) * np.array([*control, 0.0])
             self._robot.send_action(self._wanted)
         self._done = Counter(self._robot.safety.counts) - before
         measured = self._robot.get_observation()

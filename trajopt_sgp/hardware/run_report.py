@@ -1,12 +1,13 @@
 """How well a run kept its times, from the log of its tracker."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import EVENT_DECODER, PLAN_DECODER, SAFETY_DECODER, STATUS_DECODER, TIMING_DECODER
@@ -24,8 +25,8 @@ class RunReport:
         statuses: Those that the driver sent between first and last command, told by its clock.
         commands: That were sent.
         answered: Commands per status.
-        latencies: From the reception of a status to the sent command `(n,)` [s].
-        plan_periods: Times between plans `(m,)` [s].
+        latencies: From the reception of a status to the sent command, between first and last command `(n,)` [s].
+        plan_periods: Times between plans in that time `(m,)` [s].
         interventions: How many ticks had each.
         events: What the processes told: process, event, detail.
     """
@@ -43,8 +44,29 @@ class RunReport:
         return {
             "latency_p50_ms": _quantile(self.latencies, 0.5),
             "latency_p99_ms": _quantile(self.latencies, 0.99),
+            "plan_period_p50_ms": _quantile(self.plan_periods, 0.5),
             "plan_period_p99_ms": _quantile(self.plan_periods, 0.99),
         }
+
+
+def pool_reports(reports: Sequence[RunReport]) -> RunReport:
+    """Return one report of several runs.
+
+    Raises:
+        OptionError: there are none.
+    """
+    if not reports:
+        raise OptionError("No runs to report on.")
+    statuses, commands = sum(r.statuses for r in reports), sum(r.commands for r in reports)
+    return RunReport(
+        statuses=statuses,
+        commands=commands,
+        answered=commands / statuses,
+        latencies=np.concatenate([r.latencies for r in reports]),
+        plan_periods=np.concatenate([r.plan_periods for r in reports]),
+        interventions=dict(sum((Counter(r.interventions) for r in reports), Counter())),
+        events=[event for r in reports for event in r.events],
+    )
 
 
 def report_run(path: Path) -> RunReport:
@@ -61,8 +83,8 @@ def report_run(path: Path) -> RunReport:
         raise HardwareError(f"Nothing was commanded in {path}.")
     first, last = times.commands[0], times.commands[-1]
     statuses = round((last - first) * 1e-6 / settings.period) + 1
-    latencies = np.array(times.latencies) * 1e-6
-    periods = np.diff(np.array(times.plans, dtype=np.float64)) * 1e-6
+    latencies = np.array([sent - received for received, sent in times.answers if first <= sent <= last]) * 1e-6
+    periods = np.diff(np.array([time for time in times.plans if first <= time <= last], dtype=np.float64)) * 1e-6
     answered = len(times.commands) / statuses
     return RunReport(
         statuses, len(times.commands), answered, latencies, periods, dict(times.interventions), times.events
@@ -74,7 +96,7 @@ class _Times:
 
     def __init__(self) -> None:
         self.commands: list[int] = []
-        self.latencies: list[int] = []
+        self.answers: list[tuple[int, int]] = []
         self.plans: list[int] = []
         self.interventions: Counter[str] = Counter()
         self.events: list[tuple[str, str, str]] = []
@@ -88,7 +110,7 @@ class _Times:
         elif channel == settings.timing_channel:
             timing = TIMING_DECODER.decode(data)
             if self._answering:
-                self.latencies.append(timing.sent - timing.received)
+                self.answers.append((timing.received, timing.sent))
             self._answering = False
         elif channel == settings.plan_channel and data[:8] == PLAN_DECODER.accepted[0].fingerprint:
             self.plans.append(time)

@@ -15,6 +15,19 @@ from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
 SUGAR_BOX_KEYPOINTS = ((0.04335, 0.08515), (-0.04335, 0.08515), (-0.04335, -0.08515), (0.04335, -0.08515), (0.0, 0.0))
 """Corners and centre of the box in its own frame [m]."""
 
+_POSITIVE = (
+    "period",
+    "action_duration",
+    "frame_period",
+    "state_age",
+    "plan_age",
+    "keypoint_age",
+    "plan_period",
+    "plan_time",
+    "goal_tolerance",
+    "simulated_mass",
+)
+
 
 @dataclass(frozen=True)
 class HardwareSettings:
@@ -29,6 +42,15 @@ class HardwareSettings:
         frame_period: Time between two frames of motion capture [s].
         planner: Where the planner comes from: module:function.
         goal: Of the box, for planners that have one: x, y [m], angle [rad].
+        goal_tolerance: Mean distance of the keypoints from the goal at which such a planner rests [m].
+        plan_period: Time from the beginning of one planning to that of the next [s]; what it is below the action
+            duration is left for being late.
+        plan_time: Within which a plan is to be made and sent [s].
+        dynamics_file, score_file: Of the score-guided planner's models; without a score there is no price for leaving
+            the data.
+        beta: Of that price.
+        search: How the score-guided planner improves its best starts: by `samples`, or along `gradients`, of which each
+            step takes longer.
         workspace, height: Ends of x and y, and of z, of the pusher's tip [m].
         speed, acceleration: Largest ones of the tip [m/s], [m/s²].
         joint_fraction: What part of the arm's joint speeds may be used.
@@ -43,7 +65,11 @@ class HardwareSettings:
         marker_residual: Largest root mean square distance of markers from their places on a rigid box [m].
         marker_jump: Largest motion of a marker between two frames [m].
         robot_from_mocap: Rows of the homogeneous matrix that takes points of motion capture to the robot's frame.
-        priority: Of SCHED_FIFO for the tracker; 0 leaves the scheduler alone.
+        priority, planner_priority, simulator_priority: Of SCHED_FIFO for the processes; 0 leaves the scheduler alone.
+            The planner's should be below the tracker's.
+        simulated_box: Where the simulator begins with the box: x, y [m], angle [rad].
+        simulated_tip: And with the pusher's tip: x, y, z [m]; at its usual pose if empty.
+        simulated_mass, simulated_table_friction, simulated_pusher_friction: Of the box in the simulator [kg].
     """
 
     url: str = "udpm://239.255.76.67:7667?ttl=0"
@@ -59,6 +85,13 @@ class HardwareSettings:
     frame_period: float = 0.01
     planner: str = "trajopt_sgp.hardware.processes.sway:make_sway"
     goal: tuple[float, float, float] = (0.7, 0.0, 0.0)
+    goal_tolerance: float = 0.015
+    plan_period: float = 0.44
+    plan_time: float = 0.3
+    dynamics_file: str = ""
+    score_file: str = ""
+    beta: float = 1.0
+    search: str = "samples"
     workspace: tuple[tuple[float, float], tuple[float, float]] = ((0.4, 0.9), (-0.25, 0.25))
     height: tuple[float, float] = (0.0, 0.1)
     speed: float = 0.15
@@ -83,11 +116,25 @@ class HardwareSettings:
         (0.0, 0.0, 0.0, 1.0),
     )
     priority: int = 0
+    planner_priority: int = 0
+    simulator_priority: int = 0
+    simulated_box: tuple[float, float, float] = (0.75, 0.0, 0.0)
+    simulated_tip: tuple[float, ...] = ()
+    simulated_mass: float = 0.514
+    simulated_table_friction: float = 0.35
+    simulated_pusher_friction: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("period", "action_duration", "frame_period", "state_age", "plan_age", "keypoint_age"):
+        for name in _POSITIVE:
             if not 0 < getattr(self, name) < np.inf:
                 raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
+        if not self.plan_time <= self.plan_period <= self.action_duration:
+            raise OptionError("plan_time must be at most plan_period, and that at most action_duration.")
+        for name in ("goal", "simulated_box"):
+            if np.shape(getattr(self, name)) != (3,) or not np.isfinite(getattr(self, name)).all():
+                raise OptionError(f"{name} must be x, y and an angle, not {getattr(self, name)}.")
+        if len(self.simulated_tip) not in (0, 3):
+            raise OptionError(f"simulated_tip must be x, y and z, or nothing, not {self.simulated_tip}.")
         if np.shape(self.robot_from_mocap) != (4, 4):
             raise OptionError("robot_from_mocap must be four rows of four numbers.")
         if len(self.box_keypoints) < 3 or np.shape(self.box_keypoints)[1:] != (2,):

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.denoiser import Denoiser
 from trajopt_sgp.models.dynamics import LearnedDynamics
+
+_FRAMED = " in its frame"
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,15 @@ class PlanarFrame:
 
     def enter(self, frame: Tensor, state: Tensor) -> Tensor:
         """Return states `(..., n)` in the frames of the states `frame` `(..., n)`."""
-        origin, direction = self.pose(frame)
-        return _turned(as_points(state) - origin[..., None, :], direction, -1.0).flatten(-2)
+        return _entered(self.pose(frame), state)
 
     def leave(self, frame: Tensor, local: Tensor) -> Tensor:
         """Return what `enter` has mapped to `local` `(..., n)`."""
-        origin, direction = self.pose(frame)
-        return (_turned(as_points(local), direction, 1.0) + origin[..., None, :]).flatten(-2)
+        return _left(self.pose(frame), local)
 
     def turn_in(self, frame: Tensor, control: Tensor) -> Tensor:
         """Return displacements `(..., m)` in the frames of the states `frame`."""
-        _, direction = self.pose(frame)
-        return _turned(as_points(control), direction, -1.0).flatten(-2)
+        return _aligned(self.pose(frame), control)
 
     def transitions(self, data: Transitions) -> Transitions:
         """Return transitions with state, control and next state each in the frame of the state they start from."""
@@ -77,9 +77,14 @@ class PlanarFrame:
             "terminated": data.terminated,
         }
         states_free, controls_free = (([-inf] * size, [inf] * size) for size in (data.state_size, data.control_size))
-        name = f"{data.dataset.id} in its frame"
+        name = f"{data.dataset.id}{_FRAMED}"
         info = describe_dataset(name, arrays, states_free, controls_free, data.dataset.environment)
         return Transitions(**arrays, dataset=info)
+
+
+def is_framed(model: TransitionModel) -> bool:
+    """Return whether a model was trained on `PlanarFrame.transitions`, and so sees the world from the body."""
+    return model.dataset.id.endswith(_FRAMED)
 
 
 class FramedDynamics(torch.nn.Module):
@@ -99,8 +104,9 @@ class FramedDynamics(torch.nn.Module):
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]
     ) -> Float[Tensor, "*batch n"]:
         """Return the next states `(..., n)`."""
-        local, turned = self.frame.enter(state, state), self.frame.turn_in(state, control)
-        return self.frame.leave(state, self.model(local, turned))
+        # found once: it takes longer than the network
+        pose = self.frame.pose(state)
+        return _left(pose, self.model(_entered(pose, state), _aligned(pose, control)))
 
 
 class FramedDenoiser(torch.nn.Module):
@@ -124,7 +130,8 @@ class FramedDenoiser(torch.nn.Module):
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]
     ) -> Float[Tensor, "*batch d"]:
         """Return z `(..., n + m)` of state and control as seen from the body."""
-        return self.model.normalize(self.frame.enter(state, state), self.frame.turn_in(state, control))
+        pose = self.frame.pose(state)
+        return self.model.normalize(_entered(pose, state), _aligned(pose, control))
 
     def distance_gradient(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch d"]:
         """Return the gradient of d_sigma with respect to z, `(..., d) -> (..., d)`."""
@@ -134,6 +141,20 @@ class FramedDenoiser(torch.nn.Module):
 def as_points(state: Tensor) -> Tensor:
     """Return points `(..., k, 2)` of coordinates [x0, y0, x1, y1, ...] `(..., 2k)`."""
     return state.reshape(*state.shape[:-1], -1, 2)
+
+
+def _entered(pose: tuple[Tensor, Tensor], state: Tensor) -> Tensor:
+    origin, direction = pose
+    return _turned(as_points(state) - origin[..., None, :], direction, -1.0).flatten(-2)
+
+
+def _aligned(pose: tuple[Tensor, Tensor], control: Tensor) -> Tensor:
+    return _turned(as_points(control), pose[1], -1.0).flatten(-2)
+
+
+def _left(pose: tuple[Tensor, Tensor], local: Tensor) -> Tensor:
+    origin, direction = pose
+    return (_turned(as_points(local), direction, 1.0) + origin[..., None, :]).flatten(-2)
 
 
 def _turned(points: Tensor, direction: Tensor, sign: float) -> Tensor:

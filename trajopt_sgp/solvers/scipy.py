@@ -28,6 +28,8 @@ FloatArray = NDArray[np.float64]
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
 _MOST_ENTRIES = 20_000_000
 _MOST_DENSE = 2000
+_PATIENCE = 100
+"""Iterations of SLSQP until second derivatives are worth their price: it converges in fewer, or slowly."""
 Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
 Choice = Method | Literal["auto"]
 
@@ -45,12 +47,13 @@ class Scipy(Solver):
     """
 
     method: Choice = "auto"
-    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: SLSQP up to 2000
-    variables, and trust-constr from where it ends if that is not an optimum."""
+    """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: up to 2000 variables a
+    hundred iterations of SLSQP, trust-constr from where they end if that is not an optimum, and SLSQP once more if that
+    is none either; for more variables trust-constr alone."""
     tolerance: float = 1e-8
     """Of the optimality conditions; each method's own measures are derived from it."""
     max_iterations: int = 2000
-    """Per stage."""
+    """Per stage, of each method that is tried."""
     stages: int = 4
     """Places on the schedule of an annealed distance to data; 1 solves at its end only."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -71,11 +74,14 @@ class Scipy(Solver):
         """Name for tables and messages."""
         return "Scipy" if self.method == "auto" else f"Scipy {self.method}"
 
-    def methods(self, size: int) -> tuple[Method, ...]:
-        """Return the methods that are tried one after the other on so many variables."""
+    def attempts(self, size: int) -> tuple[tuple[Method, int], ...]:
+        """Return the methods that are tried one after the other on so many variables, and their iterations at most."""
         if self.method != "auto":
-            return (self.method,)
-        return ("SLSQP", "trust-constr") if size <= _MOST_DENSE else ("trust-constr",)
+            return ((self.method, self.max_iterations),)
+        curved: tuple[Method, int] = ("trust-constr", self.max_iterations)
+        if size > _MOST_DENSE:
+            return (curved,)
+        return ("SLSQP", min(_PATIENCE, self.max_iterations)), curved, ("SLSQP", self.max_iterations)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the method can handle the program.
@@ -117,8 +123,9 @@ def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> 
         if run.parameters.progress != place:
             run.enter_stage(replace(run.parameters, progress=float(place)))
         try:
-            for method in settings.methods(len(point)):
-                point, multipliers, status = _Reduced(run, point).minimise(method, settings)
+            for method, iterations in settings.attempts(len(point)):
+                allowed = replace(settings, max_iterations=iterations)
+                point, multipliers, status = _Reduced(run, point).minimise(method, allowed)
                 if run.residual(point, multipliers).holds(OPTIMAL):
                     break
         except _Stop:

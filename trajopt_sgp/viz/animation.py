@@ -67,7 +67,7 @@ def animate_cartpole(
     frames = list(page.frames(renderer, fps))
     durations = [round(100.0 / fps) * 10] * (len(frames) - 1) + [round(1000.0 * hold)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, _encode(frames, durations))
+    write_atomically(path, encode_gif(frames, durations))
     return path
 
 
@@ -137,7 +137,7 @@ def _at(trajectory: Trajectory, time: float) -> tuple[FloatArray, float, float]:
     return state, float(trajectory.controls[knot, 0]), held
 
 
-def _encode(frames: list[Image.Image], durations: list[int]) -> bytes:
+def encode_gif(frames: list[Image.Image], durations: list[int]) -> bytes:
     """Return a GIF in the colours of the first and the last picture, without dithering, which would flicker."""
     sample = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
     sample.paste(frames[0], (0, 0))

@@ -10,6 +10,7 @@ from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
     "trajopt-sgp hardware run --seconds 20",
+    "trajopt-sgp hardware goals --goals 20 --settings pusher.json",
     "trajopt-sgp hardware replay runs/hardware/tracker.lcmlog",
     "trajopt-sgp hardware faults --only 'second commander' --json",
     "trajopt-sgp hardware track --settings lab.toml --log runs/lab/tracker.lcmlog",
@@ -67,6 +68,24 @@ def run(
     from trajopt_sgp.cli.jobs.hardware import run_all
 
     return run_all(settings, seconds, folder)
+
+
+@hardware.command(epilog=EXAMPLES)
+def goals(
+    count: Annotated[int, typer.Option("--goals", help="How many.", min=1)] = 20,
+    settings: Settings = None,
+    seed: Seed = 0,
+    folder: RunFolder = Path("runs/hardware/goals"),
+    page: Annotated[Path | None, typer.Option(help="Where a page of results goes.  [default: none]")] = None,
+    json_output: JsonOutput = False,
+) -> Report:
+    """Push the simulated box to random goals with the planner of the settings; half a minute for each at most.
+
+    A goal that is done is kept, so that a series goes on where it was ended.
+    """
+    from trajopt_sgp.cli.jobs.hardware_goals import run_goals
+
+    return run_goals(settings, count, seed, folder, page, json_output)
 
 
 @hardware.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.cli.jobs.hardware_pictures import draw_run
 from trajopt_sgp.cli.report import Report, make_listing, make_table
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.bus import Bus
@@ -15,7 +16,7 @@ from trajopt_sgp.hardware.processes.__main__ import main
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import enter_private_network, in_private_network
 from trajopt_sgp.hardware.replay import replay
-from trajopt_sgp.hardware.run_report import RunReport, report_run
+from trajopt_sgp.hardware.run_report import report_run
 from trajopt_sgp.hardware.settings import read_settings, write_settings
 
 
@@ -36,7 +37,6 @@ def run_all(settings_file: Path | None, seconds: float, folder: Path) -> Report:
     with Processes(settings, folder) as processes:
         processes.wait(seconds)
     report = report_run(processes.log)
-    plot = _plot(report, folder / "timing.png")
     document = {
         "statuses": report.statuses,
         "commands": report.commands,
@@ -45,7 +45,7 @@ def run_all(settings_file: Path | None, seconds: float, folder: Path) -> Report:
         "interventions": report.interventions,
         "events": [": ".join(event) for event in report.events],
         "log": processes.log,
-        "plot": plot,
+        **draw_run(processes.log, report, settings, folder),
     }
     return Report(document, [make_listing("run", document)])
 
@@ -140,16 +140,3 @@ def _points(path: Path) -> dict[str, Any]:
         return {name: np.array(found[name], dtype=np.float64) for name in ("mocap", "robot")}
     except (ValueError, KeyError, TypeError) as error:
         raise OptionError(f"{path} must hold lists of points called mocap and robot: {error}.") from error
-
-
-def _plot(report: RunReport, path: Path) -> Path:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.hist(1000 * report.latencies, bins=np.geomspace(0.1, 100, 60))
-    left.set(xscale="log", xlabel="status to command [ms]", ylabel="ticks")
-    right.plot(1000 * report.plan_periods, ".-")
-    right.set(xlabel="plan", ylabel="time since the one before [ms]", ylim=(0, None))
-    figure.savefig(path, dpi=120)
-    return path

@@ -7,9 +7,10 @@ import numpy as np
 
 from trajopt_sgp.cli.report import Report, make_listing
 from trajopt_sgp.hardware.bus import PacketBus
+from trajopt_sgp.hardware.processes.scheduling import prefer
 from trajopt_sgp.hardware.settings import HardwareSettings, read_settings
 from trajopt_sgp.hardware.teleop import Controls, Joystick, Keyboard, Pilot
-from trajopt_sgp.hardware.tracker.process import Tracker, prefer
+from trajopt_sgp.hardware.tracker.process import Tracker
 
 KEYS = "w s a d or arrows: move   + -: step   space: stop   r: reset   q: end"
 

@@ -3,12 +3,12 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from trajopt_sgp.hardware.processes.planner import Plan, PlanningProblem
+from trajopt_sgp.hardware.processes.planner import Plan, PlannedMotion, PlanningProblem
 from trajopt_sgp.hardware.processes.sway import make_sway
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 FAIL = signal.SIGUSR1
@@ -24,9 +24,9 @@ class InjectedError(Exception):
 def make_late(settings: HardwareSettings) -> Plan:
     """Return a planner that once takes far too long."""
 
-    def sleep(knots: FloatArray) -> FloatArray:
+    def sleep(motion: PlannedMotion) -> PlannedMotion:
         time.sleep(BAD_SECONDS)
-        return knots
+        return motion
 
     return _failing(settings, sleep)
 
@@ -34,7 +34,7 @@ def make_late(settings: HardwareSettings) -> Plan:
 def make_failing(settings: HardwareSettings) -> Plan:
     """Return a planner that raises an error."""
 
-    def fail(knots: FloatArray) -> FloatArray:
+    def fail(motion: PlannedMotion) -> PlannedMotion:
         raise InjectedError("the solver failed")
 
     return _failing(settings, fail)
@@ -42,17 +42,17 @@ def make_failing(settings: HardwareSettings) -> Plan:
 
 def make_not_a_number(settings: HardwareSettings) -> Plan:
     """Return a planner whose plans become NaN."""
-    return _failing(settings, lambda knots: np.full_like(knots, np.nan))
+    return _failing(settings, lambda motion: replace(motion, knots=np.full_like(motion.knots, np.nan)))
 
 
-def _failing(settings: HardwareSettings, fail: Callable[[FloatArray], FloatArray]) -> Plan:
+def _failing(settings: HardwareSettings, fail: Callable[[PlannedMotion], PlannedMotion]) -> Plan:
     sway = make_sway(settings)
     failing_since: list[float] = []
     signal.signal(FAIL, lambda number, frame: failing_since.append(time.monotonic()))
 
-    def plan(problem: PlanningProblem) -> FloatArray:
-        knots = sway(problem)
+    def plan(problem: PlanningProblem) -> PlannedMotion:
+        motion = sway(problem)
         bad = failing_since and time.monotonic() - failing_since[-1] < BAD_SECONDS
-        return fail(knots) if bad else knots
+        return fail(motion) if bad else motion
 
     return plan

@@ -3,5 +3,8 @@
 from trajopt_sgp.hardware.mocap.keypoints import KeypointState as KeypointState
 from trajopt_sgp.hardware.mocap.keypoints import box_pose as box_pose
 from trajopt_sgp.hardware.mocap.keypoints import take_frame as take_frame
+from trajopt_sgp.hardware.mocap.registration import apply as apply
 from trajopt_sgp.hardware.mocap.registration import fit_planar as fit_planar
 from trajopt_sgp.hardware.mocap.registration import fit_rigid as fit_rigid
+from trajopt_sgp.hardware.mocap.registration import motion_of as motion_of
+from trajopt_sgp.hardware.mocap.registration import pose_of as pose_of

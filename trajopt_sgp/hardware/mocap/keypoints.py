@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid
+from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid, pose_of
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
@@ -54,7 +54,7 @@ def box_pose(settings: HardwareSettings, state: KeypointState) -> FloatArray:
     if state.points is None:
         return np.full(3, np.nan)
     motion, _ = fit_rigid(np.asarray(settings.box_keypoints), state.points)
-    return np.array([motion[0, 2], motion[1, 2], np.arctan2(motion[1, 0], motion[0, 0])])
+    return pose_of(motion)
 
 
 def _consider(

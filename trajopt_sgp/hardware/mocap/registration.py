@@ -36,6 +36,18 @@ def fit_rigid(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float
     return motion, float(np.sqrt((rest**2).sum(axis=1).mean()))
 
 
+def motion_of(pose: FloatArray) -> FloatArray:
+    """Return the matrix `(3, 3)` that takes points of a body to where they are in a pose `(3,)`: x, y [m], angle."""
+    x, y, angle = pose
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine, x], [sine, cosine, y], [0.0, 0.0, 1.0]])
+
+
+def pose_of(motion: FloatArray) -> FloatArray:
+    """Return the pose `(3,)` whose matrix is `motion_of`."""
+    return np.array([motion[0, 2], motion[1, 2], np.arctan2(motion[1, 0], motion[0, 0])])
+
+
 def fit_planar(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float]:
     """Return the motion `(4, 4)` between points `(n, 3)` whose vertical axes agree, and the remaining distance.
 

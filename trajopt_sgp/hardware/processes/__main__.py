@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from trajopt_sgp.hardware.processes.scheduling import prefer
 from trajopt_sgp.hardware.settings import read_settings
 
 
@@ -10,7 +11,7 @@ def main(role: str, settings_file: Path | None, log: Path | None = None) -> str:
     """Run one process until it ends, and return why it did."""
     settings = read_settings(settings_file)
     if role == "tracker":
-        from trajopt_sgp.hardware.tracker.process import Tracker, prefer
+        from trajopt_sgp.hardware.tracker.process import Tracker
 
         tracker = Tracker(settings, log)
         prefer(settings.priority)
@@ -18,10 +19,14 @@ def main(role: str, settings_file: Path | None, log: Path | None = None) -> str:
     if role == "planner":
         from trajopt_sgp.hardware.processes.planner import Planner
 
-        return Planner(settings).run()
+        planner = Planner(settings)
+        prefer(settings.planner_priority)
+        return planner.run()
     from trajopt_sgp.hardware.processes.simulator import Simulator
 
-    return Simulator(settings).run()
+    simulator = Simulator(settings)
+    prefer(settings.simulator_priority)
+    return simulator.run()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import numpy as np
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.messages import COMMAND, FRAME, IIWA_JOINTS, STATUS, Decoder, codec
-from trajopt_sgp.hardware.mocap.registration import apply
+from trajopt_sgp.hardware.mocap import apply, motion_of
 from trajopt_sgp.hardware.safety.iiwa import JOINT_LIMITS, TORQUE_TRIP
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -100,9 +100,7 @@ class SimulatedDriver:
         return bytes(message.encode())
 
     def _markers(self) -> FloatArray:
-        x, y, angle = self.simulation.state.box
-        cosine, sine = np.cos(angle), np.sin(angle)
-        points = np.asarray(self.settings.box_keypoints) @ np.array([[cosine, sine], [-sine, cosine]]) + [x, y]
+        points = apply(motion_of(self.simulation.state.box), np.asarray(self.settings.box_keypoints))
         in_robot = np.column_stack((points, np.full(len(points), 0.0391)))
         in_mocap = apply(np.linalg.inv(np.asarray(self.settings.robot_from_mocap)), in_robot)
         noisy: FloatArray = in_mocap + self.noise * self._rng.standard_normal(in_mocap.shape)

@@ -62,13 +62,14 @@ class Processes:
         """Wait, and look after the processes meanwhile.
 
         Raises:
-            HardwareError: the tracker has ended; its last words are in the text.
+            HardwareError: one of them has ended; its last words are in the text.
         """
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if "tracker" in self._running and self._running["tracker"].poll() is not None:
-                words = (self.folder / "tracker.txt").read_text().strip().splitlines()
-                raise HardwareError(f"The tracker has ended: {words[-1] if words else 'without a word'}")
+            for role, process in self._running.items():
+                if process.poll() is not None:
+                    words = (self.folder / f"{role}.txt").read_text().strip().splitlines()
+                    raise HardwareError(f"The {role} has ended: {words[-1] if words else 'without a word'}")
             time.sleep(min(0.05, max(end - time.monotonic(), 0.0)))
 
     def stop(self, role: str) -> None:

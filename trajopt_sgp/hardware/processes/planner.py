@@ -12,7 +12,7 @@ import numpy as np
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import ArmKinematics
-from trajopt_sgp.hardware.bus import Bus, Mailbox
+from trajopt_sgp.hardware.bus import Bus, Mailbox, Packet
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, take_frame
@@ -24,7 +24,11 @@ from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
 
 NEAR = 0.03
 """How far the pusher may be from the running plan for the next one to begin on it [m]."""
-_DELAYS = 20
+_REMEMBERED = 20
+_USUAL = 0.9
+_RETRY = 0.05
+_AHEAD = 0.005
+_FIRST_LATE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +39,67 @@ class PlanningProblem:
         time: When the plan is to begin [s].
         pusher: Where the tip will be then `(3,)` [m].
         keypoints: Of the box, as last seen `(n, 2)` [m].
+        tip: Where the tip is now `(3,)` [m].
+        budget: What planning may take [s].
     """
 
     time: float
     pusher: FloatArray
     keypoints: FloatArray
+    tip: FloatArray
+    budget: float
 
 
-Plan = Callable[[PlanningProblem], FloatArray]
-"""Returns knots of the tip `(m, 3)` [m], one action duration apart, the first where it is."""
+@dataclass(frozen=True, eq=False)
+class PlannedMotion:
+    """Where the tip shall be, on lines between knots.
+
+    Attributes:
+        knots: Places of the tip `(m, 3)` [m], the first where it will be when the plan begins.
+        step: Time between them [s].
+    """
+
+    knots: FloatArray
+    step: float
+
+
+Plan = Callable[[PlanningProblem], PlannedMotion]
 MakePlanner = Callable[[HardwareSettings], Plan]
 
 
+class Pace:
+    """How much of the time for a plan is left to the solver, and when a plan that is begun now will have arrived.
+
+    A solver that is given a budget is late by what it takes to notice; that is measured, and taken off the budget.
+
+    Args:
+        plan_time: Within which a plan is to be made and sent [s].
+    """
+
+    def __init__(self, plan_time: float) -> None:
+        self.plan_time = plan_time
+        self._late: deque[float] = deque([_FIRST_LATE * plan_time], maxlen=_REMEMBERED)
+        self._delays: deque[float] = deque([plan_time], maxlen=_REMEMBERED)
+
+    @property
+    def budget(self) -> float:
+        """Of the solver [s]; at least a quarter of the time for a plan."""
+        late = float(np.quantile(self._late, _USUAL))
+        return float(np.clip(self.plan_time - late, 0.25 * self.plan_time, self.plan_time))
+
+    @property
+    def delay(self) -> float:
+        """From the beginning of planning to the arrival of the plan, in all but the worst cases [s]."""
+        return float(np.quantile(self._delays, _USUAL))
+
+    def note(self, seconds: float, budget: float) -> None:
+        """Take down how long a plan took that had this budget."""
+        self._late.append(seconds - budget)
+        self._delays.append(seconds)
+
+
 class Planner:
-    """Plans again and again, once per action duration.
+    """Plans again and again, once per plan period; a plan that takes longer delays the next one.
 
     Raises:
         OptionError: there is no planner where the settings say.
@@ -66,7 +117,7 @@ class Planner:
         self._mailbox = Mailbox(decoders)
         self._bus = Bus(settings.url, decoders)
         self._keypoints = KeypointState()
-        self._delays: deque[int] = deque([0], maxlen=_DELAYS)
+        self._pace = Pace(settings.plan_time)
 
     def run(self) -> str:
         """Plan until SIGINT or SIGTERM; return the cause of the end; an exception is told before it goes on."""
@@ -82,42 +133,51 @@ class Planner:
         return cause
 
     def _plan_on(self, signals: EndSignals) -> None:
-        deadline = time.monotonic()
+        due = time.monotonic()
         while not signals.received:
-            self._listen(deadline)
-            deadline = max(deadline, time.monotonic())
-            if (problem := self._problem()) is not None:
-                begun = now()
-                knots = self._plan(problem)
-                start = round(1e6 * problem.time)
-                packet = make_plan(knots, start, self.settings.action_duration, now(), begun)
-                self._bus.publish(self.settings.plan_channel, packet)
-                self._delays.append(now() - begun)
-                deadline += self.settings.action_duration
-            else:
-                deadline += 0.1 * self.settings.action_duration
+            self._listen(due)
+            begun = now()
+            problem = self._problem(begun)
+            if problem is None:
+                due = time.monotonic() + _RETRY
+                continue
+            motion = self._plan(problem)
+            self._pace.note(1e-6 * (now() - begun), problem.budget)
+            self._send(motion, round(1e6 * problem.time), begun)
+            # what was late is not made up for: plans would follow each other at once
+            due = max(due + self.settings.plan_period, time.monotonic())
+
+    def _send(self, motion: PlannedMotion, start: int, begun: int) -> None:
+        """Send a plan just before it begins, so that plans follow each other evenly, whatever each has taken."""
+        time.sleep(max(1e-6 * (start - now()) - _AHEAD, 0.0))
+        packet = make_plan(motion.knots, start, motion.step, now(), begun)
+        self._bus.publish(self.settings.plan_channel, packet)
 
     def _listen(self, deadline: float) -> None:
-        """Take packets until planning is due; frames are all looked at, since a jump takes several to be believed."""
+        """Take packets until planning is due."""
         while True:
             packets = self._bus.receive(min(max(deadline - time.monotonic(), 0.0), 0.05))
-            self._mailbox.put(packets)
-            frame = self._mailbox.newest(self.settings.frame_channel)
-            if frame and any(packet.channel == self.settings.frame_channel for packet in packets):
-                self._keypoints, _ = take_frame(self.settings, self._keypoints, frame.message, frame.time)
+            for packet in packets:
+                self._take(packet)
             if time.monotonic() >= deadline:
                 return
 
-    def _problem(self) -> PlanningProblem | None:
+    def _take(self, packet: Packet) -> None:
+        self._mailbox.put([packet])
+        letter = self._mailbox.newest(packet.channel)
+        # each frame, since from one to the next the box moves little; over a planning it may seem to have jumped
+        if letter and letter.time == packet.time and packet.channel == self.settings.frame_channel:
+            self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
+
+    def _problem(self, begun: int) -> PlanningProblem | None:
         status = self._mailbox.newest(self.settings.status_channel)
         seen = self._keypoints
-        stale = now() - seen.time > 1e6 * self.settings.keypoint_age
+        stale = begun - seen.time > 1e6 * self.settings.keypoint_age
         if status is None or status.message.utime < 0 or stale or seen.points is None:
             return None
-        # by then the plan will have arrived
-        start = now() + round(float(np.quantile(self._delays, 0.9)))
+        start = begun + round(1e6 * self._pace.delay)
         tip = self._kinematics.tip(np.asarray(status.message.joint_position_measured))[0]
-        return PlanningProblem(1e-6 * start, self._pusher(tip, start), seen.points)
+        return PlanningProblem(1e-6 * start, self._pusher(tip, start), seen.points, tip, self._pace.budget)
 
     def _pusher(self, tip: FloatArray, start: int) -> FloatArray:
         running = self._mailbox.newest(self.settings.plan_channel)

@@ -5,11 +5,13 @@ import time
 import numpy as np
 
 from trajopt_sgp.errors import HardwareError, MessageError
-from trajopt_sgp.hardware.arm import ArmSimulation
+from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
 from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
 from trajopt_sgp.hardware.settings import HardwareSettings
+
+_NEWTON_STEPS = 200
 
 
 class Simulator:
@@ -17,7 +19,7 @@ class Simulator:
 
     def __init__(self, settings: HardwareSettings, seed: int = 0) -> None:
         self.settings = settings
-        self.driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(seed))
+        self.driver = SimulatedDriver(settings, place_arm(settings), np.random.default_rng(seed))
         self._bus = Bus(settings.url, (settings.command_channel,))
         self._ticks_per_frame = max(round(settings.frame_period / settings.period), 1)
 
@@ -59,3 +61,19 @@ class Simulator:
         self._bus.publish(self.settings.status_channel, self.driver.status(utime))
         if tick % self._ticks_per_frame == 0:
             self._bus.publish(self.settings.frame_channel, self.driver.frame(utime))
+
+
+def place_arm(settings: HardwareSettings) -> ArmSimulation:
+    """Return arm and box where the settings want them at the start, with the frictions and the mass that they want."""
+    simulation = ArmSimulation(
+        BoxParameters(
+            mass=settings.simulated_mass,
+            table_friction=settings.simulated_table_friction,
+            pusher_friction=settings.simulated_pusher_friction,
+        )
+    )
+    joints = VERTICAL_POSE
+    if settings.simulated_tip:
+        joints = ArmKinematics(iterations=_NEWTON_STEPS).solve_joints(np.array(settings.simulated_tip), joints)
+    simulation.reset(joints, settings.simulated_box)
+    return simulation

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from trajopt_sgp.hardware.processes.planner import Plan, PlanningProblem
-from trajopt_sgp.hardware.safety.motion import FloatArray
+from trajopt_sgp.hardware.processes.planner import Plan, PlannedMotion, PlanningProblem
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 WIDTH = 0.04
@@ -16,11 +15,11 @@ def make_sway(settings: HardwareSettings) -> Plan:
     """Return the planner; its motion begins at the first position it is asked for."""
     beginning: list[PlanningProblem] = []
 
-    def plan(problem: PlanningProblem) -> FloatArray:
+    def plan(problem: PlanningProblem) -> PlannedMotion:
         beginning[:] = beginning or [problem]
         times = problem.time - beginning[0].time + settings.action_duration * np.arange(5)
         knots = np.tile(beginning[0].pusher, (len(times), 1))
         knots[:, 1] += WIDTH * np.sin(2 * np.pi / PERIOD * times)
-        return knots
+        return PlannedMotion(knots, settings.action_duration)
 
     return plan

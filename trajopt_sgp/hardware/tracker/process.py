@@ -1,12 +1,9 @@
 """The tracker as a process: packets from the bus to the pure step, commands back to the bus, everything to the log."""
 
 import dataclasses
-import gc
 import json
-import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,17 +137,6 @@ class Tracker:
             cause = f"log lost: {error.strerror}"
             self._report("log lost", cause)
             self.take(Packet(now(), STOP, cause.encode()))
-
-
-def prefer(priority: int) -> None:
-    """Ask for the real-time scheduler, and warn where that is refused; keep the garbage collector off what is there."""
-    gc.collect()
-    gc.freeze()
-    if priority:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-        except PermissionError:
-            warnings.warn("SCHED_FIFO was refused; CAP_SYS_NICE is needed. Commands may be late.", stacklevel=2)
 
 
 def _timing(tick: int, received: int, sent: int) -> bytes:

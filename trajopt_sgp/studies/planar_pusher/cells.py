@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from trajopt_sgp.envs import PLANAR_PUSHER_ID
-from trajopt_sgp.studies.planar_pusher.planning import PushSettings, push_controller, run_goals, smoothed_model
+from trajopt_sgp.envs.pusher_control import push_controller, smoothed_model
+from trajopt_sgp.studies.planar_pusher.planning import PushSettings, run_goals
 from trajopt_sgp.studies.planar_pusher.training import PusherTraining, load_models, train_models
 from trajopt_sgp.studies.runner import CellContext, StudyCell
 
@@ -67,9 +68,9 @@ def control(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]
     planner, chosen = Planner(**settings["planner"]), PushSettings(**settings["push"])
     dynamics, score = smoothed_model(), None
     if planner.framed is not None:
-        dynamics, score = load_models(planner.framed, context.inputs["models"].folder)
+        dynamics, score = load_models(context.inputs["models"].folder)
     make = partial(push_controller, dynamics, score if planner.guided else None)
-    return run_goals(lambda goal: make(goal, chosen, planner.gradient), chosen, seed=settings["group"])
+    return run_goals(lambda goal: make(goal, chosen, chosen.bounds, planner.gradient), chosen, seed=settings["group"])
 
 
 def _episodes(planner: Planner, settings: PushSettings, group: int, learned: Mapping[bool, StudyCell]) -> StudyCell:

@@ -10,9 +10,8 @@ import torch
 
 from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.envs import PLANAR_PUSHER_ID, collect_pusher_demonstrations, pusher_frame
+from trajopt_sgp.envs.pusher_models import load_push_models
 from trajopt_sgp.learning import MODEL_FILE, DynamicsSettings, ScoreSettings, train_dynamics, train_score
-from trajopt_sgp.models import FramedDenoiser, FramedDynamics, LearnedDynamics, ScoreNetwork
-from trajopt_sgp.models.model_file import load_model_as
 
 _MOVES = 0.003
 
@@ -61,16 +60,12 @@ def train_models(settings: PusherTraining, folder: Path) -> dict[str, Any]:
     score = ScoreSettings(hidden_sizes=(128, 128), steps=settings.score_steps)
     seconds = train_dynamics(seen, dynamics, settings.seed, folder / "dynamics").seconds
     seconds += train_score(seen, score, settings.seed, folder / "score").seconds
-    return {"seconds": seconds, **_step_errors(load_models(settings.framed, folder)[0], settings)}
+    return {"seconds": seconds, **_step_errors(load_models(folder)[0], settings)}
 
 
-def load_models(framed: bool, folder: Path) -> tuple[Any, Any]:
+def load_models(folder: Path) -> tuple[Any, Any]:
     """Return dynamics and score that take keypoints on the table, whatever frame they see the world in."""
-    dynamics = load_model_as(LearnedDynamics, folder / "dynamics" / MODEL_FILE)
-    score = load_model_as(ScoreNetwork, folder / "score" / MODEL_FILE)
-    if not framed:
-        return dynamics, score
-    return FramedDynamics(dynamics, pusher_frame()), FramedDenoiser(score, pusher_frame())
+    return load_push_models(folder / "dynamics" / MODEL_FILE, folder / "score" / MODEL_FILE)
 
 
 @torch.no_grad()
