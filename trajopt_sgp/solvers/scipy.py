@@ -126,7 +126,8 @@ def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> 
             for method, iterations in settings.attempts(len(point)):
                 allowed = replace(settings, max_iterations=iterations)
                 point, multipliers, status = _Reduced(run, point).minimise(method, allowed)
-                if run.residual(point, multipliers).holds(OPTIMAL):
+                # cut short, a flat objective may have further to fall than its gradient tells
+                if status is not Status.ITERATION_LIMIT and run.residual(point, multipliers).holds(OPTIMAL):
                     break
         except _Stop:
             status = Status.FAILED
