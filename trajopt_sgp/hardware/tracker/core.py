@@ -102,7 +102,9 @@ def _inputs(
     silent = state.planner_alive is not None and time - state.planner_alive > 1e6 * settings.heartbeat_age
     ages = state_age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
-    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop)
+    last = state.safety.joints
+    commanded = kinematics.tip(last.position)[0] if last else None
+    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop, commanded)
     return inputs, (*reasons, *(("stale keypoints",) if blind else ()), *(("planner silent",) if silent else ()))
 
 
