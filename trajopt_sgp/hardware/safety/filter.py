@@ -32,7 +32,7 @@ LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
 BLOCKED = frozenset({"tracking error", "external torque"})
 """Reasons to stop as fast as the joints can; otherwise the tip brakes within its own acceleration."""
-_CATCH_UP = 0.1
+_CATCH_UP = 0.03
 """With what part of their acceleration joints that are behind come nearer to their solution."""
 
 
@@ -149,12 +149,16 @@ def filter_command(
     if not reasons:
         pusher_step = step_towards(limits.pusher, pusher, inputs.pusher, limits.period)
         followed = _follow(limits, state, pusher_step, joints, solve_joints)
+        slower = _slower(limits, state, pusher_step, followed) if followed else None
+        if slower:
+            pusher_step = step_towards(slower, pusher, inputs.pusher, limits.period)
+            followed = _follow(limits, state, pusher_step, joints, solve_joints)
         if followed:
             joint_step, solved = followed
-            noted = _limited(pusher_step, joint_step)
-            # joints that are late would leave the way of the tip
-            if (np.abs(solved - joint_step.position) > limits.joint_lag).any():
-                pusher_step, noted = brake(limits.pusher, pusher, limits.period), (*noted, "waiting for joints")
+            late = bool((np.abs(solved - joint_step.position) > limits.joint_lag).any())
+            if late:
+                pusher_step = brake(limits.pusher, pusher, limits.period)
+            noted = _limited(pusher_step, joint_step) + (("waiting for joints",) if late or slower else ())
             state = replace(state, mode=Mode.RUNNING, pusher=pusher_step, joints=joint_step, solved=solved)
             return _decision(state, joint_step.position, noted)
         reasons = ("no joints found",)
@@ -217,6 +221,17 @@ def _follow(
     before = joints.position if state.solved is None else state.solved
     step = follow(limits.joints, joints, before, solved, limits.period, _CATCH_UP)
     return step, np.clip(solved, limits.joints.low, limits.joints.high)
+
+
+def _slower(
+    limits: SafetyLimits, state: SafetyState, pusher: Step, followed: tuple[Step, FloatArray]
+) -> MotionLimits | None:
+    """Limits of the pusher at which joints that would be too fast for it are as fast as they may; None if none is."""
+    joints, solved = followed
+    before = joints.position if state.solved is None else state.solved
+    excess = float((np.abs(solved - before) / (limits.joints.rate * limits.period)).max())
+    speed = float(np.linalg.norm(pusher.velocity))
+    return replace(limits.pusher, speed=speed / excess) if excess > 1.0 and speed > 0.0 else None
 
 
 def _stop(

@@ -155,9 +155,9 @@ def _approach(way: FloatArray, acceleration: FloatArray, period: float) -> Float
 
 def _within_speed(slow: FloatArray, fast: FloatArray, speed: float) -> FloatArray:
     """The point nearest to `fast` on the way from `slow`, whose norm is allowed, that is allowed too."""
-    if np.linalg.norm(fast) <= speed:
-        return fast
     way = fast - slow
+    if np.linalg.norm(fast) <= speed or not way.any():
+        return fast
     a, b, c = float(way @ way), float(slow @ way), float(slow @ slow) - speed**2
     fraction = (-b + np.sqrt(max(b * b - a * c, 0.0))) / a
     allowed: FloatArray = slow + min(max(fraction, 0.0), 1.0) * way
