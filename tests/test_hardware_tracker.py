@@ -142,6 +142,15 @@ def test_fault_stops_the_arm_is_named_and_passes(name: str) -> None:
     assert (steps <= SETTINGS.limits.joints.rate + 1e-9).all()
 
 
+def test_statuses_that_are_late_are_not_frozen() -> None:
+    """While none comes, nothing says that the arm stands still; their age limit answers for that."""
+    lockstep = running()
+    for _ in range(4):
+        assert "frozen state" not in lockstep.run(round(0.9 * SETTINGS.state_age / SETTINGS.period), status=lost)
+        assert lockstep.mode() is Mode.RUNNING
+        lockstep.run(30)
+
+
 def test_plan_that_is_not_renewed_ends_in_a_hold() -> None:
     lockstep = running()
     lockstep.planning = False

@@ -114,7 +114,7 @@ def _state_age(settings: HardwareSettings, state: TrackerState, time: int) -> tu
     last = state.safety.joints
     if last is not None and state.moved_from is not None:
         moved = np.abs(last.position - state.moved_from).max()
-        if moved > settings.frozen_motion and time - state.changed > 4e6 * settings.period:
+        if moved > settings.frozen_motion and state.received - state.changed > 4e6 * settings.period:
             return np.inf, ("frozen state",)
     return (time - state.received) * 1e-6, ()
 
