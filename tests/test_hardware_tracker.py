@@ -151,6 +151,23 @@ def test_statuses_that_are_late_are_not_frozen() -> None:
         lockstep.run(30)
 
 
+@pytest.mark.parametrize("name", ["NaN", "frozen", "no frames"])
+def test_hold_at_full_speed_is_reached_well_within_a_quarter_of_a_second(name: str) -> None:
+    lockstep = running()
+    lockstep.planning = False
+    knots = lockstep.start + np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.0]])
+    lockstep.feed(SETTINGS.plan_channel, make_plan(knots, lockstep.time, 0.9, lockstep.time, lockstep.time))
+    lockstep.run(90)
+    reference = lockstep.state.safety.pusher
+    assert reference
+    assert np.linalg.norm(reference.velocity) > 0.99 * SETTINGS.speed
+    held_after = 0
+    while lockstep.mode() is not Mode.HOLDING:
+        lockstep.run(1, **FAULTS[name][0])
+        held_after += 1
+    assert held_after * SETTINGS.period <= 0.235
+
+
 def test_plan_that_is_not_renewed_ends_in_a_hold() -> None:
     lockstep = running()
     lockstep.planning = False
