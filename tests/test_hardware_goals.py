@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from trajopt_sgp.hardware.goals.series import run_series
 from trajopt_sgp.hardware.mocap import apply, motion_of, pose_of
 from trajopt_sgp.hardware.motion_record import read_motion
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import in_private_network
 from trajopt_sgp.hardware.processes.planner import Pace, PlanningProblem
 from trajopt_sgp.hardware.processes.score_guided import ScoreGuidedPlan, make_score_guided
@@ -197,7 +199,7 @@ def write_run(path: Path, poses: list[tuple[float, float, float]], settings: Har
 
 def test_goal_is_judged_by_its_log(tmp_path: Path) -> None:
     settings = HardwareSettings(goal=GOAL, marker_jump=0.1)
-    write_run(tmp_path / "log", [(0.60, 0, 0), (0.63, 0, 0), (0.645, 0, 0), (0.63, 0, 0)], settings)
+    write_run(tmp_path / "log", [(x, 0.0, 0.0) for x in (0.60, 0.63, 0.645, 0.63)], settings)
     outcome = judge_goal(tmp_path / "log")
     assert (outcome.reached, outcome.actions) == (True, 2)
     errors = outcome.first_error, outcome.least_error, outcome.last_error
@@ -205,7 +207,7 @@ def test_goal_is_judged_by_its_log(tmp_path: Path) -> None:
     motion = read_motion(tmp_path / "log")
     states = motion.sample(np.array([motion.begun + 0.6]))
     np.testing.assert_allclose(states[0, :3], (0.63, 0.0, 0.0), atol=1e-6)
-    write_run(tmp_path / "late", [(0.60 + 0.001 * (n == 61) * 60, 0, 0) for n in range(63)], settings)
+    write_run(tmp_path / "late", [(0.66 if n == 61 else 0.60, 0.0, 0.0) for n in range(63)], settings)
     late = judge_goal(tmp_path / "late")
     assert not late.reached
     assert late.least_error == pytest.approx(0.06, abs=1e-6)
@@ -279,6 +281,13 @@ def test_series_goes_on_where_it_was_ended_and_writes_its_page(
     assert (report.document["reached"], report.document["of"]) == (3, 3)
     assert "3 of 3" in page.read_text()
     assert (page.parent / "images" / "goals-animation.gif").stat().st_size > 1000
+
+
+def test_sigterm_leaves_no_process_behind(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), Processes(HardwareSettings(), tmp_path, ()):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_run_reports_a_planner_that_cannot_begin(settings: HardwareSettings, tmp_path: Path) -> None:

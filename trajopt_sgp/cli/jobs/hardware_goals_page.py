@@ -24,7 +24,7 @@ def goal_row(number: int, record: GoalRecord) -> list[object]:
     """Return the row of a goal in the table of `GOAL_COLUMNS`."""
     outcome = record.outcome
     errors = (outcome.first_error, outcome.least_error, outcome.last_error)
-    return [number, outcome.reached, outcome.actions, *(round(1e3 * error, 1) for error in errors)]
+    return [number, "yes" if outcome.reached else "no", outcome.actions, *(round(1e3 * error, 1) for error in errors)]
 
 
 def write_goals_page(
@@ -58,8 +58,8 @@ def _introduction(document: Mapping[str, Any]) -> str:
         f"LCM in {network}; the tracker runs under {scheduler}. All numbers are read from the tracker's logs, pooled "
         f"over the goals, from the first to the last command of each. A goal counts as reached when the mean distance "
         f"of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions of "
-        f"{document['action_duration_ms']:.0f} ms. The load of the machine over 15 minutes was "
-        f"{document['load_15_minutes']:.1f} on {os.cpu_count()} cores. Python {platform.python_version()}."
+        f"{document['action_duration_ms']:.0f} ms. The load of the machine over the 15 minutes before the end was "
+        f"{document['load_15_minutes']:.1f} on {os.cpu_count()} cores. Python {platform.python_version()}. Every run ends with a stop, which counts as an intervention."
     )
 
 
