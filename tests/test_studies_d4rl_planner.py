@@ -146,10 +146,9 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
 
 def test_a_plan_of_learned_models_follows_the_clone_by_a_compiled_rollout() -> None:
     data = linear_transitions(60, 0)
-    dynamics, outcome, value, clone = (
-        kind(data.dataset, fit_normalizer(data), hidden_sizes=(8, 8))
-        for kind in (EnsembleDynamics, OutcomeModel, StateValue, BehaviourClone)
-    )
+    shared, sizes = (data.dataset, fit_normalizer(data)), (8, 8)
+    dynamics, clone = EnsembleDynamics(*shared, hidden_sizes=sizes), BehaviourClone(*shared, hidden_sizes=sizes)
+    outcome, value = OutcomeModel(*shared, hidden_sizes=sizes), StateValue(*shared, hidden_sizes=sizes)
     models = PlannerModels.of(dynamics, outcome, value, clone, lambda x, u, sigma: x[..., 0] ** 2)
     planner = RewardPlanner(models, PlannerSettings(horizon=3, proposals=2, noise=0.5, search=GradientSearch(0)))
     states = np.random.default_rng(0).normal(size=(2, 3))

@@ -86,22 +86,31 @@ def size_table(records: Sequence[CellRecord]) -> str:
 
 def program_table(records: Sequence[CellRecord]) -> str:
     """Return size and outcome of plans that were made as nonlinear programs."""
-    found = next((record for record in records if record.function == "transcribe"), None)
-    if found is None:
-        return ""
-    result, seconds = found.result, found.result["times"]
-    rows = [
-        [who, *(f"{earned.get(who, np.nan):.1f}" for earned in (result["predicted"], result["true"]))]
-        for who in result["true"]
-    ]
-    settings, counts = found.settings, [result[name] for name in ("variables", "equalities", "iterations")]
-    numbers = [f"{count:,}" for count in counts] + [f"{seconds[name]:.0f}" for name in ("total", "derivatives")]
-    columns = ["variables", "equalities", "iterations", "s", "s in derivatives", "largest violation", "status"]
-    head = (
-        f"{settings['task']}, {settings['horizon']} steps at once by direct transcription and Ipopt with "
-        f"{settings['hessian']} Hessians, from a state that the clone has reached. The controls planned, and those of "
-        "the clone as the model imagines it, are then played blindly."
+    found = sorted(
+        (record for record in records if record.function == "transcribe"), key=lambda record: record.settings["horizon"]
     )
-    parts = [markdown_table(columns, [[*numbers, f"{result['violation']:.0e}", result["status"]]])]
-    parts.append(markdown_table(["controls", "reward that the model predicts", "reward in MuJoCo"], rows))
-    return "\n\n".join([head, *parts])
+    if not found:
+        return ""
+    sizes = ["horizon", "variables", "equalities", "iterations", "s", "s in derivatives", "largest violation", "status"]
+    rewards = ["horizon", "plan, predicted", "plan, in MuJoCo", "clone, predicted", "clone, in MuJoCo"]
+    head = (
+        f"{found[0].settings['task']}, all steps at once by direct transcription and Ipopt with "
+        f"{found[0].settings['hessian']} Hessians, from a state that the clone has reached."
+    )
+    more = "What the controls planned, and those of the clone as the model imagines it, earn when played blindly:"
+    tables = [markdown_table(sizes, [*map(_program_size, found)])]
+    tables.append(markdown_table([*rewards, "clone that sees"], [*map(_program_reward, found)]))
+    return "\n\n".join([head, tables[0], more, tables[1]])
+
+
+def _program_size(record: CellRecord) -> list[str]:
+    result, seconds = record.result, record.result["times"]
+    counts = [record.settings["horizon"], *(result[name] for name in ("variables", "equalities", "iterations"))]
+    numbers = [f"{count:,}" for count in counts] + [f"{seconds[name]:.0f}" for name in ("total", "derivatives")]
+    return [*numbers, f"{result['violation']:.0e}", result["status"]]
+
+
+def _program_reward(record: CellRecord) -> list[str]:
+    predicted, true = record.result["predicted"], record.result["true"]
+    pairs = [earned[who] for who in ("plan", "clone") for earned in (predicted, true)]
+    return [str(record.settings["horizon"]), *(f"{reward:.1f}" for reward in [*pairs, true["clone with sight"]])]

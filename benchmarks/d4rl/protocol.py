@@ -25,8 +25,9 @@ against data, and plans as large nonlinear programs."""
 
 BUDGET_TASKS, BUDGETS = ("hopper-medium",), (0, 1, 2, 5, 10, 20)
 SIZE_TASKS, SIZES = ("hopper-medium", "walker2d-medium"), (1_000, 10_000)
-PROGRAMS = {"horizon": 50, "warm_up": 100, "beta": 10.0, "sigma": 0.1, "hessian": "exact"}
-PROGRAMS |= {"tolerance": 1e-6, "max_iterations": 200}
+PROGRAM_HORIZONS = (50, 200)
+_PROGRAM = {"warm_up": 100, "beta": 10.0, "sigma": 0.1, "hessian": "exact"}
+_PROGRAM |= {"tolerance": 1e-6, "max_iterations": 200}
 _PLAYING = ("episodes", "play_steps")
 _TIMED = ("hopper-medium", "halfcheetah-medium", "walker2d-medium")
 
@@ -39,12 +40,12 @@ def seeds_of(task: str) -> range:
 def all_cells(reduced: bool) -> list[StudyCell]:
     """Return the cells; the reduced version has one dataset, one seed and two short episodes."""
     if reduced:
-        beside = [_speed("hopper-random", True), _budget("hopper-random", 0, True), _program("hopper-random", True)]
+        beside = [_speed("hopper-random", True), _budget("hopper-random", 0, True), _program("hopper-random", 2, True)]
         return [*_task_cells("hopper-random", 1, True), *beside, *_size("hopper-random", 50, True)]
     found = [cell for task in D4RL_TASKS for cell in _task_cells(task, len(seeds_of(task)), reduced)]
     found += [_speed(task, reduced) for task in _TIMED]
     found += [_budget(task, count, reduced) for task in BUDGET_TASKS for count in BUDGETS]
-    found.append(_program("halfcheetah-medium", reduced))
+    found += [_program("halfcheetah-medium", horizon, reduced) for horizon in PROGRAM_HORIZONS]
     return found + [cell for task in SIZE_TASKS for size in SIZES for cell in _size(task, size, reduced)]
 
 
@@ -115,11 +116,12 @@ def _size(task: str, transitions: int, reduced: bool) -> list[StudyCell]:
     ]
 
 
-def _program(task: str, reduced: bool) -> StudyCell:
+def _program(task: str, horizon: int, reduced: bool) -> StudyCell:
     """Return the cell that plans by transcription."""
-    size = {"horizon": 2, "warm_up": 0, "max_iterations": 2} if reduced else {}
-    chosen = {"task": task, "seed": 0, **PROGRAMS, **size}
-    return StudyCell(f"{task} transcription", transcribe, chosen, {"models": _models(task, 0, reduced)})
+    small = {"warm_up": 0, "max_iterations": 2} if reduced else {}
+    chosen = {"task": task, "seed": 0, "horizon": horizon, **_PROGRAM, **small}
+    needs = {"models": _models(task, 0, reduced)}
+    return StudyCell(f"{task} transcription {horizon}", transcribe, chosen, needs)
 
 
 def _scale(task: str, seed: int, reduced: bool) -> dict[str, Any]:

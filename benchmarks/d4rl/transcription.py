@@ -1,4 +1,4 @@
-"""Planning on D4RL's tasks by transcription: hundreds of steps of a robot as one nonlinear program for Ipopt."""
+"""Planning on D4RL's tasks by transcription: many steps of a robot as one nonlinear program for Ipopt."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +45,7 @@ class Loss(nn.Module):
 
     def forward(self, state: Tensor, control: Tensor) -> Tensor:
         """Return costs `(...)`."""
-        reward, _ = self.outcome(state, control)
+        reward: Tensor = self.outcome(state, control)[0]
         return -reward
 
 
