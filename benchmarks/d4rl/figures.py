@@ -13,7 +13,7 @@ from benchmarks.d4rl.table import common, gather
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.studies.aggregates import performance_profile
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.viz.style import add_heading, new_figure, styled
+from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
 
 
 def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
@@ -37,12 +37,14 @@ def _profile(arrays: Mapping[str, NDArray[np.float64]]) -> Figure:
     thresholds = np.linspace(0.0, 120.0, 121)
     figure = new_figure(7.0, 4.2)
     axes = figure.subplots()
-    for method, array in arrays.items():
-        axes.plot(thresholds, performance_profile(array, thresholds), label=method, lw=2.5 if method == OURS else 1.2)
+    for i, (method, array) in enumerate(arrays.items()):
+        # the colours repeat after so many
+        look = {"lw": 2.5 if method == OURS else 1.2, "ls": "--" if i >= len(PALETTE) else "-"}
+        axes.plot(thresholds, performance_profile(array, thresholds), label=method, **look)
     axes.set(xlabel="score", ylabel="share of episodes above it", ylim=(0.0, 1.02))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     count = len(next(iter(arrays.values())))
-    add_heading(figure, f"Episodes above a score, on {count} tasks that these methods have played")
+    add_heading(figure, f"Episodes above a score, {count} tasks")
     return figure
 
 
@@ -60,8 +62,10 @@ def _against_time(curves: Mapping[str, Curve], times: Mapping[str, Mapping[str, 
             place = timed[f"{count} iterations"][0], float(np.mean(scores))
             axes.annotate(str(count), place, xytext=(4, -12), textcoords="offset points", fontsize=8)
     axes.set(xlabel="time per action [ms]", ylabel="score", xscale="log", ylim=(0.0, None))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.legend(loc="lower right")
-    add_heading(figure, "Return against time per action: so many iterations of the guided planner")
+    add_heading(figure, "Return against time per action, by iterations")
     return figure
 
 
@@ -74,7 +78,7 @@ def _against_data(lines: Mapping[tuple[str, str], Curve]) -> Figure:
             if place == task:
                 _errors(axes, [count for count, _ in curve], [scores for _, scores in curve], method)
         axes.set(title=task, xlabel="transitions", xscale="log", ylim=(0.0, None))
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower right")
     figure.axes[0].set_ylabel("score")
     add_heading(figure, "Return against data")
     return figure
