@@ -39,8 +39,8 @@ def _profile(arrays: Mapping[str, NDArray[np.float64]]) -> Figure:
     axes = figure.subplots()
     for i, (method, array) in enumerate(arrays.items()):
         # the colours repeat after so many
-        look = {"lw": 2.5 if method == OURS else 1.2, "ls": "--" if i >= len(PALETTE) else "-"}
-        axes.plot(thresholds, performance_profile(array, thresholds), label=method, **look)
+        width, dashes = 2.5 if method == OURS else 1.2, "--" if i >= len(PALETTE) else "-"
+        axes.plot(thresholds, performance_profile(array, thresholds), dashes, label=method, lw=width)
     axes.set(xlabel="score", ylabel="share of episodes above it", ylim=(0.0, 1.02))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     count = len(next(iter(arrays.values())))
