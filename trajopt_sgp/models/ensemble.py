@@ -149,6 +149,11 @@ class EnsembleDynamics(ResidualDynamics):
         steps = self.network.member(index, self.normalize(state, control))
         return state + self.step_mean + self.step_scale * steps
 
+    def mean_step(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return what `forward` returns, member by member: operations that a compiler of rollouts can trace."""
+        steps = [self.member_step(k, state, control) for k in range(self.member_count)]
+        return sum(steps[1:], steps[0]) / self.member_count
+
     def normalized_steps(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "members *batch n"]:
         """Return what each member adds to the state at z, less the mean step and in units of the steps' spread."""
         return self._outputs(z[None])
