@@ -21,6 +21,7 @@ from trajopt_sgp.envs.pusher_tasks import ARM_REGION
 from trajopt_sgp.errors import HardwareError, ModelFileError, OptionError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmSimulation
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet
+from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.goals import GoalTask, draw_tasks, judge_goal, run_goal
 from trajopt_sgp.hardware.goals.series import run_series
 from trajopt_sgp.hardware.mocap import apply, motion_of, pose_of
@@ -30,7 +31,7 @@ from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import in_private_network
 from trajopt_sgp.hardware.processes.planner import Pace, PlanningProblem
 from trajopt_sgp.hardware.processes.score_guided import ScoreGuidedPlan, make_score_guided
-from trajopt_sgp.hardware.replay import COMMANDED, SETTINGS, log_settings
+from trajopt_sgp.hardware.replay import SETTINGS, log_settings
 from trajopt_sgp.hardware.settings import HardwareSettings, settings_from, write_settings
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.models.model_file import save_model
