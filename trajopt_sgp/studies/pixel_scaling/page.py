@@ -7,11 +7,10 @@ from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.studies.pixel_scaling.cells import CHANNELS, HORIZON, WIDE
-from trajopt_sgp.studies.pixels.film import unpack_pictures
+from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.planning import DEEP, NEAR
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, success_rate
-from trajopt_sgp.viz import plot_film_strip
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
 
 _SETTING = """An iteration of guided shooting rolls the dynamics out, differentiates them, and asks both scores for the
@@ -87,7 +86,7 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     """Return time and memory by size, and a film strip of a wide plan."""
     figures = {"time-and-memory": plot_growth(records)} if _timings(records) else {}
     films = [record for record in records if record.function == "plan_wide" and record.result["film"]]
-    return {**figures, **({"film": _draw_film(films[0])} if films else {})}
+    return {**figures, **({"film": _draw(films[0])} if films else {})}
 
 
 @styled
@@ -111,17 +110,9 @@ def plot_growth(records: Sequence[CellRecord]) -> Figure:
     return figure
 
 
-def _draw_film(record: CellRecord) -> Figure:
-    world, result = PixelWorld(resolution=WIDE), record.result
-    path = np.array(result["path"])
-    rows = {
-        "imagined": unpack_pictures(result["film"]["states"], len(path)),
-        "true": world.state_picture(path),
-        "controls": unpack_pictures(result["film"]["controls"], len(path) - 1),
-    }
-    title = f"64 by 64 pixels: ends {result['goal_distance']:.2f} from the goal"
-    hole = world.hole / world.state_images.extent
-    return plot_film_strip(rows, title, hole=hole, knots=range(0, len(path), 2))
+def _draw(record: CellRecord) -> Figure:
+    title = f"64 by 64 pixels: ends {record.result['goal_distance']:.2f} from the goal"
+    return draw_film(PixelWorld(resolution=WIDE), record.result, title)
 
 
 def _timings(records: Sequence[CellRecord]) -> list[CellRecord]:

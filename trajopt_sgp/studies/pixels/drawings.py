@@ -82,7 +82,8 @@ class SplineDiscs:
     def numbers(self, controls: ArrayLike) -> FloatArray:
         """Return the spline nearest to the steps that the pictures mean."""
         steps = self._world.decode_control(controls) / self._world.control_limit
-        return np.linalg.lstsq(self._basis, steps, rcond=None)[0].ravel()
+        points: FloatArray = np.linalg.lstsq(self._basis, steps, rcond=None)[0].astype(np.float64).ravel()
+        return points
 
 
 class SplineComponents:
@@ -128,7 +129,8 @@ class SplineComponents:
         """Return the spline nearest to the weights of the pictures."""
         mean, components = self._pictures
         weights = np.linalg.lstsq(components.T, (np.asarray(controls) - mean).T, rcond=None)[0].T
-        return np.linalg.lstsq(self._basis, weights, rcond=None)[0].ravel()
+        points: FloatArray = np.linalg.lstsq(self._basis, weights, rcond=None)[0].astype(np.float64).ravel()
+        return points
 
 
 def spline_basis(horizon: int, points: int) -> FloatArray:

@@ -2,9 +2,15 @@
 
 import base64
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.envs import PixelWorld
+from trajopt_sgp.viz import plot_film_strip
 
 FloatArray = NDArray[np.float64]
 
@@ -19,3 +25,15 @@ def unpack_pictures(text: str, count: int) -> FloatArray:
     """Return the `count` pictures `(count, r²)` of such a text."""
     levels = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
     return levels.reshape(count, -1) / 255.0
+
+
+def draw_film(world: PixelWorld, result: Mapping[str, Any], title: str) -> Figure:
+    """Draw what the plan of a result imagines, where the true point is, and the controls, at every second knot."""
+    path = np.array(result["path"])
+    rows: dict[str, ArrayLike] = {
+        "imagined": unpack_pictures(result["film"]["states"], len(path)),
+        "true": world.state_picture(path),
+        "controls": unpack_pictures(result["film"]["controls"], len(path) - 1),
+    }
+    hole = world.hole / world.state_images.extent
+    return plot_film_strip(rows, title, hole=hole, knots=range(0, len(path), 2))

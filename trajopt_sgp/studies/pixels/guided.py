@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.formulations import SingleShooting
-from trajopt_sgp.problem import OptimalControlProblem, Parameters, Solution, Trajectory
+from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.solvers.solve import prepare
 from trajopt_sgp.studies.pixels.models import PixelModels
@@ -146,12 +146,12 @@ def bent_guesses(
     return Trajectory(states[order], controls[order], 1.0)
 
 
-def roll_out_plan(problem: OptimalControlProblem, controls: ArrayLike) -> Trajectory:
+def roll_out_plan(problem: OptimalControlProblem, dynamics: Dynamics, controls: ArrayLike) -> Trajectory:
     """Return the plan that the dynamics imagine under control pictures `(N, m)`."""
     drives = torch.as_tensor(np.asarray(controls), dtype=problem.dtype)
     start = torch.as_tensor(np.array(problem.start), dtype=problem.dtype)
     with torch.no_grad():
-        states = roll_out(problem.dynamics, start, drives)
+        states = roll_out(dynamics, start, drives)
     return Trajectory(states.double().numpy(), np.asarray(controls, dtype=np.float64), 1.0)
 
 

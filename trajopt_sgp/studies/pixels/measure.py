@@ -30,14 +30,16 @@ DATA_SEED = 0
 BENT_GUESSES = 16
 """Of planners that set out from the best of bent paths; others know the straight line alone."""
 
+_COUNTS = ("population", "points", "components")
 _MODEL_FILE = "model.safetensors"
 
 
 def measure(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Plan with the weights that ship; of the first pair the pictures are kept too.
 
-    Settings: `planner`, `start`, `seconds`, `pair` of `pairs` drawn with `seed`, and, where they are not the defaults,
-    `iterations` and `guesses`. Other numbers are those that a search found, if the cell has one.
+    Settings: `planner`, `start`, `pair` of `pairs` drawn with `seed`, `seconds` of planners that sample, and, where
+    they are not the defaults, `iterations` and `guesses`. Other numbers are those that a search found, if the cell
+    has one.
     """
     tuned = context.inputs["tuned"].result["settings"] if "tuned" in context.inputs else {}
     plan, verdict, path, seconds = plan_and_judge(settings, tuned, gather(settings["planner"], context))
@@ -72,13 +74,12 @@ def make_effort(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> Ef
     guidance = replace(PixelGuidance(), guesses=BENT_GUESSES if settings["start"] == "bent" else 1)
     guidance = replace(guidance, **{name: settings[name] for name in ("iterations", "guesses") if name in settings})
     own = {field.name for field in fields(SampledSearch)}
-    whole = {
-        name: round(value) if name in ("population", "points", "components") else value
-        for name, value in numbers.items()
-    }
-    search = SampledSearch(**{name: value for name, value in whole.items() if name in own})
-    rest = {name: value for name, value in whole.items() if name not in own}
-    return Effort(guidance, search, settings["seconds"], **rest)
+    found: dict[str, Any] = {name: round(value) if name in _COUNTS else value for name, value in numbers.items()}
+    search = SampledSearch(**{name: value for name, value in found.items() if name in own})
+    rest = {name: value for name, value in found.items() if name not in own}
+    if "seconds" in settings:
+        rest["seconds"] = settings["seconds"]
+    return Effort(guidance, search, **rest)
 
 
 def gather(planner: str, context: CellContext) -> Ingredients:

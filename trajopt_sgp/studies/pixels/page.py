@@ -9,11 +9,10 @@ from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.studies.pixels.cells import SECONDS, STARTS
-from trajopt_sgp.studies.pixels.film import unpack_pictures
+from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.planning import DEEP, NEAR
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, success_rate
-from trajopt_sgp.viz import plot_film_strip
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_title, styled
 
 Groups = Mapping[str, Sequence[CellRecord]]
@@ -154,25 +153,15 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
         for planner, chosen in groups.items():
             films = [record for record in chosen if record.result["film"]]
             if films:
-                figures[f"film-{start}-{planner.replace(',', '').replace(' ', '-')}"] = draw_film(films[0])
+                figures[f"film-{start}-{planner.replace(',', '').replace(' ', '-')}"] = _draw(films[0])
     return figures
 
 
-def draw_film(record: CellRecord) -> Figure:
-    """Draw what a plan imagines, where the true point is, and the control pictures, at every third knot."""
-    world, result = PixelWorld(), record.result
-    path = np.array(result["path"])
-    rows = {
-        "imagined": unpack_pictures(result["film"]["states"], len(path)),
-        "true": world.state_picture(path),
-        "controls": unpack_pictures(result["film"]["controls"], len(path) - 1),
-    }
-    depth = result["hole_depth"]
-    where = "out of the hole" if depth == 0.0 else f"{depth:.2f} into the hole"
-    title = (
-        f"{record.settings['planner']}, {record.settings['start']}: {result['goal_distance']:.2f} from goal, {where}"
-    )
-    return plot_film_strip(rows, title, hole=world.hole / world.state_images.extent, knots=range(0, len(path), 2))
+def _draw(record: CellRecord) -> Figure:
+    result, settings = record.result, record.settings
+    where = "out of the hole" if result["hole_depth"] == 0.0 else f"{result['hole_depth']:.2f} into the hole"
+    ends = f"{result['goal_distance']:.2f} from the goal, {where}"
+    return draw_film(PixelWorld(), result, f"{settings['planner']}, {settings['start']}: {ends}")
 
 
 @styled

@@ -117,12 +117,12 @@ def make_plan(
     Raises:
         OptionError: the ensemble or the exact distance is missing.
     """
-    world, guidance = ingredients.world, effort.guidance
+    world, dynamics, guidance = ingredients.world, ingredients.models.dynamics, effort.guidance
     terms = uncertainty_terms(planner, ingredients, effort)
-    problem = pixel_problem(world, ingredients.models.dynamics, *pair, terms, horizon)
+    problem = pixel_problem(world, dynamics, *pair, terms, horizon)
     guesses = bent_guesses(world, problem, pair, guidance, generator)
     if planner.search == "none":
-        return PixelPlan(problem, roll_out_plan(problem, guesses.controls[0]), guidance.guesses)
+        return PixelPlan(problem, roll_out_plan(problem, dynamics, guesses.controls[0]), guidance.guesses)
     if planner.search == "descent":
         solution = descend(problem, guidance, guesses)
         return PixelPlan(problem, solution.trajectory, guidance.guesses + len(solution.log) * guidance.kept)
@@ -132,11 +132,12 @@ def make_plan(
 
     def merit(controls: FloatArray) -> FloatArray:
         plans = Trajectory(np.broadcast_to(states, (1, len(controls), *states.shape)), controls[None], 1.0)
-        return prepared.merits(plans, problem.start[None])[0]
+        costs: FloatArray = prepared.merits(plans, problem.start[None])[0]
+        return costs
 
     search = replace(effort.search, rule=planner.search)
     controls, count = search.run(merit, drawing, drawing.numbers(guesses.controls[0]), effort.seconds, generator)
-    return PixelPlan(problem, roll_out_plan(problem, controls), guidance.guesses + count)
+    return PixelPlan(problem, roll_out_plan(problem, dynamics, controls), guidance.guesses + count)
 
 
 def uncertainty_terms(planner: Planner, ingredients: Ingredients, effort: Effort) -> list[DataDistance]:
