@@ -99,9 +99,11 @@ def plot_growth(records: Sequence[CellRecord]) -> Figure:
             own = _of(records, channels)
             by_pixels = sorted((r for r in own if r.settings["horizon"] == HORIZON), key=_pixels)
             label = f"channels {', '.join(map(str, CHANNELS[channels]))}"
-            panels[row, 0].loglog(*_curve(by_pixels, _pixels, name), "o-", color=PALETTE[place], label=label)
+            if by_pixels:
+                panels[row, 0].loglog(*_curve(by_pixels, _pixels, name), "o-", color=PALETTE[place], label=label)
         long = sorted((r for r in _of(records, "standard") if r.settings["resolution"] == 32), key=_steps)
-        panels[row, 1].loglog(*_curve(long, _steps, name), "o-", color=PALETTE[1])
+        if long:
+            panels[row, 1].loglog(*_curve(long, _steps, name), "o-", color=PALETTE[1])
         panels[row, 0].set_ylabel(unit)
     panels[1, 0].set_xlabel(f"pixels of a picture, {HORIZON} steps")
     panels[1, 1].set_xlabel("steps, 32 by 32 pixels")
