@@ -41,7 +41,7 @@ def write_goals_page(
     rows = [["–" if cell is None else str(cell) for cell in goal_row(i, record)] for i, record in enumerate(records)]
     parts = [
         "---\norphan: true\n---",
-        "# Random goals over LCM",
+        f"# Random goals over LCM, {_scheduler(document)}",
         _introduction(document),
         _figures(document),
         *shown,
@@ -50,12 +50,15 @@ def write_goals_page(
     page.write_text("\n\n".join(parts) + "\n")
 
 
+def _scheduler(document: Mapping[str, Any]) -> str:
+    return f"SCHED_FIFO {document['priority']}" if document["priority"] else "the ordinary scheduler"
+
+
 def _introduction(document: Mapping[str, Any]) -> str:
     network = "a private network with a loopback alone" if document["private_network"] else "the loopback, ttl 0"
-    scheduler = f"SCHED_FIFO {document['priority']}" if document["priority"] else "the ordinary scheduler"
     return (
         f"Written by `trajopt-sgp hardware goals`. Simulator, tracker and planner are three processes that speak over "
-        f"LCM in {network}; the tracker runs under {scheduler}. All numbers are read from the tracker's logs, pooled "
+        f"LCM in {network}; the tracker runs under {_scheduler(document)}. All numbers are read from the tracker's logs, pooled "
         f"over the goals, from the first to the last command of each. A goal counts as reached when the mean distance "
         f"of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions of "
         f"{document['action_duration_ms']:.0f} ms. The load of the machine over the 15 minutes before the end was "
