@@ -103,6 +103,30 @@ def push(simulation: ArmSimulation, ticks: int) -> list[ArmState]:
     return readings
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_tip_keeps_its_acceleration_through_stops_holds_and_restarts(seed: int) -> None:
+    """By kinematics from what is commanded, in every tick, for motions at full speed that are stopped at random."""
+    rng, kinematics, limits, joints = np.random.default_rng(seed), ArmKinematics(), iiwa_limits(), VERTICAL_POSE
+    wanted, state, tips, modes = kinematics.tip(joints)[0], SafetyState(), [], []
+    knots = wanted + np.append(0, rng.uniform(-0.1, 0.1, 11))[:, None] * [0.0, 1.0, 0.0]
+    for tick in range(1200):
+        time = min(tick / 120, 9.999)
+        wanted = knots[int(time)] + (time % 1) * (knots[int(time) + 1] - knots[int(time)])
+        place = kinematics.tip(joints)[0]
+        stopped = np.inf if 0.3 < time % 1.7 < 0.8 else 0.0
+        inputs = SafetyInputs(wanted, place, joints, plan_age=stopped, commanded_pusher=place)
+        decision = filter_command(limits, state, inputs, kinematics.solve_joints)
+        assert decision.joints is not None
+        state, joints = decision.state, decision.joints
+        tips.append(kinematics.tip(joints)[0])
+        modes.append(state.mode)
+    assert {Mode.RUNNING, Mode.STOPPING, Mode.HOLDING} <= set(modes)
+    velocities = np.diff(tips, axis=0) / limits.period
+    assert np.linalg.norm(velocities, axis=1).max() > 0.1
+    accelerations = np.linalg.norm(np.diff(velocities, axis=0), axis=1) / limits.period
+    assert accelerations.max() < 1.05 * limits.pusher.braking
+
+
 def distance_to_box(reading: ArmState) -> float:
     """Horizontal distance of the pusher's axis from the box."""
     x, y, angle = reading.box

@@ -64,7 +64,7 @@ def test_judge_looks_at_the_tip_as_well() -> None:
     assert count_tip_violations(1.2 * even, whole, limits) == 99
     assert count_tip_violations(np.outer(times**2 / 2, [0.25, 0.0, 0.0]), whole, limits) == 0
     assert count_tip_violations(np.outer(times**2 / 2, [0.0, 1.2, 0.0]) / 4, whole, limits) == 0
-    assert count_tip_violations(np.outer(times**2 / 2, [0.0, 0.0, 1.2])[:20], whole[:19], limits) == 9
+    assert count_tip_violations(np.outer(times**2 / 2, [0.0, 0.0, 1.2])[:20], whole[:19], limits) == 17
     stop = even.copy()
     stop[50:] = even[50]  # too rough a change, in each stretch of ten that holds it
     assert count_tip_violations(stop, whole, limits) == 10

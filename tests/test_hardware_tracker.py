@@ -142,6 +142,32 @@ def test_fault_stops_the_arm_is_named_and_passes(name: str) -> None:
     assert (steps <= SETTINGS.limits.joints.rate + 1e-9).all()
 
 
+def test_statuses_that_are_late_are_not_frozen() -> None:
+    """While none comes, nothing says that the arm stands still; their age limit answers for that."""
+    lockstep = running()
+    for _ in range(4):
+        assert "frozen state" not in lockstep.run(round(0.9 * SETTINGS.state_age / SETTINGS.period), status=lost)
+        assert lockstep.mode() is Mode.RUNNING
+        lockstep.run(30)
+
+
+@pytest.mark.parametrize("name", ["NaN", "frozen", "no frames"])
+def test_hold_at_full_speed_is_reached_well_within_a_quarter_of_a_second(name: str) -> None:
+    lockstep = running()
+    lockstep.planning = False
+    knots = lockstep.start + np.array([[0.0, 0.0, 0.0], [0.0, 0.2, 0.0]])
+    lockstep.feed(SETTINGS.plan_channel, make_plan(knots, lockstep.time, 0.9, lockstep.time, lockstep.time))
+    lockstep.run(90)
+    reference = lockstep.state.safety.pusher
+    assert reference
+    assert np.linalg.norm(reference.velocity) > 0.99 * SETTINGS.speed
+    held_after = 0
+    while lockstep.mode() is not Mode.HOLDING:
+        lockstep.run(1, **FAULTS[name][0])
+        held_after += 1
+    assert held_after * SETTINGS.period <= 0.235
+
+
 def test_plan_that_is_not_renewed_ends_in_a_hold() -> None:
     lockstep = running()
     lockstep.planning = False

@@ -1,7 +1,7 @@
 """What all robots behind the safety filter share: a connection, decisions, their count and log, and stops that hold."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -176,7 +176,9 @@ class FilteredRobot(ABC):
 
     def _send(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         """Filter one command and send it."""
-        inputs = self._inputs(pusher, emergency)
+        last = self.safety.joints
+        commanded = self._kinematics.tip(last.position)[0] if last else None
+        inputs = replace(self._inputs(pusher, emergency), commanded_pusher=commanded)
         decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
         self._safety = decision.state
         if decision.joints is not None and not self.dry:

@@ -98,9 +98,9 @@ class HardwareSettings:
     acceleration: float = 1.0
     joint_fraction: float = 0.25
     torque_fraction: float = 0.5
-    state_age: float = 0.1
+    state_age: float = 0.08
     plan_age: float = 1.0
-    keypoint_age: float = 0.15
+    keypoint_age: float = 0.08
     heartbeat_period: float = 0.05
     heartbeat_age: float = 0.3
     start_guard: float = 0.5

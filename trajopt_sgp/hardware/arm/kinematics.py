@@ -15,7 +15,7 @@ class ArmKinematics:
     Args:
         rest: Joints towards which the two motions go that leave the pusher where it is `(7,)` [rad].
         damping: λ of the damped least squares; bounds the joints' motion near singular poses.
-        posture: What part of the way to `rest` is gone in each step.
+        posture: What part of the way to `rest` is gone while the tip goes a metre [1/m]; so joints rest when it does.
         iterations: Newton steps in one call.
     """
 
@@ -23,7 +23,7 @@ class ArmKinematics:
         self,
         rest: FloatArray = VERTICAL_POSE,
         damping: float = 0.02,
-        posture: float = 0.01,
+        posture: float = 13.0,
         iterations: int = 1,
     ) -> None:
         self.rest = np.array(rest, dtype=np.float64)
@@ -50,7 +50,7 @@ class ArmKinematics:
         for _ in range(self.iterations):
             error, jacobian = self._error(pusher, result)
             inverse = np.linalg.solve(jacobian @ jacobian.T + self.damping**2 * np.eye(5), jacobian)
-            homeward = self.posture * (self.rest - result)
+            homeward = min(1.0, self.posture * float(np.linalg.norm(error[:3]))) * (self.rest - result)
             result += inverse.T @ (error - jacobian @ homeward) + homeward
         return result
 

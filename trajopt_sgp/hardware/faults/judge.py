@@ -16,13 +16,13 @@ from trajopt_sgp.hardware.tracker.state import BURST
 STOPPED = frozenset({"STOPPING", "HOLDING"})
 TIP_MARGIN = 0.005
 """How far the tip may leave the workspace of its reference [m]; see the page on hardware."""
-TIP_TOLERANCE = 0.1
+TIP_TOLERANCE = 0.05
 """By what part of them the tip may exceed the limits of speed and acceleration of its reference."""
 HELD_COMMANDS = 10
 """Equal commands in a row that are a hold."""
 _PAUSE = 0.3
 _WINDOW = 20
-_STRETCH = 10
+_STRETCH = 2
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ def count_violations(packets: Sequence[bytes], limits: SafetyLimits, kinematics:
 
 
 def count_tip_violations(tips: FloatArray, whole: NDArray[np.bool_], limits: SafetyLimits) -> int:
-    """Return how many commands move the tip too fast, or end a stretch of 50 ms in which its velocity changes too much.
+    """Return how many commands move the tip too fast, or end a stretch of 10 ms in which its velocity changes too much.
 
-    Over single ticks the acceleration says nothing: a correction of a tenth of a millimetre is 4 m/s² there.
+    Over single ticks rounding counts: a thousandth of a millimetre is 0.04 m/s² there.
 
     Args:
         tips: By kinematics from commanded joints [m].

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, slow_down, step_towards
+from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, follow, slow_down, step_towards
 
 SolveJoints = Callable[[FloatArray, FloatArray], FloatArray]
 """Differential kinematics: pusher position `(3,)` [m] and last commanded joints `(7,)` [rad] to the next joints."""
@@ -32,6 +32,8 @@ LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
 BLOCKED = frozenset({"tracking error", "external torque"})
 """Reasons to stop as fast as the joints can; otherwise the tip brakes within its own acceleration."""
+_CATCH_UP = 0.03
+"""With what part of their acceleration joints that are behind come nearer to their solution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,8 @@ class SafetyInputs:
         measured_joints: Measured joints `(7,)` [rad].
         state_age, plan_age: Time since the last status, and since the plan was made [s].
         external_torques: By what the surroundings turn the joints `(7,)` [Nm].
+        commanded_pusher: Where the joints last commanded put the pusher `(3,)` [m], from where it goes on after a hold;
+            where its reference has stopped, unless given.
         foreign_commander: Whether commands of somebody else were seen on the bus.
         emergency_stop: Whether somebody asked to stop for good.
     """
@@ -89,6 +93,7 @@ class SafetyInputs:
     external_torques: FloatArray = field(default_factory=no_torques)
     foreign_commander: bool = False
     emergency_stop: bool = False
+    commanded_pusher: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,7 @@ class SafetyState:
 
     Attributes:
         pusher, joints: The last step of either; None until something is sent.
+        solved: The last solution for the joints, which they follow; None at rest.
         latched: Reasons that keep the arm stopped until `reset`.
         counts: How often each intervention has happened.
     """
@@ -104,6 +110,7 @@ class SafetyState:
     mode: Mode = Mode.IDLE
     pusher: Step | None = None
     joints: Step | None = None
+    solved: FloatArray | None = None
     latched: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -138,20 +145,24 @@ def filter_command(
             return _decision(state, None, reasons)
         pusher, joints = _at_rest(inputs.measured_pusher), _at_rest(inputs.measured_joints)
     else:
-        pusher, joints = state.pusher, state.joints
+        pusher, joints = _go_on_from(limits, state, inputs, state.pusher), state.joints
     if not reasons:
         pusher_step = step_towards(limits.pusher, pusher, inputs.pusher, limits.period)
-        solved = solve_joints(pusher_step.position, joints.position)
-        if solved.shape == joints.position.shape and np.isfinite(solved).all():
-            joint_step = step_towards(limits.joints, joints, solved, limits.period)
-            noted = _limited(pusher_step, joint_step)
-            # joints that are late, each by its own time, would bend the way of the tip
-            if (np.abs(solved - joint_step.position) > limits.joint_lag).any():
-                pusher_step, noted = brake(limits.pusher, pusher, limits.period), (*noted, "waiting for joints")
-            state = replace(state, mode=Mode.RUNNING, pusher=pusher_step, joints=joint_step)
+        followed = _follow(limits, state, pusher_step, joints, solve_joints)
+        slower = _slower(limits, state, pusher_step, followed) if followed else None
+        if slower:
+            pusher_step = step_towards(slower, pusher, inputs.pusher, limits.period)
+            followed = _follow(limits, state, pusher_step, joints, solve_joints)
+        if followed:
+            joint_step, solved = followed
+            late = bool((np.abs(solved - joint_step.position) > limits.joint_lag).any())
+            if late:
+                pusher_step = brake(limits.pusher, pusher, limits.period)
+            noted = _limited(pusher_step, joint_step) + (("waiting for joints",) if late or slower else ())
+            state = replace(state, mode=Mode.RUNNING, pusher=pusher_step, joints=joint_step, solved=solved)
             return _decision(state, joint_step.position, noted)
         reasons = ("no joints found",)
-    return _stop(limits, state, pusher, joints, reasons)
+    return _stop(limits, state, pusher, joints, reasons, solve_joints)
 
 
 def reset(state: SafetyState) -> SafetyState:
@@ -192,16 +203,53 @@ def _reasons_not_to_start(limits: SafetyLimits, inputs: SafetyInputs) -> tuple[s
     return () if near else ("start too far",)
 
 
+def _go_on_from(limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs, pusher: Step) -> Step:
+    """The last step of the pusher; after a hold where it really is, so that nothing has to be caught up with."""
+    place = inputs.commanded_pusher
+    if state.mode is not Mode.HOLDING or place is None or not np.isfinite(place).all():
+        return pusher
+    return _at_rest(np.clip(place, limits.pusher.low, limits.pusher.high))
+
+
+def _follow(
+    limits: SafetyLimits, state: SafetyState, pusher: Step, joints: Step, solve_joints: SolveJoints
+) -> tuple[Step, FloatArray] | None:
+    """The joints' step after the pusher, and their solution; None if there is none."""
+    solved = solve_joints(pusher.position, joints.position)
+    if solved.shape != joints.position.shape or not np.isfinite(solved).all():
+        return None
+    before = joints.position if state.solved is None else state.solved
+    step = follow(limits.joints, joints, before, solved, limits.period, _CATCH_UP)
+    return step, np.clip(solved, limits.joints.low, limits.joints.high)
+
+
+def _slower(
+    limits: SafetyLimits, state: SafetyState, pusher: Step, followed: tuple[Step, FloatArray]
+) -> MotionLimits | None:
+    """Limits of the pusher at which joints that would be too fast for it are as fast as they may; None if none is."""
+    joints, solved = followed
+    before = joints.position if state.solved is None else state.solved
+    excess = float((np.abs(solved - before) / (limits.joints.rate * limits.period)).max())
+    speed = float(np.linalg.norm(pusher.velocity))
+    return replace(limits.pusher, speed=speed / excess) if excess > 1.0 and speed > 0.0 else None
+
+
 def _stop(
-    limits: SafetyLimits, state: SafetyState, pusher: Step, joints: Step, reasons: tuple[str, ...]
+    limits: SafetyLimits,
+    state: SafetyState,
+    pusher: Step,
+    joints: Step,
+    reasons: tuple[str, ...],
+    solve_joints: SolveJoints,
 ) -> SafetyDecision:
-    braked, speed = brake(limits.pusher, pusher, limits.period), float(np.linalg.norm(pusher.velocity))
-    # joints slow down as the pusher does, so that the tip stays on its way; a blocked arm stops as fast as it can
-    gently = speed > 0.0 and not BLOCKED & set(reasons)
-    part = float(np.linalg.norm(braked.velocity)) / speed if gently else 0.0
-    pusher, joints = braked, slow_down(limits.joints, joints, part, limits.period)
+    """Brake the pusher along its way, and the joints with it; a blocked arm stops as fast as the joints can."""
+    pusher = brake(limits.pusher, pusher, limits.period)
+    gently = pusher.velocity.any() and not BLOCKED & set(reasons)
+    followed = _follow(limits, state, pusher, joints, solve_joints) if gently else None
+    joints, solved = followed or (slow_down(limits.joints, joints, 0.0, limits.period), None)
     mode = Mode.STOPPING if joints.velocity.any() or pusher.velocity.any() else Mode.HOLDING
-    return _decision(replace(state, mode=mode, pusher=pusher, joints=joints), joints.position, reasons)
+    state = replace(state, mode=mode, pusher=pusher, joints=joints, solved=solved)
+    return _decision(state, joints.position, reasons)
 
 
 def _at_rest(position: FloatArray) -> Step:

@@ -83,6 +83,36 @@ def step_towards(limits: MotionLimits, last: Step, target: FloatArray, period: f
     return _moved(limits, last, velocity, period, tuple(name for name, present in limited.items() if present))
 
 
+def follow(
+    limits: MotionLimits, last: Step, before: FloatArray, target: FloatArray, period: float, catch_up: float
+) -> Step:
+    """Return the step after a finite target `(n,)` that moves, and was at `before` a period [s] ago.
+
+    From there it goes as far as the target has gone, so that what is not behind stays with it; what is behind comes
+    nearer with a part `catch_up` of the acceleration. All coordinates are limited by the same part, so that a change of
+    velocity keeps its direction, except where the box ends.
+    """
+    inside = np.clip(target, limits.low, limits.high)
+    wanted = (inside - before) / period + _approach(before - last.position, catch_up * limits.acceleration, period)
+    fast = _common_part(wanted, limits.rate)
+    change = limits.acceleration * period
+    gentle = last.velocity + _common_part(fast - last.velocity, change)
+    slow = _before_ends(limits, last.position, gentle, period)
+    velocity = np.clip(slow, last.velocity - change, last.velocity + change)
+    limited = {
+        "box": (inside != target).any(),
+        "speed": (fast != wanted).any(),
+        "acceleration": bool((np.abs(gentle - fast) > 1e-9).any()),
+    }
+    return _moved(limits, last, velocity, period, tuple(name for name, present in limited.items() if present))
+
+
+def _common_part(vector: FloatArray, largest: FloatArray) -> FloatArray:
+    """The longest vector along a given one whose coordinates are at most as large."""
+    part: FloatArray = vector / max(1.0, float((np.abs(vector) / largest).max()))
+    return part
+
+
 def brake(limits: MotionLimits, last: Step, period: float) -> Step:
     """Return the step that brakes as hard as the limits allow; from rest it stays where it is.
 
@@ -125,9 +155,9 @@ def _approach(way: FloatArray, acceleration: FloatArray, period: float) -> Float
 
 def _within_speed(slow: FloatArray, fast: FloatArray, speed: float) -> FloatArray:
     """The point nearest to `fast` on the way from `slow`, whose norm is allowed, that is allowed too."""
-    if np.linalg.norm(fast) <= speed:
-        return fast
     way = fast - slow
+    if np.linalg.norm(fast) <= speed or not way.any():
+        return fast
     a, b, c = float(way @ way), float(slow @ way), float(slow @ slow) - speed**2
     fraction = (-b + np.sqrt(max(b * b - a * c, 0.0))) / a
     allowed: FloatArray = slow + min(max(fraction, 0.0), 1.0) * way

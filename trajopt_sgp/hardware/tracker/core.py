@@ -102,7 +102,9 @@ def _inputs(
     silent = state.planner_alive is not None and time - state.planner_alive > 1e6 * settings.heartbeat_age
     ages = state_age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
-    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop)
+    last = state.safety.joints
+    commanded = kinematics.tip(last.position)[0] if last else None
+    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop, commanded)
     return inputs, (*reasons, *(("stale keypoints",) if blind else ()), *(("planner silent",) if silent else ()))
 
 
@@ -112,7 +114,7 @@ def _state_age(settings: HardwareSettings, state: TrackerState, time: int) -> tu
     last = state.safety.joints
     if last is not None and state.moved_from is not None:
         moved = np.abs(last.position - state.moved_from).max()
-        if moved > settings.frozen_motion and time - state.changed > 4e6 * settings.period:
+        if moved > settings.frozen_motion and state.received - state.changed > 4e6 * settings.period:
             return np.inf, ("frozen state",)
     return (time - state.received) * 1e-6, ()
 
