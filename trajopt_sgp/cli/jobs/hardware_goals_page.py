@@ -59,9 +59,9 @@ def _introduction(document: Mapping[str, Any]) -> str:
     return (
         f"Written by `trajopt-sgp hardware goals`. Simulator, tracker and planner are three processes that speak over "
         f"LCM in {network}; the tracker runs under {_scheduler(document)}. All numbers are read from the tracker's "
-        f"logs, pooled over the goals, from the first to the last command of each. A goal counts as reached when the mean distance "
-        f"of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions of "
-        f"{document['action_duration_ms']:.0f} ms. The load of the machine over the 15 minutes before the end was "
+        f"logs, pooled over the goals, from the first to the last command of each. A goal counts as reached when the "
+        f"mean distance of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions "
+        f"of {document['action_duration_ms']:.0f} ms. The load of the machine over the 15 minutes before the end was "
         f"{document['load_15_minutes']:.1f} on {os.cpu_count()} cores. Python {platform.python_version()}. "
         "Every run ends with a stop, which counts as an intervention."
     )
