@@ -15,6 +15,7 @@ from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import collect_episodes, episode_returns, from_arrays, thin, to_arrays
 from benchmarks.d4rl.learn import Goal, RandomSearch, learn_by_ppo
 from benchmarks.d4rl.play import play
+from benchmarks.d4rl.transcription import Stage
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.errors import ModelFileError
 
@@ -133,3 +134,13 @@ def test_played_episodes_are_those_collected_one_by_one() -> None:
             total, ended = total + float(reward), terminated or truncated
         assert played.returns[i] == pytest.approx(total, abs=1e-9)
     assert len(set(played.lengths.tolist())) > 1
+
+
+def test_a_stage_plays_again_from_where_a_policy_led_it() -> None:
+    stage, right = Stage("hopper-medium", 3), np.full(3, 0.2)
+    begin = stage.start
+    stage.warm_up(lambda states: np.tile(right, (len(states), 1)), 4)
+    assert not np.allclose(stage.start, begin)
+    blind = stage.play(np.tile(right, (5, 1)))
+    assert stage.play_policy(lambda states: np.tile(right, (len(states), 1)), 5) == blind
+    assert stage.play(np.tile(-right, (5, 1))) != blind

@@ -2,33 +2,36 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
 pytest.importorskip("mujoco")
 
 from trajopt_sgp.cli.jobs.hardware_goals import run_goals
-from trajopt_sgp.cli.main import app
+from trajopt_sgp.cli.main import run
 from trajopt_sgp.envs import PusherKeypointDynamics, PusherParameters, load_push_models, pusher_frame
 from trajopt_sgp.envs.pusher_tasks import ARM_REGION
 from trajopt_sgp.errors import HardwareError, ModelFileError, OptionError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmSimulation
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet
+from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.goals import GoalTask, draw_tasks, judge_goal, run_goal
 from trajopt_sgp.hardware.goals.series import run_series
 from trajopt_sgp.hardware.mocap import apply, motion_of, pose_of
 from trajopt_sgp.hardware.motion_record import read_motion
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
+from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import in_private_network
 from trajopt_sgp.hardware.processes.planner import Pace, PlanningProblem
 from trajopt_sgp.hardware.processes.score_guided import ScoreGuidedPlan, make_score_guided
-from trajopt_sgp.hardware.replay import COMMANDED, SETTINGS, log_settings
+from trajopt_sgp.hardware.replay import SETTINGS, log_settings
 from trajopt_sgp.hardware.settings import HardwareSettings, settings_from, write_settings
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.models.model_file import save_model
@@ -197,7 +200,7 @@ def write_run(path: Path, poses: list[tuple[float, float, float]], settings: Har
 
 def test_goal_is_judged_by_its_log(tmp_path: Path) -> None:
     settings = HardwareSettings(goal=GOAL, marker_jump=0.1)
-    write_run(tmp_path / "log", [(0.60, 0, 0), (0.63, 0, 0), (0.645, 0, 0), (0.63, 0, 0)], settings)
+    write_run(tmp_path / "log", [(x, 0.0, 0.0) for x in (0.60, 0.63, 0.645, 0.63)], settings)
     outcome = judge_goal(tmp_path / "log")
     assert (outcome.reached, outcome.actions) == (True, 2)
     errors = outcome.first_error, outcome.least_error, outcome.last_error
@@ -205,7 +208,7 @@ def test_goal_is_judged_by_its_log(tmp_path: Path) -> None:
     motion = read_motion(tmp_path / "log")
     states = motion.sample(np.array([motion.begun + 0.6]))
     np.testing.assert_allclose(states[0, :3], (0.63, 0.0, 0.0), atol=1e-6)
-    write_run(tmp_path / "late", [(0.60 + 0.001 * (n == 61) * 60, 0, 0) for n in range(63)], settings)
+    write_run(tmp_path / "late", [(0.66 if n == 61 else 0.60, 0.0, 0.0) for n in range(63)], settings)
     late = judge_goal(tmp_path / "late")
     assert not late.reached
     assert late.least_error == pytest.approx(0.06, abs=1e-6)
@@ -234,23 +237,25 @@ def settings() -> HardwareSettings:
 STRAIGHT = GoalTask((0.56, 0.0, 0.0), (0.535, 0.0, 0.0), (0.44, 0.0, 0.02), 0.5, 0.35, 0.3)
 
 
-def test_one_goal_between_real_processes_and_all_tools_on_its_log(settings: HardwareSettings, tmp_path: Path) -> None:
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """What a command prints."""
+    code = run(["hardware", *words, "--json"])
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    document: dict[str, Any] = json.loads(printed)
+    return document
+
+
+def test_one_goal_between_real_processes_and_all_tools_on_its_log(
+    settings: HardwareSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outcome = run_goal(STRAIGHT, settings, tmp_path, actions=30)
     assert outcome.reached
     assert outcome.first_error == pytest.approx(0.025, abs=0.003)
     log = tmp_path / "tracker.lcmlog"
     assert log_settings(log).goal == STRAIGHT.goal
-
-    def told(*words: str) -> dict[str, object]:
-        result = CliRunner().invoke(app, ["hardware", *words, "--json"])
-        assert result.exit_code == 0, result.output
-        document: dict[str, object] = json.loads(result.output)
-        return document
-
-    assert told("replay", str(log))["differing"] == 0
-    written = told("to-dataset", str(log), "pusher/straight-v0")
-    assert isinstance(written["transitions"], int)
-    assert written["transitions"] >= 1
+    assert told(capsys, "replay", str(log))["differing"] == 0
+    assert told(capsys, "to-dataset", str(log), "pusher/straight-v0")["transitions"] >= 1
 
 
 def test_series_goes_on_where_it_was_ended_and_writes_its_page(
@@ -258,13 +263,13 @@ def test_series_goes_on_where_it_was_ended_and_writes_its_page(
 ) -> None:
     runs = []
 
-    def run(task: GoalTask, asked: HardwareSettings, folder: Path) -> object:
+    def pretend(task: GoalTask, asked: HardwareSettings, folder: Path) -> object:
         runs.append(task)
         folder.mkdir(parents=True)
         write_run(folder / "tracker.lcmlog", [task.box, task.goal], task.settings(replace(asked, marker_jump=1.0)))
         return judge_goal(folder / "tracker.lcmlog")
 
-    monkeypatch.setattr("trajopt_sgp.hardware.goals.series.run_goal", run)
+    monkeypatch.setattr("trajopt_sgp.hardware.goals.series.run_goal", pretend)
     first = list(run_series(2, 0, settings, tmp_path))
     again = list(run_series(3, 0, settings, tmp_path))
     assert runs == draw_tasks(3, 0)
@@ -281,22 +286,28 @@ def test_series_goes_on_where_it_was_ended_and_writes_its_page(
     assert (page.parent / "images" / "goals-animation.gif").stat().st_size > 1000
 
 
-def test_run_reports_a_planner_that_cannot_begin(settings: HardwareSettings, tmp_path: Path) -> None:
-    write_settings(
-        replace(settings, planner="trajopt_sgp.hardware.processes.score_guided:make_score_guided"), tmp_path / "s"
-    )
-    (tmp_path / "s").rename(tmp_path / "s.json")
+def test_sigterm_leaves_no_process_behind(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), Processes(HardwareSettings(), tmp_path, ()):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_run_reports_a_planner_that_cannot_begin(
+    settings: HardwareSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guided = replace(settings, planner="trajopt_sgp.hardware.processes.score_guided:make_score_guided")
+    write_settings(guided, tmp_path / "s.json")
     words = ["hardware", "run", "--seconds", "60", "--settings", str(tmp_path / "s.json"), "--folder", str(tmp_path)]
-    result = CliRunner().invoke(app, words)
-    assert isinstance(result.exception, HardwareError)
-    assert "needs dynamics_file" in str(result.exception)
+    assert run(words) == 1
+    assert "needs dynamics_file" in capsys.readouterr().err
 
 
-def test_run_reports_its_times_and_draws_its_motion(settings: HardwareSettings, tmp_path: Path) -> None:
+def test_run_reports_its_times_and_draws_its_motion(
+    settings: HardwareSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_settings(replace(settings, planner=HardwareSettings().planner), tmp_path / "s.json")
-    words = ["hardware", "run", "--seconds", "6", "--settings", str(tmp_path / "s.json"), "--folder", str(tmp_path)]
-    result = CliRunner().invoke(app, [*words, "--json"])
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.output)
+    files = ["--settings", str(tmp_path / "s.json"), "--folder", str(tmp_path)]
+    document = told(capsys, "run", "--seconds", "6", *files)
     assert document["commands"] > 0
     assert all(Path(document[name]).exists() for name in ("times", "motion", "animation"))

@@ -44,6 +44,7 @@ def test_members_are_those_computed_one_by_one() -> None:
     each = torch.stack([member(STATES, CONTROLS) for member in MEMBERS])
     torch.testing.assert_close(ENSEMBLE.members(STATES, CONTROLS), each)
     torch.testing.assert_close(ENSEMBLE(STATES, CONTROLS), each.mean(0))
+    torch.testing.assert_close(ENSEMBLE.mean_step(STATES, CONTROLS), each.mean(0))
     torch.testing.assert_close(ENSEMBLE.member_step(1, STATES, CONTROLS), each[1])
     torch.testing.assert_close(ENSEMBLE(STATES[0, 0], CONTROLS[0, 0]), each[:, 0, 0].mean(0))
 

@@ -157,7 +157,7 @@ def test_costs_are_those_of_the_centroids() -> None:
     shown, meant = WORLD.decode_state(states), WORLD.decode_control(controls)
     problem = pixel_problem(WORLD, _staying(), positions[0], [0.2, 0.2], horizon=2)
     plan = Trajectory(states.astype(float), controls.astype(float), 1.0)
-    goal = 1000.0 * np.square(shown[-1] - 0.2).sum()
+    goal = 3000.0 * np.square(shown[-1] - 0.2).sum()
     assert plan_cost(problem, plan) == pytest.approx(true_costs(shown.tolist(), meant.tolist()) + goal, rel=1e-6)
 
 
@@ -238,7 +238,7 @@ def test_the_true_point_judges_plans() -> None:
     verdict, driven = judge(WORLD, problem, still)
     assert verdict.hole_depth == 0.0
     assert verdict.goal_distance == pytest.approx(1.2, abs=0.03)
-    assert verdict.true_cost == pytest.approx(1000.0 * verdict.goal_distance**2, rel=1e-5)
+    assert verdict.true_cost == pytest.approx(3000.0 * verdict.goal_distance**2, rel=1e-5)
 
 
 def _staying() -> DiscreteDynamics:

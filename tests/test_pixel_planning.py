@@ -1,25 +1,29 @@
 """Coarse pictures, pairs around the hole, the weights that ship, guided guesses, and the study and demo in small."""
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from trajopt_sgp.data import ImageTransitions
-from trajopt_sgp.envs import PixelWorld, run_controls, sample_pixel_transitions
+from trajopt_sgp.envs import PixelWorld, image_centroid, run_controls, sample_pixel_transitions
 from trajopt_sgp.errors import IncompatibleError, ShapeError
 from trajopt_sgp.learning import CoarseScoreSettings, train_coarse_score
 from trajopt_sgp.models import CoarseScore, coarse_picture
+from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.studies.pixels import STUDY, training
 from trajopt_sgp.studies.pixels.demo import PixelDemoSettings, run_pixel_demo
-from trajopt_sgp.studies.pixels.guided import PixelGuidance, bent_guess, best_guess
+from trajopt_sgp.studies.pixels.guided import PixelGuidance, bent_guess, bent_guesses, descend
 from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models
+from trajopt_sgp.studies.pixels.page import draw_figures, write_page
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs, way_around
 from trajopt_sgp.studies.pixels.planning import judge, pixel_problem
-from trajopt_sgp.studies.runner import CellContext
+from trajopt_sgp.studies.runner import CellContext, CellInput, CellRecord, StudyCell
 from trajopt_sgp.uncertainty import DataDistance
 
 WORLD = PixelWorld()
@@ -125,9 +129,35 @@ def test_distances_choose_the_way_around(models: PixelModels) -> None:
     depths = []
     for guidance in (PixelGuidance(guesses=4), PixelGuidance(guesses=4, pixel_weight=0.0, coarse_weight=0.0)):
         pair = [0.55, 0.05], [-0.55, -0.05]
-        problem, solution = best_guess(WORLD, models, *pair, guidance, np.random.default_rng(0))
-        depths.append(judge(WORLD, problem, solution.trajectory)[0].hole_depth)
+        problem = pixel_problem(WORLD, models.dynamics, *pair, guidance.costs(models))
+        guesses = bent_guesses(WORLD, problem, pair, guidance, np.random.default_rng(0))
+        best = Trajectory(guesses.states[0], guesses.controls[0], 1.0)
+        depths.append(judge(WORLD, problem, best)[0].hole_depth)
     assert depths[0] < 0.05 < 0.15 < depths[1]
+
+
+def test_descent_moves_a_plan_out_of_the_hole(models: PixelModels) -> None:
+    """Five steps straight through the hole's edge are pushed away from its middle; without distances they are not."""
+    depths = []
+    for guidance in (PixelGuidance(iterations=6), PixelGuidance(6.0, coarse_weight=0.0, iterations=6)):
+        pair = [0.25, 0.3], [-0.2, 0.3]
+        problem = pixel_problem(WORLD, models.dynamics, *pair, guidance.costs(models), horizon=5)
+        solution = descend(problem, guidance, bent_guesses(WORLD, problem, pair, guidance, np.random.default_rng(0)))
+        depths.append(judge(WORLD, problem, solution.trajectory)[0].hole_depth)
+    assert depths[0] < depths[1] - 0.01
+
+
+def test_finer_pictures_are_guided_alike() -> None:
+    """A step along the gradient of the centroid moves it as far at 64 by 64 pixels as at 32 by 32."""
+    moved = []
+    for resolution in (32, 64):
+        world = PixelWorld(resolution=resolution)
+        picture = torch.from_numpy(world.control_picture([0.03, -0.02])).double().requires_grad_(True)
+        place = image_centroid(picture, world.control_images.extent)
+        (gradient,) = torch.autograd.grad(place[0], picture)
+        moved.append(PixelGuidance().at(resolution).step_size * float(gradient.square().sum()))
+    assert moved[1] == pytest.approx(moved[0], rel=0.15)
+    assert PixelGuidance().at(32) == PixelGuidance()
 
 
 def test_coarse_scores_of_other_data_are_refused(models: PixelModels, data: ImageTransitions) -> None:
@@ -145,14 +175,36 @@ def test_data_that_are_there_are_not_collected_again(tmp_path: Path, monkeypatch
 
 
 def test_cells_of_the_study_repeat(tmp_path: Path) -> None:
-    cell = next(cell for cell in STUDY.cells(True) if cell.settings["planner"] == "guided")
-    first, second = (cell.function(cell.settings, CellContext(tmp_path)) for _ in range(2))
+    cell = next(cell for cell in STUDY.cells(True) if cell.label == "straight guided 0")
+    first, second = (dict(cell.function(cell.settings, CellContext(tmp_path))) for _ in range(2))
+    assert first.pop("planning_seconds") > 0.0 and second.pop("planning_seconds") > 0.0
     assert first == second
     assert len(first["path"]) == 16
 
 
+def test_settings_that_a_search_found_are_planned_with(tmp_path: Path) -> None:
+    """The search logs its trials; a plan from samples takes what it found; the page tells both."""
+    cells = {cell.label: cell for cell in STUDY.cells(True)}
+    search, plan = cells["tune CEM, discs"], cells["straight CEM, discs 0"]
+    found = search.function(search.settings, CellContext(tmp_path))
+    assert len(found["trials"]) == 2
+    assert found["settings"] in [trial["settings"] for trial in found["trials"]]
+    inputs = {"tuned": CellInput(found, tmp_path)}
+    result = plan.function(plan.settings, CellContext(tmp_path, inputs))
+    assert result["evaluations"] >= found["settings"]["population"]
+    records = [_record(search, found), _record(plan, result)]
+    page = write_page(records)
+    assert "CEM, discs | 1 |" in page and f"population {found['settings']['population']:g}" in page
+    assert set(draw_figures(records)) == {"paths-straight", "film-straight-CEM-discs"}
+
+
+def _record(cell: StudyCell, result: Mapping[str, Any]) -> CellRecord:
+    key, name = cell.key("pixels", 0), cell.function.__name__
+    return CellRecord("pixels", 0, key, cell.label, name, cell.settings, {}, "finished", result)
+
+
 def test_the_demo_leaves_film_strips_and_animations(tmp_path: Path) -> None:
-    summary = run_pixel_demo(PixelDemoSettings(tmp_path, guidance=PixelGuidance(guesses=1, kept=1, iterations=1)))
+    summary = run_pixel_demo(PixelDemoSettings(tmp_path, guidance=PixelGuidance(iterations=1)))
     assert summary["plans"]["guided"]["variables"] == 15 * 1024
     names = {"summary.json", *(f"{plan}.{kind}" for plan in ("guided", "unguided") for kind in ("png", "gif"))}
     assert {entry.name for entry in tmp_path.iterdir()} == names

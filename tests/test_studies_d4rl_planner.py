@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.models import BehaviourClone, EnsembleDynamics, OutcomeModel, StateValue, fit_normalizer
 from trajopt_sgp.studies.d4rl import (
     GradientSearch,
     PlannerModels,
@@ -140,3 +142,19 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
         values = penalty(x, u, 0.1)
         assert torch.allclose(values, 0.5 * ((x - 0.5) ** 2 + (u + 0.2) ** 2)[..., 0])
         assert torch.allclose(torch.autograd.grad(values.sum(), [u])[0], u + 0.2)
+
+
+def test_a_plan_of_learned_models_follows_the_clone_by_a_compiled_rollout() -> None:
+    data = linear_transitions(60, 0)
+    shared, sizes = (data.dataset, fit_normalizer(data)), (8, 8)
+    dynamics, clone = EnsembleDynamics(*shared, hidden_sizes=sizes), BehaviourClone(*shared, hidden_sizes=sizes)
+    outcome, value = OutcomeModel(*shared, hidden_sizes=sizes), StateValue(*shared, hidden_sizes=sizes)
+    models = PlannerModels.of(dynamics, outcome, value, clone, lambda x, u, sigma: x[..., 0] ** 2)
+    planner = RewardPlanner(models, PlannerSettings(horizon=3, proposals=2, noise=0.5, search=GradientSearch(0)))
+    states = np.random.default_rng(0).normal(size=(2, 3))
+    planner(states)
+    assert planner._drive.backend.startswith("compiled")
+    assert planner._follow.backend.startswith("compiled")
+    x, u = torch.as_tensor(states, dtype=torch.float32), 2.0 * torch.randn(2, 2, generator=torch.Generator())
+    bounded = (clone(x) + u).clamp(clone.control_low, clone.control_high)
+    torch.testing.assert_close(models.follow(x, u), dynamics(x, bounded))

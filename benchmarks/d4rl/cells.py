@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.d4rl.environments import make_environment
-from benchmarks.d4rl.methods import load_clone, planner_models, planner_settings
+from benchmarks.d4rl.methods import Specification, clone_controller, load_clone, planner_models, planner_settings
 from benchmarks.d4rl.peers import train_peer
 from benchmarks.d4rl.play import Controller, play
 from trajopt_sgp.data import Transitions, d4rl_score, load_transitions
@@ -45,28 +44,20 @@ def train(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any
 
 def clone(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Play the mean of the cloned behaviour, which proposes plans."""
-    model = load_clone(context.inputs["models"].folder)
-
-    @torch.no_grad()
-    def control(states: FloatArray) -> FloatArray:
-        means = model(torch.as_tensor(states, dtype=torch.float32))
-        controls: FloatArray = means.clamp(model.control_low, model.control_high).double().numpy()
-        return controls
-
-    return _scores(settings, control)
+    return _scores(settings, clone_controller(load_clone(context.inputs["models"].folder)))
 
 
 def plan(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
-    """Play a method that plans, and time it on one environment and on ten."""
-    method, task, seed = settings["method"], settings["task"], settings["seed"]
-    models = planner_models(method, context.inputs["models"].folder, lambda: _data(settings), seed)
+    """Play a method that plans."""
+    return _scores(settings, _planner(settings, settings["planner"], context))
 
-    def planner() -> RewardPlanner:
-        return RewardPlanner(models, planner_settings(method, task, seed))
 
-    calls = settings["timed_calls"]
-    times = {f"ms_per_action_{count}": _milliseconds(planner(), task, count, calls) for count in (1, 10)}
-    return {**_scores(settings, planner()), **times}
+def speed(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Time planners on one environment and on ten."""
+    return {
+        name: {str(count): _milliseconds(_planner(settings, planner, context), settings, count) for count in (1, 10)}
+        for name, planner in settings["planners"].items()
+    }
 
 
 def peer(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
@@ -78,7 +69,20 @@ def peer(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]
 
 
 def _data(settings: Mapping[str, Any]) -> Transitions:
-    return load_transitions(f"sgp/{settings['task']}-v0")
+    """Return the transitions of a task, or whole episodes drawn at random, two at least, that hold as many as asked."""
+    data = load_transitions(f"sgp/{settings['task']}-v0")
+    if "transitions" not in settings:
+        return data
+    labels, inverse, lengths = np.unique(data.episodes, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(settings["seed"]).permutation(len(labels))
+    count = max(2, 1 + int(np.searchsorted(np.cumsum(lengths[order]), settings["transitions"])))
+    return data.select(np.isin(inverse, order[:count]))
+
+
+def _planner(settings: Mapping[str, Any], planner: Specification, context: CellContext) -> RewardPlanner:
+    folder, seed = context.inputs["models"].folder, settings["seed"]
+    models = planner_models(planner["penalty"], folder, lambda: _data(settings), seed)
+    return RewardPlanner(models, planner_settings(planner, seed))
 
 
 def _scores(settings: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
@@ -88,13 +92,13 @@ def _scores(settings: Mapping[str, Any], controller: Controller) -> dict[str, An
     return {"scores": played.scores.tolist(), "lengths": played.lengths.tolist()}
 
 
-def _milliseconds(planner: RewardPlanner, task: str, count: int, calls: int) -> float:
+def _milliseconds(planner: RewardPlanner, settings: Mapping[str, Any], count: int) -> float:
     """Return the median wall time per action, of `count` environments planned together."""
-    environment = make_environment(task)
+    environment = make_environment(settings["task"])
     states = np.array([environment.reset(seed=i)[0] for i in range(count)])
     environment.close()
     seconds = []
-    for _ in range(calls):
+    for _ in range(settings["timed_calls"]):
         planner(states)
         seconds.append(planner.seconds)
     return 1e3 * float(np.median(seconds)) / count

@@ -9,58 +9,12 @@ import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from benchmarks.d4rl import cells
-from benchmarks.d4rl.methods import PLANNERS
-from benchmarks.d4rl.peers import PEERS
-from benchmarks.d4rl.table import draw, page
-from trajopt_sgp.data import D4RL_TASKS
+from benchmarks.d4rl.figures import draw
+from benchmarks.d4rl.protocol import MAIN_SEEDS, PARTS, all_cells
+from benchmarks.d4rl.table import page
 from trajopt_sgp.studies.runner import Backend, CellStore, ProcessPool, RayCluster, Serial, StudyCell, run_cells
 from trajopt_sgp.studies.study import Study, write_study
-
-MAIN_SEEDS, OTHER_SEEDS = 3, 1
-WHOLE = {"episodes": 5, "play_steps": 1000, "peer_steps": 30_000, "timed_calls": 40, "training": {}}
-REDUCED = {
-    "episodes": 2,
-    "play_steps": 15,
-    "peer_steps": 4,
-    "timed_calls": 2,
-    "training": {"steps": 5, "batch_size": 32, "validate_every": 5},
-}
-METHODS = ("behaviour", "clone", *PEERS, *PLANNERS)
-
-
-def seeds_of(task: str) -> range:
-    """Return the seeds of training: more where methods are judged."""
-    return range(MAIN_SEEDS if task.endswith(("-medium", "-medium-replay")) else OTHER_SEEDS)
-
-
-def all_cells(reduced: bool) -> list[StudyCell]:
-    """Return the cells; the reduced version has one dataset, one seed and two short episodes."""
-    tasks = ("hopper-random",) if reduced else D4RL_TASKS
-    return [cell for task in tasks for cell in _task_cells(task, 1 if reduced else len(seeds_of(task)), reduced)]
-
-
-def _task_cells(task: str, seeds: int, reduced: bool) -> list[StudyCell]:
-    found = [StudyCell(f"{task} behaviour", cells.behaviour, {"task": task, "play_steps": WHOLE["play_steps"]})]
-    for seed in range(seeds):
-        scale: dict[str, Any] = {"task": task, "seed": seed, **(REDUCED if reduced else WHOLE)}
-        models = StudyCell(f"{task} models seed {seed}", cells.train, _pick(scale, "training"))
-        playing = _pick(scale, "episodes", "play_steps")
-        found += [models, StudyCell(f"{task} clone seed {seed}", cells.clone, playing, {"models": models})]
-        for method in PLANNERS:
-            chosen = {"method": method, **playing, **_pick(scale, "timed_calls")}
-            found.append(StudyCell(f"{task} {method} seed {seed}", cells.plan, chosen, {"models": models}))
-        for method in PEERS:
-            chosen = {"method": method, **playing, **_pick(scale, "peer_steps")}
-            found.append(StudyCell(f"{task} {method} seed {seed}", cells.peer, chosen))
-    return found
-
-
-def _pick(scale: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: scale[name] for name in ("task", "seed", *names)}
-
 
 STUDY = Study(
     name="d4rl",
@@ -74,14 +28,16 @@ STUDY = Study(
     command="python -m benchmarks.d4rl.evaluate",
 )
 
+_PARTS = ", ".join(PARTS).replace("%", "%%")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compute what is missing of the chosen cells and write the page; return 1 if a cell failed."""
     options = _parser().parse_args(arguments)
     everything, store = STUDY.cells(options.reduced), CellStore(options.folder)
     wanted = [cell for cell in everything if _is_chosen(cell, options)]
-    wanted += [need for cell in wanted for need in cell.needs.values() if need not in wanted]
-    unique = [cell for cell in everything if cell in wanted]
+    needed = {need.label for cell in wanted for need in cell.needs.values()} | {cell.label for cell in wanted}
+    unique = [cell for cell in everything if cell.label in needed]
     if not options.publish_only:
         run_cells(STUDY.name, STUDY.version, unique, store, _backend(options), progress=_tell)
     stored = [store.load(cell, cell.key(STUDY.name, STUDY.version)) for cell in everything]
@@ -109,7 +65,7 @@ def _tell(done: int, total: int, remark: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.d4rl.evaluate", description="Compare methods.")
     parser.add_argument("--tasks", nargs="+", default=["*"], metavar="TASK", help="names or patterns (default: all)")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD", help=str(METHODS))
+    parser.add_argument("--methods", nargs="+", default=PARTS, choices=PARTS, metavar="PART", help=_PARTS)
     parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help="at most so many of each (default: %(default)s)")
     parser.add_argument("--reduced", action="store_true", help="one dataset, tiny models: to see that all works")
     parser.add_argument("--publish-only", action="store_true", help="write the page from the cells there are")

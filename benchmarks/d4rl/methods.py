@@ -1,12 +1,14 @@
 """The methods that are compared, and the settings of those that plan, by robot."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from benchmarks.d4rl.play import Controller
 from trajopt_sgp.data import Transitions, d4rl_robot
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import (
@@ -27,36 +29,55 @@ from trajopt_sgp.studies.d4rl import (
     nearest_penalty,
     score_penalty,
 )
+from trajopt_sgp.studies.d4rl.search import Searcher
+
+FloatArray = NDArray[np.float64]
 
 BETAS = {"halfcheetah": 1000.0, "hopper": 100.0, "walker2d": 100.0}
 """Price of the penalty by robot, chosen on other episodes than those of the table."""
+ONE_BETA = 100.0
+"""Price that serves all robots, chosen on the same other episodes."""
 
-_BASE = PlannerSettings(horizon=8, proposals=3, noise=0.2, search=GradientSearch(iterations=5, step_size=0.03))
-_MPPI = SamplingSearch(iterations=2, samples=48, spread=0.2, temperature=0.3)
-_CEM = SamplingSearch(iterations=3, samples=48, spread=0.3, elites=6)
+Specification = Mapping[str, Any]
+"""All that a method plans with, in plain JSON values, so that it is part of what a cell is known by."""
+
+_SEARCHES: Mapping[str, Callable[..., Searcher]] = {"gradient": GradientSearch, "sampling": SamplingSearch}
+_GRADIENT = {"kind": "gradient", "iterations": 5, "step_size": 0.03}
+_MPPI = {"kind": "sampling", "iterations": 2, "samples": 48, "spread": 0.2, "temperature": 0.3}
+_CEM = {"kind": "sampling", "iterations": 3, "samples": 48, "spread": 0.3, "elites": 6}
+_BASE: Specification = {"penalty": "score", "horizon": 8, "proposals": 3, "noise": 0.2, "search": _GRADIENT}
 _NEAREST_POINTS = 4096
 
-PLANNERS: Mapping[str, tuple[str, PlannerSettings]] = {
-    "guided": ("score", _BASE),
-    "beta=0": ("score", replace(_BASE, beta=0.0)),
-    "nearest": ("nearest", _BASE),
-    "mppi+ensemble": ("ensemble", replace(_BASE, search=_MPPI)),
-    "cem+ensemble": ("ensemble", replace(_BASE, search=_CEM)),
+OURS = "guided"
+"""The method that the others are compared with."""
+PLANNERS: Mapping[str, Specification] = {
+    OURS: _BASE,
+    "one-setting": {**_BASE, "beta": ONE_BETA},
+    "beta=0": {**_BASE, "beta": 0.0},
+    "nearest": {**_BASE, "penalty": "nearest"},
+    "mppi+ensemble": {**_BASE, "penalty": "ensemble", "search": _MPPI},
+    "cem+ensemble": {**_BASE, "penalty": "ensemble", "search": _CEM},
 }
-"""Penalty and settings by name of the method; a price that is not zero is that of `BETAS`."""
+"""By name of the method; a price that is not given is that of `BETAS`."""
 
 
-def planner_settings(method: str, task: str, seed: int) -> PlannerSettings:
-    """Return the settings of a method that plans."""
-    settings = PLANNERS[method][1]
-    return replace(settings, beta=BETAS[d4rl_robot(task)] if settings.beta else 0.0, seed=seed)
+def specification(method: str, task: str) -> Specification:
+    """Return what a method plans a task with."""
+    return {"beta": BETAS[d4rl_robot(task)], **PLANNERS[method]}
 
 
-def planner_models(method: str, folder: Path, transitions: Callable[[], Transitions], seed: int) -> PlannerModels:
+def planner_settings(planner: Specification, seed: int) -> PlannerSettings:
+    """Return the settings that a specification stands for."""
+    plain = {name: planner[name] for name in ("horizon", "beta", "proposals", "noise")}
+    search = dict(planner["search"])
+    return PlannerSettings(**plain, search=_SEARCHES[search.pop("kind")](**search), seed=seed)
+
+
+def planner_models(penalty: str, folder: Path, transitions: Callable[[], Transitions], seed: int) -> PlannerModels:
     """Return what a method plans with.
 
     Args:
-        method: from `PLANNERS`.
+        penalty: "score", "nearest" or "ensemble".
         folder: of the trained models.
         transitions: called where the penalty needs the data themselves.
         seed: of the choice among them.
@@ -66,20 +87,32 @@ def planner_models(method: str, folder: Path, transitions: Callable[[], Transiti
     value = load_model_as(StateValue, folder / "value" / MODEL_FILE)
     clone = load_clone(folder)
 
-    def penalty() -> Penalty:
-        if PLANNERS[method][0] == "ensemble":
+    def price() -> Penalty:
+        if penalty == "ensemble":
             return ensemble_penalty(ensemble)
         score = load_model_as(ScoreNetwork, folder / "score" / MODEL_FILE)
-        if PLANNERS[method][0] == "score":
+        if penalty == "score":
             return score_penalty(score)
         return nearest_penalty(score.normalize, _points(score, transitions(), seed))
 
-    return PlannerModels.of(ensemble, outcome, value, clone, penalty())
+    return PlannerModels.of(ensemble, outcome, value, clone, price())
 
 
 def load_clone(folder: Path) -> BehaviourClone:
     """Return the cloned behaviour among trained models."""
     return load_model_as(BehaviourClone, folder / "clone" / MODEL_FILE)
+
+
+def clone_controller(clone: BehaviourClone) -> Controller:
+    """Return a clone's mean, within bounds, as a controller."""
+
+    @torch.no_grad()
+    def control(states: FloatArray) -> FloatArray:
+        means = clone(torch.as_tensor(states, dtype=torch.float32))
+        controls: FloatArray = means.clamp(clone.control_low, clone.control_high).double().numpy()
+        return controls
+
+    return control
 
 
 def _points(score: ScoreNetwork, data: Transitions, seed: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ class RunReport:
         answered: Commands per status.
         latencies: From the reception of a status to the sent command, between first and last command `(n,)` [s].
         plan_periods: Times between plans in that time `(m,)` [s].
-        interventions: How many ticks had each.
+        interventions: How many ticks had each, from the first command on; every run ends with a stop.
         events: What the processes told: process, event, detail.
     """
 
@@ -114,7 +114,7 @@ class _Times:
             self._answering = False
         elif channel == settings.plan_channel and data[:8] == PLAN_DECODER.accepted[0].fingerprint:
             self.plans.append(time)
-        elif channel == settings.safety_channel:
+        elif channel == settings.safety_channel and self.commands:
             self.interventions.update(filter(None, SAFETY_DECODER.decode(data).interventions.split("; ")))
         elif channel in (settings.event_channel, f"{settings.event_channel}_TRACKER"):
             event = EVENT_DECODER.decode(data)

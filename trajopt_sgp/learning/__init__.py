@@ -1,8 +1,11 @@
 """Learning: one trainer, one loss per model, training that resumes to the same bytes."""
 
+from trajopt_sgp.learning.images import coarse_normalizer as coarse_normalizer
+from trajopt_sgp.learning.images import coarse_transitions as coarse_transitions
 from trajopt_sgp.learning.images import image_normalizer as image_normalizer
 from trajopt_sgp.learning.images import train_coarse_score as train_coarse_score
 from trajopt_sgp.learning.images import train_image_dynamics as train_image_dynamics
+from trajopt_sgp.learning.images import train_image_ensemble as train_image_ensemble
 from trajopt_sgp.learning.images import train_image_score as train_image_score
 from trajopt_sgp.learning.learned_distance import train_learned_distance as train_learned_distance
 from trajopt_sgp.learning.losses import denoising_loss as denoising_loss
@@ -27,6 +30,7 @@ from trajopt_sgp.learning.settings import DynamicsSettings as DynamicsSettings
 from trajopt_sgp.learning.settings import EnergySettings as EnergySettings
 from trajopt_sgp.learning.settings import EnsembleSettings as EnsembleSettings
 from trajopt_sgp.learning.settings import ImageDynamicsSettings as ImageDynamicsSettings
+from trajopt_sgp.learning.settings import ImageEnsembleSettings as ImageEnsembleSettings
 from trajopt_sgp.learning.settings import ImageScoreSettings as ImageScoreSettings
 from trajopt_sgp.learning.settings import LearnedDistanceSettings as LearnedDistanceSettings
 from trajopt_sgp.learning.settings import ScoreSettings as ScoreSettings

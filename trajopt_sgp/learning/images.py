@@ -9,19 +9,20 @@ from torch import Tensor
 
 from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions
 from trajopt_sgp.data.image_transitions import Bytes
-from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss
+from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     CoarseScoreSettings,
     ImageDynamicsSettings,
+    ImageEnsembleSettings,
     ImageScoreSettings,
     ScoreSettings,
     TrainingSettings,
 )
 from trajopt_sgp.learning.train import Seeds, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
-from trajopt_sgp.models import Denoiser, LearnedDynamics, ScoreNetwork
+from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, ScoreNetwork
 from trajopt_sgp.models.coarse_score import coarse_dataset, coarse_picture
 from trajopt_sgp.models.preconditioning import noise_levels
 
@@ -61,12 +62,46 @@ def train_image_dynamics(
         torch.Generator().manual_seed(seeds.weights),
         "unet",
     ).to(device)
-    state, _, after = (_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(training, "cpu"))
-    unit = float((after - state).square().mean().sqrt())
-    model.set_step_statistics(np.zeros(pixels), np.full(pixels, unit))
+    model.set_step_statistics(np.zeros(pixels), np.full(pixels, _unit(training)))
     batches = _tensors(training, device), _tensors(validation, device)
     task = Task(model, _dynamics_loss, *batches, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
+
+
+def train_image_ensemble(
+    images: ImageTransitions,
+    settings: ImageEnsembleSettings | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+    progress: bool | ProgressCallback = False,
+    device: torch.device | str = "cpu",
+) -> TrainingResult[EnsembleDynamics]:
+    """Train U-Nets for the next picture from different weights, each on transitions of its own.
+
+    Arguments and errors as of `train_dynamics`; units as of `train_image_dynamics`.
+    """
+    settings = settings or ImageEnsembleSettings()
+    seeds = Seeds.spawn(seed)
+    training, validation = _split(images, settings, seeds)
+    pixels = images.states.shape[1]
+    model = EnsembleDynamics(
+        images.dataset,
+        image_normalizer(pixels),
+        settings.members,
+        settings.hidden_sizes,
+        settings.activation,
+        torch.Generator().manual_seed(seeds.weights),
+        "unet",
+    ).to(device)
+    model.set_step_statistics(np.zeros(pixels), np.full(pixels, _unit(training)))
+    drawn = np.random.default_rng(seeds.training)
+    count = min(settings.transitions, len(training))
+    rows = np.stack([drawn.choice(len(training), count, replace=False) for _ in range(settings.members)], axis=1)
+    own = tuple(values[torch.as_tensor(rows, device=device)] for values in _tensors(training, device))
+    same = tuple(values[:, None].expand(-1, settings.members, -1) for values in _tensors(validation, device))
+    return run(
+        Task(model, _ensemble_loss, own, same, seeds.training, seeds.validation), settings, seed, folder, progress
+    )
 
 
 def train_image_score(
@@ -117,13 +152,28 @@ def train_coarse_score(
 
     Coarse pictures keep their common unit; their mean is subtracted.
     """
-    states, controls, after = (_coarse(part) for part in (images.states, images.controls, images.next_states))
-    dataset = coarse_dataset(images.dataset)
-    ends = np.zeros(len(images), dtype=np.bool_)
-    transitions = Transitions(states, controls, after, images.episodes, ends, dataset)
-    mean = np.hstack([states.mean(axis=0), controls.mean(axis=0)])
-    normalizer = Normalizer(mean, np.ones_like(mean))
+    transitions = coarse_transitions(images)
+    normalizer = coarse_normalizer(transitions)
     return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
+
+
+def coarse_transitions(images: ImageTransitions) -> Transitions:
+    """Return transitions between coarse pictures: what a `CoarseScore` is trained on."""
+    states, controls, after = (_coarse(part) for part in (images.states, images.controls, images.next_states))
+    ends = np.zeros(len(images), dtype=np.bool_)
+    return Transitions(states, controls, after, images.episodes, ends, coarse_dataset(images.dataset))
+
+
+def coarse_normalizer(transitions: Transitions) -> Normalizer:
+    """Return the normalizer of coarse pictures, which subtracts their mean."""
+    mean = np.hstack([transitions.states.mean(axis=0), transitions.controls.mean(axis=0)])
+    return Normalizer(mean, np.ones_like(mean))
+
+
+def _unit(images: ImageTransitions) -> float:
+    """Return the root mean square of the changes of pixels."""
+    state, _, after = (_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(images, "cpu"))
+    return float((after - state).square().mean().sqrt())
 
 
 def _coarse(pictures: Bytes) -> FloatArray:
@@ -133,6 +183,10 @@ def _coarse(pictures: Bytes) -> FloatArray:
 
 def _dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Tensor:
     return dynamics_loss(model, tuple(map(_pictures, batch)), generator)
+
+
+def _ensemble_loss(model: EnsembleDynamics, batch: Batch, generator: torch.Generator) -> Tensor:
+    return ensemble_loss(model, tuple(map(_pictures, batch)), generator)
 
 
 def _score_loss(model: Denoiser, batch: Batch, generator: torch.Generator, loss: partial[Tensor]) -> Tensor:

@@ -189,6 +189,28 @@ class ImageDynamicsSettings(DynamicsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageEnsembleSettings(ImageDynamicsSettings):
+    """Settings of `train_image_ensemble`: small members, for all of them are asked at every step of a plan."""
+
+    hidden_sizes: tuple[int, ...] = (8, 16, 32)
+    steps: int = 1500
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    schedule: str = "cosine"
+    ema_decay: float = 0.99
+    validation_fraction: float = 0.01
+    members: int = 4
+    """Number of members K."""
+    transitions: int = 12_000
+    """How many transitions each member learns from, at most, drawn for itself."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("members", self.members >= 2, "at least 2")
+        self._require("transitions", self.transitions >= 1, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageScoreSettings(DenoiserSettings):
     """Settings of `train_image_score`; `hidden_sizes` are channels at each resolution.
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 
 from trajopt_sgp.data import DatasetInfo
 from trajopt_sgp.errors import ShapeError
-from trajopt_sgp.models.score import ScoreNetwork
 
 COARSE_SIDE = 8
 """Places along a side at which light is measured."""
@@ -48,14 +48,32 @@ def coarse_dataset(pictures: DatasetInfo) -> DatasetInfo:
     return replace(pictures, state_low=dark, state_high=bright, control_low=dark, control_high=bright)
 
 
+@runtime_checkable
+class CoarseField(Protocol):
+    """What a `CoarseScore` asks: a score network, or the exact smoothed distance."""
+
+    dataset: DatasetInfo
+    """The data it knows."""
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Smallest and largest noise level."""
+
+    def normalize(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return z of coarse pictures."""
+
+    def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the gradient of d_sigma with respect to z."""
+
+
 class CoarseScore(nn.Module):
     """The distance of coarse pictures to those of the data; a gradient model of (picture, picture).
 
     Args:
-        network: trained on `coarse_picture` of states and controls.
+        network: trained on `coarse_picture` of states and controls, or another model of the distance to them.
     """
 
-    def __init__(self, network: ScoreNetwork) -> None:
+    def __init__(self, network: CoarseField) -> None:
         super().__init__()
         self.network = network
 

@@ -12,6 +12,7 @@ from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models.base import check_same_data
 from trajopt_sgp.models.dynamics import LearnedDynamics, ResidualDynamics
 from trajopt_sgp.models.networks import MLP
+from trajopt_sgp.models.unet import UNet
 
 
 class EnsembleMLP(nn.Module):
@@ -54,6 +55,27 @@ class EnsembleMLP(nn.Module):
         return nn.functional.linear(inputs, tensors[-2].T, tensors[-1][0])
 
 
+class EnsembleUNet(nn.Module):
+    """K U-Nets, one after the other: each has work enough for itself.
+
+    Args:
+        networks: the members, K of them.
+    """
+
+    def __init__(self, networks: Sequence[UNet]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, inputs: Float[Tensor, "members batch inputs"]) -> Float[Tensor, "members batch outputs"]:
+        """Return the outputs `(K, B, out)` of each member at its own inputs `(K, B, in)`."""
+        return torch.stack([network(own) for network, own in zip(self.networks, inputs, strict=True)])
+
+    def member(self, index: int, inputs: Tensor) -> Tensor:
+        """Return the outputs `(..., out)` of one member at inputs `(..., in)`."""
+        outputs: Tensor = self.networks[index](inputs)
+        return outputs
+
+
 class EnsembleDynamics(ResidualDynamics):
     """Residual dynamics of K members, whose mean is the prediction and whose spread is an uncertainty.
 
@@ -67,9 +89,10 @@ class EnsembleDynamics(ResidualDynamics):
         hidden_sizes: width of each hidden layer of a member.
         activation: a name from `trajopt_sgp.models.networks.ACTIVATIONS`.
         generator: source of the initial weights, different for each member.
+        network: "mlp"; or "unet" where state and control are pictures, which takes channels for `hidden_sizes`.
 
     Raises:
-        OptionError: fewer than two members.
+        OptionError: fewer than two members, or an unknown network.
     """
 
     def __init__(
@@ -80,15 +103,23 @@ class EnsembleDynamics(ResidualDynamics):
         hidden_sizes: Sequence[int] = (128, 128, 128),
         activation: str = "silu",
         generator: torch.Generator | None = None,
+        network: str = "mlp",
     ) -> None:
         super().__init__(dataset, normalizer)
         if members < 2:
             raise OptionError(f"members = {members}: a spread needs at least 2.")
-        self._architecture = {"members": members, "hidden_sizes": list(hidden_sizes), "activation": activation}
+        if network not in ("mlp", "unet"):
+            raise OptionError(f"Unknown network {network!r} of an ensemble; choose from mlp, unet.")
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
+        self._architecture = {"members": members, **shape}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
         source = generator or torch.Generator().manual_seed(0)
         self._members = members
-        self.network = EnsembleMLP([MLP(*sizes, activation, source) for _ in range(members)])
+        self.network: EnsembleMLP | EnsembleUNet
+        if network == "unet":
+            self.network = EnsembleUNet([UNet(*sizes, activation, source) for _ in range(members)])
+        else:
+            self.network = EnsembleMLP([MLP(*sizes, activation, source) for _ in range(members)])
 
     @classmethod
     def of(cls, members: Sequence[LearnedDynamics]) -> "EnsembleDynamics":
@@ -148,6 +179,11 @@ class EnsembleDynamics(ResidualDynamics):
         """Return the next states `(..., n)` that one member predicts."""
         steps = self.network.member(index, self.normalize(state, control))
         return state + self.step_mean + self.step_scale * steps
+
+    def mean_step(self, state: Tensor, control: Tensor) -> Tensor:
+        """Return what `forward` returns, member by member: operations that a compiler of rollouts can trace."""
+        steps = [self.member_step(k, state, control) for k in range(self.member_count)]
+        return sum(steps[1:], steps[0]) / self.member_count
 
     def normalized_steps(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "members *batch n"]:
         """Return what each member adds to the state at z, less the mean step and in units of the steps' spread."""

@@ -19,6 +19,7 @@ STUDIES = {
     "long-horizon": "a corridor in 50 to 800 steps, and a point maze with a reward at the goal only",
     "planar-pusher": "a box pushed to random goals by model predictive control on learned and analytic models",
     "arm-pusher": "the same with a simulated arm, through its kinematics and the safety filter",
+    "pixel-scaling": "time and memory of plans in pixels by resolution and horizon, and plans of 61,440 variables",
     "pixels": "a point moved by pictures, planned around a hole in the data in 15,360 variables",
     "toys": "plans around a hole and a corner in the data, what uncertainties read there, and a circle",
 }

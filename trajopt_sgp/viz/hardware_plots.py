@@ -21,7 +21,9 @@ def plot_run_times(latencies: FloatArray, plan_periods: FloatArray, action_durat
     figure = new_figure(8.0, 3.0)
     left, right = figure.subplots(1, 2)
     left.hist(1e3 * latencies, bins=np.geomspace(0.1, 100.0, 60).tolist(), color=PALETTE[0])
-    left.set(xscale="log", yscale="log", xlabel="status to command [ms]", ylabel="ticks")
+    left.set(xscale="log", xlabel="status to command [ms]", ylabel="ticks")
+    if len(latencies):
+        left.set_yscale("log")
     right.plot(1e3 * plan_periods, ".", color=PALETTE[0], markersize=3)
     right.axhline(1e3 * action_duration, color=INK, linestyle=":", label="action duration")
     right.set(xlabel="plan", ylabel="time since the one before [ms]", ylim=(0, None))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from trajopt_sgp.cli.parameters import Folder, JsonOutput, Seed, examples
+from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
@@ -23,7 +23,9 @@ def demo(
     full: Annotated[
         bool, typer.Option("--full", help="Three training seeds, all guesses and 20 episodes; much longer.")
     ] = False,
-    folder: Folder = Path("runs/demo"),
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default runs/demo, or runs/demo-pixels for pixels.")
+    ] = None,
     seed: Seed = 0,
     json_output: JsonOutput = False,
 ) -> Report:

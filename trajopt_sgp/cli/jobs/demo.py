@@ -30,7 +30,7 @@ _PIXEL_COLUMNS = {
     "disc_distance": "from a disc",
     "seconds": "s",
 }
-_DEMOS = ("cart-pole", "pixels")
+_FOLDERS = {"cart-pole": DemoSettings().folder, "pixels": PixelDemoSettings().folder}
 _TITLE = "Plans, judged on the true system (median costs; success: true cost below 0.1)"
 _RATES = {"success_rate", "left_data_rate"}
 
@@ -41,32 +41,29 @@ class DemoRequest:
 
     what: str
     full: bool
-    folder: Path
+    folder: Path | None
+    """None for one of the demo's own."""
     seed: int
     json_output: bool
 
 
 def run_demo_job(request: DemoRequest) -> Report:
     """Run the demo, tell on standard error what goes on, and report its summary."""
-    if request.what not in _DEMOS:
-        raise OptionError(f"Unknown demo {request.what!r}; choose from {', '.join(_DEMOS)}.")
-    if request.what == "pixels":
-        with open_run_folder(request.folder) as folder:
-            return _run_pixels(request, folder)
-    settings = DemoSettings(seed=request.seed, full=request.full, folder=request.folder)
-    with open_run_folder(request.folder) as folder:
-        return _run(request, settings, folder)
+    if request.what not in _FOLDERS:
+        raise OptionError(f"Unknown demo {request.what!r}; choose from {', '.join(_FOLDERS)}.")
+    with open_run_folder(request.folder or _FOLDERS[request.what]) as folder:
+        folder.write_config("demo", asdict(request))
+        return (_run_pixels if request.what == "pixels" else _run)(request, folder)
 
 
-def _run(request: DemoRequest, settings: DemoSettings, folder: RunFolder) -> Report:
-    folder.write_config("demo", asdict(request))
+def _run(request: DemoRequest, folder: RunFolder) -> Report:
+    settings = DemoSettings(seed=request.seed, full=request.full, folder=folder.path)
     summary = run_demo(settings, report=_teller(request))
     return Report(summary, [*summary_blocks(summary), f"Report: {folder.path / 'report.html'}"])
 
 
 def _run_pixels(request: DemoRequest, folder: RunFolder) -> Report:
-    folder.write_config("demo", asdict(request))
-    summary = run_pixel_demo(PixelDemoSettings(request.folder, request.seed), _teller(request))
+    summary = run_pixel_demo(PixelDemoSettings(folder.path, request.seed), _teller(request))
     rows = [[name, *(plan[column] for column in _PIXEL_COLUMNS)] for name, plan in summary["plans"].items()]
     table = make_table("Plans in pixels, judged by the true point", ["plan", *_PIXEL_COLUMNS.values()], rows)
     return Report(summary, [table, f"Film strips and animations: {folder.path}"])

@@ -1,7 +1,6 @@
 """Random goals between the processes: the series, its figures, and its report."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def _document(
         "action_duration_ms": 1e3 * settings.action_duration,
         "priority": settings.priority,
         "private_network": private,
-        "load_15_minutes": os.getloadavg()[2],
+        "load_15_minutes": records[-1].load,
         "interventions": times.interventions,
     }
 

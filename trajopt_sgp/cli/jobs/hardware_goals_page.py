@@ -24,7 +24,7 @@ def goal_row(number: int, record: GoalRecord) -> list[object]:
     """Return the row of a goal in the table of `GOAL_COLUMNS`."""
     outcome = record.outcome
     errors = (outcome.first_error, outcome.least_error, outcome.last_error)
-    return [number, outcome.reached, outcome.actions, *(round(1e3 * error, 1) for error in errors)]
+    return [number, "yes" if outcome.reached else "no", outcome.actions, *(round(1e3 * error, 1) for error in errors)]
 
 
 def write_goals_page(
@@ -41,7 +41,7 @@ def write_goals_page(
     rows = [["–" if cell is None else str(cell) for cell in goal_row(i, record)] for i, record in enumerate(records)]
     parts = [
         "---\norphan: true\n---",
-        "# Random goals over LCM",
+        f"# Random goals over LCM, {_scheduler(document)}",
         _introduction(document),
         _figures(document),
         *shown,
@@ -50,31 +50,40 @@ def write_goals_page(
     page.write_text("\n\n".join(parts) + "\n")
 
 
+def _scheduler(document: Mapping[str, Any]) -> str:
+    return f"SCHED_FIFO {document['priority']}" if document["priority"] else "the ordinary scheduler"
+
+
 def _introduction(document: Mapping[str, Any]) -> str:
     network = "a private network with a loopback alone" if document["private_network"] else "the loopback, ttl 0"
-    scheduler = f"SCHED_FIFO {document['priority']}" if document["priority"] else "the ordinary scheduler"
     return (
         f"Written by `trajopt-sgp hardware goals`. Simulator, tracker and planner are three processes that speak over "
-        f"LCM in {network}; the tracker runs under {scheduler}. All numbers are read from the tracker's logs, pooled "
-        f"over the goals, from the first to the last command of each. A goal counts as reached when the mean distance "
-        f"of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions of "
-        f"{document['action_duration_ms']:.0f} ms. The load of the machine over 15 minutes was "
-        f"{document['load_15_minutes']:.1f} on {os.cpu_count()} cores. Python {platform.python_version()}."
+        f"LCM in {network}; the tracker runs under {_scheduler(document)}. All numbers are read from the tracker's "
+        f"logs, pooled over the goals, from the first to the last command of each. A goal counts as reached when the "
+        f"mean distance of the measured keypoints from it is at most {1e3 * REACHED:.0f} mm within {ACTIONS} actions "
+        f"of {document['action_duration_ms']:.0f} ms. The load of the machine over the 15 minutes before the end was "
+        f"{document['load_15_minutes']:.1f} on {os.cpu_count()} cores. Python {platform.python_version()}. "
+        "Every run ends with a stop, which counts as an intervention."
     )
 
 
 def _figures(document: Mapping[str, Any]) -> str:
     latency = "12 ms" if not document["priority"] else "6 ms"
+    action = document["action_duration_ms"]
     low, high = 100 * document["share_low"], 100 * document["share_high"]
     rows = [
         ["goals reached", f"{document['reached']} of {document['of']}, [{low:.0f}, {high:.0f}] %", "65 %"],
-        ["median number of actions", f"{document['actions_median'] or float('nan'):.0f}", ""],
+        ["median number of actions", _number(document["actions_median"], 0), ""],
         ["commands per status", f"{100 * document['answered']:.2f} %", "97 %"],
-        ["status to command, median", f"{document['latency_p50_ms']:.2f} ms", "1.5 ms"],
-        ["status to command, 99 %", f"{document['latency_p99_ms']:.2f} ms", latency],
-        ["between plans, median", f"{document['plan_period_p50_ms']:.0f} ms", ""],
-        ["between plans, 99 %", f"{document['plan_period_p99_ms']:.0f} ms", f"{document['action_duration_ms']:.0f} ms"],
+        ["status to command, median", f"{_number(document['latency_p50_ms'], 2)} ms", "1.5 ms"],
+        ["status to command, 99 %", f"{_number(document['latency_p99_ms'], 2)} ms", latency],
+        ["between plans, median", f"{_number(document['plan_period_p50_ms'], 0)} ms", ""],
+        ["between plans, 99 %", f"{_number(document['plan_period_p99_ms'], 0)} ms", f"{action:.0f} ms"],
         ["statuses, plans", f"{document['statuses']:,}, {document['plans']:,}", ""],
     ]
     rows += [[f"ticks with {name}", f"{count:,}", ""] for name, count in sorted(document["interventions"].items())]
     return markdown_table(["what", "found", "asked for"], rows)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,13 @@ class GoalRecord:
         task: Goal and start.
         log: Of the tracker.
         outcome: What the log says.
+        load: Of the machine, averaged over the 15 minutes before it was done.
     """
 
     task: GoalTask
     log: Path
     outcome: GoalOutcome
+    load: float
 
 
 def run_series(count: int, seed: int, settings: HardwareSettings, folder: Path) -> Iterator[GoalRecord]:
@@ -50,19 +53,20 @@ def run_series(count: int, seed: int, settings: HardwareSettings, folder: Path) 
         place = folder / f"goal-{number:02d}"
         asked = {"task": _plain(task), "settings": _plain(task.settings(settings))}
         if (place / _RECORD).exists():
-            _check_same(place / _RECORD, asked)
-            yield GoalRecord(task, place / LOG, judge_goal(place / LOG))
+            load = _read_same(place / _RECORD, asked)["load"]
+            yield GoalRecord(task, place / LOG, judge_goal(place / LOG), load)
             continue
-        outcome = run_goal(task, settings, place)
+        outcome, load = run_goal(task, settings, place), os.getloadavg()[2]
         # written last: a goal without it is run again
-        (place / _RECORD).write_text(json.dumps({**asked, "outcome": _plain(outcome)}, indent=2))
-        yield GoalRecord(task, place / LOG, outcome)
+        (place / _RECORD).write_text(json.dumps({**asked, "outcome": _plain(outcome), "load": load}, indent=2))
+        yield GoalRecord(task, place / LOG, outcome, load)
 
 
-def _check_same(path: Path, asked: dict[str, Any]) -> None:
-    done = json.loads(path.read_text())
+def _read_same(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    done: dict[str, Any] = json.loads(path.read_text())
     if any(done[name] != asked[name] for name in asked):
         raise HardwareError(f"{path} is of another goal or other settings: choose another folder, or remove it.")
+    return done
 
 
 def _plain(value: Any) -> Any:

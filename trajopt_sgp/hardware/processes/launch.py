@@ -5,10 +5,12 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
@@ -19,6 +21,8 @@ _PATIENCE = 5.0
 
 class Processes:
     """Processes of a run; on leaving, the tracker ends first, so that the arm is held while the others still run.
+
+    While it is entered, SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that it is left and no process stays.
 
     Args:
         settings: Of the run; written to the folder for all of them to read.
@@ -39,6 +43,7 @@ class Processes:
         self.folder, self.roles = folder, roles
         self.log = (log_folder or folder) / "tracker.lcmlog"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._before: Any = None
         for role in ROLES:
             write_settings((overrides or {}).get(role, settings), self._settings_file(role))
 
@@ -87,6 +92,8 @@ class Processes:
             process.wait()
 
     def __enter__(self) -> "Processes":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         for role in self.roles:
             self.start(role)
         return self
@@ -96,6 +103,8 @@ class Processes:
     ) -> None:
         for role in ("tracker", "planner", "simulator"):
             self.stop(role)
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
 
     def _settings_file(self, role: str) -> Path:
         return self.folder / f"{role}.json"

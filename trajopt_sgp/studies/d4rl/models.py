@@ -36,6 +36,12 @@ class PlannerModels:
     discount: float = 0.99
     """gamma, per step; that of the value."""
 
+    def follow(self, state: Tensor, noise: Tensor) -> Tensor:
+        """Return the next states `(..., n)` under the clone's controls and noise `(..., m)`, held within bounds."""
+        control, low, high = self.clone(state) + noise, self.control_low, self.control_high
+        # not clamp: a compiler of rollouts knows this
+        return self.dynamics(state, control + torch.relu(low - control) - torch.relu(control - high))
+
     @classmethod
     def of(
         cls,
@@ -53,9 +59,8 @@ class PlannerModels:
         check_same_data(dynamics, outcome, value, clone)
         for model in (dynamics, outcome, value, clone):
             model.requires_grad_(False)
-        return cls(
-            dynamics, outcome, value, clone, penalty, clone.control_low, clone.control_high, discount=value.discount
-        )
+        step = dynamics.mean_step if isinstance(dynamics, EnsembleDynamics) else dynamics
+        return cls(step, outcome, value, clone, penalty, clone.control_low, clone.control_high, discount=value.discount)
 
 
 def score_penalty(score: GradientModel) -> Penalty:

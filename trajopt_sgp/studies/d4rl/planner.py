@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.rollout import Rollout
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.studies.d4rl.models import PlannerModels
 from trajopt_sgp.studies.d4rl.search import GradientSearch, Search, Searcher
@@ -63,11 +64,13 @@ class RewardPlanner:
     iterations: int = 0
     """Of the last call."""
     seconds: float = 0.0
-    """Wall time of the last call [s]."""
+    """Wall time of the last call [s], without the compilation that comes before the first."""
 
     def __post_init__(self) -> None:
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._plan: Tensor | None = None
+        self._ready = False
+        self._drive, self._follow = Rollout(self.models.dynamics), Rollout(self.models.follow)
 
     def reset(self) -> None:
         """Forget the last plans."""
@@ -80,9 +83,11 @@ class RewardPlanner:
             NotFiniteError: a state has NaN or infinity.
             ShapeError: states are no matrix, or there are other than E of them.
         """
-        start, models = time.perf_counter(), self.models
         self._check(states)
+        models = self.models
         state = torch.as_tensor(states, dtype=models.control_low.dtype)
+        self._compile(state)
+        start = time.perf_counter()
         search = Search(
             lambda plans, sigma: self.objective(state, plans, sigma),
             models.control_low,
@@ -94,11 +99,19 @@ class RewardPlanner:
         self.seconds = time.perf_counter() - start
         return self._plan[:, 0].double().numpy()
 
+    def _compile(self, state: Tensor) -> None:
+        """Trace and compile before the clock runs, once for all calls."""
+        if self._ready:
+            return
+        for rollout in (self._drive, self._follow):
+            rollout(state[:1], torch.zeros(1, 1, len(self.models.control_low)))
+        self._ready = True
+
     def objective(
         self, state: Float[Tensor, "E n"], plans: Float[Tensor, "E P N m"], sigma: float
     ) -> Float[Tensor, "E P"]:
         """Return what plans are worth at a noise level; differentiable."""
-        states = self._rollout(state, plans)
+        states = self._roll_out(self._drive, state, plans)
         worth = self._rewards(states, plans)
         if self.settings.beta:
             worth = worth - self.settings.beta * self.models.penalty(states[..., :-1, :], plans, sigma).sum(-1)
@@ -107,23 +120,21 @@ class RewardPlanner:
     @torch.no_grad()
     def _proposals(self, state: Tensor, search: Search) -> Tensor:
         """Return plans to start from, `(E, P, N, m)`; the first is the last plan if there is one."""
-        now, controls = state[:, None].expand(-1, self.settings.proposals, -1), []
-        for _ in range(self.settings.horizon):
-            control = self.models.clone(now)
-            noise = self.settings.noise * search.noise(control[:, 1:])
-            controls.append(search.clamp(torch.cat((control[:, :1], control[:, 1:] + noise), dim=1)))
-            now = self.models.dynamics(now, controls[-1])
-        cloned = torch.stack(controls, dim=2)
+        horizon, count = self.settings.horizon, self.settings.proposals
+        noise = torch.zeros(len(state), count, horizon, len(self.models.control_low))
+        noise[:, 1:] = self.settings.noise * search.noise(noise[:, 1:])
+        states = self._roll_out(self._follow, state, noise)
+        cloned = search.clamp(self.models.clone(states[..., :-1, :]) + noise)
         if self._plan is None:
             return cloned
         shifted = torch.cat((self._plan[:, 1:], cloned[:, 0, -1:]), dim=1)
         return torch.cat((shifted[:, None], cloned), dim=1)
 
-    def _rollout(self, state: Tensor, plans: Tensor) -> Tensor:
-        states = [state[:, None].expand(-1, plans.shape[1], -1)]
-        for control in plans.unbind(2):
-            states.append(self.models.dynamics(states[-1], control))
-        return torch.stack(states, dim=2)
+    def _roll_out(self, rollout: Rollout, state: Tensor, inputs: Tensor) -> Tensor:
+        """Return states `(E, P, N+1, n)`, by a compiled rollout where the step can be traced."""
+        starts = state[:, None].expand(-1, inputs.shape[1], -1).flatten(0, 1)
+        states = rollout(starts, inputs.flatten(0, 1))
+        return states.reshape(*inputs.shape[:2], *states.shape[1:])
 
     def _rewards(self, states: Tensor, plans: Tensor) -> Tensor:
         reward, log_odds = self.models.outcome(states[..., :-1, :], plans)

@@ -26,7 +26,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PixelDemoSettings:
-    """What the demo does; with the defaults two plans, each about a minute on one core."""
+    """What the demo does; with the defaults two plans, each about a quarter of a minute on one idle core."""
 
     folder: Path = Path("runs/demo-pixels")
     """Where everything is written."""

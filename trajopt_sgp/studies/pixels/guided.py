@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.formulations import SingleShooting
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, solve
+from trajopt_sgp.solvers.solve import prepare
 from trajopt_sgp.studies.pixels.models import PixelModels
 from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
@@ -17,6 +19,7 @@ from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 FloatArray = NDArray[np.float64]
 
 _FINE = 400
+_RESOLUTION = 32
 
 
 @dataclass(frozen=True)
@@ -27,24 +30,42 @@ class PixelGuidance:
     the data. The distance between coarse pictures keeps discs where discs of the data are.
     """
 
-    pixel_weight: float = 100.0
+    pixel_weight: float = 50.0
     """β of the distance between pixels, weighted by σ²; 0 for none."""
     pixel_sigma: tuple[float, float] = (0.15, 0.08)
     """σ of it at the start and at the end."""
-    coarse_weight: float = 4000.0
+    coarse_weight: float = 3000.0
     """β of the distance between coarse pictures, weighted by σ²; 0 for none."""
-    coarse_sigma: tuple[float, float] = (0.10, 0.03)
-    """σ of it at the start and at the end."""
-    guesses: int = 16
-    """Paths bent at random that are imagined."""
-    kept: int = 2
+    coarse_sigma: tuple[float, float] = (0.04, 0.02)
+    """σ of it at the start and at the end; small, for in the middle of the hole a large one sees data all around."""
+    guesses: int = 1
+    """Paths bent at random that are imagined; 1 for the straight line alone."""
+    kept: int = 1
     """How many of the guesses, those of least imagined cost, are improved."""
     largest_bend: float = 0.8
     """Largest distance of a bent path from the straight line."""
-    iterations: int = 70
+    iterations: int = 60
     """Of gradient descent."""
-    step_size: float = 7e-4
+    step_size: float = 5e-2
     """Of gradient descent: Nesterov momentum of 0.9, not Adam, which moves dark pixels as far as bright ones."""
+
+    longest_gradient: float = 3000.0
+    """Norm to which a longer gradient is shortened."""
+
+    def at(self, resolution: int) -> "PixelGuidance":
+        """Return the same guidance for pictures of so many pixels a side; the settings are for 32.
+
+        Positions move as far in an iteration, and distances of pixels weigh as much: a disc has more pixels, and each
+        moves its centroid less.
+        """
+        finer = resolution / _RESOLUTION
+        return replace(
+            self,
+            pixel_weight=self.pixel_weight / finer**2,
+            pixel_sigma=(self.pixel_sigma[0] * finer, self.pixel_sigma[1] * finer),
+            step_size=self.step_size * finer**2,
+            longest_gradient=self.longest_gradient / finer,
+        )
 
     def costs(self, models: PixelModels) -> list[DataDistance]:
         """Return the distances to data; none of weight zero."""
@@ -56,6 +77,14 @@ class PixelGuidance:
         )
         return [term for term in (pixels, coarse) if term.weight > 0.0]
 
+    def distance_cost(self, models: PixelModels, plan: Trajectory) -> float:
+        """Return what the distances to data add to the cost of a plan, in values at the end of their schedules."""
+        states, controls = (torch.as_tensor(a, dtype=torch.float32) for a in (plan.states[:-1], plan.controls))
+        end = Parameters(states[0], 1.0)
+        with torch.no_grad():
+            terms = [term.face(needs_value=True).function(states, controls, end) for term in self.costs(models)]
+        return float(sum(term.sum() for term in terms))
+
     @property
     def solver(self) -> GradientDescent:
         """The solver of guided shooting."""
@@ -66,7 +95,7 @@ class PixelGuidance:
             patience=self.iterations,
             optimizer=torch.optim.SGD,
             optimizer_options={"momentum": 0.9, "nesterov": True},
-            longest_gradient=3000.0,
+            longest_gradient=self.longest_gradient,
         )
 
 
@@ -90,40 +119,40 @@ def plan_pixels(
         generator: source of the bends of the guesses.
         horizon: number of steps.
     """
-    problem, imagined = _imagine(world, models, start, goal, guidance, generator, horizon)
-    best = [solution.trajectory for solution in imagined[: guidance.kept]]
-    return problem, solve(problem, SingleShooting(), guidance.solver, _stack(best))
-
-
-def best_guess(
-    world: PixelWorld,
-    models: PixelModels,
-    start: ArrayLike,
-    goal: ArrayLike,
-    guidance: PixelGuidance,
-    generator: np.random.Generator,
-    horizon: int = HORIZON,
-) -> tuple[OptimalControlProblem, Solution]:
-    """Return the problem and the guess from which `plan_pixels`, with the same arguments, sets out."""
-    problem, imagined = _imagine(world, models, start, goal, guidance, generator, horizon)
-    return problem, imagined[0]
-
-
-def _imagine(
-    world: PixelWorld,
-    models: PixelModels,
-    start: ArrayLike,
-    goal: ArrayLike,
-    guidance: PixelGuidance,
-    generator: np.random.Generator,
-    horizon: int,
-) -> tuple[OptimalControlProblem, list[Solution]]:
-    """Return the problem, and paths bent at random as the networks imagine them, the best first."""
     problem = pixel_problem(world, models.dynamics, start, goal, guidance.costs(models), horizon)
+    return problem, descend(problem, guidance, bent_guesses(world, problem, (start, goal), guidance, generator))
+
+
+def descend(problem: OptimalControlProblem, guidance: PixelGuidance, guesses: Trajectory) -> Solution:
+    """Return the best of the plans to which gradient descent leads from the first of the guesses `(S, ...)`."""
+    best = Trajectory(guesses.states[: guidance.kept], guesses.controls[: guidance.kept], 1.0)
+    return solve(problem, SingleShooting(), guidance.solver, best)
+
+
+def bent_guesses(
+    world: PixelWorld,
+    problem: OptimalControlProblem,
+    pair: tuple[ArrayLike, ArrayLike],
+    guidance: PixelGuidance,
+    generator: np.random.Generator,
+) -> Trajectory:
+    """Return paths bent at random `(S, ...)`, the one of least imagined cost first; a single one is straight."""
     bends = generator.uniform(-guidance.largest_bend, guidance.largest_bend, guidance.guesses)
-    guesses = _stack([bent_guess(world, start, goal, bend, horizon) for bend in bends.tolist()])
-    imagined = solve(problem, SingleShooting(), replace(guidance.solver, iterations=1), guesses).starts
-    return problem, sorted(imagined, key=lambda solution: solution.cost)
+    paths = [bent_guess(world, *pair, bend, problem.horizon) for bend in (bends.tolist() if len(bends) > 1 else [0.0])]
+    states, controls = (np.stack([getattr(path, name) for path in paths]) for name in ("states", "controls"))
+    prepared = prepare(problem, SingleShooting(), guidance.solver)
+    merits = prepared.merits(Trajectory(states[None], controls[None], 1.0), problem.start[None])[0]
+    order = np.argsort(merits, kind="stable")
+    return Trajectory(states[order], controls[order], 1.0)
+
+
+def roll_out_plan(problem: OptimalControlProblem, dynamics: Dynamics, controls: ArrayLike) -> Trajectory:
+    """Return the plan that the dynamics imagine under control pictures `(N, m)`."""
+    drives = torch.as_tensor(np.asarray(controls), dtype=problem.dtype)
+    start = torch.as_tensor(np.array(problem.start), dtype=problem.dtype)
+    with torch.no_grad():
+        states = roll_out(dynamics, start, drives)
+    return Trajectory(states.double().numpy(), np.asarray(controls, dtype=np.float64), 1.0)
 
 
 def bent_guess(world: PixelWorld, start: ArrayLike, goal: ArrayLike, bend: float, horizon: int) -> Trajectory:
@@ -141,8 +170,3 @@ def bent_guess(world: PixelWorld, start: ArrayLike, goal: ArrayLike, bend: float
     path = np.stack([np.interp(knots, length, fine[:, axis]) for axis in range(2)], axis=1)
     states, controls = world.state_picture(path), world.control_picture(np.diff(path, axis=0))
     return Trajectory(states.astype(np.float64), controls.astype(np.float64), 1.0)
-
-
-def _stack(guesses: list[Trajectory]) -> Trajectory:
-    states, controls = (np.stack([getattr(guess, name) for guess in guesses]) for name in ("states", "controls"))
-    return Trajectory(states, controls, 1.0)

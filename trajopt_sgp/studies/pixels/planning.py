@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 HORIZON = 15
 """Steps of a plan in the source."""
 
+NEAR, DEEP = 0.1, 0.02
+"""Of the goal, and into the hole, within which a plan succeeds."""
+
 _SEARCH = 12
 _CANVAS = 10
 
@@ -90,6 +93,15 @@ class PixelVerdict:
     """The same for the pictures of the true positions."""
     disc_distance: float
     """Median over the controls of the distance to the nearest picture of a disc, as a share of that picture's norm."""
+    imagined_error: float
+    """Largest distance, over the knots, between the place a picture of the plan shows and the true position."""
+    image_norm: float
+    """Median over the controls of the norm of the picture, as a share of that of a disc at its centroid."""
+
+    @property
+    def excess(self) -> float:
+        """By how much it misses success: the distances beyond what is allowed, added up; 0 if the point arrives."""
+        return max(0.0, self.goal_distance - NEAR) + max(0.0, self.hole_depth - DEEP)
 
 
 def judge(world: PixelWorld, problem: OptimalControlProblem, plan: Trajectory) -> tuple[PixelVerdict, FloatArray]:
@@ -97,12 +109,16 @@ def judge(world: PixelWorld, problem: OptimalControlProblem, plan: Trajectory) -
     path = run_controls(world, world.decode_state(problem.start), plan.controls)
     goal = np.asarray(problem.parameters["goal"], dtype=np.float64)
     truth = Trajectory(world.state_picture(path).astype(np.float64), plan.controls, plan.time_step)
+    discs = world.control_picture(world.decode_control(plan.controls))
+    norms = np.linalg.norm(plan.controls, axis=1) / np.linalg.norm(discs, axis=1).clip(1e-12)
     verdict = PixelVerdict(
         goal_distance=float(np.linalg.norm(path[-1] - goal)),
         hole_depth=max(0.0, world.hole - _nearest_to_origin(path)),
         predicted_cost=plan_cost(problem, plan),
         true_cost=plan_cost(problem, truth),
         disc_distance=float(np.median(disc_distances(world, plan.controls))),
+        imagined_error=float(np.linalg.norm(world.decode_state(plan.states) - path, axis=1).max()),
+        image_norm=float(np.median(norms)),
     )
     return verdict, path
 

@@ -1,0 +1,116 @@
+"""Tables of what is measured beside the scores: time per action, and return against iterations and against data."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.d4rl.methods import PLANNERS
+from trajopt_sgp.data import d4rl_robot
+from trajopt_sgp.studies.runner import CellRecord
+from trajopt_sgp.studies.statistics import markdown_table
+
+Curve = list[tuple[int, list[float]]]
+"""Abscissae in order, and the scores of the episodes there."""
+
+_WHOLE = 100_000
+
+
+def speed_table(records: Sequence[CellRecord]) -> str:
+    """Return the time that every planner takes, by robot."""
+    rows = [
+        [robot, method, f"{alone:.0f}", f"{1e3 / alone:.0f}", f"{together:.1f}", f"{1e3 / together:.0f}"]
+        for robot, times in speeds(records).items()
+        for method, (alone, together) in times.items()
+        if method in PLANNERS
+    ]
+    columns = ["robot", "method", "ms per action, alone", "actions per second"]
+    columns += ["ms per action, ten together", "actions per second"]
+    return f"One thread; medians of wall time.\n\n{markdown_table(columns, rows)}" if rows else ""
+
+
+def speeds(records: Sequence[CellRecord]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return milliseconds per action by robot and planner: alone, and ten environments together."""
+    timed = [record for record in records if record.function == "speed"]
+    return {
+        d4rl_robot(record.settings["task"]): {name: (by["1"], by["10"]) for name, by in record.result.items()}
+        for record in timed
+    }
+
+
+def budgets(records: Sequence[CellRecord]) -> dict[str, Curve]:
+    """Return scores against iterations of the guided planner, by task."""
+    found: dict[str, Curve] = defaultdict(list)
+    for record in (record for record in records if "iterations" in record.settings):
+        found[record.settings["task"]].append((record.settings["iterations"], record.result["scores"]))
+    return {task: sorted(curve) for task, curve in found.items()}
+
+
+def budget_table(records: Sequence[CellRecord]) -> str:
+    """Return scores against iterations, with the time that they take."""
+    rows, times = [], speeds(records)
+    for task, curve in budgets(records).items():
+        for count, scores in curve:
+            taken = times.get(d4rl_robot(task), {}).get(f"{count} iterations")
+            rows.append([task, str(count), *(f"{time:.1f}" for time in taken or ()), *([] if taken else ["", ""])])
+            rows[-1].append(f"{np.mean(scores):.1f}")
+    columns = ["task", "iterations", "ms per action, alone", "ten together", "score"]
+    head = "The guided planner, models of the first seed. Without iterations it takes the best proposal.\n\n"
+    return head + markdown_table(columns, rows) if rows else ""
+
+
+def sizes(records: Sequence[CellRecord]) -> dict[tuple[str, str], Curve]:
+    """Return scores against the number of transitions learned from, by task and method; the first seed of each."""
+    found: dict[tuple[str, str], Curve] = defaultdict(list)
+    played = [record for record in records if "scores" in record.result and not record.settings.get("seed")]
+    few = {_line(record) for record in played if "transitions" in record.settings}
+    for record in (record for record in played if _line(record) in few):
+        found[_line(record)].append((record.settings.get("transitions", _WHOLE), record.result["scores"]))
+    return {line: sorted(curve) for line, curve in found.items()}
+
+
+def _line(record: CellRecord) -> tuple[str, str]:
+    return record.settings["task"], record.settings.get("method", "")
+
+
+def size_table(records: Sequence[CellRecord]) -> str:
+    """Return scores against the number of transitions."""
+    rows = [
+        [task, method, f"{count:,}", f"{np.mean(scores):.1f}"]
+        for (task, method), curve in sizes(records).items()
+        for count, scores in curve
+    ]
+    head = "Whole episodes drawn at random, two at least, models of the first seed.\n\n"
+    return head + markdown_table(["task", "method", "transitions", "score"], rows) if rows else ""
+
+
+def program_table(records: Sequence[CellRecord]) -> str:
+    """Return size and outcome of plans that were made as nonlinear programs."""
+    found = sorted(
+        (record for record in records if record.function == "transcribe"), key=lambda record: record.settings["horizon"]
+    )
+    if not found:
+        return ""
+    sizes = ["horizon", "variables", "equalities", "iterations", "s", "s in derivatives", "largest violation", "status"]
+    rewards = ["horizon", "plan, predicted", "plan, in MuJoCo", "clone, predicted", "clone, in MuJoCo"]
+    head = (
+        f"{found[0].settings['task']}, all steps at once by direct transcription and Ipopt with "
+        f"{found[0].settings['hessian']} Hessians, from a state that the clone has reached."
+    )
+    more = "What the controls planned, and those of the clone as the model imagines it, earn when played blindly:"
+    tables = [markdown_table(sizes, [*map(_program_size, found)])]
+    tables.append(markdown_table([*rewards, "clone that sees"], [*map(_program_reward, found)]))
+    return "\n\n".join([head, tables[0], more, tables[1]])
+
+
+def _program_size(record: CellRecord) -> list[str]:
+    result, seconds = record.result, record.result["times"]
+    counts = [record.settings["horizon"], *(result[name] for name in ("variables", "equalities", "iterations"))]
+    numbers = [f"{count:,}" for count in counts] + [f"{seconds[name]:.0f}" for name in ("total", "derivatives")]
+    return [*numbers, f"{result['violation']:.0e}", result["status"]]
+
+
+def _program_reward(record: CellRecord) -> list[str]:
+    predicted, true = record.result["predicted"], record.result["true"]
+    pairs = [earned[who] for who in ("plan", "clone") for earned in (predicted, true)]
+    return [str(record.settings["horizon"]), *(f"{reward:.1f}" for reward in [*pairs, true["clone with sight"]])]

@@ -1,0 +1,91 @@
+"""Figures of the comparison, from the records of its cells."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from benchmarks.d4rl.beside import Curve, budgets, sizes, speeds
+from benchmarks.d4rl.methods import OURS
+from benchmarks.d4rl.table import common, gather
+from trajopt_sgp.data import d4rl_robot
+from trajopt_sgp.studies.aggregates import performance_profile
+from trajopt_sgp.studies.runner import CellRecord
+from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
+
+
+def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
+    """Return the figures that there are results for."""
+    found: dict[str, Figure] = {}
+    scores = gather(records)
+    ours = scores.get(OURS, {})
+    # what has played less would leave few tasks to compare on
+    arrays = common({method: by for method, by in scores.items() if set(ours) <= set(by) and method != "behaviour"})
+    if arrays:
+        found["performance-profile"] = _profile(arrays)
+    if curves := budgets(records):
+        found["return-against-time"] = _against_time(curves, speeds(records))
+    if lines := sizes(records):
+        found["return-against-data"] = _against_data(lines)
+    return found
+
+
+@styled
+def _profile(arrays: Mapping[str, NDArray[np.float64]]) -> Figure:
+    thresholds = np.linspace(0.0, 120.0, 121)
+    figure = new_figure(7.0, 4.2)
+    axes = figure.subplots()
+    for i, (method, array) in enumerate(arrays.items()):
+        # the colours repeat after so many
+        width, dashes = 2.5 if method == OURS else 1.2, "--" if i >= len(PALETTE) else "-"
+        axes.plot(thresholds, performance_profile(array, thresholds), dashes, label=method, lw=width)
+    axes.set(xlabel="score", ylabel="share of episodes above it", ylim=(0.0, 1.02))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    count = len(next(iter(arrays.values())))
+    add_heading(figure, f"Episodes above a score, {count} tasks")
+    return figure
+
+
+@styled
+def _against_time(curves: Mapping[str, Curve], times: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+    figure = new_figure(7.0, 4.2)
+    axes = figure.subplots()
+    for task, curve in curves.items():
+        timed = times.get(d4rl_robot(task), {})
+        known = [(count, scores) for count, scores in curve if f"{count} iterations" in timed]
+        for column, label in enumerate(("alone", "ten together")):
+            where = [timed[f"{count} iterations"][column] for count, _ in known]
+            _errors(axes, where, [scores for _, scores in known], f"{task}, {label}")
+        for count, scores in known:
+            place = timed[f"{count} iterations"][0], float(np.mean(scores))
+            axes.annotate(str(count), place, xytext=(4, -12), textcoords="offset points", fontsize=8)
+    axes.set(xlabel="time per action [ms]", ylabel="score", xscale="log", ylim=(0.0, None))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.legend(loc="lower right")
+    add_heading(figure, "Return against time per action, by iterations")
+    return figure
+
+
+@styled
+def _against_data(lines: Mapping[tuple[str, str], Curve]) -> Figure:
+    tasks = sorted({task for task, _ in lines})
+    figure = new_figure(3.4 * len(tasks) + 0.6, 3.8)
+    for axes, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
+        for (place, method), curve in lines.items():
+            if place == task:
+                _errors(axes, [count for count, _ in curve], [scores for _, scores in curve], method)
+        axes.set(title=task, xlabel="transitions", xscale="log", ylim=(0.0, None))
+        axes.legend(loc="lower right")
+    figure.axes[0].set_ylabel("score")
+    add_heading(figure, "Return against data")
+    return figure
+
+
+def _errors(axes: Axes, where: Sequence[float], scores: Sequence[Sequence[float]], label: str) -> None:
+    """Draw means with standard errors."""
+    means = [float(np.mean(runs)) for runs in scores]
+    errors = [float(np.std(runs, ddof=1) / np.sqrt(len(runs))) for runs in scores]
+    axes.errorbar(where, means, errors, marker="o", ms=4, capsize=2, label=label)
