@@ -66,8 +66,8 @@ def test_judge_looks_at_the_tip_as_well() -> None:
     assert count_tip_violations(np.outer(times**2 / 2, [0.0, 1.2, 0.0]) / 4, whole, limits) == 0
     assert count_tip_violations(np.outer(times**2 / 2, [0.0, 0.0, 1.2])[:20], whole[:19], limits) == 17
     stop = even.copy()
-    stop[50:] = even[50]  # too rough a change, in each stretch of ten that holds it
-    assert count_tip_violations(stop, whole, limits) == 10
+    stop[50:] = even[50]  # too rough a change, in each stretch of two that holds it
+    assert count_tip_violations(stop, whole, limits) == 2
     whole[49] = False
     assert count_tip_violations(stop, whole, limits) == 0
 
