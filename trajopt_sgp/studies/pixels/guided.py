@@ -34,7 +34,7 @@ class PixelGuidance:
     """β of the distance between pixels, weighted by σ²; 0 for none."""
     pixel_sigma: tuple[float, float] = (0.15, 0.08)
     """σ of it at the start and at the end."""
-    coarse_weight: float = 3000.0
+    coarse_weight: float = 8000.0
     """β of the distance between coarse pictures, weighted by σ²; 0 for none."""
     coarse_sigma: tuple[float, float] = (0.04, 0.02)
     """σ of it at the start and at the end; small, for in the middle of the hole a large one sees data all around."""
