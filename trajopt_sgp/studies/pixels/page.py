@@ -178,6 +178,7 @@ def plot_paths(groups: Groups, start: str) -> Figure:
             axes.plot(*path.T, "-", color=colour, lw=1.2)
             axes.plot(*record.result["goal"], "o", color=INK, ms=3.0)
         axes.set_aspect("equal")
+        axes.locator_params(nbins=4)
         set_title(axes, f"{planner}: {sum(map(succeeded, chosen))} of {len(chosen)}")
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
