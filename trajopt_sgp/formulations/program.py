@@ -309,7 +309,8 @@ class NonlinearProgram:
 
     def violated_rows(self, variables: FloatArray, parameters: Parameters) -> tuple[Row, ...]:
         """Return every row and bound that is violated at `variables` `(size,)`, in its own units, largest first."""
-        rows = violations.violated_rows(self.assembly, self.rows(variables, parameters))
+        assembly, values = self.assembly, self.rows(variables, parameters)
+        rows = violations.violated_rows(values, assembly.bounds(), assembly.row_unscale(), assembly.row_name)
         bounds = self.bounds(_numpy(parameters.initial_state))
         places = [self.variable_place(i) for i in range(self.size)]
         beyond = violations.violated_bounds(variables, bounds, self.scale, places, self.problem.control_labels)

@@ -1,11 +1,10 @@
 """What is violated, by the names that users gave: rows by term, variables by their label and knot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.problem import OptimalControlProblem, Row
 
@@ -27,11 +26,12 @@ def variable_places(layout: Layout, problem: OptimalControlProblem, size: int) -
     return places
 
 
-def violated_rows(assembly: ProgramDerivatives, values: FloatArray) -> list[Row]:
+def violated_rows(
+    values: FloatArray, limits: tuple[FloatArray, FloatArray], units: FloatArray, name: Callable[[int], tuple[str, int]]
+) -> list[Row]:
     """Return the rows whose scaled values `(row_count,)` are outside their limits, in their own units."""
-    excess = _excess(values, *assembly.bounds()) * assembly.row_unscale()
-    excess = np.nan_to_num(excess, nan=np.inf)
-    return [Row(*assembly.row_name(int(i)), float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
+    excess = np.nan_to_num(_excess(values, *limits) * units, nan=np.inf)
+    return [Row(*name(int(i)), float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
 
 
 def violated_bounds(
