@@ -24,6 +24,7 @@ from trajopt_sgp.learning.train import Seeds, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, ScoreNetwork
 from trajopt_sgp.models.coarse_score import coarse_dataset, coarse_picture
+from trajopt_sgp.models.dynamics import ResidualDynamics
 from trajopt_sgp.models.preconditioning import noise_levels
 
 FloatArray = NDArray[np.float64]
@@ -53,16 +54,10 @@ def train_image_dynamics(
     settings = settings or ImageDynamicsSettings()
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
-    pixels = images.states.shape[1]
-    model = LearnedDynamics(
-        images.dataset,
-        image_normalizer(pixels),
-        settings.hidden_sizes,
-        settings.activation,
-        torch.Generator().manual_seed(seeds.weights),
-        "unet",
-    ).to(device)
-    model.set_step_statistics(np.zeros(pixels), np.full(pixels, _unit(training)))
+    sizes = settings.hidden_sizes, settings.activation
+    source = torch.Generator().manual_seed(seeds.weights)
+    model = LearnedDynamics(images.dataset, image_normalizer(training.states.shape[1]), *sizes, source, "unet")
+    _measure_steps(model.to(device), training)
     batches = _tensors(training, device), _tensors(validation, device)
     task = Task(model, _dynamics_loss, *batches, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
@@ -83,17 +78,10 @@ def train_image_ensemble(
     settings = settings or ImageEnsembleSettings()
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
-    pixels = images.states.shape[1]
-    model = EnsembleDynamics(
-        images.dataset,
-        image_normalizer(pixels),
-        settings.members,
-        settings.hidden_sizes,
-        settings.activation,
-        torch.Generator().manual_seed(seeds.weights),
-        "unet",
-    ).to(device)
-    model.set_step_statistics(np.zeros(pixels), np.full(pixels, _unit(training)))
+    sizes = settings.members, settings.hidden_sizes, settings.activation
+    source = torch.Generator().manual_seed(seeds.weights)
+    model = EnsembleDynamics(images.dataset, image_normalizer(training.states.shape[1]), *sizes, source, "unet")
+    _measure_steps(model.to(device), training)
     drawn = np.random.default_rng(seeds.training)
     count = min(settings.transitions, len(training))
     rows = np.stack([drawn.choice(len(training), count, replace=False) for _ in range(settings.members)], axis=1)
@@ -170,10 +158,11 @@ def coarse_normalizer(transitions: Transitions) -> Normalizer:
     return Normalizer(mean, np.ones_like(mean))
 
 
-def _unit(images: ImageTransitions) -> float:
-    """Return the root mean square of the changes of pixels."""
+def _measure_steps(model: ResidualDynamics, images: ImageTransitions) -> None:
+    """Let all pixels of a model have one unit, the root mean square of their changes."""
     state, _, after = (_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(images, "cpu"))
-    return float((after - state).square().mean().sqrt())
+    pixels, unit = state.shape[1], float((after - state).square().mean().sqrt())
+    model.set_step_statistics(np.zeros(pixels), np.full(pixels, unit))
 
 
 def _coarse(pictures: Bytes) -> FloatArray:

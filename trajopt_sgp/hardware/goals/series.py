@@ -12,9 +12,9 @@ from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.goals.outcome import GoalOutcome, judge_goal
 from trajopt_sgp.hardware.goals.run import run_goal
 from trajopt_sgp.hardware.goals.tasks import GoalTask, draw_tasks
+from trajopt_sgp.hardware.processes.launch import LOG
 from trajopt_sgp.hardware.settings import HardwareSettings
 
-LOG = "tracker.lcmlog"
 _RECORD = "outcome.json"
 
 

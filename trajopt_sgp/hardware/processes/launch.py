@@ -16,6 +16,8 @@ from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
 
 ROLES = ("simulator", "tracker", "planner")
+LOG = "tracker.lcmlog"
+"""Name of the tracker's log."""
 _PATIENCE = 5.0
 
 
@@ -41,7 +43,7 @@ class Processes:
         log_folder: Path | None = None,
     ) -> None:
         self.folder, self.roles = folder, roles
-        self.log = (log_folder or folder) / "tracker.lcmlog"
+        self.log = (log_folder or folder) / LOG
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._before: Any = None
         for role in ROLES:

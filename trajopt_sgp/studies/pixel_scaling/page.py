@@ -49,7 +49,8 @@ def _timing_line(record: CellRecord) -> list[str]:
     settings, result = record.settings, record.result
     channels = ", ".join(map(str, settings["channels"]))
     numbers = f"{settings['resolution']}²", str(settings["horizon"]), f"{result['variables']:,}"
-    return [channels, *numbers, f"{result['seconds']:.3f}", f"{result['peak_megabytes']:.0f}"]
+    memory = result["peak_megabytes"]
+    return [channels, *numbers, f"{result['seconds']:.3f}", "–" if memory is None else f"{memory:.0f}"]
 
 
 def _training(records: Sequence[CellRecord]) -> list[str]:

@@ -1,10 +1,8 @@
 """What one iteration of guided shooting takes, with networks that have not been trained: the work is the same."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +13,13 @@ from trajopt_sgp.envs import PixelWorld, sample_pixel_transitions
 from trajopt_sgp.learning import image_normalizer
 from trajopt_sgp.models import CoarseScore, LearnedDynamics, ScoreNetwork
 from trajopt_sgp.models.coarse_score import COARSE_SIDE, coarse_dataset
+from trajopt_sgp.studies.long_horizon.budget import PeakMemory
 from trajopt_sgp.studies.pixels.guided import PixelGuidance, bent_guess, descend
 from trajopt_sgp.studies.pixels.models import PixelModels
 from trajopt_sgp.studies.pixels.planning import pixel_problem
 from trajopt_sgp.studies.runner import CellContext
 
 _START, _GOAL = [0.6, 0.1], [-0.6, -0.1]
-_MEGABYTE = 1024.0
 
 
 def measure_iteration(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
@@ -34,16 +32,16 @@ def measure_iteration(settings: Mapping[str, Any], context: CellContext) -> dict
     problem = pixel_problem(world, models.dynamics, _START, _GOAL, PixelGuidance().costs(models), settings["horizon"])
     guess = bent_guess(world, _START, _GOAL, 0.0, settings["horizon"])
     batch = replace(guess, states=guess.states[None], controls=guess.controls[None])
-    before = _reset_peak()
     seconds = []
-    for count in [1, 2] * settings["repetitions"]:
-        begin = time.process_time()
-        descend(problem, replace(PixelGuidance(), iterations=count), batch)
-        seconds.append(time.process_time() - begin)
+    with PeakMemory() as memory:
+        for count in [1, 2] * settings["repetitions"]:
+            begin = time.process_time()
+            descend(problem, replace(PixelGuidance(), iterations=count), batch)
+            seconds.append(time.process_time() - begin)
     return {
         "variables": settings["horizon"] * world.resolution**2,
         "seconds": min(seconds[1::2]) - min(seconds[::2]),
-        "peak_megabytes": _peak() - before,
+        "peak_megabytes": memory.megabytes,
         "parameters": sum(p.numel() for m in (models.dynamics, models.score) for p in m.parameters()),
     }
 
@@ -63,19 +61,3 @@ def _coarse_network(dataset: DatasetInfo, source: torch.Generator) -> ScoreNetwo
     size = 2 * COARSE_SIDE**2
     normalizer = Normalizer(np.zeros(size), np.ones(size))
     return ScoreNetwork(coarse_dataset(dataset), normalizer, sigma_range=(0.02, 0.5), generator=source)
-
-
-def _reset_peak() -> float:
-    """Let the kernel forget the peak of memory, and return what is used now [MB]; needs Linux."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status("VmRSS")
-
-
-def _peak() -> float:
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
-    return float(found.group(1)) / _MEGABYTE if found else float("nan")
