@@ -176,11 +176,12 @@ if __name__ == "__main__":
 
 
 def _alive(process: int) -> bool:
-    """Whether a process runs; one that only waits to be buried does not."""
+    """Whether a thread of a process runs, which keeps its pipes open; one that only waits to be buried does not."""
+    threads = Path(f"/proc/{process}/task")
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return any((thread / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" for thread in threads.iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return threads.exists() and _alive(process)
 
 
 def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
