@@ -18,8 +18,18 @@ def random_guesses(
 ) -> Trajectory:
     """Return `count` trajectories under independent uniform random controls, states by rolling the model out.
 
+    Args and errors are those of `random_controls`.
+    """
+    return rollout(problem, random_controls(problem, count, generator, spread))
+
+
+def random_controls(
+    problem: OptimalControlProblem, count: int, generator: np.random.Generator, spread: float = 1.0
+) -> FloatArray:
+    """Return independent uniform random controls `(count, N, m)`.
+
     Args:
-        problem: its model, its initial state and its control bounds are used.
+        problem: its control bounds are used.
         count: size of the batch.
         generator: source of the controls.
         spread: share of the control range that is used, around its middle.
@@ -35,8 +45,7 @@ def random_guesses(
             f"Random guesses need bounded controls; {name} has no bounds. Give control_bounds or a guess."
         )
     shape = (count, problem.horizon, problem.control_size)
-    controls = box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)
-    return rollout(problem, controls)
+    return box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)
 
 
 def rollout(

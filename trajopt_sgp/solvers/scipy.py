@@ -30,8 +30,9 @@ _MOST_ENTRIES = 20_000_000
 _MOST_DENSE = 2000
 _PATIENCE = 100
 """Iterations of SLSQP until second derivatives are worth their price: it converges in fewer, or slowly."""
-Method = Literal["trust-constr", "SLSQP", "L-BFGS-B"]
-Choice = Method | Literal["auto"]
+_WARM_BARRIER = {"initial_barrier_parameter": 1e-5, "initial_barrier_tolerance": 1e-5}
+"""Of trust-constr where SLSQP has ended; its own 0.1 would lead away from bounds that are active already."""
+Choice = Literal["trust-constr", "SLSQP", "L-BFGS-B", "auto"]
 
 
 class _Stop(Exception):
@@ -74,14 +75,16 @@ class Scipy(Solver):
         """Name for tables and messages."""
         return "Scipy" if self.method == "auto" else f"Scipy {self.method}"
 
-    def attempts(self, size: int) -> tuple[tuple[Method, int], ...]:
-        """Return the methods that are tried one after the other on so many variables, and their iterations at most."""
+    def attempts(self, size: int) -> "tuple[Scipy, ...]":
+        """Return what is tried on so many variables, one after the other, each with a method of its own."""
         if self.method != "auto":
-            return ((self.method, self.max_iterations),)
-        curved: tuple[Method, int] = ("trust-constr", self.max_iterations)
+            return (self,)
+        curved = replace(self, method="trust-constr")
         if size > _MOST_DENSE:
             return (curved,)
-        return ("SLSQP", min(_PATIENCE, self.max_iterations)), curved, ("SLSQP", self.max_iterations)
+        dense = replace(self, method="SLSQP")
+        short = replace(dense, max_iterations=min(_PATIENCE, self.max_iterations))
+        return short, replace(curved, options=_WARM_BARRIER), dense
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the method can handle the program.
@@ -123,9 +126,8 @@ def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> 
         if run.parameters.progress != place:
             run.enter_stage(replace(run.parameters, progress=float(place)))
         try:
-            for method, iterations in settings.attempts(len(point)):
-                allowed = replace(settings, max_iterations=iterations)
-                point, multipliers, status = _Reduced(run, point).minimise(method, allowed)
+            for attempt in settings.attempts(len(point)):
+                point, multipliers, status = _Reduced(run, point).minimise(attempt)
                 # cut short, a flat objective may have further to fall than its gradient tells
                 if status is not Status.ITERATION_LIMIT and run.residual(point, multipliers).holds(OPTIMAL):
                     break
@@ -144,15 +146,16 @@ class _Reduced:
         self.free = np.flatnonzero(self.lower < self.upper)
         self.below, self.above = run.derivatives.bounds()
 
-    def minimise(self, method: Method, settings: Scipy) -> tuple[FloatArray, dict[str, FloatArray], Status]:
+    def minimise(self, settings: Scipy) -> tuple[FloatArray, dict[str, FloatArray], Status]:
         """Return variables, multipliers and what the solver claims.
 
         Raises:
             OptionError: the method does not know one of its options.
         """
+        method = settings.method
         box = so.Bounds(self.lower[self.free], self.upper[self.free])
         arguments: dict[str, Any] = {"method": method, "jac": self.gradient, "bounds": box}
-        arguments["options"] = {**_own_options(method, settings), **settings.options}
+        arguments["options"] = {**_own_options(settings), **settings.options}
         arguments["callback"] = self._callback if method == "trust-constr" else self._callback_alone
         if method == "trust-constr":
             arguments |= {"hess": self.hessian, "constraints": self._sparse_rows()}
@@ -338,19 +341,19 @@ class _timed:
         self.run.seconds += time.perf_counter() - self.begin
 
 
-def _own_options(method: Method, settings: Scipy) -> dict[str, Any]:
+def _own_options(settings: Scipy) -> dict[str, Any]:
     tight = 1e-3 * settings.tolerance
-    if method == "trust-constr":
+    if settings.method == "trust-constr":
         # it ends at a small gradient whatever the barrier, which only falls with further iterations
         tolerances = {"gtol": tight, "xtol": 1e-14, "barrier_tol": tight}
-    elif method == "SLSQP":
+    elif settings.method == "SLSQP":
         tolerances = {"ftol": settings.tolerance**1.5}
     else:
         tolerances = {"gtol": settings.tolerance, "ftol": 1e-16}
     return {"maxiter": settings.max_iterations, **tolerances}
 
 
-def _claimed(method: Method, status: int) -> Status:
+def _claimed(method: Choice, status: int) -> Status:
     if method == "trust-constr":
         return {0: Status.ITERATION_LIMIT, 1: Status.SOLVED, 2: Status.FAILED}.get(status, Status.FAILED)
     if method == "SLSQP":

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from trajopt_sgp.problem import Certificate, OptimalControlProblem, Parameters, 
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.guess import check_guess, random_guesses, rollout
+from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
 from trajopt_sgp.solvers.kinds import library_kinds
+from trajopt_sgp.solvers.local_solutions import LocalSolutions
 
 FloatArray = NDArray[np.float64]
 Changes = Mapping[str, ParameterValue]
@@ -255,15 +256,14 @@ class PreparedSolve:
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
-            elapsed = time.perf_counter() - begin
-            solutions = [self._solution(outcome, start.one(k), elapsed) for k, outcome in enumerate(outcomes)]
-        best = []
-        for first in range(0, len(outcomes), starts):
-            group = range(first, first + starts)
-            # of starts that all failed, the one that violates least
-            chosen = min(group, key=lambda i: (outcomes[i].merit, solutions[i].max_violation, solutions[i].cost))
-            best.append(replace(solutions[chosen], starts=solutions[first : first + starts]))
-        return best
+        elapsed = time.perf_counter() - begin
+
+        def build(k: int) -> Solution:
+            with limited_threads(1):
+                return self._solution(outcomes[k], start.one(k), elapsed)
+
+        groups = [range(first, first + starts) for first in range(0, len(outcomes), starts)]
+        return [_best(outcomes, group, build) for group in groups]
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
         """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""
@@ -274,7 +274,7 @@ class PreparedSolve:
             states_given, controls_given = _with_starts(guess.states), _with_starts(guess.controls)
             parts.append(replace(guess, states=states_given, controls=controls_given))
         if missing:
-            random = random_guesses(self.problem, len(states) * missing, generator).controls
+            random = random_controls(self.problem, len(states) * missing, generator)
             controls = random.reshape(len(states), missing, *random.shape[1:])
             parts.append(rollout(self.problem, controls, states[:, None]))
         if len(parts) == 1:
@@ -309,6 +309,16 @@ class PreparedSolve:
             log=outcome.log,
             policy=program.policy(outcome.variables),
         )
+
+
+def _best(outcomes: Sequence[Outcome], group: range, build: Callable[[int], Solution]) -> Solution:
+    """Return the solution of the best of some starts, which holds those of all."""
+    local = LocalSolutions(len(group), lambda k: build(group[k]))
+    least = min(outcomes[i].merit for i in group)
+    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > least]
+    # of starts that all failed, the one that violates least
+    chosen = min(candidates, key=lambda k: (local[k].max_violation, local[k].cost)) if candidates[1:] else candidates[0]
+    return replace(local[chosen], starts=local)
 
 
 def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> FloatArray | None:
