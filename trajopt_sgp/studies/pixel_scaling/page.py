@@ -1,14 +1,15 @@
 """The page and the figures of the study."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
-from trajopt_sgp.studies.pixel_scaling.cells import CHANNELS, HORIZON, WIDE
+from trajopt_sgp.studies.pixel_scaling.cells import CHANNELS, HORIZON, NUMBERS, SHIPPED, SIZES, WIDE
 from trajopt_sgp.studies.pixels.film import draw_film
-from trajopt_sgp.studies.pixels.planning import DEEP, NEAR
+from trajopt_sgp.studies.pixels.page import succeeded
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, success_rate
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
@@ -17,6 +18,15 @@ _SETTING = """An iteration of guided shooting rolls the dynamics out, differenti
 gradient of the distance, and once more for their value at the end of the schedule. It is timed with networks that have
 not been trained, which do the same work: the difference of descents of two iterations and of one, the least of five, in
 process time of one core. Memory is the peak of the process during them, above what it used before."""
+
+_KINDS = ("dynamics", "score", "coarse")
+
+_PLANS = """Every planner sets out from the straight line and is judged as on
+[the page of 32 by 32 pixels](../pixels/index.md). Weights, noise levels and iterations are those of 32 by 32 pixels and
+15 steps, carried over by the size of a pixel and the number of steps alone; nothing was tuned for another size.
+Planners that sample have as many seconds as a guided plan takes. With 15 steps or more the pairs are on opposite sides
+of the hole; those of 5 and 10 steps are as far apart as these steps allow, mostly without the hole between them.
+Medians over pairs, process time of one core, and the peak of memory above what the process used before."""
 
 
 def write_page(records: Sequence[CellRecord]) -> str:
@@ -54,40 +64,107 @@ def _timing_line(record: CellRecord) -> list[str]:
 
 
 def _training(records: Sequence[CellRecord]) -> list[str]:
-    cards = [record.result for record in records if record.function == "train_wide"]
-    lines = [
-        [kind, f"{card[kind]['parameters']:,}", f"{card[kind]['seconds']:.0f}", f"{card[kind]['validation_loss']:.4f}"]
-        for card in cards
-        for kind in ("dynamics", "score", "coarse")
-    ]
-    columns = ("network, 64 by 64", "parameters", "s on one core of a shared machine", "validation loss")
+    cards = [record.result for record in records if record.function == "train_sized"]
+    lines = [[f"{card['resolution']}²", kind, *_card(card[kind])] for card in cards for kind in _KINDS]
+    ensembles = [record.result for record in records if record.function == "train_sized_ensemble"]
+    lines += [[f"{card['resolution']}²", "ensemble", *_card(card)] for card in ensembles]
+    columns = ("pixels", "network", "parameters", "s on one core of a shared machine", "validation loss")
     return [markdown_table(columns, lines)] if lines else []
 
 
+def _card(card: Mapping[str, Any]) -> list[str]:
+    return [f"{card['parameters']:,}", f"{card['seconds']:.0f}", f"{card['validation_loss']:.4f}"]
+
+
 def _plans(records: Sequence[CellRecord]) -> list[str]:
-    results = [record.result for record in records if record.function == "plan_wide"]
-    if not results:
-        return []
-    wins = sum(one["goal_distance"] <= NEAR and one["hole_depth"] <= DEEP for one in results)
-    rate = success_rate(wins, len(results))
-    names = ("goal_distance", "hole_depth", "disc_distance", "planning_seconds")
-    middle = [float(np.median([one[name] for one in results])) for name in names]
+    lines = [
+        _plan_line(size, planner, chosen)
+        for size in sorted(SIZES)
+        for planner in NUMBERS
+        if (chosen := plans_of(records, size, planner))
+    ]
+    columns = (
+        "pixels",
+        "steps",
+        "variables",
+        "planner",
+        "pairs",
+        "success",
+        "from the goal",
+        "into the hole",
+        "true cost",
+        "costs differ by",
+        "from discs",
+        "s",
+        "MB",
+    )
+    return [f"## Plans of every planner\n\n{_PLANS}\n\n{markdown_table(columns, lines)}"] if lines else []
+
+
+def plans_of(records: Sequence[CellRecord], size: tuple[int, int], planner: str) -> list[CellRecord]:
+    """Return the plans of a planner for pictures of so many pixels a side and so many steps."""
+    wanted = {"resolution": size[0], "horizon": size[1], "planner": planner}
+    plans = [record for record in records if record.function == "plan_sized"]
+    return [record for record in plans if all(record.settings[name] == value for name, value in wanted.items())]
+
+
+def _plan_line(size: tuple[int, int], planner: str, records: Sequence[CellRecord]) -> list[str]:
+    results = [record.result for record in records]
+    rate = success_rate(sum(map(succeeded, records)), len(records))
+    names = ("goal_distance", "hole_depth", "true_cost", "disc_distance", "planning_seconds", "peak_megabytes")
+    goal, hole, cost, discs, seconds, memory = (float(np.median([one[name] for one in results])) for name in names)
     apart = float(np.median([abs(one["predicted_cost"] / one["true_cost"] - 1.0) for one in results]))
-    numbers = f"{middle[0]:.3f}", f"{middle[1]:.3f}", f"{apart:.1%}", f"{middle[2]:.1%}", f"{middle[3]:.0f}"
-    line = [str(len(results)), f"{wins} ({rate.low:.0%} to {rate.high:.0%})", *numbers]
-    columns = ("pairs", "success", "from the goal", "into the hole", "costs differ by", "from discs", "s")
     return [
-        f"## Plans of {HORIZON * WIDE**2:,} variables",
-        "The guided planner from the straight line, judged as on [the page of 32 by 32 pixels](../pixels/index.md); "
-        f"medians over pairs.\n\n{markdown_table(columns, [line])}",
+        f"{size[0]}²",
+        str(size[1]),
+        f"{results[0]['variables']:,}",
+        planner,
+        str(len(results)),
+        f"{sum(map(succeeded, records))} ({rate.low:.0%} to {rate.high:.0%})",
+        f"{goal:.3f}",
+        f"{hole:.3f}",
+        f"{cost:.1f}",
+        f"{apart:.1%}",
+        f"{discs:.1%}",
+        f"{seconds:.0f}",
+        f"{memory:.0f}",
     ]
 
 
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
-    """Return time and memory by size, and a film strip of a wide plan."""
+    """Return time and memory by size, success by number of variables, and film strips of guided plans."""
     figures = {"time-and-memory": plot_growth(records)} if _timings(records) else {}
-    films = [record for record in records if record.function == "plan_wide" and record.result["film"]]
-    return {**figures, **({"film": _draw(films[0])} if films else {})}
+    if any(record.function == "plan_sized" for record in records):
+        figures["success"] = plot_success(records)
+    for size in ((WIDE, HORIZON), (SHIPPED, max(steps for _, steps in SIZES))):
+        films = [record for record in plans_of(records, size, "guided") if record.result["film"]]
+        if films:
+            figures[f"film-{size[0]}-{size[1]}"] = _draw(films[0])
+    return figures
+
+
+@styled
+def plot_success(records: Sequence[CellRecord]) -> Figure:
+    """Draw the share of plans that succeed against the number of variables: by pixels, and by steps."""
+    figure = new_figure(9.0, 3.4)
+    panels = figure.subplots(1, 2, sharey=True)
+    by_pixels = sorted(size for size in SIZES if size[1] == HORIZON)
+    by_steps = sorted(size for size in SIZES if size[0] == SHIPPED)
+    for axes, sizes, label in (
+        (panels[0], by_pixels, f"variables: 16² to 64² pixels, {HORIZON} steps"),
+        (panels[1], by_steps, f"variables: {SHIPPED}² pixels, 5 to 60 steps"),
+    ):
+        for place, planner in enumerate(NUMBERS):
+            found = [(size, chosen) for size in sizes if (chosen := plans_of(records, size, planner))]
+            rates = [np.mean([succeeded(record) for record in chosen]) for _, chosen in found]
+            variables = [side**2 * steps for (side, steps), _ in found]
+            axes.semilogx(variables, rates, "o-", color=PALETTE[place], label=planner)
+        axes.set_xlabel(label)
+    panels[0].set_ylabel("share of plans that succeed")
+    panels[0].set_ylim(-0.05, 1.05)
+    panels[1].legend(fontsize=7)
+    add_heading(figure, "Plans that succeed, by their size")
+    return figure
 
 
 @styled
@@ -114,8 +191,9 @@ def plot_growth(records: Sequence[CellRecord]) -> Figure:
 
 
 def _draw(record: CellRecord) -> Figure:
-    title = f"64 by 64 pixels: ends {record.result['goal_distance']:.2f} from the goal"
-    return draw_film(PixelWorld(resolution=WIDE), record.result, title)
+    side, horizon = record.settings["resolution"], record.settings["horizon"]
+    title = f"{side} by {side} pixels, {horizon} steps: ends {record.result['goal_distance']:.2f} from the goal"
+    return draw_film(PixelWorld(resolution=side), record.result, title)
 
 
 def _timings(records: Sequence[CellRecord]) -> list[CellRecord]:

@@ -52,18 +52,19 @@ class PixelGuidance:
     longest_gradient: float = 3000.0
     """Norm to which a longer gradient is shortened."""
 
-    def at(self, resolution: int) -> "PixelGuidance":
-        """Return the same guidance for pictures of so many pixels a side; the settings are for 32.
+    def at(self, resolution: int, horizon: int = HORIZON) -> "PixelGuidance":
+        """Return the same guidance for pictures of so many pixels a side, and so many steps; made for 32 and 15.
 
         Positions move as far in an iteration, and distances of pixels weigh as much: a disc has more pixels, and each
-        moves its centroid less.
+        moves its centroid less. The last position feels the steps of all controls, so that more of them take shorter
+        steps.
         """
-        finer = resolution / _RESOLUTION
+        finer, longer = resolution / _RESOLUTION, horizon / HORIZON
         return replace(
             self,
             pixel_weight=self.pixel_weight / finer**2,
             pixel_sigma=(self.pixel_sigma[0] * finer, self.pixel_sigma[1] * finer),
-            step_size=self.step_size * finer**2,
+            step_size=self.step_size * finer**2 / longer,
             longest_gradient=self.longest_gradient / finer,
         )
 

@@ -22,12 +22,26 @@ def opposite_pairs(
 
     The shortest way around the hole takes at most 13 steps whose coordinates are within the limit of controls.
     """
+    return pairs_within(world, count, generator, MOST_STEPS)
+
+
+def pairs_within(
+    world: PixelWorld, count: int, generator: np.random.Generator, steps: int
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Draw pairs of start and goal `(2,)` whose shortest way around the hole takes at most so many steps.
+
+    With 13 steps or more they are on opposite sides of the hole. With fewer they are as far apart as that allows, in
+    any direction, and take more than two thirds of the steps.
+    """
+    opposite = steps >= MOST_STEPS
     pairs: list[tuple[FloatArray, FloatArray]] = []
     while len(pairs) < count:
         angle, turn = generator.uniform(-np.pi, np.pi), np.pi + generator.uniform(-_TURN, _TURN)
         near, far = generator.uniform(_NEAREST, _FARTHEST, 2) * world.half_side
+        turn = turn if opposite else generator.uniform(0.0, turn)
         start, goal = near * _direction(angle), far * _direction(angle + turn)
-        if way_around(world, start, goal) <= MOST_STEPS:
+        way = way_around(world, start, goal)
+        if way <= min(steps, MOST_STEPS) and (opposite or way > 2 * steps / 3):
             pairs.append((start, goal))
     return pairs
 
