@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import casadi
 import numpy as np
@@ -158,16 +159,84 @@ def held(z: Tensor, parameters: Parameters) -> Tensor:
     return (z * pull).sum(-1)
 
 
-def through_casadi(z: Tensor, parameters: Parameters) -> Tensor:
-    x = casadi.SX.sym("x", D)
-    result: Tensor = CasadiFunction(casadi.Function("f", [x], [casadi.sumsqr(x) * x[0]]), scalar=True)(z)
-    return result
+def test_what_a_trace_gets_wrong_stays_with_autograd(generator: torch.Generator) -> None:
+    blocks, generic, z = TermBlocks(held), GenericBlocks(held), points(generator)
+    np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], generic.jacobian(z, NOTHING)[1])
+    assert blocks.backend.startswith("autograd: ")
 
 
-@pytest.mark.parametrize("function", [held, through_casadi])
-def test_what_a_trace_gets_wrong_stays_with_autograd(
-    function: Callable[[Tensor, Parameters], Tensor], generator: torch.Generator
+def turned(z: Tensor) -> Tensor:
+    """A vector turned by an angle, with a matrix made of it."""
+    cosine, sine = z[..., 0].cos(), z[..., 0].sin()
+    matrix = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+    return (matrix @ z[..., 1:3, None])[..., 0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: torch.split(z, [2, D - 2], dim=-1)[1].square().sum(-1) * z[..., 0],
+        lambda z: torch.split(z, 2, dim=-1)[-1].sin().sum(-1),
+        lambda z: z.unbind(-1)[1] ** 3,
+        lambda z: torch.maximum(z[..., 0] ** 2, z[..., 1]) - torch.minimum(z[..., 1], z[..., 2]),
+        lambda z: torch.hypot(z[..., 0], z[..., 1]) + torch.tan(0.3 * z[..., 2]),
+        lambda z: torch.nn.functional.leaky_relu(z**3).sum(-1),
+        lambda z: (z**2) @ torch.arange(1.0, 1.0 + D, dtype=torch.float64),
+        lambda z: torch.linalg.cross(z[..., :3], z[..., 1:4].sin(), dim=-1).square().sum(-1),
+        lambda z: z[..., [2, 0]].sin().sum(-1) * z[..., 1],
+        lambda z: turned(z).square().sum(-1) + turned(z)[..., 1],
+    ],
+    ids=["split", "equal parts", "unbind", "extremes", "hypot", "leaky", "vector", "cross", "index", "rotation"],
+)
+def test_what_is_made_of_known_operations_is_known(
+    function: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> None:
+    assert_agreement(function, points(generator))
+
+
+EXPRESSIONS: dict[str, Callable[[Any], Any]] = {
+    "sums and products": lambda x: casadi.vertcat(x[0] * x[1] - 2 * x[2] / x[1], -x[0] + 3, casadi.sumsqr(x), 4.0),
+    "powers": lambda x: casadi.vertcat(x[0] ** 3, (1.5 + x[1] ** 2) ** x[0], 1 / (2 + x[2]), casadi.sqrt(2 + x[0])),
+    "angles": lambda x: casadi.vertcat(casadi.sin(x[0]) * casadi.cos(x[1]), casadi.tan(x[2]), casadi.tanh(x[0])),
+    "exponentials": lambda x: casadi.vertcat(casadi.sinh(x[0]), casadi.cosh(x[1]), casadi.log(2 + x[0]), casadi.exp(x)),
+    "cases": lambda x: casadi.vertcat(
+        casadi.if_else(x[0] > 0.1, x[1] ** 2, casadi.sin(x[2])), casadi.fmax(x[0], x[1]), casadi.fmin(x[1], 0.2 * x[2])
+    ),
+    "conditions": lambda x: casadi.vertcat(
+        casadi.if_else(casadi.logic_and(x[0] > -0.5, x[1] <= 0.4), x[2], 1), casadi.fabs(x[0]), casadi.sign(x[1]) * x[2]
+    ),
+}
+
+
+@pytest.mark.parametrize("symbols", [casadi.SX, casadi.MX], ids=["SX", "MX"])
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_a_casadi_function_is_spelled_out(name: str, symbols: Any, generator: torch.Generator) -> None:
+    """Values, Jacobians and Hessians are those of autograd, which asks CasADi for them."""
+    x = symbols.sym("x", D)
+    module = CasadiFunction(casadi.Function("f", [x], [EXPRESSIONS[name](x)]))
+
+    def function(z: Tensor, parameters: Parameters) -> Tensor:
+        rows: Tensor = module(z)
+        return rows
+
+    blocks, generic, z = TermBlocks(function), GenericBlocks(function), 0.5 * points(generator)
+    values, expected = blocks.jacobian(z.numpy(), NOTHING), generic.jacobian(z, NOTHING)
+    assert blocks.backend.startswith("closed form: ")
+    for own, other in zip(values, expected, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-12, atol=1e-13)
+    multipliers = torch.randn(expected[0].shape, generator=generator, dtype=torch.float64)
+    hessian = blocks.hessian(z.numpy(), multipliers.numpy(), NOTHING)
+    np.testing.assert_allclose(hessian, generic.hessian(z, multipliers, NOTHING), rtol=1e-10, atol=1e-11)
+
+
+def test_a_casadi_function_that_torch_does_not_know_stays_with_autograd(generator: torch.Generator) -> None:
+    x = casadi.SX.sym("x", D)
+    module = CasadiFunction(casadi.Function("f", [x], [casadi.atan2(x[0], 2 + x[1])]), scalar=True)
+
+    def function(z: Tensor, parameters: Parameters) -> Tensor:
+        result: Tensor = module(z)
+        return result
+
     blocks, generic, z = TermBlocks(function), GenericBlocks(function), points(generator)
     np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], generic.jacobian(z, NOTHING)[1])
     assert blocks.backend.startswith("autograd: ")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
+from trajopt_sgp.problem.casadi_operations import ScalarProgram, scalar_program, wants_operations
 
 FloatArray = NDArray[np.float64]
 
@@ -66,6 +67,10 @@ class CasadiFunction(torch.nn.Module):
         """
         _check_arguments(self.function, arguments)
         z = _stack(self.function, arguments)
+        program = self._columns.operations if wants_operations() else None
+        if program is not None:
+            spelled = program(z)
+            return spelled.squeeze(-1) if self.scalar else spelled
         value = _evaluate(z.to("cpu", torch.float64), self._columns).to(z.device, z.dtype)
         return value.squeeze(-1) if self.scalar else value
 
@@ -109,6 +114,11 @@ class _Columns:
         z = self._symbol("z", self._function.size1_in(0))
         seed = self._symbol("seed", self.rows)
         return self._derived("reverse", [z, seed], casadi.jtimes(self._function(z), z, seed, True))
+
+    @functools.cached_property
+    def operations(self) -> ScalarProgram | None:
+        """The same as operations of torch, where it is made of what torch knows."""
+        return scalar_program(self._function)
 
     def _symbol(self, name: str, rows: int) -> Any:
         return _kind(self._function).sym(name, rows)

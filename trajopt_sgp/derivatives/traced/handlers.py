@@ -85,6 +85,15 @@ def _pick(builder: Any, node: Node, source: Any, axis: int, key: Any) -> None:
     builder.pick(node, source, lambda a: a[where])
 
 
+def gather(builder: Any, node: Node) -> None:
+    """Add entries at constant indices of dimensions within an instance."""
+    source, indices = node.args[0], _any(node.args[1])
+    if indices[0] is not None or any(isinstance(index, Node) for index in indices):
+        raise UnsupportedError("indices that depend on inputs, or choose instances")
+    where = tuple(slice(None) if index is None else index for index in indices)
+    builder.pick(node, source, lambda a: a[where])
+
+
 def join(builder: Any, node: Node) -> None:
     """Add a concatenation along a dimension within an instance."""
     parts: Any = node.args[0]
@@ -250,6 +259,7 @@ HANDLERS: Mapping[str, Callable[[Any, Node], Any]] = {
     "addmm": affine,
     "slice": take_slice,
     "select": select,
+    "index": gather,
     "cat": join,
     "stack": stack,
     "view": reshape,

@@ -4,23 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch._decomp import get_decompositions
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
+from trajopt_sgp.derivatives.traced.decompositions import DECOMPOSITIONS
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+from trajopt_sgp.problem.casadi_operations import spelled_out
 
 Function = Callable[..., Tensor]
 
-_DECOMPOSED: Any = get_decompositions(
-    (
-        torch.ops.aten.linalg_vector_norm,
-        torch.ops.aten.rsub,
-        torch.ops.aten.addcmul,
-        torch.ops.aten.stack,
-    )
-)
 # results that depend on the shapes of their arguments alone
 _FILLED = ("zeros_like", "ones_like", "full_like")
 _READ = ("_local_scalar_dense", "equal", "is_nonzero")
@@ -68,7 +60,7 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Recording:
         UnsupportedError: the result is no tensor, or depends on none of the inputs; or Python reads a number.
     """
     recorder = _Recorder(inputs)
-    with recorder:
+    with spelled_out(), recorder:
         result = function(*inputs)
     node = recorder.known.get(id(result))
     if node is None:
@@ -107,9 +99,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = func(*args, **options)
             self._made[id(value)] = value
             return value
-        if func in _DECOMPOSED:
+        if func in DECOMPOSITIONS:
             with self:
-                return _DECOMPOSED[func](*args, **options)
+                return DECOMPOSITIONS[func](*args, **options)
         name = func.overloadpacket.__name__
         if name in _READ:
             raise UnsupportedError("Python reads the value of a tensor")

@@ -1,0 +1,73 @@
+"""Operations of torch that are recorded as several others, whose closed forms are known."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._decomp import get_decompositions
+
+_aten: Any = torch.ops.aten
+
+
+def _parts(value: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
+    """Return what a split gives, as slices."""
+    ends = itertools.accumulate(sizes)
+    return [_aten.slice(value, dim, end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _equal_parts(value: Tensor, size: int, dim: int = 0) -> list[Tensor]:
+    whole = value.shape[dim]
+    return _parts(value, [min(size, whole - begin) for begin in range(0, whole, size)], dim)
+
+
+def _pieces(value: Tensor, dim: int = 0) -> list[Tensor]:
+    return [_aten.select(value, dim, i) for i in range(value.shape[dim])]
+
+
+def _larger(one: Tensor, other: Tensor) -> Tensor:
+    return other + (one > other) * (one - other)
+
+
+def _smaller(one: Tensor, other: Tensor) -> Tensor:
+    return other + (one < other) * (one - other)
+
+
+def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
+    return (one**2 + other**2).sqrt()
+
+
+def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
+    return value.clamp_min(0.0) + slope * value.clamp_max(0.0)
+
+
+def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix * vector).sum(-1)
+
+
+def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
+    """Return the products of matrices `(K, a, b)` and `(K, b, c)`, small ones such as rotations."""
+    return (one.unsqueeze(-1) * other.unsqueeze(-3)).sum(-2)
+
+
+def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
+    (a, b, c), (x, y, z) = one.unbind(dim), other.unbind(dim)
+    return torch.stack([b * z - c * y, c * x - a * z, a * y - b * x], dim)
+
+
+DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
+    **get_decompositions((_aten.linalg_vector_norm, _aten.rsub, _aten.addcmul, _aten.stack)),
+    _aten.split_with_sizes.default: _parts,
+    _aten.split.Tensor: _equal_parts,
+    _aten.unbind.int: _pieces,
+    _aten.maximum.default: _larger,
+    _aten.minimum.default: _smaller,
+    _aten.hypot.default: _hypotenuse,
+    _aten.tan.default: lambda value: value.sin() / value.cos(),
+    _aten.leaky_relu.default: _leaky_relu,
+    _aten.mv.default: _matrix_vector,
+    _aten.bmm.default: _matrix_product,
+    _aten.linalg_cross.default: _cross,
+}
+"""By the operation of torch."""
