@@ -65,6 +65,6 @@ def test_all_parts_have_a_cell() -> None:
     labels = [cell.label for cell in STUDY.cells(False)]
     assert len(set(labels)) == len(labels)
     assert sum(label.startswith("plan 64 N=15 guided") for label in labels) == 8
-    assert sum(label.startswith("plan 32 N=60 MPPI") for label in labels) == 8
+    assert sum(label.startswith("plan 32 N=60 MPPI, discs") for label in labels) == 8
     for side in (16, 32, 64):
         assert f"time standard {side} N=15" in labels

@@ -1,6 +1,7 @@
 """Operations of torch that are recorded as several others, whose closed forms are known."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,13 @@ def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
     return value.clamp_min(0.0) + slope * value.clamp_max(0.0)
 
 
+def _gelu(value: Tensor, *, approximate: str = "none") -> Tensor:
+    if approximate == "tanh":
+        inner = value + 0.044715 * value**3
+        return 0.5 * value * (1.0 + (math.sqrt(2.0 / math.pi) * inner).tanh())
+    return 0.5 * value * (1.0 + (math.sqrt(0.5) * value).erf())
+
+
 def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector).sum(-1)
 
@@ -65,7 +73,9 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.minimum.default: _smaller,
     _aten.hypot.default: _hypotenuse,
     _aten.tan.default: lambda value: value.sin() / value.cos(),
+    _aten.acos.default: lambda value: 0.5 * math.pi - value.asin(),
     _aten.leaky_relu.default: _leaky_relu,
+    _aten.gelu.default: _gelu,
     _aten.mv.default: _matrix_vector,
     _aten.bmm.default: _matrix_product,
     _aten.linalg_cross.default: _cross,

@@ -15,19 +15,22 @@ class Code(IntEnum):
     SOFTPLUS = 5
     SIN = 6
     COS = 7
-    EXP = 8
-    LOG = 9
-    SQRT = 10
-    RSQRT = 11
-    RECIPROCAL = 12
-    ABS = 13
-    NEG = 14
-    SIGN = 15
-    SQUARE = 16
-    POWER = 17
-    CLAMP = 18
-    POSITIVE = 19
-    NOT_NEGATIVE = 20
+    ATAN = 8
+    ASIN = 9
+    ERF = 10
+    EXP = 11
+    LOG = 12
+    SQRT = 13
+    RSQRT = 14
+    RECIPROCAL = 15
+    ABS = 16
+    NEG = 17
+    SIGN = 18
+    SQUARE = 19
+    POWER = 20
+    CLAMP = 21
+    POSITIVE = 22
+    NOT_NEGATIVE = 23
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ _PICK, _PART, _TOTAL = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL)
 # the compiler takes constants of a module as they are, but no members of an enumeration
 _TANH, _SILU, _SIGMOID, _RELU = int(Code.TANH), int(Code.SILU), int(Code.SIGMOID), int(Code.RELU)
 _ELU, _SOFTPLUS, _SIN, _COS = int(Code.ELU), int(Code.SOFTPLUS), int(Code.SIN), int(Code.COS)
+_ERF_SLOPE = 2.0 / math.sqrt(math.pi)
+_ATAN, _ASIN, _ERF = int(Code.ATAN), int(Code.ASIN), int(Code.ERF)
 _EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
 _RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
 _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
@@ -131,6 +133,12 @@ def _rare_value(code: int, x: float, a: float, b: float) -> float:
         return math.sin(x)
     if code == _COS:
         return math.cos(x)
+    if code == _ATAN:
+        return math.atan(x)
+    if code == _ASIN:
+        return np.arcsin(x)
+    if code == _ERF:
+        return math.erf(x)
     if code == _LOG:
         return np.log(x)
     if code == _SQRT:
@@ -160,6 +168,12 @@ def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
         return math.cos(x)
     if code == _COS:
         return -math.sin(x)
+    if code == _ATAN:
+        return 1.0 / (1.0 + x * x)
+    if code == _ASIN:
+        return 1.0 / np.sqrt(1.0 - x * x)
+    if code == _ERF:
+        return _ERF_SLOPE * math.exp(-x * x)
     if code == _LOG:
         return 1.0 / x
     if code == _SQRT:
@@ -184,6 +198,12 @@ def _rare_bend(code: int, x: float, y: float, a: float) -> float:
         return 0.0 if x > 20.0 else gate * (1.0 - gate)
     if code in (_SIN, _COS):
         return -y
+    if code == _ATAN:
+        return -2.0 * x / (1.0 + x * x) ** 2
+    if code == _ASIN:
+        return x / (1.0 - x * x) ** 1.5
+    if code == _ERF:
+        return -2.0 * x * _ERF_SLOPE * math.exp(-x * x)
     if code == _LOG:
         return -1.0 / (x * x)
     if code == _SQRT:

@@ -22,9 +22,10 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
     "guided": {},
     "unguided": {},
     "ensemble gradient": {},
-    "CEM": {},
-    "MPPI": {},
-    "CEM, discs": {},
+    "CEM": {"population": 32, "elites": 0.25, "spread": 0.02},
+    "MPPI": {"population": 32, "temperature": 0.1, "spread": 0.05},
+    "CEM, discs": {"population": 8, "elites": 0.4, "spread": 0.6, "points": 8},
+    "MPPI, discs": {"population": 32, "temperature": 0.03, "spread": 1.0, "points": 4},
 }
 """Planners, and their settings: those that the search at 32 by 32 pixels found."""
 

@@ -12,7 +12,7 @@ from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.page import succeeded
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, success_rate
-from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
+from trajopt_sgp.viz.style import FAINT, PALETTE, add_heading, new_figure, styled
 
 _SETTING = """An iteration of guided shooting rolls the dynamics out, differentiates them, and asks both scores for the
 gradient of the distance, and once more for their value at the end of the schedule. It is timed with networks that have
@@ -148,6 +148,7 @@ def plot_success(records: Sequence[CellRecord]) -> Figure:
     """Draw the share of plans that succeed against the number of variables: by pixels, and by steps."""
     figure = new_figure(9.0, 3.4)
     panels = figure.subplots(1, 2, sharey=True)
+    colours = [*PALETTE, FAINT]
     by_pixels = sorted(size for size in SIZES if size[1] == HORIZON)
     by_steps = sorted(size for size in SIZES if size[0] == SHIPPED)
     for axes, sizes, label in (
@@ -158,7 +159,7 @@ def plot_success(records: Sequence[CellRecord]) -> Figure:
             found = [(size, chosen) for size in sizes if (chosen := plans_of(records, size, planner))]
             rates = [np.mean([succeeded(record) for record in chosen]) for _, chosen in found]
             variables = [side**2 * steps for (side, steps), _ in found]
-            axes.semilogx(variables, rates, "o-", color=PALETTE[place], label=planner)
+            axes.semilogx(variables, rates, "o-", color=colours[place], label=planner)
         axes.set_xlabel(label)
     panels[0].set_ylabel("share of plans that succeed")
     panels[0].set_ylim(-0.05, 1.05)
