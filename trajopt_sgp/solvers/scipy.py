@@ -28,8 +28,10 @@ FloatArray = NDArray[np.float64]
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
 _MOST_ENTRIES = 20_000_000
 _MOST_DENSE = 2000
-_PATIENCE = 100
-"""Iterations of SLSQP until second derivatives are worth their price: it converges in fewer, or slowly."""
+_PATIENCE, _CHEAP = 100, 500
+"""Iterations of SLSQP until second derivatives are worth their price, for it converges in fewer, or slowly; and the
+number of variables up to which it gets so many: an iteration costs their cube, one of trust-constr little more than
+their number."""
 _WARM_BARRIER = {"initial_barrier_parameter": 1e-5, "initial_barrier_tolerance": 1e-5}
 """Of trust-constr where SLSQP has ended; its own 0.1 would lead away from bounds that are active already."""
 Choice = Literal["trust-constr", "SLSQP", "L-BFGS-B", "auto"]
@@ -49,8 +51,8 @@ class Scipy(Solver):
 
     method: Choice = "auto"
     """trust-constr: sparse, with second derivatives; SLSQP: dense; L-BFGS-B: bounds only. auto: up to 2000 variables a
-    hundred iterations of SLSQP, trust-constr from where they end if that is not an optimum, and SLSQP once more if that
-    is none either; for more variables trust-constr alone."""
+    hundred iterations of SLSQP, or fewer where they are dear, trust-constr from where they end if that is not an
+    optimum, and SLSQP once more if that is none either; for more variables trust-constr alone."""
     tolerance: float = 1e-8
     """Of the optimality conditions; each method's own measures are derived from it."""
     max_iterations: int = 2000
@@ -83,7 +85,8 @@ class Scipy(Solver):
         if size > _MOST_DENSE:
             return (curved,)
         dense = replace(self, method="SLSQP")
-        short = replace(dense, max_iterations=min(_PATIENCE, self.max_iterations))
+        patience = round(_PATIENCE * min(1.0, (_CHEAP / max(size, 1)) ** 2))
+        short = replace(dense, max_iterations=min(patience, self.max_iterations))
         return short, replace(curved, options=_WARM_BARRIER), dense
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
