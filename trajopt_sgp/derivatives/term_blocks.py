@@ -154,4 +154,4 @@ def _close(found: FloatArray, expected: FloatArray) -> bool:
         return False
     finite = np.isfinite(expected)
     scale = 1.0 + np.abs(expected[finite]).max(initial=0.0)
-    return bool((np.abs(found - expected)[finite] <= _AGREEMENT * scale).all())
+    return bool((np.abs(found[finite] - expected[finite]) <= _AGREEMENT * scale).all())
