@@ -30,9 +30,10 @@ def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
         fitting = [row for row in rows if axis in row.plot.split() and axis in row.sizes]
         if not fitting:
             continue
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        figure = Figure(figsize=(6.4, 4.4), layout="constrained")
         _fill(figure.subplots(), axis, fitting)
         figure.suptitle(title, fontsize=11)
+        figure.legend(fontsize=8, loc="outside lower center", ncols=2)
         name = f"benchmark_{axis}"
         figure.savefig(folder / f"{name}.png", dpi=130, metadata={"Software": None})
         drawn[name] = title
@@ -54,7 +55,6 @@ def _fill(axes: Axes, axis: str, rows: Sequence[Row]) -> None:
     axes.set_xlabel(LABELS[axis])
     axes.set_ylabel("time [ms]")
     axes.grid(True, alpha=0.3)
-    axes.legend(fontsize=8)
 
 
 def _series(axis: str, rows: Sequence[Row]) -> dict[tuple[str, str], dict[float, float]]:
