@@ -4,10 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
-from trajopt_sgp.studies.pixel_scaling.cells import CHANNELS, HORIZON, NUMBERS, SHIPPED, SIZES, WIDE
+from trajopt_sgp.studies.pixel_scaling.cells import (
+    CHANNELS,
+    HORIZON,
+    HORIZONS,
+    NUMBERS,
+    RESOLUTIONS,
+    SHIPPED,
+    SIZES,
+    WIDE,
+)
 from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.page import succeeded
 from trajopt_sgp.studies.runner import CellRecord
@@ -148,24 +158,28 @@ def plot_success(records: Sequence[CellRecord]) -> Figure:
     """Draw the share of plans that succeed against the number of variables: by pixels, and by steps."""
     figure = new_figure(9.0, 3.4)
     panels = figure.subplots(1, 2, sharey=True)
-    colours = [*PALETTE, FAINT]
     by_pixels = sorted(size for size in SIZES if size[1] == HORIZON)
     by_steps = sorted(size for size in SIZES if size[0] == SHIPPED)
-    for axes, sizes, label in (
-        (panels[0], by_pixels, f"variables: 16² to 64² pixels, {HORIZON} steps"),
-        (panels[1], by_steps, f"variables: {SHIPPED}² pixels, 5 to 60 steps"),
-    ):
-        for place, planner in enumerate(NUMBERS):
-            found = [(size, chosen) for size in sizes if (chosen := plans_of(records, size, planner))]
-            rates = [np.mean([succeeded(record) for record in chosen]) for _, chosen in found]
-            variables = [side**2 * steps for (side, steps), _ in found]
-            axes.semilogx(variables, rates, "o-", color=colours[place], label=planner)
-        axes.set_xlabel(label)
+    _draw_success(panels[0], records, {size: f"{size[0]}²" for size in by_pixels})
+    _draw_success(panels[1], records, {size: str(size[1]) for size in by_steps})
+    panels[0].set_xlabel(f"pixels of a picture, {HORIZON} steps")
+    panels[1].set_xlabel("steps, 32 by 32 pixels")
     panels[0].set_ylabel("share of plans that succeed")
     panels[0].set_ylim(-0.05, 1.05)
-    panels[1].legend(fontsize=7)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=7, loc="outside right center")
     add_heading(figure, "Plans that succeed, by their size")
     return figure
+
+
+def _draw_success(axes: Axes, records: Sequence[CellRecord], sizes: Mapping[tuple[int, int], str]) -> None:
+    for colour, planner in zip((*PALETTE, FAINT), NUMBERS, strict=True):
+        found = [(size, chosen) for size in sizes if (chosen := plans_of(records, size, planner))]
+        rates = [np.mean([succeeded(record) for record in chosen]) for _, chosen in found]
+        axes.plot([side**2 * steps for (side, steps), _ in found], rates, "o-", color=colour, label=planner)
+    variables = {side**2 * steps: name for (side, steps), name in sizes.items()}
+    _sizes_on(axes, variables)
+    axes.set_xlim(0.8 * min(variables), 1.25 * max(variables))
 
 
 @styled
@@ -179,16 +193,26 @@ def plot_growth(records: Sequence[CellRecord]) -> Figure:
             by_pixels = sorted((r for r in own if r.settings["horizon"] == HORIZON), key=_pixels)
             label = f"channels {', '.join(map(str, CHANNELS[channels]))}"
             if by_pixels:
-                panels[row, 0].loglog(*_curve(by_pixels, _pixels, name), "o-", color=PALETTE[place], label=label)
-        long = sorted((r for r in _of(records, "standard") if r.settings["resolution"] == 32), key=_steps)
+                panels[row, 0].plot(*_curve(by_pixels, _pixels, name), "o-", color=PALETTE[place], label=label)
+        long = sorted((r for r in _of(records, "standard") if r.settings["resolution"] == SHIPPED), key=_steps)
         if long:
-            panels[row, 1].loglog(*_curve(long, _steps, name), "o-", color=PALETTE[1])
+            panels[row, 1].plot(*_curve(long, _steps, name), "o-", color=PALETTE[1])
         panels[row, 0].set_ylabel(unit)
+        _sizes_on(panels[row, 0], {side**2: f"{side}²" for side in RESOLUTIONS})
+        _sizes_on(panels[row, 1], {steps: str(steps) for steps in HORIZONS})
+    panels[0, 0].set_yscale("log")
     panels[1, 0].set_xlabel(f"pixels of a picture, {HORIZON} steps")
     panels[1, 1].set_xlabel("steps, 32 by 32 pixels")
     panels[0, 0].legend()
     add_heading(figure, "What an iteration of guided shooting takes")
     return figure
+
+
+def _sizes_on(axes: Axes, names: Mapping[int, str]) -> None:
+    """Make the horizontal axis logarithmic, with these sizes named and no others."""
+    axes.set_xscale("log")
+    axes.set_xticks(list(names), list(names.values()))
+    axes.set_xticks([], minor=True)
 
 
 def _draw(record: CellRecord) -> Figure:

@@ -166,9 +166,9 @@ def _draw(record: CellRecord) -> Figure:
 
 @styled
 def plot_paths(groups: Groups, start: str) -> Figure:
-    """Draw the true paths around the hole, a panel for each planner, a dot at each goal; those that fail are red."""
+    """Draw the true paths around the hole, a panel for each planner, a dot at each goal; those that fail are orange."""
     columns = min(4, len(groups))
-    figure = new_figure(10.0, 0.6 + 2.7 * math.ceil(len(groups) / columns))
+    figure = new_figure(10.0, 0.6 + 2.9 * math.ceil(len(groups) / columns))
     panels = figure.subplots(math.ceil(len(groups) / columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
     turn, hole = np.linspace(0.0, 2.0 * np.pi, 100), PixelWorld().hole
     for axes, (planner, chosen) in zip(panels, groups.items(), strict=False):
@@ -179,7 +179,7 @@ def plot_paths(groups: Groups, start: str) -> Figure:
             axes.plot(*record.result["goal"], "o", color=INK, ms=3.0)
         axes.set_aspect("equal")
         axes.locator_params(nbins=4)
-        set_title(axes, f"{planner}: {sum(map(succeeded, chosen))} of {len(chosen)}")
+        set_title(axes, f"{planner}\n{sum(map(succeeded, chosen))} of {len(chosen)}")
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
     whence = {"bent": "the best of 16 bent paths", "straight": "the straight line"}[start]
