@@ -68,7 +68,9 @@ class ScalarProgram:
         for step in self.instructions:
             values[step.output] = step.apply(*(values[place] for place in step.inputs))
         rows = [values[name] for name in self.result]
-        return torch.stack([row if isinstance(row, Tensor) else torch.full_like(z[..., 0], row) for row in rows], -1)
+        return torch.stack(
+            [row if isinstance(row, Tensor) else torch.full_like(z[..., 0], row) for row in rows], -1
+        ).to(z.dtype)
 
 
 def scalar_program(function: casadi.Function) -> ScalarProgram | None:
@@ -84,6 +86,9 @@ def scalar_program(function: casadi.Function) -> ScalarProgram | None:
 
 def _translated(flat: casadi.Function) -> ScalarProgram | None:
     """Rename CasADi's work vector, whose places are used again, so that every value has a name of its own."""
+    codes = {flat.instruction_id(k) for k in range(flat.n_instructions())}
+    if casadi.OP_IF_ELSE_ZERO in codes and not codes.isdisjoint(_PARTIAL):
+        return None
     names: dict[int, int] = {}
     read, instructions, constants, result = [], [], {}, {}
     for k in range(flat.n_instructions()):
@@ -114,13 +119,7 @@ def _number(condition: Tensor | bool) -> Scalar:
     return condition.to(torch.float64) if isinstance(condition, Tensor) else float(condition)
 
 
-def _power(base: Scalar, exponent: Scalar) -> Scalar:
-    if isinstance(exponent, Tensor):
-        return torch.exp(exponent * _LOG(base))
-    return base**exponent
-
-
-_LOG = _on_tensor(torch.log)
+_RELU = _on_tensor(torch.relu)
 _KNOWN: Mapping[int, Callable[..., Scalar]] = {
     casadi.OP_ASSIGN: lambda x: x,
     casadi.OP_ADD: lambda x, y: x + y,
@@ -131,11 +130,10 @@ _KNOWN: Mapping[int, Callable[..., Scalar]] = {
     casadi.OP_TWICE: lambda x: 2.0 * x,
     casadi.OP_SQ: lambda x: x**2,
     casadi.OP_INV: lambda x: 1.0 / x,
-    casadi.OP_POW: _power,
-    casadi.OP_CONSTPOW: _power,
+    casadi.OP_CONSTPOW: lambda base, exponent: base**exponent,
     casadi.OP_SQRT: _on_tensor(torch.sqrt),
     casadi.OP_EXP: _on_tensor(torch.exp),
-    casadi.OP_LOG: _LOG,
+    casadi.OP_LOG: _on_tensor(torch.log),
     casadi.OP_SIN: _on_tensor(torch.sin),
     casadi.OP_COS: _on_tensor(torch.cos),
     casadi.OP_TAN: _on_tensor(lambda x: torch.sin(x) / torch.cos(x)),
@@ -153,7 +151,13 @@ _KNOWN: Mapping[int, Callable[..., Scalar]] = {
     casadi.OP_NOT: lambda x: 1.0 - x,
     casadi.OP_AND: lambda x, y: x * y,
     casadi.OP_IF_ELSE_ZERO: lambda condition, x: condition * x,
-    casadi.OP_FMAX: lambda x, y: y + _number(x > y) * (x - y),
-    casadi.OP_FMIN: lambda x, y: y + _number(x < y) * (x - y),
+    casadi.OP_FMAX: lambda x, y: y + _RELU(x - y),
+    casadi.OP_FMIN: lambda x, y: y - _RELU(y - x),
 }
 """By CasADi's number of the operation: those that are known in closed form."""
+
+_PARTIAL = {
+    *(casadi.OP_DIV, casadi.OP_INV, casadi.OP_CONSTPOW, casadi.OP_SQRT, casadi.OP_LOG, casadi.OP_TAN),
+    *(casadi.OP_ASIN, casadi.OP_ACOS, casadi.OP_EXP, casadi.OP_SINH, casadi.OP_COSH),
+}
+"""Those that may be infinite or undefined. CasADi ignores what the other case gives; a product with zero does not."""

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
 
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+
 _aten: Any = torch.ops.aten
+_MOST_PRODUCTS = 512
 
 
 def _parts(value: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
@@ -28,11 +31,11 @@ def _pieces(value: Tensor, dim: int = 0) -> list[Tensor]:
 
 
 def _larger(one: Tensor, other: Tensor) -> Tensor:
-    return other + (one > other) * (one - other)
+    return other + (one - other).relu()
 
 
 def _smaller(one: Tensor, other: Tensor) -> Tensor:
-    return other + (one < other) * (one - other)
+    return other - (other - one).relu()
 
 
 def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
@@ -55,7 +58,13 @@ def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
-    """Return the products of matrices `(K, a, b)` and `(K, b, c)`, small ones such as rotations."""
+    """Return the products of matrices `(K, a, b)` and `(K, b, c)`, small ones such as rotations.
+
+    Raises:
+        UnsupportedError: they are so large that all products of entries, side by side, would fill the memory.
+    """
+    if math.prod(one.shape[1:]) * other.shape[-1] > _MOST_PRODUCTS:
+        raise UnsupportedError("a product of large matrices that both depend on inputs")
     return (one.unsqueeze(-1) * other.unsqueeze(-3)).sum(-2)
 
 
