@@ -24,6 +24,8 @@ def request(**changes: object) -> StudyRequest:
         "list_studies": False,
         "reduced": True,
         "only": None,
+        "restore": False,
+        "publish_only": False,
         "workers": 0,
         "ray_address": None,
         "folder": None,
@@ -48,7 +50,8 @@ def test_a_study_runs_resumes_and_writes_results_that_stand_alone(tmp_path: Path
     written = json.loads(results)
     assert written["reduced"] and {"seed", "size"} <= set(written["cells"][0]["settings"])
     page = (tmp_path / "out/index.md").read_text()
-    assert "2 of 2 cells finished" in page
+    assert "2 of 6 cells finished" in page
+    assert "Partial" in page
     assert all(
         (tmp_path / "out" / line[line.index("(") + 1 : -1]).exists() for line in page.split("\n") if line[:1] == "!"
     )
@@ -89,3 +92,46 @@ def test_cells_are_chosen_with_all_that_they_need() -> None:
     other = StudyCell("other", study_cells.draw, {"seed": 4})
     chosen = choose_cells([other, first, second, third], "plan")
     assert [cell.label for cell in chosen] == ["train", "tune", "plan"]
+
+
+def made_of(cells: list[StudyCell], monkeypatch: pytest.MonkeyPatch, version: int = 1) -> None:
+    """Let the command find a study of these cells."""
+    study = Study("made", "Made", "?", version, lambda reduced: cells, lambda records: "", lambda records: {})
+    monkeypatch.setattr("trajopt_sgp.cli.jobs.study.find_study", lambda name: study)
+
+
+def test_another_machine_goes_on_from_published_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = [StudyCell(f"draw {seed}", study_cells.draw, {"seed": seed}) for seed in (1, 2)]
+    both = StudyCell("both", study_cells.combine, {}, needs={"left": draws[0], "right": draws[1]})
+    made_of([*draws, both], monkeypatch)
+    published = tmp_path / "docs"
+    run_study(request(name="made", only="draw 1", folder=tmp_path / "here", output=published))
+    assert "1 of 3 cells finished" in (published / "index.md").read_text()
+    there = {"name": "made", "folder": tmp_path / "there", "output": published, "restore": True}
+    run_study(request(**there, publish_only=True))
+    assert len(json.loads((published / "results.json").read_text())["cells"]) == 1, "restored, and no more"
+    report = run_study(request(**there))
+    entries = {entry["label"]: entry for entry in json.loads((published / "results.json").read_text())["cells"]}
+    assert (report.exit_code, [*entries]) == (0, ["draw 1", "draw 2", "both"])
+    total = sum(entries[name]["result"]["eigenvalue"] for name in ("draw 1", "draw 2"))
+    assert entries["both"]["result"] == {"sum": total, "notes": {"left": "1", "right": "2"}}, "draw 1 was drawn again"
+
+
+def test_what_cannot_be_restored_or_published_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [StudyCell("draw", study_cells.draw, {"seed": 1})]
+    made_of(cells, monkeypatch)
+    chosen = {"name": "made", "output": tmp_path / "docs", "folder": tmp_path / "run"}
+    with pytest.raises(OptionError, match="no cells of study 'made' to publish"):
+        run_study(request(**chosen, publish_only=True))
+    with pytest.raises(OptionError, match="There are no results"):
+        run_study(request(**chosen, restore=True))
+    run_study(request(**chosen))
+    made_of(cells, monkeypatch, version=2)
+    with pytest.raises(OptionError, match="in version 1, not of 'made' in version 2"):
+        run_study(request(**chosen, restore=True))
+    (tmp_path / "docs/results.json").write_text("{")
+    with pytest.raises(OptionError, match="is damaged"):
+        run_study(request(**chosen, restore=True))
+    (tmp_path / "docs/results.json").write_text("{}")
+    with pytest.raises(OptionError, match="lacks cells, study, version, versions"):
+        run_study(request(**chosen, restore=True))

@@ -14,7 +14,8 @@ from benchmarks.d4rl.figures import draw
 from benchmarks.d4rl.protocol import MAIN_SEEDS, PARTS, all_cells
 from benchmarks.d4rl.table import page
 from trajopt_sgp.studies.runner import Backend, CellStore, ProcessPool, RayCluster, Serial, StudyCell, run_cells
-from trajopt_sgp.studies.study import Study, write_study
+from trajopt_sgp.studies.stored import restore_records, stored_records
+from trajopt_sgp.studies.study import RESULTS, Study, write_study
 
 STUDY = Study(
     name="d4rl",
@@ -38,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [cell for cell in everything if _is_chosen(cell, options)]
     needed = {need.label for cell in wanted for need in cell.needs.values()} | {cell.label for cell in wanted}
     unique = [cell for cell in everything if cell.label in needed]
+    if options.restore:
+        restore_records(STUDY, everything, options.output / RESULTS, store)
     if not options.publish_only:
         run_cells(STUDY.name, STUDY.version, unique, store, _backend(options), progress=_tell)
-    stored = [store.load(cell, cell.key(STUDY.name, STUDY.version)) for cell in everything]
-    records = [record for record in stored if record is not None]
+    records = stored_records(STUDY, everything, store)
     write_study(STUDY, records, options.output, options.reduced, total=len(everything))
     return int(not records or any(not record.finished for record in records))
 
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="+", default=PARTS, choices=PARTS, metavar="PART", help=_PARTS)
     parser.add_argument("--seeds", type=int, default=MAIN_SEEDS, help="at most so many of each (default: %(default)s)")
     parser.add_argument("--reduced", action="store_true", help="one dataset, tiny models: to see that all works")
+    parser.add_argument("--restore", action="store_true", help="first take over the results in --output")
     parser.add_argument("--publish-only", action="store_true", help="write the page from the cells there are")
     parser.add_argument("--workers", type=int, default=1, help="cells at a time; 0: in this process")
     parser.add_argument("--ray-address", help='compute on Ray at this address; "local" starts one')

@@ -12,6 +12,7 @@ EXAMPLES = examples(
     "trajopt-sgp study --list",
     "trajopt-sgp study score-dimension --reduced --output runs/look",
     "trajopt-sgp study score-dimension --workers 4",
+    "trajopt-sgp study pixels --restore --only guided",
     "trajopt-sgp study score-dimension --ray-address local --workers 2",
 )
 
@@ -25,6 +26,12 @@ def study(
     only: Annotated[
         str | None, typer.Option(help="Compute only cells with this in their label, and what they need.")
     ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="First take over finished cells from the results in --output.")
+    ] = False,
+    publish_only: Annotated[
+        bool, typer.Option("--publish-only", help="Compute nothing; write the page from the cells there are.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Cells at a time; 0: in this process, for debugging.", min=0)] = 2,
     ray_address: Annotated[
         str | None, typer.Option(help='Compute on Ray at this address; "local" starts one.  [default: processes]')
@@ -39,7 +46,7 @@ def study(
 ) -> Report | int:
     """Run a study, or go on with it: cells that are finished are not computed again.
 
-    Ctrl-C and kills lose nothing but the cells under way. The exit code is 1 if a cell failed.
+    The page is made of all cells that have been computed, whichever were chosen. Ctrl-C and kills lose nothing but the cells under way. The exit code is 1 if a cell failed.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.study import StudyRequest, run_study

@@ -21,7 +21,8 @@ from trajopt_sgp.studies.runner import (
     StudyCell,
     run_cells,
 )
-from trajopt_sgp.studies.study import Study, write_study
+from trajopt_sgp.studies.stored import restore_records, stored_records
+from trajopt_sgp.studies.study import RESULTS, Study, write_study
 
 _FAILED = 1
 
@@ -34,6 +35,8 @@ class StudyRequest:
     list_studies: bool
     reduced: bool
     only: str | None
+    restore: bool
+    publish_only: bool
     workers: int
     ray_address: str | None
     folder: Path | None
@@ -45,19 +48,29 @@ def run_study(request: StudyRequest) -> Report:
     """Compute what has no result yet, write page, results and figures, and report; or list the studies.
 
     Raises:
-        OptionError: an unknown study, no cell of the wanted label, Ray is missing, or no cluster answers.
+        OptionError: an unknown study, no cell of the wanted label, Ray is missing, no cluster answers, or there are no
+            results to restore or to publish.
     """
     if request.list_studies:
         return _listing(request)
     if request.name is None:
         raise OptionError(f"Which study? Choose from {', '.join(STUDIES)}.")
     study = find_study(request.name)
-    cells = choose_cells(study.cells(request.reduced), request.only)
+    everything = study.cells(request.reduced)
+    cells = choose_cells(everything, request.only)
+    output = request.output or Path("docs/studies") / study.name
     with open_run_folder(request.folder or Path("runs/studies") / study.name) as folder:
         folder.write_config("study", asdict(request))
-        records = _compute(request, study, cells, CellStore(folder.path))
-        output = request.output or Path("docs/studies") / study.name
-        files = write_study(study, records, output, request.reduced)
+        store = CellStore(folder.path)
+        if request.restore:
+            restored = restore_records(study, everything, output / RESULTS, store)
+            note(f"{restored} cells restored from {output / RESULTS}", request.json_output)
+        if not request.publish_only:
+            _compute(request, study, cells, store)
+        records = stored_records(study, everything, store)
+        if not records:
+            raise OptionError(f"{folder.path} has no cells of study {study.name!r} to publish.")
+        files = write_study(study, records, output, request.reduced, len(everything))
         return _report(study, records, {**files, "cells": folder.path})
 
 
@@ -76,7 +89,7 @@ def choose_cells(cells: Sequence[StudyCell], text: str | None) -> list[StudyCell
     return [cell for cell in cells if cell.label in wanted]
 
 
-def _compute(request: StudyRequest, study: Study, cells: Sequence[StudyCell], store: CellStore) -> list[CellRecord]:
+def _compute(request: StudyRequest, study: Study, cells: Sequence[StudyCell], store: CellStore) -> None:
     quiet = request.json_output or Console(stderr=True).is_terminal
     with progress_bar(study.name, len(cells), request.json_output) as update:
 
@@ -84,7 +97,7 @@ def _compute(request: StudyRequest, study: Study, cells: Sequence[StudyCell], st
             update(done, remark)
             note(f"{done} of {total} cells{': ' * bool(remark)}{remark}", quiet)
 
-        return run_cells(study.name, study.version, cells, store, _backend(request), progress=tell)
+        run_cells(study.name, study.version, cells, store, _backend(request), progress=tell)
 
 
 def _backend(request: StudyRequest) -> Backend:
