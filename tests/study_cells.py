@@ -36,6 +36,11 @@ def combine(settings: Settings, context: CellContext) -> dict[str, Any]:
     return {"sum": sum(given.result["eigenvalue"] for given in context.inputs.values()), "notes": notes}
 
 
+def double(settings: Settings, context: CellContext) -> dict[str, Any]:
+    """Twice the number of the cell that it needs."""
+    return {"number": 2 * context.inputs["tuned"].result["number"]}
+
+
 def count_and_wait(settings: Settings, context: CellContext) -> dict[str, Any]:
     """Count, leave the id of the process, wait, return the number."""
     count(settings)

@@ -117,6 +117,19 @@ def test_another_machine_goes_on_from_published_results(tmp_path: Path, monkeypa
     assert entries["both"]["result"] == {"sum": total, "notes": {"left": "1", "right": "2"}}, "draw 1 was drawn again"
 
 
+def test_cells_that_left_no_files_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = {"executions": str(tmp_path / "executions"), "number": 1, "seconds": 0.0}
+    tuned = StudyCell("tune", study_cells.count_and_wait, counted)
+    plan = StudyCell("plan", study_cells.double, {}, needs={"tuned": tuned})
+    made_of([tuned, plan], monkeypatch)
+    published = tmp_path / "docs"
+    run_study(request(name="made", only="tune", folder=tmp_path / "here", output=published))
+    run_study(request(name="made", folder=tmp_path / "there", output=published, restore=True))
+    entries = json.loads((published / "results.json").read_text())["cells"]
+    assert [entry["result"]["number"] for entry in entries] == [1, 2]
+    assert (tmp_path / "executions").read_text() == "1\n"
+
+
 def test_what_cannot_be_restored_or_published_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = [StudyCell("draw", study_cells.draw, {"seed": 1})]
     made_of(cells, monkeypatch)
@@ -127,7 +140,7 @@ def test_what_cannot_be_restored_or_published_is_said(tmp_path: Path, monkeypatc
         run_study(request(**chosen, restore=True))
     run_study(request(**chosen))
     made_of(cells, monkeypatch, version=2)
-    with pytest.raises(OptionError, match="in version 1, not of 'made' in version 2"):
+    with pytest.raises(OptionError, match="in version 1, not of 'made' in 2"):
         run_study(request(**chosen, restore=True))
     (tmp_path / "docs/results.json").write_text("{")
     with pytest.raises(OptionError, match="is damaged"):

@@ -32,10 +32,10 @@ def restore_records(study: Study, cells: Sequence[StudyCell], results: Path, sto
         OptionError: the file is missing, damaged, or of another study or version.
     """
     document = _read(results)
-    found = document["study"], document["version"]
-    if found != (study.name, study.version):
+    found, wanted = (document["study"], document["version"]), (study.name, study.version)
+    if found != wanted:
         raise OptionError(
-            f"{results} is of study {found[0]!r} in version {found[1]}, not of {study.name!r} in version {study.version}."
+            f"{results} is of study {found[0]!r} in version {found[1]}, not of {wanted[0]!r} in {wanted[1]}."
         )
     published = {entry["key"]: entry for entry in document["cells"] if entry["status"] == "finished"}
     keyed = {cell.key(study.name, study.version): cell for cell in cells}

@@ -80,6 +80,7 @@ def _document(study: Study, records: Sequence[CellRecord], reduced: bool) -> dic
             "seconds": round(record.seconds, 3),
             "cpu_seconds": round(record.cpu_seconds, 3),
             "attempts": record.attempts,
+            "left_files": record.left_files,
         }
         for record in records
     ]

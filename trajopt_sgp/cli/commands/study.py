@@ -46,7 +46,9 @@ def study(
 ) -> Report | int:
     """Run a study, or go on with it: cells that are finished are not computed again.
 
-    The page is made of all cells that have been computed, whichever were chosen. Ctrl-C and kills lose nothing but the cells under way. The exit code is 1 if a cell failed.
+    The page is made of all cells that have been computed, whichever were chosen.
+
+    Ctrl-C and kills lose nothing but the cells under way. The exit code is 1 if a cell failed.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.study import StudyRequest, run_study

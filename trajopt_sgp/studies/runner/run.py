@@ -96,7 +96,8 @@ class _Run:
     def _without_files(self, waiting: dict[str, StudyCell]) -> set[str]:
         """Return the finished cells whose files are gone although a cell that waits needs them."""
         needed = {self._key(other) for cell in waiting.values() for other in cell.needs.values()}
-        return {key for key in needed if key in self.records and not self.store.files(key).exists()}
+        left = {key for key in needed if key in self.records and self.records[key].left_files}
+        return {key for key in left if not self.store.has_files(key)}
 
     def _start(self, waiting: dict[str, StudyCell]) -> None:
         """Submit cells whose needs are met, and give up those whose needs failed."""
@@ -141,6 +142,7 @@ class _Run:
             settings=cell.settings,
             needs={role: self._key(other) for role, other in cell.needs.items()},
             attempts=self.deaths[key] + 1,
+            left_files=self.store.has_files(key),
             versions=package_versions(),
             **_entries(ending),
         )

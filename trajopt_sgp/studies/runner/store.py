@@ -50,6 +50,8 @@ class CellRecord:
     """Processor time [s]."""
     attempts: int = 1
     """How many workers it took."""
+    left_files: bool = True
+    """Whether there is more in its folder than in the result; cells that need it can only read that while it lasts."""
     versions: Mapping[str, str] | None = None
     """Of Python and of the packages that results depend on."""
 
@@ -73,6 +75,11 @@ class CellStore:
     def files(self, key: str) -> Path:
         """Return the folder of a cell's own files."""
         return self.folder.resolve() / "files" / key
+
+    def has_files(self, key: str) -> bool:
+        """Return whether a cell's folder holds anything."""
+        folder = self.files(key)
+        return folder.exists() and any(folder.iterdir())
 
     def load(self, cell: StudyCell, key: str) -> CellRecord | None:
         """Return the record of a cell if there is one.
