@@ -74,7 +74,7 @@ class Assembly:
             if term.function is not None
         }
         object.__setattr__(self, "backends", blocks)
-        object.__setattr__(self, "point", Point(np.full(self.size, np.nan)))
+        object.__setattr__(self, "point", Point(np.zeros(0)))
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
@@ -210,8 +210,8 @@ class Assembly:
 
     def _at(self, variables: FloatArray) -> "Point":
         """Return the variables of all terms at a point, those of the last one where it is the same."""
-        if not np.array_equal(self.point.variables, variables):
-            object.__setattr__(self, "point", Point(variables.copy()))
+        if not self.point.is_at(variables):
+            object.__setattr__(self, "point", Point(variables))
         return self.point
 
     def _cost_hessian(
@@ -267,14 +267,19 @@ class Point:
     """The variables of every term at one point, gathered when they are first asked for."""
 
     def __init__(self, variables: FloatArray) -> None:
-        self.variables = variables
+        self.variables = variables.copy()
+        self._seen = variables.tobytes()
         self._gathered: dict[int, FloatArray] = {}
+
+    def is_at(self, variables: FloatArray) -> bool:
+        """Return whether these are its variables, to the last bit."""
+        return variables.tobytes() == self._seen
 
     def __call__(self, term: StageTerm) -> FloatArray:
         """Return z `(K, d)` in the units of the problem; the same array every time."""
         z = self._gathered.get(id(term))
         if z is None:
-            z = self._gathered[id(term)] = self.variables[term.index] * term.scale
+            z = self._gathered[id(term)] = self.variables.take(term.index) * term.scale
         return z
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -186,8 +185,7 @@ class CondensedAssembly:
         return self.memory.once("lift", variables, parameters, lambda: self._lift(variables, parameters))
 
     def _lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
-        with torch.no_grad():
-            full: FloatArray = self.elimination.lift(torch.as_tensor(variables)[None], parameters)[0].numpy()
+        full: FloatArray = self.elimination.lift_array(variables[None], parameters)[0]
         return full
 
     def _tangents(self, full: FloatArray, parameters: Parameters) -> sparse.csr_matrix:

@@ -12,20 +12,21 @@ Plitt, IFAC 1984.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from trajopt_sgp.derivatives.rollout import Rollout
+from trajopt_sgp.derivatives.rollout import AnyArray, Rollout
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters
 
 Advance = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and input `(..., q)` at one knot to the next state `(..., n)`."""
 
-PullBack = Callable[[Tensor], Tensor]
+PullBack = Callable[[AnyArray], AnyArray]
 """Gradients by the results of a function to those by its arguments."""
 
 
@@ -33,12 +34,12 @@ PullBack = Callable[[Tensor], Tensor]
 class Inputs(Protocol):
     """What drives the intervals, besides the state: a linear function of the variables."""
 
-    def __call__(self, full: Tensor, parameters: Parameters) -> Tensor:
-        """Return the inputs `(P, N, q)` from scaled variables `(P, size)`, differentiable."""
+    def __call__(self, full: AnyArray, parameters: Parameters) -> AnyArray:
+        """Return the inputs `(P, N, q)` from scaled variables `(P, size)`."""
         ...
 
-    def pull_back(self, by_inputs: Tensor, by_full: Tensor) -> Tensor:
-        """Return a gradient by the variables `(P, size)` with the part added that comes from one by the inputs."""
+    def pull_back(self, by_inputs: AnyArray, by_full: AnyArray) -> None:
+        """Add to a gradient by the variables `(P, size)` the part that comes from one by the inputs `(P, N, q)`."""
         ...
 
 
@@ -92,79 +93,99 @@ class Elimination:
 
     def lift(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return all variables of the transcription `(P, size)` from those kept `(P, k)`; differentiable once."""
+        lifted: Tensor = _Lift.apply(variables, self, parameters)  # type: ignore[no-untyped-call]
+        return lifted
+
+    def lift_array(self, variables: AnyArray, parameters: Parameters) -> AnyArray:
+        """Return the same as an array of the same precision."""
         full = self._known(variables, parameters)
-        return self._joined(full, self.rollout(*self._driven(full, parameters)))
+        self._put(full, self.rollout.states(*self._driven(full, parameters)))
+        return full
 
-    def lift_with_adjoint(self, variables: Tensor, parameters: Parameters) -> tuple[Tensor, PullBack]:
+    def lift_with_adjoint(self, variables: AnyArray, parameters: Parameters) -> tuple[AnyArray, PullBack]:
         """Return the same, and what takes gradients `(P, size)` by it to those by the variables kept, `(P, k)`."""
-        with torch.no_grad():
-            known = self._known(variables, parameters)
-            rolled, roll_back = self.rollout.with_adjoint(*self._driven(known, parameters))
-            full = self._joined(known, rolled)
+        full = self._known(variables, parameters)
+        rolled, roll_back = self.rollout.with_adjoint(*self._driven(full, parameters))
+        self._put(full, rolled)
 
-        def pull_back(gradient: Tensor) -> Tensor:
+        def pull_back(gradient: AnyArray) -> AnyArray:
+            places, programs = self._places(gradient.dtype), len(gradient)
             by_inputs, by_heads = roll_back(self._by_rolled(gradient, rolled.shape))
-            programs = gradient.shape[0]
-            by_heads = (by_heads * self._units.to(gradient.dtype)).reshape(programs, -1)
-            total = gradient.index_add(1, self._places.heads.flatten(), by_heads)
-            total = self.inputs.pull_back(by_inputs.reshape(programs, -1, by_inputs.shape[-1]), total)
-            return total.index_select(1, self._places.kept)
+            total = gradient.copy()
+            total[:, places.heads] += by_heads.reshape(programs, *places.heads.shape) * places.units
+            self.inputs.pull_back(by_inputs.reshape(programs, -1, by_inputs.shape[-1]), total)
+            return total.take(self.kept, axis=1)
 
         return full, pull_back
 
-    def _known(self, variables: Tensor, parameters: Parameters) -> Tensor:
+    def _known(self, variables: AnyArray, parameters: Parameters) -> AnyArray:
         """Return all variables `(P, size)` with zeros for what follows from the dynamics."""
-        full = variables.new_zeros((variables.shape[0], self.size)).index_copy_(-1, self._places.kept, variables)
-        if not self.fixed_start:
-            return full
-        start = parameters.initial_state.to(full.dtype) / self._units.to(full.dtype)
-        return full.index_copy_(-1, self._places.start, start.expand(full.shape[0], -1))
+        full = np.zeros((len(variables), self.size), variables.dtype)
+        full[:, self.kept] = variables
+        if self.fixed_start:
+            units = self._places(variables.dtype).units
+            full[:, self.states[0]] = parameters.initial_state.numpy().astype(variables.dtype, copy=False) / units
+        return full
 
-    def _driven(self, full: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+    def _driven(self, full: AnyArray, parameters: Parameters) -> tuple[AnyArray, AnyArray]:
         """Return where the segments start `(P * G, n)`, and their inputs `(P * G, M, q)`."""
-        inputs = self.inputs(full, parameters)
-        heads = full[:, self._places.heads] * self._units.to(full.dtype)
-        return heads.flatten(0, 1), inputs.reshape(-1, self.steps, inputs.shape[-1])
+        places, inputs = self._places(full.dtype), self.inputs(full, parameters)
+        heads = full.take(places.heads, axis=1) * places.units
+        return heads.reshape(-1, heads.shape[-1]), inputs.reshape(-1, self.steps, inputs.shape[-1])
 
-    def _joined(self, full: Tensor, rolled: Tensor) -> Tensor:
+    def _put(self, full: AnyArray, rolled: AnyArray) -> None:
         """Put the states that were rolled out, `(P * G, M+1, n)`, among all variables."""
-        after = rolled[:, 1:].reshape(full.shape[0], -1, rolled.shape[-1]) / self._units.to(full.dtype)
-        return full.index_copy_(-1, self._places.gone, after.index_select(1, self._places.steps).flatten(-2))
+        places, n = self._places(full.dtype), rolled.shape[-1]
+        full[:, places.gone] = rolled.reshape(len(full), -1, n).take(places.rolled, axis=1) / places.units
 
-    def _by_rolled(self, gradient: Tensor, shape: torch.Size) -> Tensor:
+    def _by_rolled(self, gradient: AnyArray, shape: tuple[int, ...]) -> AnyArray:
         """Return the gradient by the states that were rolled out, of that shape, from the one by all variables."""
-        programs, n = gradient.shape[0], shape[-1]
-        gone = gradient.index_select(1, self._places.gone).reshape(programs, -1, n) / self._units.to(gradient.dtype)
-        by_rolled = gradient.new_zeros((programs, self.segments, self.steps + 1, n))
-        by_rolled.flatten(1, 2).index_copy_(1, self._places.rolled, gone)
-        return by_rolled.flatten(0, 1)
+        places, by_rolled = self._places(gradient.dtype), np.zeros(shape, gradient.dtype)
+        by_rolled.reshape(len(gradient), -1, shape[-1])[:, places.rolled] = (
+            gradient.take(places.gone, axis=1) / places.units
+        )
+        return by_rolled
+
+    def _places(self, dtype: Any) -> "_Places":
+        return self._double if dtype == np.float64 else self._single
 
     @cached_property
-    def _units(self) -> Tensor:
-        return torch.as_tensor(self.scale)
-
-    @cached_property
-    def _places(self) -> "_Places":
+    def _double(self) -> "_Places":
         gone = np.flatnonzero(self.eliminated)
         # each segment begins with a state of its own
         rolled = gone + (gone - 1) // self.steps
-        heads = self.states[: -1 : self.steps]
-        arrays = self.kept, self.states[0], heads, self.states[gone].ravel(), gone - 1, rolled
-        return _Places(*map(torch.as_tensor, arrays))
+        return _Places(self.states[: -1 : self.steps], self.states[gone], rolled, self.scale)
+
+    @cached_property
+    def _single(self) -> "_Places":
+        return self._double._replace(units=self.scale.astype(np.float32))
 
 
 class _Places(NamedTuple):
-    """Where things are, as tensors, which every rollout needs."""
+    """Where things are, which every rollout needs, and the units of states."""
 
-    kept: Tensor
-    """Variables that remain."""
-    start: Tensor
-    """The first state."""
-    heads: Tensor
+    heads: IntArray
     """States from which segments start, `(G, n)`."""
-    gone: Tensor
-    """Eliminated states, one after the other."""
-    steps: Tensor
-    """The steps that lead to them."""
-    rolled: Tensor
-    """Where they are among the states that are rolled out, segment by segment."""
+    gone: IntArray
+    """Eliminated states, `(K, n)`."""
+    rolled: IntArray
+    """Where they are among the states that are rolled out, segment by segment, `(K,)`."""
+    units: AnyArray
+    """Of the states, `(n,)`, in the precision of the variables."""
+
+
+class _Lift(torch.autograd.Function):
+    """Lifting as PyTorch calls it."""
+
+    @staticmethod
+    def forward(ctx: Any, variables: Tensor, elimination: Elimination, parameters: Parameters) -> Tensor:
+        kept = variables.detach().numpy()
+        if not any(ctx.needs_input_grad):
+            return torch.from_numpy(elimination.lift_array(kept, parameters))
+        full, ctx.pull_back = elimination.lift_with_adjoint(kept, parameters)
+        return torch.from_numpy(full)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return torch.from_numpy(ctx.pull_back(gradient.numpy())), None, None

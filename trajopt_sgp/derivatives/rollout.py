@@ -1,10 +1,11 @@
 """Rolling a discrete model out: one step after another in PyTorch, or compiled, with a compiled adjoint."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import differentiate
@@ -13,7 +14,10 @@ from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 Step = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
 
-PullBack = Callable[[Tensor], tuple[Tensor, ...]]
+AnyArray = NDArray[Any]
+"""Numbers in single or double precision."""
+
+PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]
 """Gradient by states `(P, N+1, n)` to those by controls `(P, N, m)` and initial states `(P, n)`."""
 
 # Up to this batch the overhead of recording every step costs more than the arithmetic of full Jacobians.
@@ -73,16 +77,27 @@ class Rollout:
             return states
         return roll_out_once_differentiable(self._step, start, controls)
 
-    def with_adjoint(self, initial_state: Tensor, controls: Tensor) -> tuple[Tensor, PullBack]:
-        """Return the same states, and what takes a gradient by them to those by controls and initial states."""
-        start = initial_state.expand(len(controls), -1)
-        if controls.numel() and self._ready(start, controls):
-            states, pull_back = self._fused.with_adjoint(start.numpy(), controls.numpy())
-            return torch.from_numpy(states), lambda gradient: _tensors(pull_back(gradient.numpy()))
-        leaves = controls.detach().requires_grad_(True), start.detach().requires_grad_(True)
+    def states(self, initial_state: AnyArray, controls: AnyArray) -> AnyArray:
+        """Return the same states of arrays `(P, n)` and `(P, N, m)`, not differentiable."""
+        start, inputs = torch.from_numpy(initial_state), torch.from_numpy(controls)
+        with torch.no_grad():
+            return self(start, inputs).numpy()
+
+    def with_adjoint(self, initial_state: AnyArray, controls: AnyArray) -> tuple[AnyArray, PullBack]:
+        """Return the same, and what takes a gradient by the states to those by controls and initial states."""
+        start, inputs = torch.from_numpy(initial_state), torch.from_numpy(controls)
+        if inputs.numel() and self._ready(start, inputs):
+            found: tuple[AnyArray, PullBack] = self._fused.with_adjoint(initial_state, controls)
+            return found
+        leaves = inputs.requires_grad_(True), start.requires_grad_(True)
         with torch.enable_grad():
             states = roll_out_once_differentiable(self._step, leaves[1], leaves[0])
-        return states.detach(), lambda gradient: torch.autograd.grad(states, leaves, gradient)
+
+        def pull_back(gradient: AnyArray) -> tuple[AnyArray, AnyArray]:
+            by_controls, by_start = torch.autograd.grad(states, leaves, torch.from_numpy(gradient))
+            return by_controls.numpy(), by_start.numpy()
+
+        return states.detach().numpy(), pull_back
 
     def _ready(self, start: Tensor, controls: Tensor) -> bool:
         """Trace the step where that has not been done for these weights and this precision."""
@@ -101,10 +116,6 @@ class Rollout:
             return False
         self.backend = f"compiled: {self._fused.operations} operations a step"
         return True
-
-
-def _tensors(arrays: Iterable[Any]) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 class _AdjointRollout(torch.autograd.Function):

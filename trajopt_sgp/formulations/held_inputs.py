@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from trajopt_sgp.derivatives.rollout import AnyArray
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.problem.time_grid import TimeGrid
 
@@ -29,35 +29,53 @@ class HeldInputs:
     names: tuple[str, ...]
     """The parameters that the dynamics take."""
 
-    def __call__(self, full: Tensor, parameters: Parameters) -> Tensor:
-        """Return the inputs `(P, N, q)` from scaled variables `(P, size)`, differentiable."""
-        controls = full[:, self._places] * self._units.to(full.dtype)
-        spans = self._shares.to(full.dtype).expand(len(full), -1)
+    def __call__(self, full: AnyArray, parameters: Parameters) -> AnyArray:
+        """Return the inputs `(P, N, q)` from scaled variables `(P, size)`."""
+        (horizon, m), units = self.controls.shape, self._units(full.dtype)
+        local = parameters.local(np.arange(horizon, dtype=np.float64)) if self.names else parameters
+        extra = [local.values[name].numpy() for name in self.names]
+        inputs = np.empty((len(full), horizon, m + 1 + sum(value.shape[-1] for value in extra)), full.dtype)
+        np.multiply(full.take(self.controls, axis=1), units.controls, out=inputs[..., :m])
+        inputs[..., m] = units.shares if self.duration is None else units.shares * full[:, self.duration, None]
+        begin = m + 1
+        for value in extra:
+            inputs[..., begin : begin + value.shape[-1]] = value
+            begin += value.shape[-1]
+        return inputs
+
+    def pull_back(self, by_inputs: AnyArray, by_full: AnyArray) -> None:
+        """Add to a gradient by the variables `(P, size)` the part that comes from one by the inputs `(P, N, q)`."""
+        units, m = self._units(by_full.dtype), self.controls.shape[1]
+        by_controls = by_inputs[..., :m] * units.controls
+        if self._distinct:
+            by_full[:, self.controls] += by_controls
+        else:
+            np.add.at(by_full.T, self.controls.ravel(), by_controls.reshape(len(by_full), -1).T)
         if self.duration is not None:
-            spans = spans * full[:, self.duration, None]
-        local = parameters.local(np.arange(len(self.controls), dtype=np.float64)) if self.names else parameters
-        extra = [local.values[name].to(full.dtype).expand(*controls.shape[:-1], -1) for name in self.names]
-        return torch.cat([controls, spans[..., None], *extra], dim=-1)
+            by_full[:, self.duration] += by_inputs[..., m] @ units.shares
 
-    def pull_back(self, by_inputs: Tensor, by_full: Tensor) -> Tensor:
-        """Return a gradient by the variables `(P, size)` with the part added that comes from one by the inputs."""
-        dtype, m = by_full.dtype, self.controls.shape[1]
-        by_controls = (by_inputs[..., :m] * self._units.to(dtype)).flatten(1)
-        total = by_full.index_add(1, self._places.flatten(), by_controls)
-        if self.duration is not None:
-            total[:, self.duration] += by_inputs[..., m] @ self._shares.to(dtype)
-        return total
+    def _units(self, dtype: Any) -> "_Units":
+        return self._double if dtype == np.float64 else self._single
 
     @cached_property
-    def _places(self) -> Tensor:
-        return torch.as_tensor(self.controls)
-
-    @cached_property
-    def _units(self) -> Tensor:
-        return torch.as_tensor(self.scale[self.controls])
-
-    @cached_property
-    def _shares(self) -> Tensor:
-        """The durations of the intervals, or what they are for each unit of the variable that is the duration."""
+    def _double(self) -> "_Units":
         unit = self.grid.duration if self.duration is None else self.scale[self.duration]
-        return torch.as_tensor(self.grid.shares * unit)
+        return _Units(self.scale[self.controls], self.grid.shares * unit)
+
+    @cached_property
+    def _single(self) -> "_Units":
+        return _Units(*(part.astype(np.float32) for part in self._double))
+
+    @cached_property
+    def _distinct(self) -> bool:
+        """Whether no two intervals share a control."""
+        return len(np.unique(self.controls)) == self.controls.size
+
+
+class _Units(NamedTuple):
+    """What variables are multiplied by, in their precision."""
+
+    controls: AnyArray
+    """Of the controls, `(N, m)`."""
+    shares: AnyArray
+    """Durations of the intervals, or what they are for each unit of the variable that is the duration, `(N,)`."""

@@ -189,8 +189,8 @@ class PolicyProgram(NonlinearProgram):
             parameters: of the problem.
             noise: added to the controls before they are clipped, `(B, N, m)`, or None.
         """
-        blank = variables.new_zeros((1, len(self.full_scale)))
-        others = self.shooting.inputs(blank, parameters)[0, :, self.space.control_size :]
+        blank = variables.new_zeros((1, len(self.full_scale))).numpy()
+        others = torch.from_numpy(self.shooting.inputs(blank, parameters))[0, :, self.space.control_size :]
         law, states, controls = self.family.law(self.space, variables), [starts], []
         for knot, other in enumerate(others):
             control = law(states[-1], knot)

@@ -205,10 +205,9 @@ class NonlinearProgram:
         """Return all scaled variables of the transcription `(full size,)`, eliminated states by rolling out."""
         if self.elimination is None:
             return variables
-        dtype = self.problem.dtype
-        with torch.no_grad():
-            full = self.expand(torch.as_tensor(variables, dtype=dtype)[None], parameters)[0]
-        return _numpy(full)
+        own = variables.astype(np.float64 if self.problem.dtype == torch.float64 else np.float32)
+        full: FloatArray = self.elimination.lift_array(own[None], parameters)[0].astype(np.float64)
+        return full
 
     def expand(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return all scaled variables `(P, full size)` of a batch of decision variables `(P, size)`."""
@@ -231,20 +230,22 @@ class NonlinearProgram:
         """
         if self.elimination is None:
             return _recorded(lambda point: self.evaluate(point, parameters), variables, weigh)
-        full, pull_back = self.elimination.lift_with_adjoint(variables.detach(), parameters)
-        if weigh is None and len(full) == 1 and full.dtype == torch.float64 and not self.assembly.row_count:
-            found, gradient = self._in_closed_form(full, parameters)
+        lifted, pull_back = self.elimination.lift_with_adjoint(variables.detach().numpy(), parameters)
+        if weigh is None and len(lifted) == 1 and lifted.dtype == np.float64 and not self.assembly.row_count:
+            found, by_lifted = self._in_closed_form(lifted, parameters)
         else:
-            found, gradient = _recorded(lambda point: self.evaluate_all(point, parameters), full, weigh)
-        return found, pull_back(gradient)
+            full = torch.from_numpy(lifted)
+            found, slope = _recorded(lambda point: self.evaluate_all(point, parameters), full, weigh)
+            by_lifted = slope.numpy()
+        return found, torch.from_numpy(pull_back(by_lifted))
 
-    def _in_closed_form(self, full: Tensor, parameters: Parameters) -> tuple[Evaluation, Tensor]:
+    def _in_closed_form(self, lifted: FloatArray, parameters: Parameters) -> tuple[Evaluation, FloatArray]:
         """Return evaluation and gradient for all scaled variables `(1, full size)` of a program without rows."""
-        value, slope = self.full_assembly.gradient(full[0].numpy(), parameters)
-        objective = full.new_tensor([value])
-        differs = self.annealed or bool(self.surrogates)
-        merit = self.full_merit(full, parameters.at_end()) if differs else objective
-        return Evaluation(objective, merit, full.new_zeros((1, 0))), torch.from_numpy(slope)[None]
+        value, slope = self.full_assembly.gradient(lifted[0], parameters)
+        objective = merit = torch.from_numpy(np.array([value]))
+        if self.annealed or self.surrogates:
+            merit = self.full_merit(torch.from_numpy(lifted), parameters.at_end())
+        return Evaluation(objective, merit, objective.new_zeros((1, 0))), slope[None]
 
     def evaluate_all(self, full: Tensor, parameters: Parameters) -> Evaluation:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""

@@ -3,9 +3,11 @@
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _NAMES = {"float64": "dgemm", "float32": "sgemm"}
 
@@ -25,8 +27,15 @@ def gemm_address(dtype: str) -> int:
     return int(get_cython_function_address("scipy.linalg.cython_blas", name))
 
 
-def letter_and_sizes() -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
-    """Return the arguments of a product `(4,)`: room for three sizes, and the letter N for both factors as they are."""
-    sizes = np.zeros(4, dtype=np.int32)
-    sizes.view(np.uint8)[12] = ord("N")
-    return sizes
+_SIZES = np.zeros(4, dtype=np.int32)
+_SIZES.view(np.uint8)[12] = ord("N")
+_ONES: dict[str, NDArray[Any]] = {"f": np.ones(1, np.float32), "d": np.ones(1)}
+
+
+def product_arguments(dtype: "np.dtype[Any]") -> tuple[int, NDArray[np.int32], NDArray[Any]]:
+    """Return what the loops need for products in a precision.
+
+    The address; room for three sizes, and the letter N for both factors as they are, `(4,)`, for one caller alone; and
+    the factor 1, `(1,)`.
+    """
+    return gemm_address("float64" if dtype.char == "d" else "float32"), _SIZES.copy(), _ONES[dtype.char]

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
-from trajopt_sgp.derivatives.fused.matrix_products import gemm_address, letter_and_sizes
+from trajopt_sgp.derivatives.fused.matrix_products import product_arguments
 from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
 from trajopt_sgp.derivatives.traced.graph import trace
@@ -124,7 +124,7 @@ class _Sweeps:
     ) -> None:
         batch, horizon, _ = self._shape = controls.shape
         self._programme, self._tables = programme, _arguments(programme)
-        self._product = _product(programme.numbers.dtype.name)
+        self._product = product_arguments(programme.numbers.dtype)
         self.states: AnyArray = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         self.states[:, 0] = initial_state
         inputs = np.ascontiguousarray(controls)
@@ -176,10 +176,6 @@ def _blocks(batch: int) -> Iterator[slice]:
 
 def _arguments(programme: StepProgramme) -> tuple[Any, ...]:
     return programme.table, programme.numbers, programme.places, programme.result
-
-
-def _product(dtype: str) -> tuple[Any, ...]:
-    return gemm_address(dtype), letter_and_sizes(), np.ones(1, dtype)
 
 
 def _close(found: Tensor, expected: Tensor, tolerance: float) -> bool:
