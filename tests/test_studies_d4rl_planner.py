@@ -16,7 +16,7 @@ from trajopt_sgp.studies.d4rl import (
     PlannerSettings,
     RewardPlanner,
     SamplingSearch,
-    nearest_penalty,
+    distance_penalty,
     score_penalty,
 )
 from trajopt_sgp.studies.d4rl.search import weighted_mean
@@ -129,6 +129,7 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
 
     class OnePoint:
         sigma_range = None
+        calibration = None
 
         def normalize(self, x: Tensor, u: Tensor) -> Tensor:
             return torch.cat((x, u), dim=-1)
@@ -136,9 +137,15 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
         def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
             return z - point
 
+        def distance(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+            return 0.5 * (z - point).square().sum(-1)
+
+        def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+            return (z - point).norm(dim=-1)
+
     known = OnePoint()
     x, u = torch.randn(2, 4, 3, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    for penalty in (score_penalty(known), nearest_penalty(known.normalize, point)):
+    for penalty in (score_penalty(known), distance_penalty(known)):
         values = penalty(x, u, 0.1)
         assert torch.allclose(values, 0.5 * ((x - 0.5) ** 2 + (u + 0.2) ** 2)[..., 0])
         assert torch.allclose(torch.autograd.grad(values.sum(), [u])[0], u + 0.2)

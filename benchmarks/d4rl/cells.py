@@ -80,9 +80,8 @@ def _data(settings: Mapping[str, Any]) -> Transitions:
 
 
 def _planner(settings: Mapping[str, Any], planner: Specification, context: CellContext) -> RewardPlanner:
-    folder, seed = context.inputs["models"].folder, settings["seed"]
-    models = planner_models(planner["penalty"], folder, lambda: _data(settings), seed)
-    return RewardPlanner(models, planner_settings(planner, seed))
+    models = planner_models(planner["penalty"], context.inputs["models"].folder, lambda: _data(settings))
+    return RewardPlanner(models, planner_settings(planner, settings["seed"]))
 
 
 def _scores(settings: Mapping[str, Any], controller: Controller) -> dict[str, Any]:

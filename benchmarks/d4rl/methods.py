@@ -25,11 +25,12 @@ from trajopt_sgp.studies.d4rl import (
     PlannerModels,
     PlannerSettings,
     SamplingSearch,
+    distance_penalty,
     ensemble_penalty,
-    nearest_penalty,
     score_penalty,
 )
 from trajopt_sgp.studies.d4rl.search import Searcher
+from trajopt_sgp.uncertainty import ExactSmoothedDistance
 
 FloatArray = NDArray[np.float64]
 
@@ -46,7 +47,6 @@ _GRADIENT = {"kind": "gradient", "iterations": 5, "step_size": 0.03}
 _MPPI = {"kind": "sampling", "iterations": 2, "samples": 48, "spread": 0.2, "temperature": 0.3}
 _CEM = {"kind": "sampling", "iterations": 3, "samples": 48, "spread": 0.3, "elites": 6}
 _BASE: Specification = {"penalty": "score", "horizon": 8, "proposals": 3, "noise": 0.2, "search": _GRADIENT}
-_NEAREST_POINTS = 4096
 
 OURS = "guided"
 """The method that the others are compared with."""
@@ -54,7 +54,7 @@ PLANNERS: Mapping[str, Specification] = {
     OURS: _BASE,
     "one-setting": {**_BASE, "beta": ONE_BETA},
     "beta=0": {**_BASE, "beta": 0.0},
-    "nearest": {**_BASE, "penalty": "nearest"},
+    "exact": {**_BASE, "penalty": "exact"},
     "mppi+ensemble": {**_BASE, "penalty": "ensemble", "search": _MPPI},
     "cem+ensemble": {**_BASE, "penalty": "ensemble", "search": _CEM},
 }
@@ -73,14 +73,13 @@ def planner_settings(planner: Specification, seed: int) -> PlannerSettings:
     return PlannerSettings(**plain, search=_SEARCHES[search.pop("kind")](**search), seed=seed)
 
 
-def planner_models(penalty: str, folder: Path, transitions: Callable[[], Transitions], seed: int) -> PlannerModels:
+def planner_models(penalty: str, folder: Path, transitions: Callable[[], Transitions]) -> PlannerModels:
     """Return what a method plans with.
 
     Args:
-        penalty: "score", "nearest" or "ensemble".
+        penalty: "score", "exact" or "ensemble".
         folder: of the trained models.
         transitions: called where the penalty needs the data themselves.
-        seed: of the choice among them.
     """
     ensemble = load_model_as(EnsembleDynamics, folder / "ensemble" / MODEL_FILE)
     outcome = load_model_as(OutcomeModel, folder / "outcome" / MODEL_FILE)
@@ -93,7 +92,9 @@ def planner_models(penalty: str, folder: Path, transitions: Callable[[], Transit
         score = load_model_as(ScoreNetwork, folder / "score" / MODEL_FILE)
         if penalty == "score":
             return score_penalty(score)
-        return nearest_penalty(score.normalize, _points(score, transitions(), seed))
+        return distance_penalty(
+            ExactSmoothedDistance(transitions(), normalizer=score.normalizer, sigma_range=score.sigma_range)
+        )
 
     return PlannerModels.of(ensemble, outcome, value, clone, price())
 
@@ -113,10 +114,3 @@ def clone_controller(clone: BehaviourClone) -> Controller:
         return controls
 
     return control
-
-
-def _points(score: ScoreNetwork, data: Transitions, seed: int) -> torch.Tensor:
-    """Return transitions drawn at random, normalised: all of them would take seconds per action."""
-    chosen = np.random.default_rng(seed).permutation(len(data))[:_NEAREST_POINTS]
-    state, control = (torch.tensor(part[chosen], dtype=torch.float32) for part in (data.states, data.controls))
-    return score.normalize(state, control)

@@ -29,8 +29,8 @@ of training, 5 each, with Student's 95 % interval as if episodes were independen
 The data are made by `benchmarks.d4rl.collect`, 100,000 transitions each: they are not D4RL's own files, and published
 scores are of others. Falls end episodes. `bc`, `10%-bc`, `td3+bc` and `iql` are d3rlpy's, after their last step of
 30,000; `clone` is the policy that proposes plans. `guided` plans with one price of distance for each robot,
-`one-setting` with one for all, both chosen on episodes that are not in this table; `nearest` prices the distance to the
-nearest of 4,096 transitions, and `mppi+ensemble` and `cem+ensemble` the spread of an ensemble."""
+`one-setting` with one for all, both chosen on episodes that are not in this table; `exact` prices the smoothed
+distance in closed form over all transitions, and `mppi+ensemble` and `cem+ensemble` the spread of an ensemble."""
 
 
 def gather(records: Sequence[CellRecord]) -> Scores:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models import BehaviourClone, EnsembleDynamics, OutcomeModel, StateValue, check_same_data
 from trajopt_sgp.models.dynamics import ResidualDynamics
-from trajopt_sgp.uncertainty import GradientModel
+from trajopt_sgp.uncertainty import GradientModel, ValueModel
 
 Penalty = Callable[[Tensor, Tensor, float], Tensor]
 """States `(..., n)`, controls `(..., m)` and sigma to penalties `(...)`, differentiable in states and controls."""
@@ -91,20 +90,10 @@ def ensemble_penalty(ensemble: EnsembleDynamics) -> Penalty:
     return penalty
 
 
-def nearest_penalty(normalize: Callable[[Tensor, Tensor], Tensor], points: Tensor) -> Penalty:
-    """Return half the squared distance to the nearest of some points `(K, d)`, in normalised coordinates.
-
-    Raises:
-        OptionError: there are no points.
-    """
-    if not len(points):
-        raise OptionError("The nearest of no points: give some.")
-    half_squares = 0.5 * points.square().sum(-1)
+def distance_penalty(distance: ValueModel) -> Penalty:
+    """Return the value of the smoothed distance d_sigma of a model that has one, such as the exact one."""
 
     def penalty(state: Tensor, control: Tensor, sigma: float) -> Tensor:
-        z = normalize(state, control)
-        with torch.no_grad():
-            nearest = points[(half_squares - z.flatten(0, -2) @ points.T).argmin(-1)]
-        return 0.5 * (z - nearest.reshape(z.shape)).square().sum(-1)
+        return distance.distance(distance.normalize(state, control), sigma)
 
     return penalty
