@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.models import BehaviourClone, EnsembleDynamics, OutcomeModel, StateValue, fit_normalizer
+from trajopt_sgp.models import BehaviourClone, Calibration, EnsembleDynamics, OutcomeModel, StateValue, fit_normalizer
 from trajopt_sgp.studies.d4rl import (
     GradientSearch,
     PlannerModels,
@@ -129,7 +129,7 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
 
     class OnePoint:
         sigma_range = None
-        calibration = None
+        calibration: Calibration | None = None
 
         def normalize(self, x: Tensor, u: Tensor) -> Tensor:
             return torch.cat((x, u), dim=-1)
@@ -141,7 +141,7 @@ def test_penalties_have_the_derivative_of_the_distance() -> None:
             return 0.5 * (z - point).square().sum(-1)
 
         def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
-            return (z - point).norm(dim=-1)
+            return self.distance_gradient(z, sigma).norm(dim=-1)
 
     known = OnePoint()
     x, u = torch.randn(2, 4, 3, 1, generator=torch.Generator().manual_seed(0)).requires_grad_()
