@@ -205,7 +205,7 @@ def test_unwritable_folder_is_refused_before_the_work(
     [
         (["plan"], "Missing option '--dynamics'"),
         (["plan", "--dynamics", "x", "--solver", "newton"], "'gradient-descent', 'lbfgs', 'ipopt'"),
-        (["plan", "--dynamics", "x", "--score", "y", "--energy", "z"], "either --score or --energy"),
+        (["plan", "--dynamics", "x", "--score", "y", "--energy", "z"], "--score and --energy cannot go together"),
         (["collect", "--seed", "-1"], "--seed"),
         (["collect", "--transitions", "many"], "--transitions"),
         (["fly"], "No such command 'fly'"),

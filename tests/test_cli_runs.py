@@ -99,7 +99,7 @@ def test_train_leaves_models_metrics_and_config(folder: Path) -> None:
         }
 
 
-def test_train_makes_the_alternatives_too(folder: Path) -> None:
+def test_the_alternatives_are_trained_and_hold_plans(folder: Path) -> None:
     small = ("--hidden-sizes", "16,16", "--steps-ensemble", "30", "--steps-learned-distance", "20")
     kinds: dict[str, type[TransitionModel]] = {"ensemble": EnsembleDynamics, "learned-distance": LearnedDistance}
     arguments = ("train", "--dataset", DATASET, *small, "--models", ",".join(kinds), "--folder", "others", "--json")
@@ -109,6 +109,12 @@ def test_train_makes_the_alternatives_too(folder: Path) -> None:
         model = load_model(folder / trained[name]["file"])
         assert isinstance(model, kind)
         assert model.dataset.hash == load_transitions(DATASET).dataset.hash
+    tiny = ("--option", "iterations=2", "--starts", "1", "--horizon", "4", "--no-plots", "--beta", "2", "--json")
+    for name, source in {"exact": DATASET, **{kind: f"others/{kind}" for kind in kinds}}.items():
+        planned = document(execute(folder, "plan", *models("dynamics"), f"--{name}", source, *tiny))
+        assert [guide["beta"] for guide in planned["guidance"]] == [2.0], name
+        assert planned["data_distance"]["max"] >= planned["data_distance"]["mean"] >= 0.0
+        assert planned["models"]["dataset"]["hash"] == load_transitions(DATASET).dataset.hash
 
 
 def test_a_preset_trains_what_planning_for_rewards_needs(folder: Path) -> None:

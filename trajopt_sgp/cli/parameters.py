@@ -20,6 +20,16 @@ ScoreFile = Annotated[
 EnergyFile = Annotated[
     Path | None, typer.Option("--energy", help="Energy network that measures the distance to data: file or folder.")
 ]
+LearnedDistanceFile = Annotated[
+    Path | None,
+    typer.Option("--learned-distance", help="Network that has learned the distance: file or folder."),
+]
+EnsembleFile = Annotated[
+    Path | None, typer.Option("--ensemble", help="Ensemble whose disagreement stands for the distance: file or folder.")
+]
+ExactDataset = Annotated[
+    str | None, typer.Option("--exact", help="Minari id of the dataset to which the distance is taken in closed form.")
+]
 CertificateFile = Annotated[
     Path | None,
     typer.Option("--certificate", help="Certificate of the error of these dynamics, a file of save_certificate."),

@@ -22,7 +22,10 @@ SUCCESS_COST = 0.1
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly and how closely a plan is held to the data; β counts only with its weighting and σ beside it."""
+    """How strongly and how closely a plan is held to the data; β counts only with its weighting and σ beside it.
+
+    Uncertainties without noise levels take β alone.
+    """
 
     beta: float = 5.0
     """β, weight of the distance to data."""
@@ -35,6 +38,8 @@ class Guidance:
         """Return the distance to data with weighting σ², or nothing where β is zero."""
         if self.beta == 0.0:
             return []
+        if model.sigma_range is None:
+            return [DataDistance(model, weight=self.beta)]
         return [DataDistance(model, weight=self.beta, schedule=GeometricSchedule(self.sigma_start, self.sigma_stop))]
 
 

@@ -9,9 +9,12 @@ from trajopt_sgp.cli.parameters import (
     CertificateFile,
     DynamicsFile,
     EnergyFile,
+    EnsembleFile,
+    ExactDataset,
     Folder,
     FormulationName,
     JsonOutput,
+    LearnedDistanceFile,
     ScoreFile,
     Seed,
     SolverName,
@@ -24,6 +27,7 @@ from trajopt_sgp.cli.report import Report
 EXAMPLES = examples(
     "trajopt-sgp plan --dynamics runs/train/dynamics --score runs/train/score",
     "trajopt-sgp plan --dynamics runs/train/dynamics",
+    "trajopt-sgp plan --dynamics runs/train/dynamics --exact cartpole/random-v0",
     "trajopt-sgp plan --dynamics runs/train/dynamics --energy runs/train/energy \\",
     "    --solver ipopt --starts 4 --option tolerance=1e-6 --option options.mu_strategy=adaptive",
 )
@@ -34,6 +38,9 @@ def plan(
     dynamics: DynamicsFile,
     score: ScoreFile = None,
     energy: EnergyFile = None,
+    learned_distance: LearnedDistanceFile = None,
+    ensemble: EnsembleFile = None,
+    exact: ExactDataset = None,
     certificate: CertificateFile = None,
     formulation: Annotated[
         FormulationName | None, typer.Option(help="By default the one that suits the solver.")
@@ -74,9 +81,10 @@ def plan(
     """Plan the cart-pole's swing-up over a learned model and judge the plan on the true system.
 
     The pole hangs at rest and shall stand after the horizon: terminal cost p² + (θ-π)² + 0.1ṗ² + 0.1θ̇², force within
-    ±80 N. With a score or an energy network the plan is held to the data. Every plan's forces are then applied to the
-    true equations; a true cost below 0.1 is a success. With a certificate the report says how wrong the model may be
-    along the plan, beside how wrong it was. The exit code says that planning ran, not that it succeeded.
+    ±80 N. With a score, an energy network or another distance the plan is held to the data. Every plan's forces are
+    then applied to the true equations; a true cost below 0.1 is a success. With a certificate the report says how wrong
+    the model may be along the plan, beside how wrong it was. The exit code says that planning ran, not that it
+    succeeded.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.plan import PlanRequest, run_plan

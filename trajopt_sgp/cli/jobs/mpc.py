@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trajopt_sgp.cli.jobs.models import Models, load_models
+from trajopt_sgp.cli.jobs.models import ModelRequest, Models, check_beta, load_models
 from trajopt_sgp.cli.report import Block, Report, make_table, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
@@ -38,12 +38,9 @@ _FIRST_SOLVER: Mapping[str, Any] = {"stages": 1, "tolerance": 1e-4}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MpcRequest:
+class MpcRequest(ModelRequest):
     """The arguments of the command."""
 
-    dynamics: Path
-    score: Path | None
-    energy: Path | None
     episodes: int
     seconds: float
     horizon: int
@@ -71,7 +68,7 @@ def run_mpc(request: MpcRequest) -> Report:
         OptionError: an unknown setting, or a value out of range.
     """
     steps = _count_steps(request)
-    models = load_models(request.dynamics, request.score, request.energy)
+    models = load_models(request)
     controller = _controller(request, models)
     with open_run_folder(request.folder) as folder:
         return _run(request, models, controller, steps, folder)
@@ -106,8 +103,7 @@ def _count_steps(request: MpcRequest) -> int:
 
 
 def _controller(request: MpcRequest, models: Models) -> MPC:
-    if models.distance is None and request.beta:
-        raise OptionError(f"--beta {request.beta:g} needs a distance to data: give --score or --energy.")
+    check_beta(request.beta, models)
     beta = _BETA if request.beta is None else request.beta
     problem = swing_up_problem(
         models.dynamics,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.cli.jobs.models import Models, load_models
+from trajopt_sgp.cli.jobs.models import ModelRequest, Models, check_beta, load_models
 from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
 from trajopt_sgp.cli.presets import PRESETS
 from trajopt_sgp.cli.report import Block, Report, make_table, working
@@ -32,12 +32,9 @@ FORMULATIONS: Mapping[str, type[Formulation]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanRequest:
+class PlanRequest(ModelRequest):
     """The arguments of the command."""
 
-    dynamics: Path
-    score: Path | None
-    energy: Path | None
     certificate: Path | None
     formulation: str | None
     solver: str
@@ -66,7 +63,7 @@ def run_plan(request: PlanRequest) -> Report:
         OptionError: an unknown setting, or a value out of range.
     """
     _check_numbers(request)
-    models = load_models(request.dynamics, request.score, request.energy)
+    models = load_models(request)
     certificate = None if request.certificate is None else load_certificate(request.certificate, models.dynamics)
     problem, prepared = _prepare(request, models)
     with open_run_folder(request.folder) as folder:
@@ -98,9 +95,8 @@ def _plan(
 def _guidance(request: PlanRequest, models: Models) -> Guidance:
     """Return the guidance asked for; none where there is no model that measures a distance."""
     preset = PRESETS[request.solver]
+    check_beta(request.beta, models)
     if models.distance is None:
-        if request.beta:
-            raise OptionError(f"--beta {request.beta:g} needs a distance to data: give --score or --energy.")
         return Guidance(beta=0.0)
     return Guidance(
         beta=preset.beta if request.beta is None else request.beta,
