@@ -31,6 +31,7 @@ NUMBERS: Mapping[str, Mapping[str, float]] = {
 
 _TRAINED = {16: CHANNELS["standard"], 64: CHANNELS["narrow"]}
 _TRANSITIONS = {16: 40_000, 32: 60_000, 64: 40_000}
+_ENSEMBLE_STEPS = {16: 1000, 32: 1000, 64: 500}
 _GUIDED_SECONDS = {16: 5.0, 32: 12.0, 64: 40.0}
 """Of one core, for a guided plan of 15 steps and as much for one from samples; in proportion to the steps."""
 
@@ -64,7 +65,7 @@ def _training(side: int, reduced: bool) -> StudyCell:
 
 
 def _ensemble(side: int) -> StudyCell:
-    settings = {"resolution": side, "transitions": _TRANSITIONS[side], "steps": 1000, "seed": 0}
+    settings = {"resolution": side, "transitions": _TRANSITIONS[side], "steps": _ENSEMBLE_STEPS[side], "seed": 0}
     return StudyCell(f"ensemble {side}", train_sized_ensemble, settings)
 
 
