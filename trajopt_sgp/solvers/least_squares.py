@@ -1,8 +1,8 @@
 """Least squares with bounds on some of the unknowns."""
 
 import numpy as np
+import scipy
 import scipy.linalg as sl
-import scipy.optimize as so
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -35,4 +35,6 @@ def bounded_least_squares(matrix: FloatArray, target: FloatArray, lower: FloatAr
 def _search(matrix: FloatArray, target: FloatArray, bounds: tuple[FloatArray, FloatArray]) -> FloatArray:
     if not matrix.size:
         return np.clip(np.zeros(matrix.shape[1]), *bounds)
-    return np.asarray(so.lsq_linear(matrix, target, bounds, method="bvls", tol=1e-14, max_iter=5 * matrix.shape[1]).x)
+    return np.asarray(
+        scipy.optimize.lsq_linear(matrix, target, bounds, method="bvls", tol=1e-14, max_iter=5 * matrix.shape[1]).x
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy.optimize as so
+import scipy  # loads its optimisers when they are first used, which takes a tenth of a second
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
@@ -156,7 +156,7 @@ class _Reduced:
             OptionError: the method does not know one of its options.
         """
         method = settings.method
-        box = so.Bounds(self.lower[self.free], self.upper[self.free])
+        box = scipy.optimize.Bounds(self.lower[self.free], self.upper[self.free])
         arguments: dict[str, Any] = {"method": method, "jac": self.gradient, "bounds": box}
         arguments["options"] = {**_own_options(settings), **settings.options}
         arguments["callback"] = self._callback if method == "trust-constr" else self._callback_alone
@@ -167,9 +167,9 @@ class _Reduced:
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of singular Jacobians, which the status tells
-                warnings.simplefilter("error", so.OptimizeWarning)  # of unknown options
-                result = so.minimize(self.objective, self.guess[self.free], **arguments)
-        except (TypeError, so.OptimizeWarning) as error:
+                warnings.simplefilter("error", scipy.optimize.OptimizeWarning)  # of unknown options
+                result = scipy.optimize.minimize(self.objective, self.guess[self.free], **arguments)
+        except (TypeError, scipy.optimize.OptimizeWarning) as error:
             raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error
         point = self.full(np.asarray(result.x, dtype=np.float64))
         return point, self.multipliers(point, result), _claimed(method, int(result.status))
@@ -281,10 +281,14 @@ class _Reduced:
         pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
         return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)
 
-    def _sparse_rows(self) -> list[so.NonlinearConstraint]:
+    def _sparse_rows(self) -> list[Any]:
         if not self.derivatives.row_count:
             return []
-        return [so.NonlinearConstraint(self.rows, self.below, self.above, jac=self.jacobian, hess=self.lagrangian)]
+        return [
+            scipy.optimize.NonlinearConstraint(
+                self.rows, self.below, self.above, jac=self.jacobian, hess=self.lagrangian
+            )
+        ]
 
     def _dense_rows(self) -> list[dict[str, Any]]:
         equal = np.flatnonzero(self.below == self.above)
