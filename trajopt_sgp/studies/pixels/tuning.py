@@ -13,7 +13,7 @@ _MPPI = {"population": (8, 16, 32), "temperature": (0.03, 0.1, 0.3)}
 _PIXELS = {"spread": (0.02, 0.05, 0.15, 0.4)}
 _SPLINE = {"spread": (0.15, 0.3, 0.6, 1.0), "points": (4, 6, 8)}
 _COMPONENTS = {**_SPLINE, "components": (8, 16, 24)}
-_WEIGHT = {"ensemble_weight": (0.03, 0.3, 3.0, 30.0, 300.0)}
+_WEIGHT = {"ensemble_weight": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)}
 
 SPACES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "ensemble gradient": _WEIGHT,
