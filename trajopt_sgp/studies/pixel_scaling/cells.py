@@ -21,7 +21,7 @@ SIZES = ((32, 15), (64, 15), (16, 15), (32, 5), (32, 10), (32, 30), (32, 60))
 NUMBERS: Mapping[str, Mapping[str, float]] = {
     "guided": {},
     "unguided": {},
-    "ensemble gradient": {},
+    "ensemble gradient": {"ensemble_weight": 0.003},
     "CEM": {"population": 32, "elites": 0.25, "spread": 0.02},
     "MPPI": {"population": 32, "temperature": 0.1, "spread": 0.05},
     "CEM, discs": {"population": 8, "elites": 0.4, "spread": 0.6, "points": 8},
