@@ -1,6 +1,7 @@
 """Networks of pictures: what a U-Net computes and refuses, that it learns, and that plans in pixels follow from it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +9,32 @@ import pytest
 import torch
 from torch import Tensor
 
-from trajopt_sgp.data import ImageTransitions
+from trajopt_sgp.data import ImageTransitions, describe_triples
 from trajopt_sgp.derivatives.rollout import roll_out, roll_out_once_differentiable
 from trajopt_sgp.envs import PixelWorld, sample_pixel_transitions
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.formulations import ScoreTranscription, SingleShooting
 from trajopt_sgp.learning import (
+    CoarseScoreSettings,
     ImageDynamicsSettings,
     ImageScoreSettings,
     image_normalizer,
+    train_coarse_score,
     train_image_dynamics,
     train_image_score,
 )
-from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork, UNet, load_model_as, save_model
+from trajopt_sgp.models import (
+    CoarseScore,
+    EnergyNetwork,
+    LearnedDynamics,
+    ScoreNetwork,
+    UNet,
+    coarse_picture,
+    load_model_as,
+    save_model,
+)
 from trajopt_sgp.models.check import check_dynamics
-from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.problem.dynamics import DiscreteDynamics
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.studies.pixels.costs import goal_cost, path_cost, smoothness_cost
@@ -222,6 +234,35 @@ def test_a_score_makes_plans_of_pictures(data: ImageTransitions) -> None:
     verdict, path = judge(WORLD, problem, solution.trajectory)
     assert path.shape == (5, 2)
     assert np.isfinite([verdict.goal_distance, verdict.predicted_cost, verdict.true_cost, verdict.disc_distance]).all()
+
+
+def test_scores_of_transitions_take_the_place_of_dynamics(data: ImageTransitions) -> None:
+    """Plans of states and controls follow the distances of (x, u, x') between pixels and from afar."""
+    small = ImageScoreSettings(hidden_sizes=CHANNELS, steps=20, validate_every=20)
+    score = train_image_score(data, small, next_state=True).model
+    seen = CoarseScoreSettings(hidden_sizes=(8, 8), steps=20, validate_every=20)
+    coarse = CoarseScore(train_coarse_score(data, seen, next_state=True, stretch=8.0).model)
+    assert score.dataset.hash == coarse.dataset.hash == describe_triples(data.dataset).hash != data.dataset.hash
+    arrays = data.states, data.controls, data.next_states
+    state, control, after = (torch.from_numpy(part[:8]).float() / 255.0 for part in arrays)
+    others = torch.cat([control, after], dim=-1)
+    assert score.normalize(state, others).shape == (8, 3 * PIXELS)
+    change = 8.0 * (coarse_picture(after) - coarse_picture(state))
+    moved, still = (coarse.normalize(state, torch.cat([control, x], dim=-1))[..., -64:] for x in (after, state))
+    torch.testing.assert_close(moved - still, change, rtol=1e-4, atol=1e-5)
+    terms = [DataDistance(model, 0.1, sigma=0.1, next_state=True) for model in (score, coarse)]
+    unit = np.zeros(PIXELS), np.ones(PIXELS)
+    problem = OptimalControlProblem(
+        dynamics=None,
+        horizon=3,
+        initial_state=WORLD.state_picture([0.5, 0.5]).astype(float),
+        stage_costs=[terms[0], replace(terms[1], name="coarse")],
+        state_bounds=unit,
+        control_bounds=unit,
+    )
+    solution = solve(problem, ScoreTranscription(), GradientDescent(iterations=4))
+    assert solution.variables.size == 7 * PIXELS, "four pictures of states and three of controls"
+    assert {"data_distance", "coarse"} <= set(solution.cost_terms)
 
 
 def test_the_true_point_judges_plans() -> None:

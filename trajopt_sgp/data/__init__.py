@@ -19,4 +19,5 @@ from trajopt_sgp.data.normalizer import Normalizer as Normalizer
 from trajopt_sgp.data.points import points_as_transitions as points_as_transitions
 from trajopt_sgp.data.transitions import Transitions as Transitions
 from trajopt_sgp.data.triples import as_triples as as_triples
+from trajopt_sgp.data.triples import describe_triples as describe_triples
 from trajopt_sgp.data.triples import triple_normalizer as triple_normalizer

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from trajopt_sgp.data.dataset_info import DatasetInfo
 from trajopt_sgp.data.normalizer import Normalizer
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import OptionError
@@ -17,15 +18,18 @@ def as_triples(transitions: Transitions) -> Transitions:
     from the data, and so how far x' is from where the system would go; `ScoreTranscription` plans with it. Its dataset
     has a hash of its own, so that such a model is not mistaken for one of (x, u).
     """
-    dataset = transitions.dataset
-    info = replace(
+    controls = np.hstack([transitions.controls, transitions.next_states])
+    return replace(transitions, controls=controls, dataset=describe_triples(transitions.dataset))
+
+
+def describe_triples(dataset: DatasetInfo) -> DatasetInfo:
+    """Return the description of the same data with [u; x'] in place of u."""
+    return replace(
         dataset,
         hash=hashlib.sha256(f"{dataset.hash} with next states".encode()).hexdigest(),
         control_low=(*dataset.control_low, *dataset.state_low),
         control_high=(*dataset.control_high, *dataset.state_high),
     )
-    controls = np.hstack([transitions.controls, transitions.next_states])
-    return replace(transitions, controls=controls, dataset=info)
 
 
 def triple_normalizer(triples: Transitions, stretch: float = 1.0) -> Normalizer:

@@ -1,5 +1,6 @@
 """Training on pictures, which stay bytes in memory until a minibatch needs them."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions
+from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions, as_triples, describe_triples
 from trajopt_sgp.data.image_transitions import Bytes
 from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
@@ -33,9 +34,9 @@ _VALIDATION_ROWS = 1024
 _STATISTICS_ROWS = 4096
 
 
-def image_normalizer(pixels: int) -> Normalizer:
-    """Return the normalizer of two pictures of so many pixels that changes nothing: each pixel counts the same."""
-    return Normalizer(np.zeros(2 * pixels), np.ones(2 * pixels))
+def image_normalizer(pixels: int, pictures: int = 2) -> Normalizer:
+    """Return the normalizer of pictures of so many pixels that changes nothing: each pixel counts the same."""
+    return Normalizer(np.zeros(pictures * pixels), np.ones(pictures * pixels))
 
 
 def train_image_dynamics(
@@ -99,18 +100,30 @@ def train_image_score(
     folder: PathLike | None = None,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
+    *,
+    next_state: bool = False,
 ) -> TrainingResult[ScoreNetwork]:
-    """Train a U-Net as the score of pairs of pictures (x, u); arguments and errors as of `train_dynamics`.
+    """Train a U-Net as the score of pictures (x, u), or (x, u, x'); arguments and errors as of `train_dynamics`.
 
     At most 1024 of the transitions held out are looked at.
+
+    Args:
+        images: transitions of pictures.
+        settings: of network and training.
+        seed: of all randomness.
+        folder: receives checkpoint, metrics and model.
+        progress: whether, or whom, to tell.
+        device: on which to train.
+        next_state: whether the next picture belongs to it, as `ScoreTranscription` needs.
     """
     settings = settings or ImageScoreSettings()
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
-    first = [_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(training, "cpu")[:2]]
+    count = 3 if next_state else 2
+    first = [_pictures(part[:_STATISTICS_ROWS]) for part in _tensors(training, "cpu")[:count]]
     model = ScoreNetwork(
-        images.dataset,
-        image_normalizer(images.states.shape[1]),
+        describe_triples(images.dataset) if next_state else images.dataset,
+        image_normalizer(images.states.shape[1], count),
         settings.hidden_sizes,
         settings.activation,
         settings.sigma_range,
@@ -124,7 +137,7 @@ def train_image_score(
     loss = partial(
         _score_loss, loss=partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     )
-    batches = _tensors(training, device)[:2], _tensors(validation, device)[:2]
+    batches = _tensors(training, device)[:count], _tensors(validation, device)[:count]
     return run(Task(model, loss, *batches, seeds.training, seeds.validation), settings, seed, folder, progress)
 
 
@@ -135,13 +148,29 @@ def train_coarse_score(
     folder: PathLike | None = None,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
+    *,
+    next_state: bool = False,
+    stretch: float = 1.0,
 ) -> TrainingResult[ScoreNetwork]:
-    """Train the network of a `CoarseScore` on coarse pictures; arguments and errors as of `train_dynamics`.
+    """Train the network of a `CoarseScore` on coarse pictures; arguments and errors as of `train_image_score`.
 
     Coarse pictures keep their common unit; their mean is subtracted.
+
+    Args:
+        images: transitions of pictures.
+        settings: of network and training.
+        seed: of all randomness.
+        folder: receives checkpoint, metrics and model.
+        progress: whether, or whom, to tell.
+        device: on which to train.
+        next_state: whether the next picture belongs to it, as `ScoreTranscription` needs.
+        stretch: α of Suh et al. 2023, here of the change of the state: how much more a unit of it counts than others.
     """
     transitions = coarse_transitions(images)
-    normalizer = coarse_normalizer(transitions)
+    if next_state:
+        changes = transitions.next_states - transitions.states
+        transitions = replace(as_triples(transitions), controls=np.hstack([transitions.controls, changes]))
+    normalizer = coarse_normalizer(transitions, stretch)
     return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
 
 
@@ -152,10 +181,12 @@ def coarse_transitions(images: ImageTransitions) -> Transitions:
     return Transitions(states, controls, after, images.episodes, ends, coarse_dataset(images.dataset))
 
 
-def coarse_normalizer(transitions: Transitions) -> Normalizer:
-    """Return the normalizer of coarse pictures, which subtracts their mean."""
+def coarse_normalizer(transitions: Transitions, stretch: float = 1.0) -> Normalizer:
+    """Return the normalizer of coarse pictures, which subtracts their mean, and stretches changes of the state."""
     mean = np.hstack([transitions.states.mean(axis=0), transitions.controls.mean(axis=0)])
-    return Normalizer(mean, np.ones_like(mean))
+    units = np.ones_like(mean)
+    units[2 * transitions.state_size :] /= stretch
+    return Normalizer(mean, units)
 
 
 def _measure_steps(model: ResidualDynamics, images: ImageTransitions) -> None:
@@ -179,8 +210,8 @@ def _ensemble_loss(model: EnsembleDynamics, batch: Batch, generator: torch.Gener
 
 
 def _score_loss(model: Denoiser, batch: Batch, generator: torch.Generator, loss: partial[Tensor]) -> Tensor:
-    state, control = map(_pictures, batch)
-    return loss(model, (model.normalize(state, control),), generator)
+    state, *others = map(_pictures, batch)
+    return loss(model, (model.normalize(state, torch.cat(others, dim=-1)),), generator)
 
 
 def _split(

@@ -19,6 +19,9 @@ Record = dict[str, int | float]
 """Numbers by name, of one validation."""
 
 
+_LONGEST = 100
+
+
 @dataclass
 class TrainingState(Generic[Model]):
     """All that the rest of a run depends on."""
@@ -109,7 +112,14 @@ def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], folder:
     different = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     if different:
         name = different[0]
+        before, now = _short(found.get(name)), _short(wanted.get(name))
         raise IncompatibleError(
-            f"{folder} holds a training run with {name} = {found.get(name)!r}, not {wanted.get(name)!r}: it cannot be "
-            "resumed. Choose another folder, or delete this one to start anew."
+            f"{folder} holds a training run with {name} = {before}, not {now}: it cannot be resumed. Choose another "
+            "folder, or delete this one to start anew."
         )
+
+
+def _short(value: object) -> str:
+    """Return a value for a message: a normalizer of pictures has thousands of numbers."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

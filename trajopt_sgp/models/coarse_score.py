@@ -67,7 +67,7 @@ class CoarseField(Protocol):
 
 
 class CoarseScore(nn.Module):
-    """The distance of coarse pictures to those of the data; a gradient model of (picture, picture).
+    """The distance of coarse pictures to those of the data; a gradient model of (x, u), or of (x, u, x').
 
     Args:
         network: trained on `coarse_picture` of states and controls, or another model of the distance to them.
@@ -88,10 +88,18 @@ class CoarseScore(nn.Module):
         return self.network.sigma_range
 
     def normalize(
-        self, state: Float[Tensor, "*batch pixels"], control: Float[Tensor, "*batch pixels"]
+        self, state: Float[Tensor, "*batch pixels"], control: Float[Tensor, "*batch others"]
     ) -> Float[Tensor, "*batch d"]:
-        """Return z `(..., 128)`, coarse and normalised, for pictures `(..., r²)`."""
-        return self.network.normalize(coarse_picture(state), coarse_picture(control))
+        """Return z, coarse and normalised, for pictures of states `(..., r²)`, and of controls `(..., r²)` or [u; x'].
+
+        64 numbers for each picture, `(..., 2r²)` for u and x'; the next state is seen as a change, which noise of the
+        state leaves as it is: steps are short, and would be lost in the noise that tells far from near.
+        """
+        seen, pixels = coarse_picture(state), state.shape[-1]
+        parts = [coarse_picture(control[..., :pixels])]
+        if control.shape[-1] > pixels:
+            parts.append(coarse_picture(control[..., pixels:]) - seen)
+        return self.network.normalize(seen, torch.cat(parts, dim=-1))
 
     def distance_gradient(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch d"]:
         """Return the gradient of d_sigma with respect to z."""
