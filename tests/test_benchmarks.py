@@ -1,7 +1,9 @@
 """The harness of the benchmarks: every case runs at its smallest, and errors and falls in speed are told."""
 
+import itertools
 import json
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,10 +103,19 @@ def test_relative_difference_is_that_of_the_worst_array() -> None:
         relative_difference([first], [second])
 
 
-def test_functions_run_in_turn() -> None:
+def test_functions_run_in_turn_and_short_ones_in_bursts() -> None:
     calls: list[str] = []
-    interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, seconds=0.0)
-    assert calls == ["a", "b"] * 4
+
+    def last() -> None:
+        calls.append("long")
+        time.sleep(0.006)
+
+    found = interleave({"long": last, "short": lambda: calls.append("short")}, seconds=0.0)
+    bursts = [(name, len(list(burst))) for name, burst in itertools.groupby(calls)]
+    assert [name for name, _ in bursts] == ["long", "short"] * 5
+    assert [count for name, count in bursts if name == "long"] == [2, 1, 1, 1, 1]
+    assert min(count for name, count in bursts[3:] if name == "short") > 10
+    assert found["short"] < 0.001 < 0.006 <= found["long"]
 
 
 @pytest.mark.parametrize(("new_ms", "told"), [(2.0, False), (2.9, False), (3.1, True)])
