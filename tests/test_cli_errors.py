@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
     "horizon 0 in mpc": (("mpc", *PLAN[1:], "--horizon", "0"), "OptionError", ("horizon = 0", "at least 1")),
     "no starts": ((*PLAN, "--starts", "0"), "OptionError", ("--starts 0",)),
     "weight not a number": ((*PLAN, "--effort", "nan"), "OptionError", ("--effort nan",)),
-    "β without a model": ((*PLAN, "--beta", "3"), "OptionError", ("--score or --energy",)),
+    "β without a model": ((*PLAN, "--beta", "3"), "OptionError", ("--score, --energy", "or --exact")),
     "σ beyond the model": (
         (*PLAN, "--score", "{place}/train0/score", "--sigma-start", "7"),
         "OptionError",
