@@ -250,6 +250,9 @@ def test_scores_of_transitions_take_the_place_of_dynamics(data: ImageTransitions
     change = 8.0 * (coarse_picture(after) - coarse_picture(state))
     moved, still = (coarse.normalize(state, torch.cat([control, x], dim=-1))[..., -64:] for x in (after, state))
     torch.testing.assert_close(moved - still, change, rtol=1e-4, atol=1e-5)
+    for stretch, next_state in ((8.0, False), (0.0, True)):
+        with pytest.raises(OptionError, match="stretch"):
+            train_coarse_score(data, seen, next_state=next_state, stretch=stretch)
     terms = [DataDistance(model, 0.1, sigma=0.1, next_state=True) for model in (score, coarse)]
     unit = np.zeros(PIXELS), np.ones(PIXELS)
     problem = OptimalControlProblem(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions, as_triples, describe_triples
 from trajopt_sgp.data.image_transitions import Bytes
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
@@ -105,16 +106,8 @@ def train_image_score(
 ) -> TrainingResult[ScoreNetwork]:
     """Train a U-Net as the score of pictures (x, u), or (x, u, x'); arguments and errors as of `train_dynamics`.
 
-    At most 1024 of the transitions held out are looked at.
-
-    Args:
-        images: transitions of pictures.
-        settings: of network and training.
-        seed: of all randomness.
-        folder: receives checkpoint, metrics and model.
-        progress: whether, or whom, to tell.
-        device: on which to train.
-        next_state: whether the next picture belongs to it, as `ScoreTranscription` needs.
+    At most 1024 of the transitions held out are looked at. With `next_state` the next picture belongs to it, as
+    `ScoreTranscription` needs.
     """
     settings = settings or ImageScoreSettings()
     seeds = Seeds.spawn(seed)
@@ -154,18 +147,14 @@ def train_coarse_score(
 ) -> TrainingResult[ScoreNetwork]:
     """Train the network of a `CoarseScore` on coarse pictures; arguments and errors as of `train_image_score`.
 
-    Coarse pictures keep their common unit; their mean is subtracted.
+    Coarse pictures keep their common unit; their mean is subtracted. With `next_state` the change of the state
+    belongs to them, `stretch` times as large: α of Suh et al. 2023, which has no meaning without it.
 
-    Args:
-        images: transitions of pictures.
-        settings: of network and training.
-        seed: of all randomness.
-        folder: receives checkpoint, metrics and model.
-        progress: whether, or whom, to tell.
-        device: on which to train.
-        next_state: whether the next picture belongs to it, as `ScoreTranscription` needs.
-        stretch: α of Suh et al. 2023, here of the change of the state: how much more a unit of it counts than others.
+    Raises:
+        OptionError: `stretch` is not positive, or is not 1 where there is no next state.
     """
+    if not stretch > 0.0 or (stretch != 1.0 and not next_state):
+        raise OptionError(f"stretch = {stretch}: it must be positive, and 1 without next_state=True.")
     transitions = coarse_transitions(images)
     if next_state:
         changes = transitions.next_states - transitions.states

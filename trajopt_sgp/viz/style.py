@@ -146,7 +146,7 @@ def axis_label(name: str, units: Mapping[str, str] | None = None) -> str:
 def add_heading(figure: Figure, title: str) -> None:
     """Set the title of a figure, on the left, in smaller letters where it would not fit."""
     text = figure.suptitle(title, x=0.012, horizontalalignment="left")
-    room = 0.976 * figure.bbox.width / text.get_window_extent().width
+    room = 0.976 * figure.bbox.width / max(text.get_window_extent().width, 1.0)
     if room < 1.0:
         text.set_fontsize(room * float(text.get_fontsize()))
 

@@ -78,11 +78,11 @@ def load_models(request: ModelRequest) -> Models:
         options = " and ".join(map(_option, given))
         raise typer.BadParameter(f"{options} cannot go together: one distance to data guides a plan.")
     dynamics = load_model_as(LearnedDynamics, model_file(request.dynamics))
-    files: dict[str, Path | str] = {"dynamics": model_file(request.dynamics)}
-    for role, source in given.items():
-        files[role] = source if role == "exact" else model_file(source)
-        return Models(dynamics, _DISTANCES[role](files[role], dynamics), files)
-    return Models(dynamics, None, files)
+    found = {role: source if role == "exact" else model_file(source) for role, source in given.items()}
+    distance = None
+    for role, source in found.items():
+        distance = _DISTANCES[role](source, dynamics)
+    return Models(dynamics, distance, {"dynamics": model_file(request.dynamics), **found})
 
 
 def check_beta(beta: float | None, models: Models) -> None:
