@@ -75,6 +75,16 @@ def test_best_iterate_is_returned_and_never_gets_worse() -> None:
     assert solution.iterations == len(solution.log) == 60
 
 
+def test_last_iterate_is_returned_on_request() -> None:
+    """Steps far too long end where they happen to be: the next plan after the one that was logged last."""
+    problem = cartpole_swing_up(horizon=10)
+    settings: dict[str, Any] = {"step_size": 1.5, "final_step": 1.0}
+    last = solve(problem, SHOOTING, GradientDescent(iterations=60, keep="last", **settings))
+    longer = solve(problem, SHOOTING, GradientDescent(iterations=61, **settings))
+    assert last.cost > min(entry["merit"] for entry in last.log)
+    assert last.cost == pytest.approx(longer.log[60]["merit"], rel=1e-9)
+
+
 def test_same_seed_gives_the_same_bytes() -> None:
     problem = cartpole_swing_up(horizon=10)
     solver = GradientDescent(iterations=20, count=3)
@@ -246,6 +256,7 @@ def test_conforms() -> None:
         ({"tolerance": float("inf")}, "GradientDescent: tolerance = inf"),
         ({"annealing": 1.5}, "GradientDescent: annealing = 1.5; it must be above 0 and at most 1."),
         ({"final_step": 0.0}, "GradientDescent: final_step = 0.0"),
+        ({"keep": "first"}, "GradientDescent: keep = 'first'; choose from best, last."),
         ({"multiplier_rate": 2.0}, "GradientDescent: multiplier_rate = 2.0"),
     ],
 )

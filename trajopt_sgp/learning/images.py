@@ -25,7 +25,7 @@ from trajopt_sgp.learning.settings import (
 from trajopt_sgp.learning.train import Seeds, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, ScoreNetwork
-from trajopt_sgp.models.coarse_score import coarse_dataset, coarse_picture
+from trajopt_sgp.models.coarse_score import COARSE_SIDE, coarse_dataset, coarse_picture
 from trajopt_sgp.models.dynamics import ResidualDynamics
 from trajopt_sgp.models.preconditioning import noise_levels
 
@@ -144,18 +144,22 @@ def train_coarse_score(
     *,
     next_state: bool = False,
     stretch: float = 1.0,
+    places: int = COARSE_SIDE,
 ) -> TrainingResult[ScoreNetwork]:
     """Train the network of a `CoarseScore` on coarse pictures; arguments and errors as of `train_image_score`.
 
     Coarse pictures keep their common unit; their mean is subtracted. With `next_state` the change of the state
-    belongs to them, `stretch` times as large: α of Suh et al. 2023, which has no meaning without it.
+    belongs to them, `stretch` times as large: α of Suh et al. 2023, which has no meaning without it. They have `places`
+    windows along a side: fewer and wider ones tell less, and are learned more exactly.
 
     Raises:
-        OptionError: `stretch` is not positive, or is not 1 where there is no next state.
+        OptionError: `stretch` is not positive, or is not 1 where there is no next state; fewer than 2 places.
     """
+    if places < 2:
+        raise OptionError(f"places = {places}: it must be at least 2.")
     if not stretch > 0.0 or (stretch != 1.0 and not next_state):
         raise OptionError(f"stretch = {stretch}: it must be positive, and 1 without next_state=True.")
-    transitions = coarse_transitions(images)
+    transitions = coarse_transitions(images, places)
     if next_state:
         changes = transitions.next_states - transitions.states
         transitions = replace(as_triples(transitions), controls=np.hstack([transitions.controls, changes]))
@@ -163,11 +167,11 @@ def train_coarse_score(
     return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
 
 
-def coarse_transitions(images: ImageTransitions) -> Transitions:
-    """Return transitions between coarse pictures: what a `CoarseScore` is trained on."""
-    states, controls, after = (_coarse(part) for part in (images.states, images.controls, images.next_states))
+def coarse_transitions(images: ImageTransitions, places: int = COARSE_SIDE) -> Transitions:
+    """Return transitions between coarse pictures of p by p windows: what a `CoarseScore` is trained on."""
+    states, controls, after = (_coarse(part, places) for part in (images.states, images.controls, images.next_states))
     ends = np.zeros(len(images), dtype=np.bool_)
-    return Transitions(states, controls, after, images.episodes, ends, coarse_dataset(images.dataset))
+    return Transitions(states, controls, after, images.episodes, ends, coarse_dataset(images.dataset, places))
 
 
 def coarse_normalizer(transitions: Transitions, stretch: float = 1.0) -> Normalizer:
@@ -185,9 +189,9 @@ def _measure_steps(model: ResidualDynamics, images: ImageTransitions) -> None:
     model.set_step_statistics(np.zeros(pixels), np.full(pixels, unit))
 
 
-def _coarse(pictures: Bytes) -> FloatArray:
+def _coarse(pictures: Bytes, places: int) -> FloatArray:
     parts = torch.split(torch.from_numpy(pictures), _STATISTICS_ROWS)
-    return np.concatenate([coarse_picture(_pictures(part)).numpy() for part in parts]).astype(np.float64)
+    return np.concatenate([coarse_picture(_pictures(part), places).numpy() for part in parts]).astype(np.float64)
 
 
 def _dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -43,8 +43,8 @@ class GradientDescent(Solver):
     curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
     iteration. Distances to data follow their schedule over the first `annealing` share of the iterations, or
     faster where `adaptive` finds that progress stalls, and stay at its end after that; the step size falls along a half
-    cosine. The best iterate of every start is kept, compared at the end of the schedule; one that meets the constraints
-    is better than any that does not.
+    cosine. The best iterate of every start is kept, unless `keep` says otherwise; one that meets the constraints is
+    better than any that does not.
 
     Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
     programming II, J. SIAM 9 (1961); for the ascent J. C. Platt and A. H. Barr, Constrained
@@ -83,6 +83,9 @@ class GradientDescent(Solver):
     """Further arguments of the optimiser."""
     longest_gradient: float = math.inf
     """Euclidean norm to which a longer gradient is shortened, each program's by itself."""
+    keep: str = "best"
+    """best or last: which iterate is the plan of a start. The last one is for a distance whose merit is blind: the
+    pull of a score vanishes in the middle of a hole too, and the guess there would be the best."""
 
     needs_value: ClassVar[bool] = False
     precision: ClassVar[torch.dtype | None] = None
@@ -94,6 +97,8 @@ class GradientDescent(Solver):
         check_positive("GradientDescent", **positive)
         names = ("final_step", "final_step_constrained", "annealing", "multiplier_rate")
         check_shares("GradientDescent", **{name: getattr(self, name) for name in names})
+        if self.keep not in ("best", "last"):
+            raise OptionError(f"GradientDescent: keep = {self.keep!r}; choose from best, last.")
         if not self.longest_gradient > 0.0:
             raise OptionError(f"GradientDescent: longest_gradient = {self.longest_gradient!r}; it must be positive.")
 
@@ -166,6 +171,8 @@ class _Descent:
                     break
                 if self.converged.all():
                     break
+        if self.settings.keep == "last":
+            self._keep_last()
         ended = [Status.CONVERGED if done else status for done in self.converged.tolist()]
         return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
 
@@ -189,6 +196,11 @@ class _Descent:
         with torch.no_grad():
             aim = self.variables.detach()
             self.variables.copy_(self.steps.land(before, aim, rows) if self.steps.active else self.batch.project(aim))
+
+    def _keep_last(self) -> None:
+        """Put the last iterates, compared by their merit at the end of the schedules, in place of the best ones."""
+        found = self.batch.evaluate(self.variables, 1.0)
+        self.best.put(~self.converged, self.variables, found.merit.detach(), self.batch.violation(found.rows).detach())
 
     def _differentiate(self, progress: float, first: bool) -> tuple[Evaluation, Tensor]:
         """Return the evaluation, and the gradient of the objective or of the augmented Lagrangian."""

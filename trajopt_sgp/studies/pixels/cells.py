@@ -18,7 +18,13 @@ STARTS = {
 SECONDS = 20.0
 """Of one core, for a plan from samples; a guided plan takes 12 s where nothing else runs."""
 
-_FIRST = (("straight", "guided"), ("straight", "unguided"), ("bent", "best guess"), ("bent", "guided"))
+_FIRST = (
+    ("straight", "guided"),
+    ("straight", "score transcription"),
+    ("straight", "unguided"),
+    ("bent", "best guess"),
+    ("bent", "guided"),
+)
 _TRIALS, _TUNING_SECONDS = 12, 7.0
 
 

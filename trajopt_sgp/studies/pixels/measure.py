@@ -14,12 +14,13 @@ from trajopt_sgp.learning import ImageEnsembleSettings, train_image_ensemble
 from trajopt_sgp.models import EnsembleDynamics, load_model_as
 from trajopt_sgp.studies.pixels.film import pack_pictures
 from trajopt_sgp.studies.pixels.guided import PixelGuidance
-from trajopt_sgp.studies.pixels.models import shipped_pixel_models
+from trajopt_sgp.studies.pixels.models import shipped_pixel_models, shipped_transition_score
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs
 from trajopt_sgp.studies.pixels.planners import PLANNERS, Effort, Ingredients, PixelPlan, exact_coarse_score, make_plan
 from trajopt_sgp.studies.pixels.planning import PixelVerdict, judge
 from trajopt_sgp.studies.pixels.sampled import SampledSearch
 from trajopt_sgp.studies.pixels.training import PixelTraining, collect_pixel_dataset
+from trajopt_sgp.studies.pixels.transcription import TransitionGuidance
 from trajopt_sgp.studies.runner import CellContext
 
 FloatArray = NDArray[np.float64]
@@ -79,18 +80,21 @@ def make_effort(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> Ef
     rest = {name: value for name, value in found.items() if name not in own}
     if "seconds" in settings:
         rest["seconds"] = settings["seconds"]
-    return Effort(guidance, search, **rest)
+    shorter = {name: settings[name] for name in ("iterations",) if name in settings}
+    return Effort(guidance, replace(TransitionGuidance(), **shorter), search, **rest)
 
 
 def gather(planner: str, context: CellContext) -> Ingredients:
     """Return what a planner is made of; the exact distance reads the data of the weights, or collects them."""
     world, models = PixelWorld(), shipped_pixel_models()
-    ensemble = coarse = None
+    ensemble = coarse = transitions = None
     if "ensemble" in context.inputs:
         ensemble = load_model_as(EnsembleDynamics, context.inputs["ensemble"].folder / _MODEL_FILE)
     if PLANNERS[planner].uncertainty == "exact":
         coarse = exact_coarse_score(collect_pixel_dataset(world, PixelTraining().transitions, DATA_SEED))
-    return Ingredients(world, models, ensemble, coarse)
+    if PLANNERS[planner].uncertainty == "transitions":
+        transitions = shipped_transition_score()
+    return Ingredients(world, models, ensemble, coarse, transitions)
 
 
 def train_ensemble(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:

@@ -39,3 +39,10 @@ def shipped_pixel_models() -> PixelModels:
     """
     with as_file(files("trajopt_sgp.studies.pixels").joinpath("weights")) as folder:
         return read_pixel_models(folder)
+
+
+def shipped_transition_score() -> CoarseScore:
+    """Read the score of coarse (x, u, x') that ships with the package, of the same data; on the same card."""
+    weights = files("trajopt_sgp.studies.pixels").joinpath("weights", "transitions.safetensors")
+    with as_file(weights) as file:
+        return CoarseScore(load_model_as(ScoreNetwork, file))

@@ -18,15 +18,16 @@ from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_tit
 Groups = Mapping[str, Sequence[CellRecord]]
 
 _SETTING = f"""A plan is 15 pictures of controls of 32 by 32 pixels, 15,360 variables; the dynamics are the same network
-for all planners. A plan succeeds if the true point under its controls ends within {NEAR} of the goal and enters the
-hole, between the knots too, by no more than {DEEP}. Pairs of start and goal are drawn with another seed than those on
-which settings were chosen.
+for all planners. Score transcription alone has none, and the pictures of states are variables too: 30,720. A plan
+succeeds if the true point under its controls ends within {NEAR} of the goal and enters the hole, between the knots too,
+by no more than {DEEP}. Pairs of start and goal are drawn with another seed than those on which settings were chosen.
 
 | planner | uncertainty | search |
 |---|---|---|
 | guided | scores of pixels and of coarse pictures | gradient descent |
 | unguided | none, β = 0 | gradient descent |
 | best guess | scores | none: the best of the bent paths |
+| score transcription | score of coarse (x, u, x'), no dynamics; score of pixels | descent on states and controls |
 | exact distance | score of pixels, exact distance of coarse pictures | gradient descent |
 | ensemble gradient | variance of four small U-Nets | gradient descent |
 | ensemble CEM | variance of four small U-Nets | CEM on pixels |

@@ -21,6 +21,7 @@ from trajopt_sgp.studies.pixels.guided import PixelGuidance, bent_guesses, desce
 from trajopt_sgp.studies.pixels.models import PixelModels
 from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
 from trajopt_sgp.studies.pixels.sampled import SampledSearch
+from trajopt_sgp.studies.pixels.transcription import TransitionGuidance, plan_by_scores
 from trajopt_sgp.uncertainty import DataDistance, EnsembleVariance, ExactSmoothedDistance
 
 FloatArray = NDArray[np.float64]
@@ -34,9 +35,9 @@ _COMPONENTS_SEED = 7
 class Planner:
     """What a plan pays for leaving the data, and how it is found."""
 
-    uncertainty: Literal["score", "none", "ensemble", "exact"]
+    uncertainty: Literal["score", "none", "ensemble", "exact", "transitions"]
     """The distances of two scores; nothing; the variance of an ensemble; the exact distance of coarse pictures, beside
-    the score of pixels."""
+    the score of pixels; the distance of coarse (x, u, x'), in place of the dynamics too."""
     search: Literal["descent", "none", "cem", "mppi"]
     """Gradient descent, the best guess as it is, or samples."""
     drawing: Literal["pixels", "discs", "components"] = "pixels"
@@ -47,6 +48,7 @@ PLANNERS: Mapping[str, Planner] = {
     "guided": Planner("score", "descent"),
     "unguided": Planner("none", "descent"),
     "best guess": Planner("score", "none"),
+    "score transcription": Planner("transitions", "descent"),
     "exact distance": Planner("exact", "descent"),
     "ensemble gradient": Planner("ensemble", "descent"),
     "ensemble CEM": Planner("ensemble", "cem"),
@@ -72,6 +74,8 @@ class Ingredients:
     """For planners whose uncertainty it is."""
     coarse: CoarseScore | None = None
     """The exact distance, for planners whose uncertainty it is."""
+    transitions: CoarseScore | None = None
+    """The distance of coarse (x, u, x'), for the planner that has it in place of dynamics."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Effort:
 
     guidance: PixelGuidance
     """Weights of distances, guesses, and the descent."""
+    without_dynamics: TransitionGuidance
+    """The same for the planner that has no dynamics."""
     search: SampledSearch
     """How samples are drawn; its rule is that of the planner."""
     seconds: float = 30.0
@@ -115,8 +121,10 @@ def make_plan(
     """Return the plan of a planner from start to goal `(2,)`.
 
     Raises:
-        OptionError: the ensemble or the exact distance is missing.
+        OptionError: the ensemble, the exact distance or that of transitions is missing.
     """
+    if planner.uncertainty == "transitions":
+        return _transcribed(ingredients, pair, effort, horizon)
     world, dynamics, guidance = ingredients.world, ingredients.models.dynamics, effort.guidance
     terms = uncertainty_terms(planner, ingredients, effort)
     problem = pixel_problem(world, dynamics, *pair, terms, horizon)
@@ -138,6 +146,16 @@ def make_plan(
     search = replace(effort.search, rule=planner.search)
     controls, count = search.run(merit, drawing, drawing.numbers(guesses.controls[0]), effort.seconds, generator)
     return PixelPlan(problem, roll_out_plan(problem, dynamics, controls), guidance.guesses + count)
+
+
+def _transcribed(
+    ingredients: Ingredients, pair: tuple[FloatArray, FloatArray], effort: Effort, horizon: int
+) -> PixelPlan:
+    if ingredients.transitions is None:
+        raise OptionError("A planner without dynamics needs the distance of transitions among its ingredients.")
+    scores = ingredients.transitions, ingredients.models.score
+    problem, solution = plan_by_scores(ingredients.world, *scores, pair, effort.without_dynamics, horizon)
+    return PixelPlan(problem, solution.trajectory, len(solution.log))
 
 
 def uncertainty_terms(planner: Planner, ingredients: Ingredients, effort: Effort) -> list[DataDistance]:

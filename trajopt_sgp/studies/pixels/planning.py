@@ -28,7 +28,7 @@ _CANVAS = 10
 
 def pixel_problem(
     world: PixelWorld,
-    dynamics: Dynamics,
+    dynamics: Dynamics | None,
     start: ArrayLike,
     goal: ArrayLike,
     costs: Sequence[DataDistance] = (),
@@ -39,7 +39,7 @@ def pixel_problem(
 
     Args:
         world: what is seen and how; of two dimensions.
-        dynamics: from pictures of state and control to the next state.
+        dynamics: from pictures of state and control to the next state; None where the costs know transitions.
         start: position `(2,)`, whose picture is the initial state.
         goal: position `(2,)`, the parameter `goal` of the problem.
         costs: distances to data, from models of the same data as the dynamics.
@@ -51,6 +51,7 @@ def pixel_problem(
     """
     _check_data(dynamics, *(term.model for term in costs))
     values = weights or PixelWeights()
+    pixels = np.zeros(world.resolution**2), np.ones(world.resolution**2)
     smooth = [smoothness_cost(world, values.smoothness)] if values.smoothness > 0.0 else []
     return OptimalControlProblem(
         dynamics=dynamics,
@@ -59,7 +60,10 @@ def pixel_problem(
         stage_costs=[path_cost(world, values.path), *costs],
         terminal_costs=[goal_cost(world, values.goal)],
         trajectory_costs=smooth,
-        control_bounds=(0.0, 1.0),
+        state_bounds=None if dynamics is not None else pixels,
+        state_scale=None if dynamics is not None else 1.0,
+        control_bounds=pixels,
+        control_scale=None if dynamics is not None else 1.0,
         parameters={"goal": np.asarray(goal, dtype=np.float64)},
         name="pixels",
     )

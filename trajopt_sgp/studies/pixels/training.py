@@ -26,6 +26,8 @@ from trajopt_sgp.studies.training import Report
 
 DATASET_ID = "trajopt_sgp/pixels-{resolution}-seed{seed}-v0"
 """Id under which the pictures are kept, in Minari's root."""
+TRANSITION_STRETCH, TRANSITION_PLACES = 8.0, 4
+"""Of the score of transitions: how much more changes count, and windows along a side."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,12 @@ class PixelTraining:
     """Of the network for the score of state and control."""
     coarse: CoarseScoreSettings = field(default_factory=CoarseScoreSettings)
     """Of the network for the score of coarse pictures."""
+    transitions_score: CoarseScoreSettings = field(
+        default_factory=lambda: CoarseScoreSettings(
+            hidden_sizes=(256, 256, 256), architecture="residual", steps=16_000, sigma_range=(0.01, 0.3)
+        )
+    )
+    """Of the network for the score of coarse transitions, which plans without dynamics."""
 
 
 def collect_pixel_dataset(world: PixelWorld, transitions: int, seed: int) -> ImageTransitions:
@@ -90,13 +98,45 @@ def train_pixel_models(
     coarse = train_coarse_score(data, training.coarse, seed, folder / "coarse")
     report(f"{coarse.seconds:.0f} s, validation loss {coarse.validation_loss:.4f}")
     card = {
-        "seed": seed,
-        "data": {"id": data.dataset.id, "transitions": data.dataset.transitions, "hash": data.dataset.hash},
+        **_origin(data, seed),
         "dynamics": _describe(dynamics, training.dynamics),
         "score": _describe(score, training.score),
         "coarse": _describe(coarse, training.coarse),
     }
     return PixelModels(dynamics.model, score.model, CoarseScore(coarse.model)), card
+
+
+def train_transition_score(
+    world: PixelWorld,
+    folder: Path,
+    seed: int,
+    training: PixelTraining | None = None,
+    report: Report = lambda text: None,
+) -> tuple[CoarseScore, dict[str, Any]]:
+    """Train the score of coarse (x, u, x') on the data of `train_pixel_models`; return it and its card.
+
+    It sees four by four wide windows, and x' as a change that is stretched: steps are a tenth as long as ways.
+    """
+    training = training or PixelTraining()
+    data = collect_pixel_dataset(world, training.transitions, seed)
+    report("training the score of transitions")
+    found = train_coarse_score(
+        data,
+        training.transitions_score,
+        seed,
+        folder / "transitions",
+        next_state=True,
+        stretch=TRANSITION_STRETCH,
+        places=TRANSITION_PLACES,
+    )
+    report(f"{found.seconds:.0f} s, validation loss {found.validation_loss:.4f}")
+    card = {**_origin(data, seed), "transitions": _describe(found, training.transitions_score)}
+    return CoarseScore(found.model), card
+
+
+def _origin(data: ImageTransitions, seed: int) -> dict[str, Any]:
+    info = data.dataset
+    return {"seed": seed, "data": {"id": info.id, "transitions": info.transitions, "hash": info.hash}}
 
 
 def _describe(result: TrainingResult[Any], settings: TrainingSettings) -> dict[str, Any]:
