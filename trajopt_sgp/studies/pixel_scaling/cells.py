@@ -20,6 +20,7 @@ SIZES = ((32, 15), (64, 15), (16, 15), (32, 5), (32, 10), (32, 30), (32, 60))
 """Pixels of a side, and steps, in the order in which plans are made."""
 NUMBERS: Mapping[str, Mapping[str, float]] = {
     "guided": {},
+    "score transcription": {},
     "unguided": {},
     "ensemble gradient": {"ensemble_weight": 0.003},
     "CEM": {"population": 32, "elites": 0.25, "spread": 0.02},

@@ -1,6 +1,7 @@
 """The page and the figures of the study."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from trajopt_sgp.studies.pixel_scaling.cells import (
     SIZES,
     WIDE,
 )
+from trajopt_sgp.studies.pixel_scaling.plans import FILMED
 from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.page import succeeded
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table, success_rate
-from trajopt_sgp.viz.style import FAINT, PALETTE, add_heading, new_figure, styled
+from trajopt_sgp.viz.style import FAINT, INK, PALETTE, add_heading, new_figure, styled
 
 _SETTING = """An iteration of guided shooting rolls the dynamics out, differentiates them, and asks both scores for the
 gradient of the distance, and once more for their value at the end of the schedule. It is timed with networks that have
@@ -33,9 +35,10 @@ _KINDS = ("dynamics", "score", "coarse")
 
 _PLANS = """Every planner sets out from the straight line and is judged as on
 [the page of 32 by 32 pixels](../pixels/index.md). Weights, noise levels and iterations are those of 32 by 32 pixels and
-15 steps, carried over by the size of a pixel and the number of steps alone; nothing was tuned for another size. The
-ensemble for 64 by 64 pixels was trained for half as many steps as the others, as its validation loss shows.
-Planners that sample have as many seconds as a guided plan takes. With 15 steps or more the pairs are on opposite sides
+15 steps, carried over by the size of a pixel and the number of steps alone; nothing was tuned for another size. Score
+transcription has no dynamics, and the pictures of states are variables too; its score of transitions is that of 32 by
+32 pixels at every size. The ensemble for 64 by 64 pixels was trained for half as many steps as the others, as its
+validation loss shows. Planners that sample have as many seconds as a guided plan takes. With 15 steps or more the pairs are on opposite sides
 of the hole; those of 5 and 10 steps are as far apart as these steps allow, mostly without the hole between them.
 Medians over pairs, process time of one core, and the peak of memory above what the process used before."""
 
@@ -147,10 +150,11 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     figures = {"time-and-memory": plot_growth(records)} if _timings(records) else {}
     if any(record.function == "plan_sized" for record in records):
         figures["success"] = plot_success(records)
-    for size in ((WIDE, HORIZON), (SHIPPED, max(steps for _, steps in SIZES))):
-        films = [record for record in plans_of(records, size, "guided") if record.result["film"]]
+    sizes = (WIDE, HORIZON), (SHIPPED, max(steps for _, steps in SIZES))
+    for size, planner in product(sizes, FILMED):
+        films = [record for record in plans_of(records, size, planner) if record.result["film"]]
         if films:
-            figures[f"film-{size[0]}-{size[1]}"] = _draw(films[0])
+            figures[f"film-{size[0]}-{size[1]}-{planner.replace(' ', '-')}"] = _draw(films[0])
     return figures
 
 
@@ -174,7 +178,7 @@ def plot_success(records: Sequence[CellRecord]) -> Figure:
 
 
 def _draw_success(axes: Axes, records: Sequence[CellRecord], sizes: Mapping[tuple[int, int], str]) -> None:
-    for colour, planner in zip((*PALETTE, FAINT), NUMBERS, strict=True):
+    for colour, planner in zip((*PALETTE, FAINT, INK), NUMBERS, strict=True):
         found = [(size, chosen) for size in sizes if (chosen := plans_of(records, size, planner))]
         rates = [np.mean([succeeded(record) for record in chosen]) for _, chosen in found]
         axes.plot([side**2 * steps for (side, steps), _ in found], rates, "o-", color=colour, label=planner)
@@ -218,7 +222,8 @@ def _sizes_on(axes: Axes, names: Mapping[int, str]) -> None:
 
 def _draw(record: CellRecord) -> Figure:
     side, horizon = record.settings["resolution"], record.settings["horizon"]
-    title = f"{side} by {side} pixels, {horizon} steps: ends {record.result['goal_distance']:.2f} from the goal"
+    planner, missed = record.settings["planner"], record.result["goal_distance"]
+    title = f"{planner}, {side} by {side} pixels, {horizon} steps: ends {missed:.2f} from the goal"
     return draw_film(PixelWorld(resolution=side), record.result, title)
 
 

@@ -109,6 +109,12 @@ class PixelPlan:
     evaluations: int
     """Plans that were imagined, with a gradient or without."""
 
+    @property
+    def variables(self) -> int:
+        """Pixels that were searched for: those of the controls, and of the states where no dynamics make them."""
+        controls = int(self.trajectory.controls.size)
+        return controls if self.problem.dynamics is not None else controls + int(self.trajectory.states.size)
+
 
 def make_plan(
     planner: Planner,

@@ -1,6 +1,6 @@
 """Plans in pixels without dynamics: the distance of coarse pictures (x, u, x') to data takes their place."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from trajopt_sgp.studies.pixels.moving_pictures import MovingPictures
 from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
+_RESOLUTION = 32
 _DARK = 0.5 / 255.0
 """Half a step of the bytes in which pictures are logged: what is darker is black."""
 
@@ -48,6 +49,13 @@ class TransitionGuidance:
     """Of the descent."""
     step_size: float = 0.1
     """Of the descent, as a share of Newton's step along motions."""
+
+    def at(self, resolution: int) -> "TransitionGuidance":
+        """Return the same guidance for pictures of so many pixels a side; made for 32.
+
+        Coarse pictures do not know of pixels. Steps are as long in places, for motions are counted there.
+        """
+        return replace(self, pixel_sigma=self.pixel_sigma * resolution / _RESOLUTION)
 
     def cost(self, score: CoarseScore) -> DataDistance:
         """Return the distance to data that carries the dynamics."""
