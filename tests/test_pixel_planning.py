@@ -23,6 +23,7 @@ from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models
 from trajopt_sgp.studies.pixels.page import draw_figures, write_page
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs, way_around
 from trajopt_sgp.studies.pixels.planning import judge, pixel_problem
+from trajopt_sgp.studies.pixels.transcription import TransitionGuidance
 from trajopt_sgp.studies.runner import CellContext, CellInput, CellRecord, StudyCell
 from trajopt_sgp.uncertainty import DataDistance
 
@@ -204,7 +205,9 @@ def _record(cell: StudyCell, result: Mapping[str, Any]) -> CellRecord:
 
 
 def test_the_demo_leaves_film_strips_and_animations(tmp_path: Path) -> None:
-    summary = run_pixel_demo(PixelDemoSettings(tmp_path, guidance=PixelGuidance(iterations=1)))
+    settings = PixelDemoSettings(tmp_path, 0, PixelGuidance(iterations=1), TransitionGuidance(iterations=1))
+    summary = run_pixel_demo(settings)
     assert summary["plans"]["guided"]["variables"] == 15 * 1024
-    names = {"summary.json", *(f"{plan}.{kind}" for plan in ("guided", "unguided") for kind in ("png", "gif"))}
+    assert summary["plans"]["transcription"]["variables"] == 31 * 1024
+    names = {"summary.json", *(f"{plan}.{kind}" for plan in summary["plans"] for kind in ("png", "gif"))}
     assert {entry.name for entry in tmp_path.iterdir()} == names

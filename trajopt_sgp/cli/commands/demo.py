@@ -32,7 +32,8 @@ def demo(
     """Collect, train, plan and control, from scratch, and write a report with pictures.
 
     Writes summary.json, report.html, models, plots and an animation to the folder. Takes some minutes on two cores.
-    `demo pixels` plans with the weights that ship, guided and unguided, and writes film strips and animations.
+    `demo pixels` plans with the weights that ship, guided, unguided and without dynamics, and writes film strips and
+    animations.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.demo import DemoRequest, run_demo_job

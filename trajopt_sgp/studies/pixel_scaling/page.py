@@ -38,9 +38,10 @@ _PLANS = """Every planner sets out from the straight line and is judged as on
 15 steps, carried over by the size of a pixel and the number of steps alone; nothing was tuned for another size. Score
 transcription has no dynamics, and the pictures of states are variables too; its score of transitions is that of 32 by
 32 pixels at every size. The ensemble for 64 by 64 pixels was trained for half as many steps as the others, as its
-validation loss shows. Planners that sample have as many seconds as a guided plan takes. With 15 steps or more the pairs are on opposite sides
-of the hole; those of 5 and 10 steps are as far apart as these steps allow, mostly without the hole between them.
-Medians over pairs, process time of one core, and the peak of memory above what the process used before."""
+validation loss shows. Planners that sample have as many seconds as a guided plan takes. With 15 steps or more the pairs
+are on opposite sides of the hole; those of 5 and 10 steps are as far apart as these steps allow, mostly without the
+hole between them. Medians over pairs, process time of one core, and the peak of memory above what the process used
+before."""
 
 
 def write_page(records: Sequence[CellRecord]) -> str:

@@ -1,6 +1,7 @@
-"""One plan of 15,360 decision variables with the weights that ship, beside one without distances to data."""
+"""Plans of 15,360 decision variables with the weights that ship: with distances, without, and without dynamics."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,44 +12,54 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import PixelWorld
-from trajopt_sgp.problem import Trajectory
+from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.studies.files import write_json
 from trajopt_sgp.studies.pixels.guided import PixelGuidance, plan_pixels
-from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models
+from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models, shipped_transition_score
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs
 from trajopt_sgp.studies.pixels.planning import judge
+from trajopt_sgp.studies.pixels.transcription import TransitionGuidance, plan_by_scores
 from trajopt_sgp.studies.training import Report
 from trajopt_sgp.viz import plot_film_strip, save_figure
 from trajopt_sgp.viz.pixel_animation import animate_pictures
 
 FloatArray = NDArray[np.float64]
+Planner = Callable[[], tuple[OptimalControlProblem, Solution]]
 
 
 @dataclass(frozen=True)
 class PixelDemoSettings:
-    """What the demo does; with the defaults two plans, each about a quarter of a minute on one idle core."""
+    """What the demo does; with the defaults three plans, each about a quarter of a minute on one idle core."""
 
     folder: Path = Path("runs/demo-pixels")
     """Where everything is written."""
     seed: int = 0
     """Of start, goal and guesses."""
     guidance: PixelGuidance = field(default_factory=PixelGuidance)
-    """How plans are held to the data."""
+    """How plans with dynamics are held to the data."""
+    without_dynamics: TransitionGuidance = field(default_factory=TransitionGuidance)
+    """How the plan without dynamics is."""
 
 
 def run_pixel_demo(settings: PixelDemoSettings, report: Report = lambda text: None) -> dict[str, Any]:
-    """Plan around the hole with and without distances to data, draw both, and return the summary.
+    """Plan around the hole, without distances to data, and without dynamics; draw all, and return the summary.
 
-    Writes `summary.json` and, for `guided` and `unguided`, a film strip and an animation.
+    Writes `summary.json` and, for `guided`, `unguided` and `transcription`, a film strip and an animation.
     """
-    world, models = PixelWorld(), shipped_pixel_models()
-    start, goal = opposite_pairs(world, 1, np.random.default_rng(settings.seed))[0]
+    world, models, transitions = PixelWorld(), shipped_pixel_models(), shipped_transition_score()
+    start, goal = pair = opposite_pairs(world, 1, np.random.default_rng(settings.seed))[0]
     unguided = replace(settings.guidance, pixel_weight=0.0, coarse_weight=0.0)
+    generator = np.random.default_rng(settings.seed)
+    planners: dict[str, Planner] = {
+        "guided": lambda: plan_pixels(world, models, *pair, settings.guidance, generator),
+        "unguided": lambda: plan_pixels(world, models, *pair, unguided, generator),
+        "transcription": lambda: plan_by_scores(world, transitions, models.score, pair, settings.without_dynamics),
+    }
     plans = {}
     with limited_threads(1):
-        for name, guidance in (("guided", settings.guidance), ("unguided", unguided)):
+        for name, planner in planners.items():
             report(f"planning, {name}")
-            plans[name] = _plan(settings, world, models, (start, goal), name, guidance)
+            plans[name] = _plan(settings, world, models, name, planner)
     summary = {
         "seed": settings.seed,
         "start": start.tolist(),
@@ -65,12 +76,11 @@ def _plan(
     settings: PixelDemoSettings,
     world: PixelWorld,
     models: PixelModels,
-    pair: tuple[FloatArray, FloatArray],
     name: str,
-    guidance: PixelGuidance,
+    planner: Planner,
 ) -> dict[str, Any]:
     begin = time.perf_counter()
-    problem, solution = plan_pixels(world, models, *pair, guidance, np.random.default_rng(settings.seed))
+    problem, solution = planner()
     seconds = time.perf_counter() - begin
     verdict, path = judge(world, problem, solution.trajectory)
     distances = data_lengths(settings.guidance, models, solution.trajectory)

@@ -134,7 +134,8 @@ def _searches(records: Sequence[CellRecord]) -> list[str]:
             "## Settings\n\nSettings drawn at random were tried from the straight line on a pair that is not judged, "
             "each for a third of the time; those with which the true point fared best were kept. `results.json` has "
             "every trial. The settings of `guided` were found by hand in as many trials, of the whole time, on two "
-            "pairs of the same seed: `search-by-hand.json`."
+            "pairs of the same seed: `search-by-hand.json`; those of `score transcription` in twenty, on five or "
+            "eight pairs of it: `search-by-hand-transcription.json`."
             f"\n\n{markdown_table(('planner', 'trials', 'chosen'), lines)}"
         )
     return parts
