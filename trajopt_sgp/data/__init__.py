@@ -37,7 +37,7 @@ _FILES = {
     "local_dataset_ids": "minari_io",
     "write_minari_dataset": "minari_write",
 }
-"""Names by the module that has them, loaded when they are used: Minari, Gymnasium and HDF5 take a fifth of a second."""
+"""Names by the module that has them, loaded when they are used: Minari, Gymnasium and HDF5 take a tenth of a second."""
 
 
 def __getattr__(name: str) -> Any:

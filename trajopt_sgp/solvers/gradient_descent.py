@@ -198,9 +198,13 @@ class _Descent:
             self.variables.copy_(self.steps.land(before, aim, rows) if self.steps.active else self.batch.project(aim))
 
     def _keep_last(self) -> None:
-        """Put the last iterates, compared by their merit at the end of the schedules, in place of the best ones."""
+        """Put the last iterates, compared by their merit at the end of the schedules, in place of the best ones.
+
+        One that is not finite does not count.
+        """
         found = self.batch.evaluate(self.variables, 1.0)
-        self.best.put(~self.converged, self.variables, found.merit.detach(), self.batch.violation(found.rows).detach())
+        where = ~self.converged & torch.isfinite(found.merit)
+        self.best.put(where, self.variables, found.merit.detach(), self.batch.violation(found.rows).detach())
 
     def _differentiate(self, progress: float, first: bool) -> tuple[Evaluation, Tensor]:
         """Return the evaluation, and the gradient of the objective or of the augmented Lagrangian."""

@@ -13,13 +13,12 @@ from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Parameters, Sol
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.solvers.solve import prepare
 from trajopt_sgp.studies.pixels.models import PixelModels
-from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
+from trajopt_sgp.studies.pixels.planning import HORIZON, RESOLUTION, pixel_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
 FloatArray = NDArray[np.float64]
 
 _FINE = 400
-_RESOLUTION = 32
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class PixelGuidance:
         moves its centroid less. The last position feels the steps of all controls, so that more of them take shorter
         steps.
         """
-        finer, longer = resolution / _RESOLUTION, horizon / HORIZON
+        finer, longer = resolution / RESOLUTION, horizon / HORIZON
         return replace(
             self,
             pixel_weight=self.pixel_weight / finer**2,

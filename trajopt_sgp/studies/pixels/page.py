@@ -18,7 +18,7 @@ from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_tit
 Groups = Mapping[str, Sequence[CellRecord]]
 
 _SETTING = f"""A plan is 15 pictures of controls of 32 by 32 pixels, 15,360 variables; the dynamics are the same network
-for all planners. Score transcription alone has none, and the pictures of states are variables too: 30,720. A plan
+for all planners. Score transcription alone has none, and the pictures of states are variables too: 31,744. A plan
 succeeds if the true point under its controls ends within {NEAR} of the goal and enters the hole, between the knots too,
 by no more than {DEEP}. Pairs of start and goal are drawn with another seed than those on which settings were chosen.
 

@@ -16,8 +16,8 @@ from trajopt_sgp.uncertainty import DataDistance
 
 FloatArray = NDArray[np.float64]
 
-HORIZON = 15
-"""Steps of a plan in the source."""
+HORIZON, RESOLUTION = 15, 32
+"""Steps of a plan, and pixels along a side, in the source."""
 
 NEAR, DEEP = 0.1, 0.02
 """Of the goal, and into the hole, within which a plan succeeds."""
@@ -52,6 +52,7 @@ def pixel_problem(
     _check_data(dynamics, *(term.model for term in costs))
     values = weights or PixelWeights()
     pixels = np.zeros(world.resolution**2), np.ones(world.resolution**2)
+    unit = 1.0 if dynamics is None else None
     smooth = [smoothness_cost(world, values.smoothness)] if values.smoothness > 0.0 else []
     return OptimalControlProblem(
         dynamics=dynamics,
@@ -60,10 +61,10 @@ def pixel_problem(
         stage_costs=[path_cost(world, values.path), *costs],
         terminal_costs=[goal_cost(world, values.goal)],
         trajectory_costs=smooth,
-        state_bounds=None if dynamics is not None else pixels,
-        state_scale=None if dynamics is not None else 1.0,
+        state_bounds=pixels if dynamics is None else None,
+        state_scale=unit,
         control_bounds=pixels,
-        control_scale=None if dynamics is not None else 1.0,
+        control_scale=unit,
         parameters={"goal": np.asarray(goal, dtype=np.float64)},
         name="pixels",
     )

@@ -16,10 +16,9 @@ from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.studies.pixels.costs import PixelWeights
 from trajopt_sgp.studies.pixels.guided import bent_guess
 from trajopt_sgp.studies.pixels.moving_pictures import MovingPictures
-from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
+from trajopt_sgp.studies.pixels.planning import HORIZON, RESOLUTION, pixel_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
-_RESOLUTION = 32
 _DARK = 0.5 / 255.0
 """Half a step of the bytes in which pictures are logged: what is darker is black."""
 
@@ -53,9 +52,9 @@ class TransitionGuidance:
     def at(self, resolution: int) -> "TransitionGuidance":
         """Return the same guidance for pictures of so many pixels a side; made for 32.
 
-        Coarse pictures do not know of pixels. Steps are as long in places, for motions are counted there.
+        Coarse pictures do not know of pixels. Steps are as long in places, but for the longest, which is one pixel.
         """
-        return replace(self, pixel_sigma=self.pixel_sigma * resolution / _RESOLUTION)
+        return replace(self, pixel_sigma=self.pixel_sigma * resolution / RESOLUTION)
 
     def cost(self, score: CoarseScore) -> DataDistance:
         """Return the distance to data that carries the dynamics."""
@@ -112,7 +111,7 @@ def plan_by_scores(
 ) -> tuple[OptimalControlProblem, Solution]:
     """Plan states and controls by score transcription from the straight line; return the problem and the plan.
 
-    The variables are the pictures of states and controls: 30,720 for 15 steps of 32 by 32 pixels.
+    The variables are the pictures of states and controls, the first state given: 31,744 for 15 steps of 32² pixels.
 
     Args:
         world: what is seen and how.
