@@ -69,6 +69,18 @@ def test_the_reduced_version_goes_from_data_to_table_and_repeats_nothing(tmp_pat
     assert all(max(result["lengths"]) <= 15 for result in played)
 
 
+@pytest.mark.usefixtures("data")
+def test_cells_of_other_data_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--folder", str(tmp_path / "run"), "--output", str(tmp_path / "page")]
+    some = ["--reduced", "--workers", "0", *places, "--methods", "behaviour"]
+    assert evaluate.main(some) == 0
+    others = ["--tasks", "hopper-random", "--transitions", "250", "--folder", str(tmp_path / "policies")]
+    assert collect.main(others) == 0
+    capsys.readouterr()
+    assert evaluate.main(some) == 1
+    assert "finished cells are of others: {'hopper-random behaviour'" in capsys.readouterr().err
+
+
 def test_cells_cover_the_protocol() -> None:
     cells = all_cells(reduced=False)
     labels = {cell.label for cell in cells}

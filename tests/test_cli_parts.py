@@ -24,7 +24,7 @@ from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
 from trajopt_sgp.studies.planning import planners
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
-COMMANDS = ("collect", "train", "plan", "mpc", "demo", "info")
+COMMANDS = ("collect", "import", "train", "plan", "mpc", "demo", "info")
 
 
 def help_text(command: str) -> str:

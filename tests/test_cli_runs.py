@@ -58,6 +58,21 @@ def models(*kinds: str) -> list[str]:
     return [part for kind in kinds for part in (f"--{kind}", f"train/{kind}")]
 
 
+def test_recordings_are_imported_and_learned_from(folder: Path) -> None:
+    times = 0.02 * np.arange(60)
+    times[30:] += 1.0
+    rows = np.column_stack([times, np.sin(times), np.cos(times), np.tanh(times)])
+    text = "\n".join(["t,q,dq,u", *(",".join(map(repr, row)) for row in rows.tolist())])
+    (folder / "log.csv").write_text(text, encoding="utf-8")
+    names = ("--states", "q,dq", "--controls", "u", "--time", "t")
+    result = document(execute(folder, "import", "log.csv", "--dataset", "cli/log-v0", *names, "--json"))
+    assert (result["transitions"], result["left_out"], result["episodes"]) == (58, 1, 2)
+    assert result["time_step"] == pytest.approx(0.02)
+    assert load_transitions("cli/log-v0").dataset.hash == result["hash"]
+    execute(folder, "train", "--dataset", "cli/log-v0", *SMALL, "--folder", "log", "--json")
+    assert load_model_as(LearnedDynamics, folder / "log/dynamics/model.safetensors").state_size == 2
+
+
 def test_help_is_fast() -> None:
     begin = time.perf_counter()
     result = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True)

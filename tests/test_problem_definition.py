@@ -1,5 +1,6 @@
 """What a problem accepts, and the sentence with which it refuses the rest."""
 
+import functools
 import re
 from typing import Any
 
@@ -142,6 +143,21 @@ def test_dynamics_of_wrong_shape_are_refused() -> None:
 
     with pytest.raises(ShapeError, match=r"The dynamics returned shape \(2, 6\).*it must return \(2, 6, 3\)"):
         linear_quadratic(dynamics=Flat())
+
+
+def test_functions_without_a_name_are_called_after_their_role() -> None:
+    def effort(x: Tensor, u: Tensor) -> Tensor:
+        return u.square().sum(-1)
+
+    problem = OptimalControlProblem(
+        dynamics=LQ_DYNAMICS,
+        horizon=3,
+        initial_state=LQ_START,
+        stage_costs=[lambda x, u: x.square().sum(-1), effort, functools.partial(effort), lambda x, u: x[..., 0]],
+        terminal_costs=[lambda x: x.square().sum(-1)],
+    )
+    assert [term.name for term in problem.stage_terms] == ["stage_cost", "effort", "stage_cost_2", "stage_cost_3"]
+    assert [term.name for term in problem.terminal_terms] == ["terminal_cost"]
 
 
 def test_labels_bounds_and_names_are_filled_in() -> None:

@@ -131,7 +131,7 @@ def test_weight_and_parameters_may_change_between_solves() -> None:
 @pytest.mark.parametrize(
     ("entry", "error", "message"),
     [
-        (lambda states, controls: states[..., -1, :], ShapeError, "trajectory cost '<lambda>' returned shape"),
+        (lambda states, controls: states[..., -1, :], ShapeError, "trajectory cost 'trajectory_cost' returned shape"),
         (TrajectoryCost(total, name="defect"), OptionError, "'defect' is a name the library uses"),
         (TrajectoryCost(total, parameters=("goal",)), OptionError, "asks for parameter 'goal'"),
     ],

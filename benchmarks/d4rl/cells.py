@@ -39,7 +39,8 @@ def train(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any
         changed = replace(chosen, **settings["training"])
         result = TRAINERS[kind][1](data, changed, seed, context.folder / kind, normalizer=normalizer)
         summary[kind] = {"seconds": result.seconds, "validation_loss": result.validation_loss}
-    return {"models": summary, "seconds": sum(entry["seconds"] for entry in summary.values())}
+    seconds = sum(entry["seconds"] for entry in summary.values())
+    return {"models": summary, "seconds": seconds, "hash": data.dataset.hash}
 
 
 def clone(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
@@ -62,10 +63,10 @@ def speed(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any
 
 def peer(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Train a method of d3rlpy and play its policy."""
-    begin = time.perf_counter()
-    controller = train_peer(settings["method"], _data(settings), settings["peer_steps"], settings["seed"])
+    data, begin = _data(settings), time.perf_counter()
+    controller = train_peer(settings["method"], data, settings["peer_steps"], settings["seed"])
     seconds = time.perf_counter() - begin
-    return {**_scores(settings, controller), "training_seconds": seconds}
+    return {**_scores(settings, controller), "training_seconds": seconds, "hash": data.dataset.hash}
 
 
 def _data(settings: Mapping[str, Any]) -> Transitions:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from benchmarks.d4rl.figures import draw
 from benchmarks.d4rl.protocol import MAIN_SEEDS, PARTS, all_cells
+from benchmarks.d4rl.provenance import check_data
 from benchmarks.d4rl.table import page
+from trajopt_sgp.errors import TrajoptError
 from trajopt_sgp.studies.runner import Backend, CellStore, ProcessPool, RayCluster, Serial, StudyCell, run_cells
 from trajopt_sgp.studies.stored import restore_records, stored_records
 from trajopt_sgp.studies.study import RESULTS, Study, write_study
@@ -33,8 +35,17 @@ _PARTS = ", ".join(PARTS).replace("%", "%%")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compute what is missing of the chosen cells and write the page; return 1 if a cell failed."""
+    """Compute what is missing of the chosen cells and write the page; return 1 if a cell failed or input is refused."""
     options = _parser().parse_args(arguments)
+    try:
+        return int(not _evaluate(options))
+    except TrajoptError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _evaluate(options: argparse.Namespace) -> bool:
+    """Return whether there are records, and all of them are finished."""
     everything, store = STUDY.cells(options.reduced), CellStore(options.folder)
     wanted = [cell for cell in everything if _is_chosen(cell, options)]
     needed = {need.label for cell in wanted for need in cell.needs.values()} | {cell.label for cell in wanted}
@@ -42,10 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.restore:
         restore_records(STUDY, everything, options.output / RESULTS, store)
     if not options.publish_only:
+        check_data(sorted({cell.settings["task"] for cell in wanted}), stored_records(STUDY, everything, store))
         run_cells(STUDY.name, STUDY.version, unique, store, _backend(options), progress=_tell)
     records = stored_records(STUDY, everything, store)
     write_study(STUDY, records, options.output, options.reduced, total=len(everything))
-    return int(not records or any(not record.finished for record in records))
+    return bool(records) and all(record.finished for record in records)
 
 
 def _is_chosen(cell: StudyCell, options: argparse.Namespace) -> bool:

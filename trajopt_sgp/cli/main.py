@@ -17,6 +17,8 @@ from trajopt_sgp.cli.commands.compare import CompareCommand, compare
 from trajopt_sgp.cli.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from trajopt_sgp.cli.commands.demo import demo
 from trajopt_sgp.cli.commands.hardware import hardware
+from trajopt_sgp.cli.commands.import_recordings import EXAMPLES as IMPORT_EXAMPLES
+from trajopt_sgp.cli.commands.import_recordings import import_recordings
 from trajopt_sgp.cli.commands.info import EXAMPLES as INFO_EXAMPLES
 from trajopt_sgp.cli.commands.info import info
 from trajopt_sgp.cli.commands.mpc import EXAMPLES as MPC_EXAMPLES
@@ -63,6 +65,7 @@ def trajopt_sgp(
 
 
 app.command(epilog=COLLECT_EXAMPLES)(collect)
+app.command("import", epilog=IMPORT_EXAMPLES)(import_recordings)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=MPC_EXAMPLES)(mpc)

@@ -12,6 +12,9 @@ from trajopt_sgp.data.dataset_info import describe_dataset as describe_dataset
 from trajopt_sgp.data.dataset_info import hash_arrays as hash_arrays
 from trajopt_sgp.data.normalizer import Normalizer as Normalizer
 from trajopt_sgp.data.points import points_as_transitions as points_as_transitions
+from trajopt_sgp.data.recordings import Recording as Recording
+from trajopt_sgp.data.recordings import median_time_step as median_time_step
+from trajopt_sgp.data.recordings import transitions_from_recordings as transitions_from_recordings
 from trajopt_sgp.data.transitions import Transitions as Transitions
 from trajopt_sgp.data.triples import as_triples as as_triples
 from trajopt_sgp.data.triples import describe_triples as describe_triples
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from trajopt_sgp.data.image_transitions import to_bytes as to_bytes
     from trajopt_sgp.data.minari_io import load_transitions as load_transitions
     from trajopt_sgp.data.minari_io import local_dataset_ids as local_dataset_ids
+    from trajopt_sgp.data.minari_transitions import write_transitions as write_transitions
     from trajopt_sgp.data.minari_write import write_minari_dataset as write_minari_dataset
+    from trajopt_sgp.data.recording_files import read_recordings as read_recordings
 
 _FILES = {
     "collect_random_transitions": "collect",
@@ -36,6 +41,8 @@ _FILES = {
     "load_transitions": "minari_io",
     "local_dataset_ids": "minari_io",
     "write_minari_dataset": "minari_write",
+    "write_transitions": "minari_transitions",
+    "read_recordings": "recording_files",
 }
 """Names by the module that has them, loaded when they are used: Minari, Gymnasium and HDF5 take a tenth of a second."""
 

@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import gymnasium
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
 from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
@@ -19,10 +20,27 @@ from trajopt_sgp.data.minari_io import check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
 
 
+@runtime_checkable
+class Origin(Protocol):
+    """What episodes come from: a Gymnasium environment, or what stands for one."""
+
+    @property
+    def observation_space(self) -> spaces.Space[Any]:
+        """Space of the observations."""
+
+    @property
+    def action_space(self) -> spaces.Space[Any]:
+        """Space of the actions."""
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """By which the environment can be made again, if it can."""
+
+
 def write_minari_dataset(
     buffers: Sequence[EpisodeBuffer],
     dataset_id: str,
-    environment: gymnasium.Env[Any, Any],
+    environment: Origin,
     *,
     overwrite: bool = False,
     description: str | None = None,
@@ -80,9 +98,7 @@ def write_minari_dataset(
     return open_dataset(dataset_id)
 
 
-def _write_files(
-    folder: Path, buffers: Sequence[EpisodeBuffer], environment: gymnasium.Env[Any, Any], metadata: dict[str, Any]
-) -> None:
+def _write_files(folder: Path, buffers: Sequence[EpisodeBuffer], environment: Origin, metadata: dict[str, Any]) -> None:
     # what minari.create_dataset_from_buffers does, but in a folder of our choice
     storage = MinariStorage.new(folder, environment.observation_space, environment.action_space, environment.spec)
     storage.update_metadata(metadata)
@@ -117,6 +133,6 @@ def _make_namespace(dataset_id: str) -> None:
         create_namespace(namespace)
 
 
-def _describe(buffers: Sequence[EpisodeBuffer], environment: gymnasium.Env[Any, Any]) -> str:
-    name = environment.spec.id if environment.spec else type(environment.unwrapped).__name__
+def _describe(buffers: Sequence[EpisodeBuffer], environment: Origin) -> str:
+    name = environment.spec.id if environment.spec else type(getattr(environment, "unwrapped", environment)).__name__
     return f"{sum(map(len, buffers))} transitions of {name} in {len(buffers)} episodes."

@@ -4,7 +4,7 @@ Letters used throughout: N intervals (the horizon), n states, m controls, r rows
 in torch or CasADi and may take, after state and control, the values of parameters of the problem.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -33,6 +33,7 @@ FaceFunction = Callable[[Tensor, Tensor, Parameters], Tensor]
 """A function of state `(..., n)`, control `(..., m)` and parameters, varying ones taken at the knots in question."""
 
 Term = TypeVar("Term", bound="FunctionTerm")
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -258,27 +259,30 @@ StageEntry = StageCostTerm | StageFunction | ControlRateCost
 
 def as_stage_costs(entries: Sequence[StageEntry]) -> tuple[StageCostTerm, ...]:
     """Return the stage costs of one knot, plain functions wrapped and named after themselves."""
+    terms = [entry for entry in entries if not isinstance(entry, ControlRateCost)]
     return tuple(
-        entry if isinstance(entry, StageCostTerm) else StageCost(_function(entry), name=_name_of(entry))
-        for entry in entries
-        if not isinstance(entry, ControlRateCost)
+        entry if isinstance(entry, StageCostTerm) else StageCost(_function(entry), name=name)
+        for entry, name in _named(terms, "stage_cost")
     )
 
 
 def as_terminal_costs(entries: Sequence["TerminalCost | TerminalFunction"]) -> tuple[TerminalCost, ...]:
     """Wrap plain functions as terminal costs named after them."""
     return tuple(
-        entry if isinstance(entry, TerminalCost) else TerminalCost(_function(entry), name=_name_of(entry))
-        for entry in entries
+        entry if isinstance(entry, TerminalCost) else TerminalCost(_function(entry), name=name)
+        for entry, name in _named(entries, "terminal_cost")
     )
 
 
 def as_trajectory_costs(entries: Sequence["TrajectoryCost | TrajectoryFunction"]) -> tuple[TrajectoryCost, ...]:
     """Wrap plain functions as costs of the whole plan named after them."""
     return tuple(
-        entry if isinstance(entry, TrajectoryCost) else TrajectoryCost(entry, name=_name_of(entry)) for entry in entries
+        entry if isinstance(entry, TrajectoryCost) else TrajectoryCost(entry, name=name)
+        for entry, name in _named(entries, "trajectory_cost")
     )
 
+
+_NO_NAMES = ("<lambda>", "partial")
 
 RESERVED_NAMES = ("defect", "state_bounds", "control_bounds", "initial_state", "final_state", "duration")
 """What rows that belong to no term of the user are called."""
@@ -305,7 +309,17 @@ def _function(entry: object) -> Callable[..., Tensor] | casadi.Function:
     return entry
 
 
-def _name_of(entry: object) -> str:
+def _named(entries: Sequence[Entry], role: str) -> Iterator[tuple[Entry, str]]:
+    """Yield entries with what they are called as plain functions: their own name, or their role and a number."""
+    nameless = 0
+    for entry in entries:
+        name = _own_name(entry)
+        nameless += name is None
+        yield entry, name or (role if nameless == 1 else f"{role}_{nameless}")
+
+
+def _own_name(entry: object) -> str | None:
     if isinstance(entry, casadi.Function):
         return str(entry.name())
-    return str(getattr(entry, "__name__", type(entry).__name__))
+    name = str(getattr(entry, "__name__", type(entry).__name__))
+    return None if name in _NO_NAMES else name

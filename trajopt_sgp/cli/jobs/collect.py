@@ -73,7 +73,7 @@ def run_collect(request: CollectRequest) -> Report:
         IncompatibleError: the environment does not offer what collecting needs.
     """
     collection = _asked_for(request)
-    _check_free(collection.dataset, request.overwrite)
+    check_free(collection.dataset, request.overwrite)
     environment = make_environment(request.environment)
     with open_run_folder(request.folder) as folder, contextlib.closing(environment):
         return _collect(request, collection, environment, folder)
@@ -125,7 +125,8 @@ def make_environment(environment_id: str) -> gymnasium.Env[Any, Any]:
         ) from error
 
 
-def _check_free(dataset: str, overwrite: bool) -> None:
+def check_free(dataset: str, overwrite: bool) -> None:
+    """Raise `DatasetError` where an id is malformed, or taken and not to be replaced."""
     check_dataset_id(dataset)
     if dataset in local_dataset_ids() and not overwrite:
         raise DatasetError(

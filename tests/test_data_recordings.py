@@ -1,0 +1,200 @@
+"""A robot's own recordings become transitions: neighbours in time, never across a gap; from files and to Minari."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trajopt_sgp.data import (
+    Recording,
+    load_transitions,
+    median_time_step,
+    read_recordings,
+    transitions_from_recordings,
+    write_transitions,
+)
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError, TrajoptError
+
+TABLE = """t;q 1;q 2;mode;u;trial
+0.0;1.0;10.0;idle;0.1;a
+0.1;2.0;20.0;idle;0.2;a
+0.2;3.0;;moving;0.3;a
+0.0;4.0;40.0;moving;0.4;b
+0.1;5.0;50.0;moving;0.5;b
+"""
+
+
+def counting(samples: int, times: list[float] | None = None, name: str = "one") -> Recording:
+    """States 0, 1, ... beside -0, -1, ...; controls 0, 10, ..."""
+    count = np.arange(float(samples))
+    clock = None if times is None else np.array(times)
+    return Recording(np.stack([count, -count], 1), 10.0 * count[:, None], clock, name=name)
+
+
+def test_neighbours_make_transitions() -> None:
+    data = transitions_from_recordings(
+        [counting(4), counting(3, name="two")], "lab/count-v0", control_bounds=(0.0, 30.0)
+    )
+    assert data.states[:, 0].tolist() == [0, 1, 2, 0, 1]
+    assert data.next_states[:, 0].tolist() == [1, 2, 3, 1, 2]
+    assert data.controls.ravel().tolist() == [0, 10, 20, 0, 10]
+    assert data.episodes.tolist() == [0, 0, 0, 1, 1]
+    assert not data.terminated.any()
+    assert (data.dataset.control_low, data.dataset.control_high) == ((0.0,), (30.0,))
+
+
+def test_controls_may_end_one_sample_earlier() -> None:
+    long = counting(4)
+    short = Recording(long.states, long.controls[:-1])
+    sets = [transitions_from_recordings([recording], "lab/count-v0") for recording in (long, short)]
+    assert sets[0].dataset == sets[1].dataset
+
+
+def test_gaps_in_time_begin_another_episode() -> None:
+    recording = counting(6, [0.0, 0.1, 0.2, 0.5, 0.61, 0.7])
+    data = transitions_from_recordings([recording], "lab/count-v0")
+    assert median_time_step([recording]) == pytest.approx(0.1)
+    assert data.states[:, 0].tolist() == [0, 1, 3, 4]
+    assert data.episodes.tolist() == [0, 0, 1, 1]
+    strict = transitions_from_recordings([recording], "lab/count-v0", time_step=0.1, jitter=0.05)
+    assert strict.states[:, 0].tolist() == [0, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    missing=st.lists(st.tuples(st.integers(0, 11), st.sampled_from(["states", "controls"])), max_size=6),
+    cuts=st.sets(st.integers(1, 11), max_size=4),
+)
+def test_pairs_are_whole_and_one_step_apart(missing: list[tuple[int, str]], cuts: set[int]) -> None:
+    """Against a loop over samples that says the same in plain words."""
+    plain = counting(12)
+    arrays: dict[str, Any] = {"states": np.array(plain.states), "controls": np.array(plain.controls)}
+    for sample, field in missing:
+        arrays[field][sample, -1] = np.nan
+    times = 0.1 * np.arange(12.0) + 0.1 * np.searchsorted(sorted(cuts), np.arange(12), side="right")
+    expected: list[int] = []
+    episodes: list[int] = []
+    for i in range(11):
+        whole = np.isfinite([*arrays["states"][i], *arrays["states"][i + 1], *arrays["controls"][i]]).all()
+        if whole and i + 1 not in cuts:
+            goes_on = expected[-1:] == [i - 1]
+            episodes.append(episodes[-1] + (not goes_on) if episodes else 0)
+            expected.append(i)
+    recording = Recording(**arrays, times=times)
+    if not expected:
+        with pytest.raises(DatasetError, match="would be empty"):
+            transitions_from_recordings([recording], "lab/count-v0", time_step=0.1, skip_missing=True)
+        return
+    data = transitions_from_recordings([recording], "lab/count-v0", time_step=0.1, skip_missing=True)
+    assert data.states[:, 0].tolist() == expected
+    assert data.episodes.tolist() == episodes
+
+
+def test_missing_values_are_named_unless_they_shall_be_skipped() -> None:
+    states = np.array([[0.0, 0.0], [1.0, np.nan], [2.0, 0.0]])
+    recording = Recording(states, np.zeros((2, 1)), name="log.csv")
+    with pytest.raises(NotFiniteError, match=r"'log.csv', sample 1, states\[1\] is nan.*skip_missing"):
+        transitions_from_recordings([recording], "lab/count-v0")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "kind", "sentence"),
+    [
+        (([[0.0]], [[0.0]]), ShapeError, "with S > 1"),
+        (([0.0, 1.0], [[0.0], [0.0]]), ShapeError, "states"),
+        (([[0.0], [1.0], [2.0]], [[0.0]]), ShapeError, "controls"),
+        (([[0.0], [1.0]], [[0.0]], [0.0]), ShapeError, "times"),
+        (([[0.0], [1.0]], [[0.0]], [0.1, 0.1]), OptionError, "do not increase at sample 1"),
+        (([[0.0], [1.0]], [[0.0]], [0.1, np.nan]), OptionError, "do not increase at sample 1"),
+    ],
+)
+def test_recordings_that_do_not_fit_are_refused(
+    arrays: tuple[Any, ...], kind: type[TrajoptError], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        fields: dict[str, Any] = dict(zip(("states", "controls", "times"), map(np.array, arrays), strict=False))
+        Recording(**fields)
+
+
+def test_sets_that_do_not_fit_are_refused() -> None:
+    other = Recording(np.zeros((3, 1)), np.zeros((3, 1)), name="other")
+    with pytest.raises(ShapeError, match=r"'other': \(1, 1, False\)"):
+        transitions_from_recordings([counting(3), other], "lab/count-v0")
+    with pytest.raises(DatasetError, match="at least one recording"):
+        transitions_from_recordings([], "lab/count-v0")
+    with pytest.raises(OptionError, match="jitter"):
+        transitions_from_recordings([other], "lab/count-v0", jitter=0.0)
+    with pytest.raises(ShapeError, match="bound of 1 controls"):
+        transitions_from_recordings([other], "lab/count-v0", control_bounds=([0.0, 1.0], 1.0))
+
+
+def test_table_is_read_run_by_run(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("\ufeff" + TABLE, encoding="utf-8")
+    first, second = read_recordings(file, ["q*"], ["u"], "t", "trial")
+    assert (first.name, second.name) == (f"{file}, trial a", f"{file}, trial b")
+    np.testing.assert_array_equal(first.states, [[1, 10], [2, 20], [3, np.nan]])
+    np.testing.assert_array_equal(second.controls, [[0.4], [0.5]])
+    np.testing.assert_array_equal(second.times, [0.0, 0.1])
+
+
+def test_archive_is_read(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "q": np.arange(8.0).reshape(4, 2),
+        "speed": np.arange(4),
+        "u": np.ones(3),
+        "note": np.array("by hand"),
+    }
+    np.savez(tmp_path / "log.npz", **arrays)
+    (recording,) = read_recordings(tmp_path / "log.npz", ["speed", "q"], ["u"])
+    np.testing.assert_array_equal(recording.states, np.hstack([arrays["speed"][:, None], arrays["q"]]))
+    assert recording.controls.shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "kind", "sentence"),
+    [
+        (TABLE, (["q 3"], ["u"]), OptionError, "no 'q 3': choose from t, q 1, q 2, mode, u, trial"),
+        (TABLE, (["q*", "q 1"], ["u"]), OptionError, "at most once"),
+        (TABLE, (["mode"], ["u"]), DatasetError, "sample 0: mode is .'idle'., no numbers"),
+        (TABLE, (["q 1"], ["u"], "t"), OptionError, "do not increase at sample 3"),
+        (TABLE + "1;2\n", (["q 1"], ["u"]), DatasetError, "sample 5 has 2 cells"),
+        ("", (["q"], ["u"]), DatasetError, "first line must name"),
+        ("q,q\n1,2\n", (["q"], ["u"]), DatasetError, "each differently"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(
+    tmp_path: Path, text: str, columns: tuple[Any, ...], kind: type[TrajoptError], sentence: str
+) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(kind, match=sentence):
+        read_recordings(file, *columns)
+
+
+@pytest.mark.parametrize(("name", "sentence"), [("absent.csv", "No such file"), ("log.bag", "no known kind")])
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, sentence: str) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        read_recordings(tmp_path / name, ["q"], ["u"])
+
+
+def test_damaged_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log.npz").write_bytes(b"PK\x03\x04 no more")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
+
+
+def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    recordings = [counting(5, [0.0, 0.1, 0.2, 0.4, 0.5]), counting(3, [0.0, 0.1, 0.2], "two")]
+    data = transitions_from_recordings(recordings, "lab/count-v0", control_bounds=(-5.0, 50.0))
+    write_transitions(data, "lab/count-v0")
+    again = load_transitions("lab/count-v0")
+    assert again.dataset.hash == data.dataset.hash
+    assert again.dataset.control_high == (50.0,)
+    np.testing.assert_array_equal(again.episodes, [0, 0, 1, 2, 2])
+    with pytest.raises(DatasetError, match="exists"):
+        write_transitions(data, "lab/count-v0")

@@ -1,0 +1,99 @@
+"""Making a dataset of recordings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from trajopt_sgp.cli.jobs.collect import check_free
+from trajopt_sgp.cli.report import Report, make_listing, progress_bar
+from trajopt_sgp.cli.run_folder import open_run_folder
+from trajopt_sgp.data import (
+    Recording,
+    Transitions,
+    median_time_step,
+    read_recordings,
+    transitions_from_recordings,
+    write_transitions,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """The arguments of the command."""
+
+    files: Sequence[Path]
+    dataset: str
+    states: str
+    controls: str
+    time: str | None
+    run: str | None
+    time_step: float | None
+    jitter: float
+    skip_missing: bool
+    overwrite: bool
+    folder: Path
+    seed: int
+    json_output: bool
+
+
+def run_import(request: ImportRequest) -> Report:
+    """Read, pair, write and report.
+
+    Raises:
+        DatasetError: the id is malformed or taken, a file cannot be read, or nothing is left to write.
+        OptionError: a name that is not in a file, or an invalid number.
+        ShapeError: files that do not fit together.
+        NotFiniteError: a missing value; names file, sample and coordinate.
+    """
+    check_free(request.dataset, request.overwrite)
+    with open_run_folder(request.folder) as folder:
+        recordings = _read(request)
+        transitions = transitions_from_recordings(
+            recordings,
+            request.dataset,
+            time_step=request.time_step,
+            jitter=request.jitter,
+            skip_missing=request.skip_missing,
+        )
+        step = request.time_step or median_time_step(recordings)
+        write_transitions(
+            transitions, request.dataset, overwrite=request.overwrite, description=_describe(transitions, step)
+        )
+        document = _document(recordings, transitions, step)
+        folder.write_config("import", asdict(request))
+        folder.write_json("import.json", document)
+    return Report(document, [make_listing("Dataset", document)])
+
+
+def _read(request: ImportRequest) -> list[Recording]:
+    states, controls = request.states.split(","), request.controls.split(",")
+    recordings: list[Recording] = []
+    with progress_bar("Reading", len(request.files), request.json_output) as update:
+        for done, file in enumerate(request.files, 1):
+            recordings += read_recordings(file, states, controls, request.time, request.run)
+            update(done, file.name)
+    return recordings
+
+
+def _describe(transitions: Transitions, step: float | None) -> str:
+    pace = "" if step is None else f", one every {step:.6g} s"
+    return f"{len(transitions)} transitions of recordings in {transitions.dataset.episodes} episodes{pace}."
+
+
+def _document(recordings: Sequence[Recording], transitions: Transitions, step: float | None) -> dict[str, Any]:
+    info, possible = transitions.dataset, sum(len(recording.states) - 1 for recording in recordings)
+    return {
+        "dataset": info.id,
+        "path": get_dataset_path(info.id),
+        "recordings": len(recordings),
+        "transitions": len(transitions),
+        "left_out": possible - len(transitions),
+        "episodes": info.episodes,
+        "state_size": transitions.state_size,
+        "control_size": transitions.control_size,
+        "time_step": step,
+        "hash": info.hash,
+    }

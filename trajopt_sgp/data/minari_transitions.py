@@ -1,0 +1,76 @@
+"""Writing transitions that come from no environment, a robot's recordings say, as a Minari dataset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from minari import MinariDataset
+from minari.data_collector import EpisodeBuffer
+from numpy.typing import NDArray
+
+from trajopt_sgp.data.minari_write import write_minari_dataset
+from trajopt_sgp.data.transitions import Transitions
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """Stands for the environment of data that come from none."""
+
+    observation_space: spaces.Box
+    action_space: spaces.Box
+    spec: EnvSpec | None = None
+
+
+def write_transitions(
+    transitions: Transitions,
+    dataset_id: str,
+    *,
+    overwrite: bool = False,
+    description: str | None = None,
+    algorithm_name: str = "recorded",
+) -> MinariDataset:
+    """Write transitions, a robot's recordings say, as a Minari dataset; `load_transitions` returns them again.
+
+    The hash of the numbers stays the same. Episodes that were merely cut off are marked as truncated; rewards, where
+    there are none, are 0.
+
+    Args:
+        transitions: those of one episode lie together, each beginning where the last one ended.
+        dataset_id: Minari id; a namespace that is missing is created.
+        overwrite: replace a dataset of the same id.
+        description: one or two sentences; by default the counts.
+        algorithm_name: how the controls were chosen; stored in the dataset.
+
+    Raises:
+        DatasetError: a malformed id, the id exists and `overwrite` is not set, or the disk refuses.
+    """
+    info = transitions.dataset
+    origin = _Recorded(_box(info.state_low, info.state_high), _box(info.control_low, info.control_high))
+    edges = np.flatnonzero(np.diff(transitions.episodes)) + 1
+    buffers = [_as_buffer(transitions, rows) for rows in np.split(np.arange(len(transitions)), edges)]
+    counts = f"{len(transitions)} transitions in {len(buffers)} episodes."
+    return write_minari_dataset(
+        buffers,
+        dataset_id,
+        origin,
+        overwrite=overwrite,
+        description=description or counts,
+        algorithm_name=algorithm_name,
+    )
+
+
+def _box(low: Sequence[float], high: Sequence[float]) -> spaces.Box:
+    return spaces.Box(np.array(low), np.array(high), dtype=np.float64)
+
+
+def _as_buffer(transitions: Transitions, rows: NDArray[np.int64]) -> EpisodeBuffer:
+    rewards, last = transitions.rewards, rows == rows[-1]
+    return EpisodeBuffer(
+        observations=np.vstack([transitions.states[rows], transitions.next_states[rows[-1:]]]),
+        actions=transitions.controls[rows],
+        rewards=np.zeros(len(rows)) if rewards is None else rewards[rows],
+        terminations=transitions.terminated[rows],
+        truncations=last & ~transitions.terminated[rows],
+    )
