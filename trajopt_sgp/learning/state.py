@@ -102,9 +102,13 @@ def _tensor_groups(state: TrainingState[Any]) -> dict[str, dict[str, Tensor]]:
 
 def _load_adam(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, value in tensors.items():
         index, _, name = key.partition(".")
-        moments.setdefault(int(index), {})[name] = value
+        like = parameters[int(index)]
+        # in the order in memory that the parameter has, on which the last digit of a step depends
+        kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        moments.setdefault(int(index), {})[name] = kept
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -133,7 +133,11 @@ def _mark_limits(axes: Axes, limits: Bounds | None, index: int, size: int) -> No
 def _add_legend(
     figure: Figure, good: NDArray[np.bool_], judged: bool, goal: bool, tolerance: bool, limits: bool
 ) -> None:
-    reached = f"{int(good.sum())} of {len(good)} episodes succeed" if judged else f"{len(good)} episodes"
+    reached = (
+        f"{int(good.sum())} of {len(good)} episodes succeed"
+        if judged
+        else f"{len(good)} episode{'s' * (len(good) > 1)}"
+    )
     entries = [Line2D([], [], color=PALETTE[0], label=reached)]
     if not good.all():
         entries.append(Line2D([], [], color=BAD, label=f"{int((~good).sum())} failed"))
