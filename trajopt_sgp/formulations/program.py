@@ -1,7 +1,7 @@
 """The nonlinear program that a formulation makes and a solver solves."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -16,9 +16,9 @@ from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
-from trajopt_sgp.formulations import violations
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
+from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
 
@@ -308,14 +308,16 @@ class NonlinearProgram:
             return np.zeros(self.problem.horizon)
         return self.estimate_mesh_error(trajectory, parameters)
 
-    def violated_rows(self, variables: FloatArray, parameters: Parameters) -> tuple[Row, ...]:
+    def violated_rows(self, variables: FloatArray, parameters: Parameters) -> Sequence[Row]:
         """Return every row and bound that is violated at `variables` `(size,)`, in its own units, largest first."""
-        assembly, values = self.assembly, self.rows(variables, parameters)
-        rows = violations.violated_rows(values, assembly.bounds(), assembly.row_unscale(), assembly.row_name)
-        bounds = self.bounds(_numpy(parameters.initial_state))
-        places = [self.variable_place(i) for i in range(self.size)]
-        beyond = violations.violated_bounds(variables, bounds, self.scale, places, self.problem.control_labels)
-        return tuple(sorted((*rows, *beyond), key=lambda row: -row.violation))
+        rows = excess_of(self.rows(variables, parameters), *self.assembly.bounds()) * self.assembly.row_unscale()
+        bounds = excess_of(variables, *self.bounds(_numpy(parameters.initial_state))) * self.scale
+        return Violations(np.concatenate([rows, bounds]), self._violation_name)
+
+    def _violation_name(self, place: int) -> tuple[str, int]:
+        if place < (count := self.assembly.row_count):
+            return self.assembly.row_name(place)
+        return bound_name(self.variable_place(place - count), self.problem.control_labels)
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled rows `(row_count,)`, in the precision of the problem."""
@@ -364,7 +366,7 @@ class NonlinearProgram:
 
     @cached_property
     def _places(self) -> list[tuple[str, float]]:
-        return violations.variable_places(self.layout, self.problem, len(self.full_scale))
+        return variable_places(self.layout, self.problem, len(self.full_scale))
 
     def _has_rows(self, term: StageTerm) -> bool:
         """Return whether any row of a term remains; the dynamics have none in single shooting."""

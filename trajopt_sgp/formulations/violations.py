@@ -1,6 +1,7 @@
 """What is violated, by the names that users gave: rows by term, variables by their label and knot."""
 
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,31 +27,44 @@ def variable_places(layout: Layout, problem: OptimalControlProblem, size: int) -
     return places
 
 
-def violated_rows(
-    values: FloatArray, limits: tuple[FloatArray, FloatArray], units: FloatArray, name: Callable[[int], tuple[str, int]]
-) -> list[Row]:
-    """Return the rows whose scaled values `(row_count,)` are outside their limits, in their own units."""
-    excess = np.nan_to_num(_excess(values, *limits) * units, nan=np.inf)
-    return [Row(*name(int(i)), float(excess[i])) for i in np.flatnonzero(excess > 0.0)]
+class Violations(Sequence[Row]):
+    """What is violated at all, largest first; a row gets its name when it is looked at.
+
+    At a solution every equation misses by a rounding error, and nobody asks for the names of hundreds of those.
+
+    Args:
+        excess: by how much each row or bound is violated, 0 where it holds; NaN counts as infinite.
+        name: place in `excess` to name and knot.
+    """
+
+    def __init__(self, excess: FloatArray, name: Callable[[int], tuple[str, int]]) -> None:
+        amounts = np.nan_to_num(excess, nan=np.inf)
+        found = np.flatnonzero(amounts > 0.0)
+        self._order = found[np.argsort(-amounts[found], kind="stable")]
+        self._amounts, self._name = amounts[self._order], name
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
+        """Return a row, or some of them."""
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        return Row(*self._name(int(self._order[index])), float(self._amounts[index]))
 
 
-def violated_bounds(
-    variables: FloatArray,
-    bounds: tuple[FloatArray, FloatArray],
-    scale: FloatArray,
-    places: Sequence[Place],
-    control_labels: Sequence[str],
-) -> list[Row]:
-    """Return the scaled variables `(size,)` that are outside their bounds, in the units of the problem."""
-    excess = _excess(variables, *bounds) * scale
-    found = []
-    for i in np.flatnonzero(excess > 0.0):
-        name, at = places[int(i)]
-        kind = "control_bounds" if name in control_labels else "state_bounds"
-        found.append(Row(f"{kind}[{name}]", int(max(at, 0.0)), float(excess[i])))
-    return found
-
-
-def _excess(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+def excess_of(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Return how far values are outside their limits; 0 within."""
     found: FloatArray = np.maximum(np.maximum(lower - values, values - upper), 0.0)
     return found
+
+
+def bound_name(place: Place, control_labels: Sequence[str]) -> tuple[str, int]:
+    """Return the name and the knot of a bound of a variable."""
+    name, at = place
+    kind = "control_bounds" if name in control_labels else "state_bounds"
+    return f"{kind}[{name}]", int(max(at, 0.0))

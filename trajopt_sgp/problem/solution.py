@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -193,11 +194,11 @@ class Solution:
     @property
     def max_violation(self) -> float:
         """Largest violation of a bound, constraint or defect; 0 when none is violated."""
-        return max((row.violation for row in self.rows), default=0.0)
+        return self.rows[0].violation if self.rows else 0.0
 
     def violations(self, tolerance: float = 1e-6) -> tuple[Row, ...]:
         """Return the rows violated by more than `tolerance`, largest first."""
-        return tuple(row for row in self.rows if row.violation > tolerance)
+        return tuple(takewhile(lambda row: row.violation > tolerance, self.rows))
 
     @property
     def defects(self) -> FloatArray:
