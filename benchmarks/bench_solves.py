@@ -11,13 +11,13 @@ import numpy as np
 
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.do_mpc_peer import DoMpcSolve
-from benchmarks.networks import KNOT, StepNetwork, casadi_step, learned_cartpole
+from benchmarks.networks import KNOT, STATES, StepNetwork, casadi_step, learned_cartpole
 from benchmarks.rows import FLOAT32, FLOAT64, Case, Row
 from benchmarks.trained import trained_models
 from benchmarks.transcriptions import Step, casadi_bounds, casadi_program, flat, straight_guess, swing_up
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.problem import Solution, Trajectory
-from trajopt_sgp.solvers import Ipopt, PreparedSolve, Scipy, prepare
+from trajopt_sgp.solvers import Fatrop, Ipopt, PreparedSolve, Scipy, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance
@@ -27,12 +27,15 @@ TOLERANCES = (1e-8, 1e-6, 1e-5, 1e-4)
 
 ROUGH = 1e-6
 """Agreement with SciPy's solvers, whose tolerances do not mean what Ipopt's does."""
+ACROSS = 1e-7
+"""Agreement of solvers that end at different points, each within a tolerance of 1e-8."""
 
 
 def cases() -> list[Case]:
     """The unguided program beside every peer, and the guided one alone."""
     return [
         Case("solves/ipopt", "Ipopt, N = 50, 2×128 tanh, tolerance 1e-8; the others at the tolerance named.", _ipopt),
+        Case("solves/fatrop", "Fatrop, N = 50, at the tolerances named; peers with Fatrop and with Ipopt.", _fatrop),
         Case("solves/scipy", "SciPy's solvers on this library's derivatives, near the solution, N = 50.", _scipy),
         Case("solves/guided", "Guided by an energy network, T = 60, exact Hessian, cold start, one σ.", _guided),
     ]
@@ -58,6 +61,31 @@ def _ipopt(quick: bool) -> Iterator[Row]:
         Peer("do-mpc through ONNX", lambda: _do_mpc(network, guess)),
     ]
     yield from compare(f"swing-up, N={horizon}", ours, peers, seconds=seconds)
+
+
+def _fatrop(quick: bool) -> Iterator[Row]:
+    """Compare at the tightest tolerance of each peer, by the solver that suits stages, and by the common one."""
+    network, guess = _network(quick), straight_guess(8 if quick else 50)
+    horizon, seconds = len(guess.controls), 0.1 if quick else 4.0
+    with tempfile.TemporaryDirectory() as folder:
+        build = _remembering(partial(_l4casadi_step, network, horizon, folder))
+        for solver in ("fatrop", "ipopt"):
+            for tolerance in TOLERANCES:
+                ours = _ours(network, guess, Fatrop(tolerance=tolerance))
+                name = f"l4casadi, batched, float32, {solver}, tolerance {tolerance:g}"
+                peer = Peer(name, partial(_single, build, guess, tolerance, solver))
+                rows = list(compare(f"swing-up, N={horizon}, tolerance {tolerance:g}", ours, [peer], seconds=seconds))
+                yield from rows
+                if not any("failed" in row.note for row in rows):
+                    break
+    inlined = casadi_step(network)
+    peers = [
+        Peer(f"CasADi MX, batched, {solver}", partial(_casadi, inlined, guess, 1e-8, ACROSS, solver))
+        for solver in ("fatrop", "ipopt")
+    ]
+    peers.append(Peer("do-mpc through ONNX, ipopt", lambda: _do_mpc(network, guess, ACROSS)))
+    ours = _ours(network, guess, Fatrop())
+    yield from compare(f"swing-up, N={horizon}, tolerance 1e-08", ours, peers, seconds=seconds)
 
 
 def _scipy(quick: bool) -> Iterator[Row]:
@@ -114,16 +142,18 @@ def _contender(prepared: PreparedSolve, guess: Trajectory, tolerance: float) -> 
     return Contender(lambda: prepared.solve(guess), lambda s: [np.array([s.cost])], tolerance, failure, remark)
 
 
-def _casadi(step: Step, guess: Trajectory, tolerance: float, agreement: float) -> Contender:
+def _casadi(step: Step, guess: Trajectory, tolerance: float, agreement: float, name: str = "ipopt") -> Contender:
     horizon = len(guess.controls)
-    options: dict[str, Any] = {
-        "ipopt.tol": tolerance,
-        "ipopt.print_level": 0,
-        "ipopt.sb": "yes",
-        "print_time": False,
-        "record_time": True,
-    }
-    solver = casadi.nlpsol("peer", "ipopt", casadi_program(step, horizon), {**options, "show_eval_warnings": False})
+    program = casadi_program(step, horizon)
+    options: dict[str, Any] = {"print_time": False, "record_time": True, "show_eval_warnings": False}
+    if name == "ipopt":
+        options |= {"ipopt.tol": tolerance, "ipopt.print_level": 0, "ipopt.sb": "yes"}
+    else:
+        # CasADi finds the stages where a defect is the next state less the step
+        program = {**program, "g": -program["g"]}
+        options |= {"fatrop.tolerance": tolerance, "fatrop.print_level": 0, "structure_detection": "auto"}
+        options["equality"] = [True] * (horizon * STATES)
+    solver = casadi.nlpsol("peer", name, program, options)
     start, bounds = flat(guess), casadi_bounds(horizon)
 
     def run() -> tuple[float, Mapping[str, Any]]:
@@ -133,16 +163,17 @@ def _casadi(step: Step, guess: Trajectory, tolerance: float, agreement: float) -
     return _statistics(run, agreement)
 
 
-def _do_mpc(network: StepNetwork, guess: Trajectory) -> Contender:
-    return _statistics(DoMpcSolve(network, guess, 1e-8).run, FLOAT64)
+def _do_mpc(network: StepNetwork, guess: Trajectory, agreement: float = FLOAT64) -> Contender:
+    return _statistics(DoMpcSolve(network, guess, 1e-8).run, agreement)
 
 
 def _statistics(run: Callable[[], tuple[float, Mapping[str, Any]]], agreement: float) -> Contender:
     """Return a contender that gives the objective and the statistics of `nlpsol`."""
 
     def failure(result: tuple[float, Mapping[str, Any]]) -> str:
-        status = str(result[1]["return_status"])
-        return "" if status == "Solve_Succeeded" else status
+        status = result[1]["return_status"]
+        # the words of Ipopt, which calls "acceptable" a success too, and the number of Fatrop
+        return "" if status in ("Solve_Succeeded", 0) else str(status)
 
     def remark(result: tuple[float, Mapping[str, Any]]) -> str:
         statistics = result[1]
@@ -154,8 +185,8 @@ def _statistics(run: Callable[[], tuple[float, Mapping[str, Any]]], agreement: f
     return Contender(run, lambda result: [np.array([result[0]])], agreement, failure, remark)
 
 
-def _single(build: Callable[[], Step], guess: Trajectory, tolerance: float) -> Contender:
-    return _casadi(build(), guess, tolerance, FLOAT32)
+def _single(build: Callable[[], Step], guess: Trajectory, tolerance: float, solver: str = "ipopt") -> Contender:
+    return _casadi(build(), guess, tolerance, FLOAT32, solver)
 
 
 def _l4casadi_step(network: StepNetwork, horizon: int, folder: str) -> Step:
