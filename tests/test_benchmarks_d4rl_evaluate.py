@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.d4rl import collect, evaluate
+from benchmarks.d4rl.model_error import errors, recorded_segments
 from benchmarks.d4rl.protocol import METHODS, all_cells
 from benchmarks.d4rl.table import gather, page
+from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.studies.runner import CellRecord
 
 ROOT = Path(__file__).parents[1]
@@ -52,14 +54,14 @@ def test_the_reduced_version_goes_from_data_to_table_and_repeats_nothing(tmp_pat
     some = ["--reduced", "--workers", "0", *places]
     assert evaluate.main([*some, "--methods", "behaviour", "guided"]) == 0
     text = (tmp_path / "page/index.md").read_text()
-    assert "3 of 18 cells finished" in text
+    assert "3 of 19 cells finished" in text
     assert "Partial" in text
     before = {path.name: path.read_bytes() for path in (tmp_path / "run/cells").iterdir()}
     assert evaluate.main(some) == 0
     after = {path.name: path.read_bytes() for path in (tmp_path / "run/cells").iterdir()}
     assert before.items() <= after.items()
     text = (tmp_path / "page/index.md").read_text()
-    assert "18 of 18 cells finished" in text
+    assert "19 of 19 cells finished" in text
     assert "Partial" not in text
     assert all(f" {method} |" in text for method in METHODS)
     results = json.loads((tmp_path / "page/results.json").read_text())["cells"]
@@ -79,6 +81,19 @@ def test_cells_of_other_data_are_refused(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert evaluate.main(some) == 1
     assert "finished cells are of others: {'hopper-random behaviour'" in capsys.readouterr().err
+
+
+def test_errors_of_a_model_grow_by_its_bias() -> None:
+    """A model that is off by a tenth in each step is off by t tenths after t steps; stretches stay within episodes."""
+    states = np.arange(12.0)[:, None]
+    episodes = np.repeat([0, 1, 2], [5, 3, 4])
+    arrays = {"states": states, "controls": np.ones((12, 1)), "next_states": states + 1.0, "episodes": episodes}
+    arrays["terminated"] = np.zeros(12, dtype=np.bool_)
+    info = describe_dataset("line", arrays, (-np.ones(1), np.ones(1)), (-np.ones(1), np.ones(1)))
+    segments = recorded_segments(Transitions(**arrays, dataset=info), steps=4, most=100)
+    assert sorted(segments[0][:, 0, 0].tolist()) == [0.0, 1.0, 8.0]
+    found = errors(lambda x, u: x + u + 0.1, segments, np.full(1, 0.5))
+    np.testing.assert_allclose(found, [0.2, 0.4, 0.6, 0.8], rtol=1e-5)
 
 
 def test_cells_cover_the_protocol() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.d4rl.methods import PLANNERS
+from benchmarks.d4rl.model_error import as_cells
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table
@@ -82,6 +83,21 @@ def size_table(records: Sequence[CellRecord]) -> str:
     ]
     head = "Whole episodes drawn at random, two at least, models of the first seed.\n\n"
     return head + markdown_table(["task", "method", "transitions", "score"], rows) if rows else ""
+
+
+def model_error_table(records: Sequence[CellRecord]) -> str:
+    """Return how far the dynamics are off, by task."""
+    found = [record for record in records if record.function == "model_error"]
+    rows = [
+        [record.settings["task"], *as_cells(record.result["recorded"]), *as_cells(record.result["clone"])]
+        for record in found
+    ]
+    if not rows:
+        return ""
+    last = f"after {found[0].settings['steps']} steps"
+    columns = ["task", "recorded, after 1 step", last, "along the clone, after 1 step", last]
+    head = "Root-mean-square error of the ensemble's mean, in deviations of the states in the data; first seed.\n\n"
+    return head + markdown_table(columns, rows)
 
 
 def program_table(records: Sequence[CellRecord]) -> str:

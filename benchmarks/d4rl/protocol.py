@@ -4,6 +4,7 @@ from typing import Any
 
 from benchmarks.d4rl import cells
 from benchmarks.d4rl.methods import OURS, PLANNERS, specification
+from benchmarks.d4rl.model_error import model_error
 from benchmarks.d4rl.peers import PEERS
 from benchmarks.d4rl.transcription import transcribe
 from trajopt_sgp.data import D4RL_TASKS
@@ -19,8 +20,8 @@ REDUCED = {
     "training": {"steps": 5, "batch_size": 32, "validate_every": 5},
 }
 METHODS = ("behaviour", "clone", *PEERS, *PLANNERS)
-PARTS = (*METHODS, "speed", "budget", "size", "transcription")
-"""What is compared, and what is measured beside: time per action, return against iterations and
+PARTS = (*METHODS, "speed", "model-error", "budget", "size", "transcription")
+"""What is compared, and what is measured beside: time per action, errors of the dynamics, return against iterations and
 against data, and plans as large nonlinear programs."""
 
 BUDGET_TASKS, BUDGETS = ("hopper-medium",), (0, 1, 2, 5, 10, 20)
@@ -40,10 +41,16 @@ def seeds_of(task: str) -> range:
 def all_cells(reduced: bool) -> list[StudyCell]:
     """Return the cells; the reduced version has one dataset, one seed and two short episodes."""
     if reduced:
-        beside = [_speed("hopper-random", True), _budget("hopper-random", 0, True), _program("hopper-random", 2, True)]
+        beside = [
+            _speed("hopper-random", True),
+            _model_error("hopper-random", True),
+            _budget("hopper-random", 0, True),
+            _program("hopper-random", 2, True),
+        ]
         return [*_task_cells("hopper-random", 1, True), *beside, *_size("hopper-random", 50, True)]
     found = [cell for task in D4RL_TASKS for cell in _task_cells(task, len(seeds_of(task)), reduced)]
     found += [_speed(task, reduced) for task in _TIMED]
+    found += [_model_error(task, reduced) for task in D4RL_TASKS]
     found += [_budget(task, count, reduced) for task in BUDGET_TASKS for count in BUDGETS]
     found += [_program("halfcheetah-medium", horizon, reduced) for horizon in PROGRAM_HORIZONS]
     return found + [cell for task in SIZE_TASKS for size in SIZES for cell in _size(task, size, reduced)]
@@ -87,6 +94,12 @@ def _speed(task: str, reduced: bool) -> StudyCell:
     planners |= {f"{count} iterations": _with_iterations(task, count) for count in BUDGETS}
     chosen = {**_pick(_scale(task, 0, reduced), "timed_calls"), "planners": planners}
     return StudyCell(f"{task} speed", cells.speed, chosen, {"models": _models(task, 0, reduced)})
+
+
+def _model_error(task: str, reduced: bool) -> StudyCell:
+    """Return the cell that measures how far the models of the first seed are off."""
+    chosen = {"task": task, "seed": 0, "steps": 8, "stretches": 2000, "play_steps": 15 if reduced else 400}
+    return StudyCell(f"{task} model-error", model_error, chosen, {"models": _models(task, 0, reduced)})
 
 
 def _budget(task: str, iterations: int, reduced: bool) -> StudyCell:
