@@ -25,8 +25,8 @@ def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
     arrays = common({method: by for method, by in scores.items() if set(ours) <= set(by) and method != "behaviour"})
     if arrays:
         found["performance-profile"] = _profile(arrays)
-    if curves := budgets(records):
-        found["return-against-time"] = _against_time(curves, speeds(records))
+    if timed := timed_budgets(records):
+        found["return-against-time"] = _against_time(timed)
     if lines := sizes(records):
         found["return-against-data"] = _against_data(lines)
     return found
@@ -48,18 +48,27 @@ def _profile(arrays: Mapping[str, NDArray[np.float64]]) -> Figure:
     return figure
 
 
+def timed_budgets(records: Sequence[CellRecord]) -> dict[str, dict[int, tuple[tuple[float, float], list[float]]]]:
+    """Return times, alone and ten together, and scores by iterations, by task; where both were measured."""
+    found, times = {}, speeds(records)
+    for task, curve in budgets(records).items():
+        timed = times.get(d4rl_robot(task), {})
+        known = {count: (timed[name], scores) for count, scores in curve if (name := f"{count} iterations") in timed}
+        if known:
+            found[task] = known
+    return found
+
+
 @styled
-def _against_time(curves: Mapping[str, Curve], times: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+def _against_time(timed: Mapping[str, Mapping[int, tuple[tuple[float, float], list[float]]]]) -> Figure:
     figure = new_figure(7.0, 4.2)
     axes = figure.subplots()
-    for task, curve in curves.items():
-        timed = times.get(d4rl_robot(task), {})
-        known = [(count, scores) for count, scores in curve if f"{count} iterations" in timed]
+    for task, known in timed.items():
         for column, label in enumerate(("alone", "ten together")):
-            where = [timed[f"{count} iterations"][column] for count, _ in known]
-            _errors(axes, where, [scores for _, scores in known], f"{task}, {label}")
-        for count, scores in known:
-            place = timed[f"{count} iterations"][0], float(np.mean(scores))
+            where = [times[column] for times, _ in known.values()]
+            _errors(axes, where, [scores for _, scores in known.values()], f"{task}, {label}")
+        for count, (times, scores) in known.items():
+            place = times[0], float(np.mean(scores))
             axes.annotate(str(count), place, xytext=(4, -12), textcoords="offset points", fontsize=8)
     axes.set(xlabel="time per action [ms]", ylabel="score", xscale="log", ylim=(0.0, None))
     axes.xaxis.set_major_formatter("{x:g}")
