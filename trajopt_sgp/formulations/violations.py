@@ -56,6 +56,15 @@ class Violations(Sequence[Row]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         return Row(*self._name(int(self._order[index])), float(self._amounts[index]))
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether another sequence holds the same rows."""
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
 
 def excess_of(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Return how far values are outside their limits; 0 within."""
