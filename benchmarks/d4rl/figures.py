@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from benchmarks.d4rl.beside import Curve, budgets, sizes, speeds
@@ -71,8 +72,9 @@ def _against_time(timed: Mapping[str, Mapping[int, tuple[tuple[float, float], li
             place = times[0], float(np.mean(scores))
             axes.annotate(str(count), place, xytext=(4, -12), textcoords="offset points", fontsize=8)
     axes.set(xlabel="time per action [ms]", ylabel="score", xscale="log", ylim=(0.0, None))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower right")
     add_heading(figure, "Return against time per action, by iterations")
     return figure
