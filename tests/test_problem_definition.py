@@ -158,6 +158,8 @@ def test_functions_without_a_name_are_called_after_their_role() -> None:
     )
     assert [term.name for term in problem.stage_terms] == ["stage_cost", "effort", "stage_cost_2", "stage_cost_3"]
     assert [term.name for term in problem.terminal_terms] == ["terminal_cost"]
+    mixed = problem.replaced(stage_costs=[lambda x, u: x[..., 0], StageCost(effort)])
+    assert [term.name for term in mixed.stage_terms] == ["stage_cost_2", "stage_cost"]
 
 
 def test_labels_bounds_and_names_are_filled_in() -> None:

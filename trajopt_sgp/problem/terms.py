@@ -6,6 +6,7 @@ in torch or CasADi and may take, after state and control, the values of paramete
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import casadi
@@ -311,11 +312,10 @@ def _function(entry: object) -> Callable[..., Tensor] | casadi.Function:
 
 def _named(entries: Sequence[Entry], role: str) -> Iterator[tuple[Entry, str]]:
     """Yield entries with what they are called as plain functions: their own name, or their role and a number."""
-    nameless = 0
+    taken = {getattr(entry, "name", None) for entry in entries}
+    free = (name for name in chain([role], (f"{role}_{i}" for i in count(2))) if name not in taken)
     for entry in entries:
-        name = _own_name(entry)
-        nameless += name is None
-        yield entry, name or (role if nameless == 1 else f"{role}_{nameless}")
+        yield entry, _own_name(entry) or next(free)
 
 
 def _own_name(entry: object) -> str | None:
