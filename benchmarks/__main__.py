@@ -87,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, to see that everything runs")
-    parser.add_argument("--publish", action="store_true", help="write results, page and plots of the named cases alone")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write results, page and plots of the named cases, in place of all cases that were published",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
 

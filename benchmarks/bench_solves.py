@@ -47,13 +47,7 @@ def _ipopt(quick: bool) -> Iterator[Row]:
     ours = _ours(network, guess)
     with tempfile.TemporaryDirectory() as folder:
         build = _remembering(partial(_l4casadi_step, network, horizon, folder))
-        for tolerance in TOLERANCES:
-            name = f"l4casadi, batched, float32, tolerance {tolerance:g}"
-            peer = Peer(name, partial(_single, build, guess, tolerance))
-            rows = list(compare(f"swing-up, N={horizon}", ours, [peer], seconds=seconds))
-            yield from rows
-            if not any("failed" in row.note for row in rows):
-                break
+        yield from _down_to_success(f"swing-up, N={horizon}", lambda _: ours, build, guess, "ipopt", seconds)
     inlined = casadi_step(network)
     peers = [
         Peer("CasADi MX, batched", lambda: _casadi(inlined, guess, 1e-8, FLOAT64)),
@@ -70,22 +64,38 @@ def _fatrop(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         build = _remembering(partial(_l4casadi_step, network, horizon, folder))
         for solver in ("fatrop", "ipopt"):
-            for tolerance in TOLERANCES:
-                ours = _ours(network, guess, Fatrop(tolerance=tolerance))
-                name = f"l4casadi, batched, float32, {solver}, tolerance {tolerance:g}"
-                peer = Peer(name, partial(_single, build, guess, tolerance, solver))
-                rows = list(compare(f"swing-up, N={horizon}, tolerance {tolerance:g}", ours, [peer], seconds=seconds))
-                yield from rows
-                if not any("failed" in row.note for row in rows):
-                    break
+            equal = partial(_by_fatrop, network, guess)
+            yield from _down_to_success(f"swing-up by Fatrop, N={horizon}", equal, build, guess, solver, seconds)
     inlined = casadi_step(network)
     peers = [
         Peer(f"CasADi MX, batched, {solver}", partial(_casadi, inlined, guess, 1e-8, ACROSS, solver))
         for solver in ("fatrop", "ipopt")
     ]
     peers.append(Peer("do-mpc through ONNX, ipopt", lambda: _do_mpc(network, guess, ACROSS)))
-    ours = _ours(network, guess, Fatrop())
-    yield from compare(f"swing-up, N={horizon}, tolerance 1e-08", ours, peers, seconds=seconds)
+    yield from compare(f"swing-up by Fatrop, N={horizon}", _by_fatrop(network, guess, 1e-8), peers, seconds=seconds)
+
+
+def _by_fatrop(network: StepNetwork, guess: Trajectory, tolerance: float) -> Contender:
+    return _ours(network, guess, Fatrop(tolerance=tolerance))
+
+
+def _down_to_success(
+    case: str,
+    ours: Callable[[float], Contender],
+    build: Callable[[], Step],
+    guess: Trajectory,
+    solver: str,
+    seconds: float,
+) -> Iterator[Row]:
+    """Compare with l4casadi at the tightest tolerance at which it succeeds; its failures before are rows too."""
+    for tolerance in TOLERANCES:
+        by = "" if solver == "ipopt" else f", {solver}"
+        name = f"l4casadi, batched, float32{by}, tolerance {tolerance:g}"
+        peer = Peer(name, partial(_single, build, guess, tolerance, solver))
+        rows = list(compare(case, ours(tolerance), [peer], seconds=seconds))
+        yield from rows
+        if not any("failed" in row.note for row in rows):
+            return
 
 
 def _scipy(quick: bool) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """A robot's own recordings become transitions: neighbours in time, never across a gap; from files and to Minari."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,8 @@ def test_sets_that_do_not_fit_are_refused() -> None:
     other = Recording(np.zeros((3, 1)), np.zeros((3, 1)), name="other")
     with pytest.raises(ShapeError, match=r"'other': \(1, 1, False\)"):
         transitions_from_recordings([counting(3), other], "lab/count-v0")
+    with pytest.raises(ShapeError, match=r"'same': \(2, 1, False\), 'same': \(1, 1, False\)"):
+        transitions_from_recordings([counting(3, name="same"), replace(other, name="same")], "lab/count-v0")
     with pytest.raises(DatasetError, match="at least one recording"):
         transitions_from_recordings([], "lab/count-v0")
     with pytest.raises(OptionError, match="jitter"):
@@ -198,3 +201,5 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(again.episodes, [0, 0, 1, 2, 2])
     with pytest.raises(DatasetError, match="exists"):
         write_transitions(data, "lab/count-v0")
+    with pytest.raises(DatasetError, match="Transition 1 .* does not begin where the one before it ended"):
+        write_transitions(data.select(np.array([0, 0, 1])), "lab/broken-v0")

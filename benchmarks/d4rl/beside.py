@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.d4rl.methods import PLANNERS
-from benchmarks.d4rl.model_error import as_cells
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import markdown_table
@@ -89,7 +88,7 @@ def model_error_table(records: Sequence[CellRecord]) -> str:
     """Return how far the dynamics are off, by task."""
     found = [record for record in records if record.function == "model_error"]
     rows = [
-        [record.settings["task"], *as_cells(record.result["recorded"]), *as_cells(record.result["clone"])]
+        [record.settings["task"], *(cell for along in ("recorded", "clone") for cell in _ends(record.result[along]))]
         for record in found
     ]
     if not rows:
@@ -98,6 +97,11 @@ def model_error_table(records: Sequence[CellRecord]) -> str:
     columns = ["task", "recorded, after 1 step", last, "along the clone, after 1 step", last]
     head = "Root-mean-square error of the ensemble's mean, in deviations of the states in the data; first seed.\n\n"
     return head + markdown_table(columns, rows)
+
+
+def _ends(errors: Sequence[float] | None) -> list[str]:
+    """Return the first and the last of some errors."""
+    return ["", ""] if errors is None else [f"{errors[0]:.3f}", f"{errors[-1]:.3f}"]
 
 
 def program_table(records: Sequence[CellRecord]) -> str:

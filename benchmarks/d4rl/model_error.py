@@ -1,6 +1,6 @@
 """How far the learned dynamics are off after some steps: where planning is led astray."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,3 @@ def _episode(task: str, policy: Controller, seed: int, most: int) -> tuple[Float
         ended = terminated or truncated
     environment.close()
     return np.array(states), np.array(controls)
-
-
-def as_cells(values: Sequence[float] | None) -> list[str]:
-    """Return the first and the last of some errors for a table."""
-    return ["", ""] if values is None else [f"{values[0]:.3f}", f"{values[-1]:.3f}"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.data.minari_write import write_minari_dataset
 from trajopt_sgp.data.transitions import Transitions
+from trajopt_sgp.errors import DatasetError
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ def write_transitions(
         algorithm_name: how the controls were chosen; stored in the dataset.
 
     Raises:
-        DatasetError: a malformed id, the id exists and `overwrite` is not set, or the disk refuses.
+        DatasetError: a malformed id, the id exists and `overwrite` is not set, or the disk refuses; or a transition
+            does not begin where the one before it ended, which Minari cannot hold.
     """
     info = transitions.dataset
+    _check_unbroken(transitions)
     origin = _Recorded(_box(info.state_low, info.state_high), _box(info.control_low, info.control_high))
     edges = np.flatnonzero(np.diff(transitions.episodes)) + 1
     buffers = [_as_buffer(transitions, rows) for rows in np.split(np.arange(len(transitions)), edges)]
@@ -59,6 +62,18 @@ def write_transitions(
         description=description or counts,
         algorithm_name=algorithm_name,
     )
+
+
+def _check_unbroken(transitions: Transitions) -> None:
+    within = transitions.episodes[1:] == transitions.episodes[:-1]
+    joined = (transitions.states[1:] == transitions.next_states[:-1]).all(axis=1)
+    broken = np.flatnonzero(within & ~joined)
+    if len(broken):
+        row = int(broken[0]) + 1
+        raise DatasetError(
+            f"Transition {row} of {transitions.dataset.id!r}, in episode {transitions.episodes[row]}, does not begin "
+            "where the one before it ended: Minari keeps one path for each episode. Number its parts as episodes."
+        )
 
 
 def _box(low: Sequence[float], high: Sequence[float]) -> spaces.Box:

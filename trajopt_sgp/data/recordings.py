@@ -131,9 +131,10 @@ def _check(recordings: Sequence[Recording], dataset_id: str, time_step: float | 
     for name, value in {"time_step": time_step, "jitter": jitter}.items():
         if value is not None and not value > 0.0:
             raise OptionError(f"{name} = {value}: it must be positive.")
-    sizes = {r.name: (r.states.shape[1], r.controls.shape[1], r.times is not None) for r in recordings}
-    if len(set(sizes.values())) > 1:
-        raise ShapeError(f"Recordings need the same coordinates, and times all or none: (n, m, with times) = {sizes}.")
+    kinds = {(r.states.shape[1], r.controls.shape[1], r.times is not None): r.name for r in recordings}
+    if len(kinds) > 1:
+        named = ", ".join(f"{name!r}: {kind}" for kind, name in kinds.items())
+        raise ShapeError(f"Recordings need the same coordinates, and times all or none; (n, m, with times) is {named}.")
 
 
 def _refuse_missing(recording: Recording) -> None:

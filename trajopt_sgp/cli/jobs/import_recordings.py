@@ -69,7 +69,7 @@ def run_import(request: ImportRequest) -> Report:
 
 
 def _read(request: ImportRequest) -> list[Recording]:
-    states, controls = request.states.split(","), request.controls.split(",")
+    states, controls = ([name.strip() for name in names.split(",")] for names in (request.states, request.controls))
     recordings: list[Recording] = []
     with progress_bar("Reading", len(request.files), request.json_output) as update:
         for done, file in enumerate(request.files, 1):
