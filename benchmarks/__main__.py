@@ -1,25 +1,25 @@
-"""Run the benchmarks: `python -m benchmarks [NAME ...] [--list] [--quick] [--json FILE]`.
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [--list] [--quick] [--publish] [--json FILE]`.
 
-A whole run writes benchmarks/results/latest.json, docs/benchmarks.md and the plots in docs/images; a run of named cases
-or a quick one prints only, unless told to `--publish`. It fails where results disagree or a ratio has fallen.
+A whole run writes benchmarks/results/latest.json, docs/benchmarks.md and the plots in docs/images; so does a run of
+named cases that is told to `--publish`, which leaves the others as they were. Every case is written when it has been
+measured. It fails where results disagree or a ratio has fallen.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 import benchmarks
 from benchmarks.measure import describe_machine
 from benchmarks.plots import draw
+from benchmarks.published import Results, Run
 from benchmarks.registry import all_cases, choose
 from benchmarks.regression import committed, regressions
-from benchmarks.report import page, table
+from benchmarks.report import GENERATOR, page, table
 from benchmarks.rows import Case, Row, as_row
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named cases, or all but the studies; return 1 if any row is an error or a ratio has fallen."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.quick and options.publish:
+        parser.error("--quick is to see that everything runs: its results are not published")
     console, cases = Console(width=200), all_cases()
     try:
         chosen = choose(cases, options.names)
@@ -41,19 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             study = " (only when named)" if case.study else ""
             console.print(f"{case.name}: {case.summary}{study}", highlight=False, markup=False, soft_wrap=True)
         return 0
-    machine = describe_machine()
-    console.print(machine)
-    found = {case.name: _run(case, options.quick, console) for case in chosen}
-    rows = [row for group in found.values() for row in group]
-    whole = options.publish or not (options.names or options.quick)
-    fallen = [] if options.quick else regressions(rows, committed(LATEST))
-    command = " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
-    document = {"command": command, "machine": machine, "rows": [row.as_dict() for row in rows]}
-    if whole or options.json:
-        (options.json or LATEST).write_text(json.dumps(document, indent=2) + "\n")
-    if whole:
-        _publish(found, chosen, machine, command)
-    return _conclude(rows, fallen, console)
+    command = " ".join([GENERATOR, *(sys.argv[1:] if arguments is None else arguments)])
+    run = Run(command, describe_machine())
+    console.print(run.machine)
+    outputs = _outputs(options)
+    for case in chosen:
+        run.found[case.name] = _run(case, options.quick, console)
+        for path, before in outputs.items():
+            before.with_run(run).write(path)
+    if LATEST in outputs:
+        _publish(cases)
+    rows = [row for found in run.found.values() for row in found]
+    return _conclude(rows, [] if options.quick else regressions(rows, committed(LATEST)), console)
+
+
+def _outputs(options: argparse.Namespace) -> dict[Path, Results]:
+    """Return the files that receive the results, and what they hold of other cases."""
+    found = {} if options.json is None else {options.json: Results()}
+    if options.publish or not (options.names or options.quick):
+        found[LATEST] = Results.read(LATEST)
+    return found
 
 
 def _run(case: Case, quick: bool, console: Console) -> list[Row]:
@@ -65,10 +75,12 @@ def _run(case: Case, quick: bool, console: Console) -> list[Row]:
     return rows
 
 
-def _publish(found: dict[str, list[Row]], chosen: Sequence[Case], machine: dict[str, Any], command: str) -> None:
-    plots = draw([row for group in found.values() for row in group], ROOT / "docs" / "images")
-    summaries = {case.name: case.summary for case in chosen}
-    (ROOT / "docs" / "benchmarks.md").write_text(page(found, summaries, machine, command, plots))
+def _publish(cases: Sequence[Case]) -> None:
+    """Write the page and the plots of the results of all cases that there are still."""
+    results = Results.read(LATEST).only(case.name for case in cases)
+    results.write(LATEST)
+    plots = draw([row for run in results.runs for rows in run.found.values() for row in rows], ROOT / "docs" / "images")
+    (ROOT / "docs" / "benchmarks.md").write_text(page(results, {case.name: case.summary for case in cases}, plots))
 
 
 def _conclude(rows: Sequence[Row], fallen: Sequence[str], console: Console) -> int:
@@ -87,11 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--quick", action="store_true", help="the smallest sizes, to see that everything runs")
-    parser.add_argument(
-        "--publish",
-        action="store_true",
-        help="write results, page and plots of the named cases, in place of all cases that were published",
-    )
+    parser.add_argument("--publish", action="store_true", help="write results, page and plots of named cases too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     return parser
 

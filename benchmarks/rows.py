@@ -1,8 +1,8 @@
 """Rows of the results: what was compared with what, how long either took, and whether they agree."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from benchmarks.measure import Measurement
 
@@ -53,6 +53,11 @@ class Row:
         if self.agreement is None or self.tolerance is None or self.agreement <= self.tolerance:
             return ""
         return f"differs by {self.agreement:.1e}, allowed {self.tolerance:.0e}"
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Self:
+        """Return the row that `as_dict` has written."""
+        return cls(**{entry.name: written[entry.name] for entry in fields(cls)})
 
     def as_dict(self) -> dict[str, Any]:
         """The row as it is written to the results."""

@@ -14,6 +14,7 @@ from benchmarks.__main__ import main
 from benchmarks.compare import Contender, Peer, compare, relative_difference
 from benchmarks.measure import interleave
 from benchmarks.plots import draw
+from benchmarks.published import Results, Run
 from benchmarks.registry import all_cases, choose
 from benchmarks.regression import committed, regressions
 from benchmarks.report import page
@@ -68,8 +69,31 @@ def test_results_are_written_where_asked(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "found.json").read_text())
     keys = {"case", "ours_ms", "peer", "peer_ms", "ratio", "bound_ms", "agreement"}
     assert all(keys <= row.keys() for row in document["rows"])
-    assert "numpy" in document["machine"]
-    assert "--quick" in document["command"]
+    assert {row["benchmark"] for row in document["rows"]} == {"nlp/sx"}
+    (run,) = document["runs"]
+    assert "numpy" in run["machine"]
+    assert "--quick" in run["command"]
+
+
+def test_quick_results_are_not_published(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["nlp/sx", "--quick", "--publish"])
+    assert "not published" in capsys.readouterr().err
+
+
+def test_a_run_of_some_benchmarks_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    newer = replace(ROW, ours_ms=1.0, sizes={"width": 64.0}, plot="width")
+    whole = Run("whole", {"cores": 2}, {"first": [ROW], "second": [ROW, replace(ROW, peer="other")]})
+    path = tmp_path / "latest.json"
+    Results().with_run(whole).with_run(Run("part", {"cores": 4}, {"second": [newer]})).write(path)
+    found = Results.read(path)
+    assert [(run.command, dict(run.machine), run.found) for run in found.runs] == [
+        ("whole", {"cores": 2}, {"first": [ROW]}),
+        ("part", {"cores": 4}, {"second": [newer]}),
+    ]
+    assert [run.command for run in found.only(["second"]).runs] == ["part"]
+    assert [run.command for run in found.with_run(whole).runs] == ["whole"]
+    assert not Results.read(tmp_path / "none.json").runs
 
 
 def test_disagreement_is_an_error() -> None:
@@ -142,8 +166,11 @@ def test_page_shows_numbers_and_errors(tmp_path: Path) -> None:
     rows = [ROW, replace(ROW, peer="wrong", agreement=1.0, sizes={"width": 64.0}, plot="width")]
     plots = draw(rows, tmp_path)
     assert (tmp_path / "benchmark_width.png").stat().st_size > 5_000
-    text = page({"demo": rows}, {"demo": "Squares."}, {"cores": 2}, "python -m benchmarks", plots)
+    runs = [Run("python -m benchmarks", {"cores": 2}, {"demo": rows}), Run("other", {"cores": 4}, {"more": [ROW]})]
+    text = page(Results(runs), {"more": "Cubes.", "demo": "Squares."}, plots)
     assert "| squares | 2 | loop | 6 | 3 | 1 | 2 | 1e-12 |  |" in text
     assert "**error: differs by 1.0e+00, allowed 1e-08**" in text
     assert "![Gradient of a rollout: time against width](images/benchmark_width.png)" in text
-    assert "cores 2" in text
+    assert "Run 1: measured by `python -m benchmarks` on: cores 2." in text
+    assert text.index("## more\n\nCubes. Run 2.") < text.index("## demo\n\nSquares. Run 1.")
+    assert "\nMeasured by `other` on: cores 4." in page(Results(runs[1:]), {"more": "Cubes."}, {})

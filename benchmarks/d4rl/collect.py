@@ -22,7 +22,7 @@ from benchmarks.d4rl.episodes import episode_returns
 from benchmarks.d4rl.recipes import Kitchen
 from trajopt_sgp.data import D4RL_TASKS, d4rl_score, load_transitions, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.errors import TrajoptError
-from trajopt_sgp.studies.files import write_json
+from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.statistics import markdown_table
 
 VERSIONS = {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__}

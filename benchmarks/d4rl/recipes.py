@@ -16,7 +16,7 @@ from benchmarks.d4rl.episodes import collect_episodes, from_arrays, thin, to_arr
 from benchmarks.d4rl.learn import Goal, Learned, Learner, RandomSearch, learn_by_ppo
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 
 
 @dataclass(frozen=True)

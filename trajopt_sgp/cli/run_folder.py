@@ -10,7 +10,7 @@ from platform import python_version
 from typing import Any
 
 from trajopt_sgp.cli.report import dump_json
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 
 CONFIG_FILE = "config.json"
 _PACKAGES = ("trajopt_sgp", "torch", "numpy", "casadi", "gymnasium", "minari", "typer", "rich")

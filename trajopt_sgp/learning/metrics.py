@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.learning.state import Record
-from trajopt_sgp.models.tensor_file import write_atomically
 
 
 class MetricsLog:

@@ -6,7 +6,6 @@ zeros in place of the digits. The same header and tensors give the same bytes.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trajopt_sgp.errors import ModelFileError
+from trajopt_sgp.files import write_atomically
 
 _KEY = "trajopt_sgp"
 _BLANK = "sha256:" + "0" * 64
@@ -25,7 +25,7 @@ _LENGTH_BYTES = 8
 
 
 def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write a file whole or not at all: a temporary file beside it is flushed to disk, then renamed.
+    """Write a file whole or not at all.
 
     Args:
         path: the file; its folder exists. An existing file is replaced.
@@ -42,25 +42,6 @@ def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, T
         write_atomically(path, content.replace(_BLANK.encode(), checksum.encode(), 1))
     except OSError as error:
         raise ModelFileError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write bytes to a file whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    # a fixed name: what a killed run leaves behind is overwritten by the next one
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -104,11 +85,3 @@ def _parse_header(content: bytes) -> dict[str, Any]:
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     header: dict[str, Any] = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length])
     return header
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.studies.compare import Cell
 from trajopt_sgp.viz import Column, Picture, Section, Table, plot_comparison, plot_solution, save_figure, write_report
 from trajopt_sgp.viz.report import format_cell

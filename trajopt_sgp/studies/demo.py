@@ -17,11 +17,11 @@ import torch
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.files import write_json
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.solvers import Ipopt
 from trajopt_sgp.studies.demo_report import write_demo_report
-from trajopt_sgp.studies.files import write_json
 from trajopt_sgp.studies.mpc_episodes import EpisodeResults, random_hanging_states, run_episodes
 from trajopt_sgp.studies.planning import PlannedRow, planners, run_planner, single_plan_seconds, swing_up_guesses
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem

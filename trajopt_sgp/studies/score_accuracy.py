@@ -19,11 +19,10 @@ from torch import Tensor
 
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.files import write_atomically, write_json
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, train_energy, train_score, training_split
 from trajopt_sgp.models.denoiser import Denoiser
-from trajopt_sgp.models.tensor_file import write_atomically
 from trajopt_sgp.problem.precision import cast
-from trajopt_sgp.studies.files import write_json
 from trajopt_sgp.uncertainty.accuracy import DENSE_POINTS, score_accuracy
 from trajopt_sgp.uncertainty.validation import weighted_mean
 

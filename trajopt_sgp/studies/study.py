@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trajopt_sgp.studies.files import write_json
+from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.runner import CellRecord, StudyCell
 from trajopt_sgp.studies.runner.store import package_versions
 from trajopt_sgp.viz.style import save_figure

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError, ShapeError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.viz.style import INK, pick_colours
 

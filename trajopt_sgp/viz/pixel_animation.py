@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from trajopt_sgp.errors import ShapeError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 
 _SIDE = 224
 _GAP = 12

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from trajopt_sgp.envs import PusherParameters
 from trajopt_sgp.envs.pusher_equations import NUMPY, box_keypoints
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.viz.animation import encode_gif
 from trajopt_sgp.viz.style import INK
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.viz.report_style import STYLESHEET
 
 Cell = str | bool | int | float | np.generic | None

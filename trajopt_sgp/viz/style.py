@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.tensor_file import write_atomically
+from trajopt_sgp.files import write_atomically
 
 Arguments = ParamSpec("Arguments")
 

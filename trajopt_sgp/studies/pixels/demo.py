@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import PixelWorld
+from trajopt_sgp.files import write_json
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
-from trajopt_sgp.studies.files import write_json
 from trajopt_sgp.studies.pixels.guided import PixelGuidance, plan_pixels
 from trajopt_sgp.studies.pixels.models import PixelModels, shipped_pixel_models, shipped_transition_score
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs

@@ -9,7 +9,7 @@ from platform import python_version
 from typing import Any, Literal
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.studies.files import write_json
+from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.runner.cell import StudyCell
 
 TIMINGS = ("seconds", "cpu_seconds", "attempts")
