@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.d4rl.datasets import task_transitions
 from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.methods import Specification, clone_controller, load_clone, planner_models, planner_settings
 from benchmarks.d4rl.peers import train_peer
 from benchmarks.d4rl.play import Controller, play
-from trajopt_sgp.data import Transitions, d4rl_score, load_transitions
+from trajopt_sgp.data import Transitions, d4rl_score
 from trajopt_sgp.learning import TRAINERS, TRAINING_PRESETS
 from trajopt_sgp.studies.d4rl import RewardPlanner
 from trajopt_sgp.studies.runner import CellContext
@@ -71,7 +72,7 @@ def peer(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]
 
 def _data(settings: Mapping[str, Any]) -> Transitions:
     """Return the transitions of a task, or whole episodes drawn at random, two at least, that hold as many as asked."""
-    data = load_transitions(f"sgp/{settings['task']}-v0")
+    data = task_transitions(settings["task"])
     if "transitions" not in settings:
         return data
     labels, inverse, lengths = np.unique(data.episodes, return_inverse=True, return_counts=True)

@@ -17,21 +17,17 @@ import mujoco
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 
+from benchmarks.d4rl.datasets import dataset_id, task_transitions
 from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import episode_returns
 from benchmarks.d4rl.recipes import Kitchen
-from trajopt_sgp.data import D4RL_TASKS, d4rl_score, load_transitions, local_dataset_ids, write_minari_dataset
+from trajopt_sgp.data import D4RL_TASKS, d4rl_score, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.errors import TrajoptError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.statistics import markdown_table
 
 VERSIONS = {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__}
 COLUMNS = ("task", "transitions", "episodes", "return", "sd", "score", "seed", "sha256", "how")
-
-
-def dataset_id(task: str) -> str:
-    """Return the Minari id of a task's dataset."""
-    return f"sgp/{task}-v0"
 
 
 def collect(task: str, transitions: int, kitchen: Kitchen) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def _measure(task: str, episodes: Sequence[EpisodeBuffer]) -> dict[str, Any]:
         "return": mean,
         "sd": spread,
         "score": None if mean is None else float(d4rl_score(task, mean)),
-        "sha256": load_transitions(dataset_id(task)).dataset.hash,
+        "sha256": task_transitions(task).dataset.hash,
     }
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.d4rl.datasets import task_transitions
 from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.methods import clone_controller, load_clone
 from benchmarks.d4rl.play import Controller
-from trajopt_sgp.data import Transitions, load_transitions
+from trajopt_sgp.data import Transitions
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import EnsembleDynamics, load_model_as
 from trajopt_sgp.studies.runner import CellContext
@@ -29,7 +30,7 @@ def model_error(settings: Mapping[str, Any], context: CellContext) -> Mapping[st
     """
     folder, steps = context.inputs["models"].folder, settings["steps"]
     ensemble = load_model_as(EnsembleDynamics, folder / "ensemble" / MODEL_FILE).requires_grad_(False)
-    data = load_transitions(f"sgp/{settings['task']}-v0")
+    data = task_transitions(settings["task"])
     unit = data.states.std(axis=0)
     recorded = errors(ensemble, recorded_segments(data, steps, settings["stretches"]), unit)
     policy = clone_controller(load_clone(folder))

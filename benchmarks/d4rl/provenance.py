@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from trajopt_sgp.data import load_transitions
+from benchmarks.d4rl.datasets import task_transitions
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.studies.runner import CellRecord
 
@@ -16,7 +16,7 @@ def check_data(tasks: Iterable[str], records: Sequence[CellRecord]) -> None:
     """
     for task in tasks:
         known = {record.label: record.result["hash"] for record in records if _is_of(record, task)}
-        here = load_transitions(f"sgp/{task}-v0").dataset.hash if known else ""
+        here = task_transitions(task).dataset.hash if known else ""
         others = {label: found[:12] for label, found in known.items() if found != here}
         if others:
             raise IncompatibleError(
