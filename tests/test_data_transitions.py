@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trajopt_sgp.data import DatasetInfo, Transitions, describe_dataset, hash_arrays
+from trajopt_sgp.data.transitions import split_episodes
 from trajopt_sgp.errors import DatasetError, ModelFileError, NotFiniteError, OptionError, ShapeError
 
 LENGTHS = (3, 1, 7, 2, 5, 4, 8)
@@ -128,3 +129,12 @@ def test_description_survives_json(transitions: Transitions) -> None:
         DatasetInfo.from_json({"id": "x"})
     with pytest.raises(ModelFileError, match="colour"):
         DatasetInfo.from_json(json.loads(text) | {"colour": "blue"})
+
+
+@pytest.mark.parametrize("lengths", [[1000, 60], [1000, *[10] * 20], [1000] * 5 + [20] * 50])
+def test_split_comes_near_the_fraction_whatever_the_lengths(lengths: list[int]) -> None:
+    """A long episode that is met first may not be held out where short ones would do."""
+    episodes = np.repeat(np.arange(len(lengths)), lengths)
+    for seed in range(40):
+        held_out = split_episodes(episodes, 0.06, np.random.default_rng(seed), "data")
+        assert 0.0 < held_out.mean() < 0.11

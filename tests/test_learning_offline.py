@@ -1,5 +1,6 @@
 """Rewards, terminations, values and cloned behaviour, learned where the truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.data.dataset_info import describe_dataset
-from trajopt_sgp.errors import DatasetError, OptionError
+from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError
 from trajopt_sgp.learning import (
     BehaviourCloneSettings,
     OutcomeSettings,
@@ -125,3 +126,33 @@ def test_what_cannot_be_learned_is_refused() -> None:
             train(bare)
     with pytest.raises(OptionError, match="expectile = 0.3"):
         ValueSettings(expectile=0.3)
+
+
+def test_a_constant_reward_has_a_value_whatever_its_last_bits() -> None:
+    """0.1 is no binary fraction, and the spread of many is not quite 0; the value is 0.1 times the steps to come."""
+    spread = np.full(COUNT, 0.1).std()
+    assert 0.0 < spread < 1e-15
+    data = replace(DATA, rewards=np.full(COUNT, 0.1), terminated=np.zeros(COUNT, dtype=np.bool_))
+    result = train_value(data, ValueSettings(**TINY, discount=0.9, target_rate=0.2))
+    assert (result.model(LINE) - 1.0).abs().max() < 0.05
+    outcome = train_outcome(data, OutcomeSettings(**{**TINY, "steps": 200})).model
+    assert (outcome(LINE, LINE)[0] - 0.1).abs().max() < 0.05
+
+
+def test_a_folder_of_other_rewards_is_refused(tmp_path: Path) -> None:
+    settings = OutcomeSettings(**{**TINY, "steps": 200})
+    train_outcome(DATA, settings, folder=tmp_path)
+    with pytest.raises(IncompatibleError, match="training_data = "):
+        train_outcome(replace(DATA, rewards=-100.0 * np.asarray(DATA.rewards)), settings, folder=tmp_path)
+
+
+def test_a_loss_below_zero_has_a_best_step_and_no_root() -> None:
+    """A likelihood may exceed 1. Within a twentieth of the lowest loss means no more than that, also below zero."""
+    sharp = replace(DATA, controls=0.5 * DATA.states + 1e-3 * DATA.controls)
+    settings = BehaviourCloneSettings(**{**TINY, "validate_every": 20}, validation_tolerance=0.05)
+    result = train_behaviour_clone(sharp, settings)
+    lowest = min(record["validation_loss"] for record in result.history)
+    assert lowest < -1.0
+    assert lowest <= result.validation_loss < 0.95 * lowest
+    with pytest.raises(OptionError, match="no square"):
+        _ = result.validation_rmse

@@ -32,6 +32,7 @@ from trajopt_sgp.errors import IncompatibleError, ModelFileError, NotFiniteError
 from trajopt_sgp.formulations import PolicySearch, SingleShooting
 from trajopt_sgp.formulations.policy_program import PolicyProgram
 from trajopt_sgp.models import NeuralPolicy, OpenLoop, Policy, TimeVaryingAffine, TrainedPolicy, load_policy
+from trajopt_sgp.models.policies import PolicySpace
 from trajopt_sgp.mpc import PolicyController
 from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Penalty, Solution, StageConstraint, Status, Trajectory
 from trajopt_sgp.problem.solution import FloatArray
@@ -467,3 +468,16 @@ def test_continuous_time_has_the_mesh_error_of_shooting() -> None:
     np.testing.assert_allclose(search.mesh_error, shooting.mesh_error, rtol=1e-6)
     many = solve(problem, PolicySearch(initial_states=np.stack([problem.start, problem.start])), solver)
     np.testing.assert_allclose(many.mesh_error, np.stack([shooting.mesh_error] * 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("squash", ["clamp", "tanh"])
+@pytest.mark.parametrize(("bound", "unit"), [(10.0, 1.0), (2.0, 10.0), (np.inf, 1.0), (np.inf, 4.0)])
+def test_an_affine_policy_starts_from_the_guess(squash: Any, bound: float, unit: float) -> None:
+    """Without feedback its controls are those of the guess, whatever unit and bounds."""
+    sides = (np.array([-bound]), np.array([bound]))
+    space = PolicySpace(3, np.zeros(2), np.ones(2), np.array([unit]), *sides)
+    policy, controls = TimeVaryingAffine(squash), np.array([[[0.5], [-1.5], [1.9]]])
+    law = policy.law(space, torch.from_numpy(policy.guess(space, controls)))
+    states = torch.randn((1, 4, 2), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for knot, control in enumerate(controls[0]):
+        np.testing.assert_allclose(law(states, knot), np.full((1, 4, 1), control), rtol=1e-12)

@@ -12,9 +12,16 @@ from torch import Tensor
 from tests.problems import block_dynamics
 from tests.synthetic import make_transitions
 from trajopt_sgp.data import Transitions
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
-from trajopt_sgp.learning import EnsembleSettings, LearnedDistanceSettings, train_ensemble, train_learned_distance
+from trajopt_sgp.learning import (
+    DynamicsSettings,
+    EnsembleSettings,
+    LearnedDistanceSettings,
+    train_dynamics,
+    train_ensemble,
+    train_learned_distance,
+)
 from trajopt_sgp.learning.learned_distance import draw_points
 from trajopt_sgp.models import LearnedDistance, load_model_as, save_model
 from trajopt_sgp.problem import OptimalControlProblem, StageCost, TerminalCost
@@ -24,12 +31,14 @@ from trajopt_sgp.uncertainty import (
     EnsembleVariance,
     ExactSmoothedDistance,
     GaussianProcessVariance,
+    NearestDistance,
     compare_lengths,
     distance_error,
     measure_calibration,
 )
 from trajopt_sgp.uncertainty.check import check_score
 from trajopt_sgp.uncertainty.lengths import markdown_table, move_off, normalized
+from trajopt_sgp.uncertainty.model_error import spread_of_steps
 
 FloatArray = NDArray[np.float64]
 
@@ -244,3 +253,28 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
 def test_models_with_noise_levels_need_no_gain() -> None:
     with pytest.raises(OptionError, match="ExactSmoothedDistance has noise levels"):
         measure_calibration(ExactSmoothedDistance(DATA), DATA, UNSEEN, torch.Generator())
+
+
+@pytest.mark.parametrize("model", [ExactSmoothedDistance(DATA, neighbors=20), NearestDistance(DATA)], ids=repr)
+def test_the_distance_of_a_diverging_plan_is_nan(model: Any) -> None:
+    """A trial step of a solver may lead anywhere; what can be measured is."""
+    z = torch.zeros(3, 3, dtype=torch.float64)
+    z[0, 1], z[1, 0] = np.nan, np.inf
+    value, gradient = model.distance(z, 0.1), model.distance_gradient(z, 0.1)
+    assert not value[:2].isfinite().any() and not gradient[:2].isfinite().all(-1).any()
+    assert value[2].isfinite() and gradient[2].isfinite().all()
+
+
+def test_a_clock_among_the_states_leaves_models_and_certificates_as_they_are() -> None:
+    """A state that steps by 0.02 everywhere has steps of unequal last bits; they are no unit of anything."""
+    clock = 0.02 * np.arange(len(DATA))
+    timed = make_transitions(
+        np.column_stack([DATA.states, clock]), DATA.controls, np.column_stack([DATA.next_states, clock + 0.02])
+    )
+    assert 0.0 < (timed.next_states - timed.states).std(axis=0)[2] < 1e-14
+    settings = DynamicsSettings(steps=400, hidden_sizes=(16, 16), validate_every=200, validation_fraction=0.2)
+    result = train_dynamics(timed, settings)
+    assert result.model.step_scale[2] == 1.0
+    assert result.validation_loss < 0.5
+    with pytest.raises(DatasetError, match="State 2 steps by the same everywhere"):
+        spread_of_steps(timed)

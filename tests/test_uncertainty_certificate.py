@@ -237,10 +237,10 @@ def test_tube_size_is_a_cost(certificate: ModelBiasCertificate, dtype: torch.dty
 
 
 @pytest.mark.parametrize("solver", [GradientDescent(iterations=60), LBFGS()], ids=lambda s: s.name)
-def test_tube_size_in_shooting_makes_plans_with_smaller_tubes(
-    certificate: ModelBiasCertificate, solver: Solver
-) -> None:
-    cost = TrajectoryCost(certificate.tube_size, weight=5.0, name="tube")
+def test_tube_size_in_shooting_makes_plans_with_smaller_tubes(solver: Solver) -> None:
+    """Among data so dense that the bound varies along a plan, in spite of its kinks."""
+    certificate = ModelBiasCertificate.fit(MODEL, transitions(2000), np.random.default_rng(0))
+    cost = TrajectoryCost(certificate.tube_size, weight=30.0, name="tube")
     guess = rollout(make_problem(), np.zeros((12, 1)))
 
     def size(solution: Solution) -> float:
@@ -250,7 +250,7 @@ def test_tube_size_in_shooting_makes_plans_with_smaller_tubes(
     careless, careful = (
         solve(make_problem(trajectory_costs=costs), SingleShooting(), solver, guess) for costs in ([], [cost])
     )
-    assert careful.cost_terms["tube"] == pytest.approx(5.0 * size(careful), rel=1e-6)
+    assert careful.cost_terms["tube"] == pytest.approx(30.0 * size(careful), rel=1e-6)
     assert size(careful) < 0.9 * size(careless)
 
 

@@ -11,7 +11,7 @@ from torch.func import grad, vmap
 
 from trajopt_sgp.errors import DatasetError, OptionError
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
-from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, estimate_lipschitz
+from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, block_maxima, estimate_lipschitz
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
 
 FloatArray = NDArray[np.float64]
@@ -142,3 +142,20 @@ def test_derivatives_of_the_bound(bound: ErrorBound, generator: torch.Generator)
     at_point = torch.from_numpy(bound.points[bound.errors.argmin()]).requires_grad_()
     assert bound(at_point).item() == pytest.approx(bound.errors.min() + 0.7 * 0.05)
     assert torch.autograd.grad(bound(at_point), at_point)[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_the_largest_slope_is_among_the_block_maxima() -> None:
+    """Whatever the number of slopes and the order in which they are dealt: no limit lies below one that was met."""
+    generator = np.random.default_rng(0)
+    for count in (29, 1099):
+        slopes = np.append(generator.uniform(0.0, 1.0, count - 1), 2.0)
+        assert all(block_maxima(slopes, generator).max() == 2.0 for _ in range(50))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_bound_of_what_is_not_finite_is_nan(bad: float) -> None:
+    points = uniform(50)
+    bound = ErrorBound(points, np.zeros(50), 1.0, 0.01)
+    found = bound(torch.tensor([[bad, 0.0], [0.0, 0.0]], dtype=torch.float64))
+    assert found[0].isnan() or found[0] == np.inf
+    assert found[1].isfinite()

@@ -212,15 +212,17 @@ def test_gradient_errors_are_sorted_by_sigma() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.05", "0.1", "0.2", "0.4"]
 
 
-def test_training_curves_mark_the_best(tmp_path: Path) -> None:
+@pytest.mark.parametrize("losses", [(3.0, 0.5, 0.7), (0.5, -2.0, -1.5)])
+def test_training_curves_mark_the_best(losses: tuple[float, ...], tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    records = [{"step": 10 * i, "validation_loss": loss} for i, loss in enumerate((3.0, 0.5, 0.7), 1)]
+    records = [{"step": 10 * i, "validation_loss": loss} for i, loss in enumerate(losses, 1)]
     path.write_text("\n".join(json.dumps(record) for record in records) + "\n")
     figure = plot_training_curves({"score": path, "energy": path})
     assert len(figure.axes) == 2
-    assert draws(figure.axes[0], np.array([3.0, 0.5, 0.7]))
-    assert any(np.array_equal(line.get_xydata(), [[20.0, 0.5]]) for line in figure.axes[0].lines)
-    assert "best 0.5" in texts(figure)
+    assert draws(figure.axes[0], np.array(losses))
+    assert any(np.array_equal(line.get_xydata(), [[20.0, losses[1]]]) for line in figure.axes[0].lines)
+    assert f"best {losses[1]:g}" in texts(figure)
+    assert figure.axes[0].get_yscale() == ("log" if min(losses) > 0.0 else "linear")
 
 
 @pytest.mark.parametrize("content", [None, "{broken", '{"step": 1}\n', "[1, 2]\n"])

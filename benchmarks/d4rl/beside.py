@@ -104,6 +104,31 @@ def _ends(errors: Sequence[float] | None) -> list[str]:
     return ["", ""] if errors is None else [f"{errors[0]:.3f}", f"{errors[-1]:.3f}"]
 
 
+def true_dynamics_table(records: Sequence[CellRecord]) -> str:
+    """Return scores with learned and with true dynamics, by task and method; the first seed."""
+    played = [record for record in records if "scores" in record.result and not record.settings.get("seed")]
+    learned = {(r.settings["task"], r.settings["method"]): r for r in played if r.function == "plan" and _is_plain(r)}
+    rows = []
+    for record in (record for record in played if record.function == "true_dynamics"):
+        task, method = record.settings["task"], record.settings["planned"]
+        both = [learned.get((task, method)), record]
+        rows.append([task, method, *("" if found is None else _mean(found) for found in both)])
+    head = (
+        "MuJoCo's next states in plans, in place of learned ones; rewards, value, clone, distance and derivatives are "
+    )
+    head += "learned still.\n\n"
+    return head + markdown_table(["task", "method", "learned dynamics", "true dynamics"], rows) if rows else ""
+
+
+def _is_plain(record: CellRecord) -> bool:
+    """Return whether a record is of all data and the settings of its method."""
+    return "method" in record.settings and "transitions" not in record.settings
+
+
+def _mean(record: CellRecord) -> str:
+    return f"{np.mean(record.result['scores']):.1f}"
+
+
 def program_table(records: Sequence[CellRecord]) -> str:
     """Return size and outcome of plans that were made as nonlinear programs."""
     found = sorted(

@@ -13,6 +13,7 @@ from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.methods import Specification, clone_controller, load_clone, planner_models, planner_settings
 from benchmarks.d4rl.peers import train_peer
 from benchmarks.d4rl.play import Controller, play
+from benchmarks.d4rl.true_dynamics import TrueStep
 from trajopt_sgp.data import Transitions, d4rl_score
 from trajopt_sgp.learning import TRAINERS, TRAINING_PRESETS
 from trajopt_sgp.studies.d4rl import RewardPlanner
@@ -52,6 +53,13 @@ def clone(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any
 def plan(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Play a method that plans."""
     return _scores(settings, _planner(settings, settings["planner"], context))
+
+
+def true_dynamics(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
+    """Play a method that plans with MuJoCo's next states in place of learned ones; all else is learned."""
+    plain = _planner(settings, settings["planner"], context)
+    models = replace(plain.models, dynamics=TrueStep(settings["task"], plain.models.dynamics))
+    return _scores(settings, RewardPlanner(models, plain.settings))
 
 
 def speed(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:

@@ -20,12 +20,14 @@ REDUCED = {
     "training": {"steps": 5, "batch_size": 32, "validate_every": 5},
 }
 METHODS = ("behaviour", "clone", *PEERS, *PLANNERS)
-PARTS = (*METHODS, "speed", "model-error", "budget", "size", "transcription")
-"""What is compared, and what is measured beside: time per action, errors of the dynamics, return against iterations and
-against data, and plans as large nonlinear programs."""
+PARTS = (*METHODS, "speed", "model-error", "true-dynamics", "budget", "size", "transcription")
+"""What is compared, and what is measured beside: time per action, errors of the dynamics and return without them,
+return against iterations and against data, and plans as large nonlinear programs."""
 
 BUDGET_TASKS, BUDGETS = ("hopper-medium",), (0, 1, 2, 5, 10, 20)
 SIZE_TASKS, SIZES = ("hopper-medium", "walker2d-medium"), (1_000, 10_000)
+TRUE_TASKS = tuple(task for task in D4RL_TASKS if task.startswith("halfcheetah"))
+TRUE_METHODS = (OURS, "beta=0")
 PROGRAM_HORIZONS = (50, 200)
 _PROGRAM = {"warm_up": 100, "beta": 10.0, "sigma": 0.1, "hessian": "exact"}
 _PROGRAM |= {"tolerance": 1e-6, "max_iterations": 200}
@@ -44,6 +46,7 @@ def all_cells(reduced: bool) -> list[StudyCell]:
         beside = [
             _speed("hopper-random", True),
             _model_error("hopper-random", True),
+            _true("hopper-random", OURS, True),
             _budget("hopper-random", 0, True),
             _program("hopper-random", 2, True),
         ]
@@ -51,6 +54,7 @@ def all_cells(reduced: bool) -> list[StudyCell]:
     found = [cell for task in D4RL_TASKS for cell in _task_cells(task, len(seeds_of(task)), reduced)]
     found += [_speed(task, reduced) for task in _TIMED]
     found += [_model_error(task, reduced) for task in D4RL_TASKS]
+    found += [_true(task, method, reduced) for task in TRUE_TASKS for method in TRUE_METHODS]
     found += [_budget(task, count, reduced) for task in BUDGET_TASKS for count in BUDGETS]
     found += [_program("halfcheetah-medium", horizon, reduced) for horizon in PROGRAM_HORIZONS]
     return found + [cell for task in SIZE_TASKS for size in SIZES for cell in _size(task, size, reduced)]
@@ -100,6 +104,13 @@ def _model_error(task: str, reduced: bool) -> StudyCell:
     """Return the cell that measures how far the models of the first seed are off."""
     chosen = {"task": task, "seed": 0, "steps": 8, "stretches": 2000, "play_steps": 15 if reduced else 400}
     return StudyCell(f"{task} model-error", model_error, chosen, {"models": _models(task, 0, reduced)})
+
+
+def _true(task: str, method: str, reduced: bool) -> StudyCell:
+    """Return the cell that plans with the dynamics of the environment."""
+    chosen = {**_pick(_scale(task, 0, reduced), *_PLAYING), "planner": specification(method, task)}
+    label = f"{task} true-dynamics {method}"
+    return StudyCell(label, cells.true_dynamics, {**chosen, "planned": method}, {"models": _models(task, 0, reduced)})
 
 
 def _budget(task: str, iterations: int, reduced: bool) -> StudyCell:

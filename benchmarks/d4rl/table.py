@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.d4rl.beside import budget_table, model_error_table, program_table, size_table, speed_table
+from benchmarks.d4rl.beside import (
+    budget_table,
+    model_error_table,
+    program_table,
+    size_table,
+    speed_table,
+    true_dynamics_table,
+)
 from benchmarks.d4rl.methods import OURS, PLANNERS, specification
 from benchmarks.d4rl.protocol import METHODS
 from trajopt_sgp.data import D4RL_TASKS
@@ -52,6 +59,7 @@ def page(records: Sequence[CellRecord]) -> str:
     beside = {
         "Time per action": speed_table(records),
         "Error of the dynamics": model_error_table(records),
+        "Return without it": true_dynamics_table(records),
         "Return against iterations": budget_table(records),
         "Return against data": size_table(records),
         "Planning by transcription": program_table(records),

@@ -11,8 +11,8 @@ from trajopt_sgp.errors import DatasetError, ModelFileError, NotFiniteError, Opt
 
 FloatArray = NDArray[np.float64]
 
-# Below this fraction of its magnitude, the spread of a column is rounding error: the column is constant.
-_CONSTANT_SPREAD = 1e-12
+ROUNDING = 1e-12
+"""Below this fraction of the magnitude of its numbers, the spread of a column is rounding error: it is constant."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Normalizer:
         units = cls._fit(data, 0.5, None, refuse=False)
         inner = units.normalize(data)
         spread = inner.std(axis=0)
-        scale = units.scale * np.where(spread > _CONSTANT_SPREAD, spread, 1.0)
+        scale = units.scale * np.where(spread > ROUNDING, spread, 1.0)
         return cls(units.denormalize(inner.mean(axis=0)), scale)
 
     @classmethod
@@ -91,7 +91,7 @@ class Normalizer:
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             column = int(np.argmin(np.isfinite(low) & np.isfinite(high)))
             raise NotFiniteError(f"{_column_name(column, names)} holds NaN or infinity: it cannot be normalised.")
-        constant = high - low <= _CONSTANT_SPREAD * np.maximum(np.abs(low), np.abs(high))
+        constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
         if refuse and constant.any():
             column = int(np.argmax(constant))
             raise DatasetError(

@@ -141,7 +141,10 @@ def split_episodes(
         raise DatasetError(
             f"Dataset {dataset_id!r} has a single episode: holding out unseen episodes needs at least two."
         )
-    order = generator.permutation(len(labels))
-    held_out = np.cumsum(lengths[order])
-    count = 1 + int(np.argmin(np.abs(held_out[:-1] - validation_fraction * len(episodes))))
-    return np.isin(episodes, labels[order[:count]])
+    wanted, held_out, chosen = validation_fraction * len(episodes), 0, []
+    for i in generator.permutation(len(labels)):
+        nearer = abs(held_out + lengths[i] - wanted) < abs(held_out - wanted)
+        if nearer and held_out + lengths[i] < len(episodes):
+            held_out += lengths[i]
+            chosen.append(i)
+    return np.isin(episodes, labels[chosen or [np.argmin(lengths)]])

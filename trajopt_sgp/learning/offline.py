@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.data.spread import as_scale, spread
 from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.offline_losses import clone_loss, outcome_loss, value_loss
@@ -49,7 +50,7 @@ def train_outcome(
         _weights(seed),
     ).to(device)
     model.reward_mean.fill_(rewards.mean())
-    model.reward_scale.fill_(_positive(rewards.std()))
+    model.reward_scale.fill_(float(as_scale(spread(rewards))))
     task = _task(model, outcome_loss, transitions, settings, seed, _outcome_columns)
     return run(task, settings, seed, folder, progress)
 
@@ -102,7 +103,7 @@ def train_value(
     ).to(device)
     horizon = 1.0 / (1.0 - settings.discount)
     model.value_mean.fill_(horizon * rewards.mean())
-    model.value_scale.fill_(horizon * _positive(rewards.std()))
+    model.value_scale.fill_(horizon * float(as_scale(spread(rewards))))
     loss = partial(value_loss, expectile=settings.expectile)
     task = _task(model, loss, transitions, settings, seed, _value_columns)
     moving = replace(task, after_step=lambda model: model.follow(settings.target_rate), keep_last=True)
@@ -141,7 +142,3 @@ def _rewards(transitions: Transitions) -> FloatArray:
 
 def _weights(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(Seeds.spawn(seed).weights)
-
-
-def _positive(spread: float) -> float:
-    return float(spread) if spread > 0.0 else 1.0

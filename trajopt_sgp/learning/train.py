@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.data import Normalizer, Transitions, hash_arrays
+from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
@@ -86,8 +87,8 @@ def train_dynamics(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    steps = parts[0].next_states - parts[0].states
-    model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
+    mean = (parts[0].next_states - parts[0].states).mean(axis=0)
+    model.set_step_statistics(mean, step_spread(parts[0]))
     training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
     task = Task(model, dynamics_loss, training, validation, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
@@ -117,8 +118,8 @@ def train_ensemble(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    steps = parts[0].next_states - parts[0].states
-    model.set_step_statistics(steps.mean(axis=0), steps.std(axis=0))
+    mean = (parts[0].next_states - parts[0].states).mean(axis=0)
+    model.set_step_statistics(mean, step_spread(parts[0]))
     rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
     training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
     own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
@@ -242,6 +243,8 @@ def run(
         "seed": seed,
         "torch": torch.__version__,
         **settings.to_json(),
+        # the dataset knows neither rewards nor which part of it this is
+        "training_data": hash_arrays({str(i): values.numpy(force=True) for i, values in enumerate(task.training)}),
     }
     path = None if folder is None else Path(folder)
     if path is not None:

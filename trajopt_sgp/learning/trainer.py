@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.threads import limited_threads
-from trajopt_sgp.errors import NotFiniteError
+from trajopt_sgp.errors import NotFiniteError, OptionError
 from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.metrics import MetricsLog
 from trajopt_sgp.learning.progress import ProgressCallback, progress_callback
@@ -71,7 +71,13 @@ class TrainingResult(Generic[Model]):
 
     @property
     def validation_rmse(self) -> float:
-        """Root of the validation loss: for dynamics the normalised root-mean-square error of one step."""
+        """Root of the validation loss: for dynamics the normalised root-mean-square error of one step.
+
+        Raises:
+            OptionError: the loss is no square, as a likelihood's is not.
+        """
+        if self.validation_loss < 0.0:
+            raise OptionError(f"A validation loss of {self.validation_loss:.3g} is no square: it has no root.")
         return math.sqrt(self.validation_loss)
 
 
@@ -200,8 +206,8 @@ def _validate(state: TrainingState[Model], task: Task[Model], tolerance: float) 
     chunks = zip(*(torch.split(values, _VALIDATION_CHUNK) for values in task.validation), strict=True)
     total = math.fsum(task.loss(state.average, chunk, generator).item() * len(chunk[0]) for chunk in chunks)
     loss = total / len(task.validation[0])
-    lowest = min((record["validation_loss"] for record in state.history), default=math.inf)
-    if task.keep_last or loss < lowest * (1.0 + tolerance):
+    lowest = min((record["validation_loss"] for record in state.history), default=0.0)
+    if task.keep_last or not state.history or loss < lowest + tolerance * abs(lowest):
         state.best_loss, state.best_step = loss, state.step
         state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
     return {"step": state.step, "validation_loss": loss}

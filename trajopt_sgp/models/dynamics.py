@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from trajopt_sgp.data import DatasetInfo, Normalizer
+from trajopt_sgp.data.spread import as_scale
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.networks import MLP
@@ -38,9 +39,8 @@ class ResidualDynamics(TransitionModel):
     @torch.no_grad()
     def set_step_statistics(self, mean: ArrayLike, spread: ArrayLike) -> None:
         """Set `step_mean` and `step_scale` `(n,)`, in raw units; where there is no spread the scale is 1."""
-        mean, spread = np.asarray(mean), np.asarray(spread)
-        self.step_mean.copy_(torch.from_numpy(mean))
-        self.step_scale.copy_(torch.from_numpy(np.where(spread > 0.0, spread, 1.0)))
+        self.step_mean.copy_(torch.from_numpy(np.asarray(mean)))
+        self.step_scale.copy_(torch.from_numpy(as_scale(np.asarray(spread))))
 
 
 class LearnedDynamics(ResidualDynamics):

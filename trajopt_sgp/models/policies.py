@@ -27,6 +27,9 @@ Squash = Literal["clamp", "tanh"]
 Law = Callable[[Tensor, int], Tensor]
 """States `(P, B, n)` and a knot from 0 to N-1 to controls `(P, B, m)` before they are clipped."""
 
+# a hyperbolic tangent reaches no bound
+_NEAR_BOUND = 0.99
+
 
 @dataclass(frozen=True, eq=False)
 class PolicySpace:
@@ -74,10 +77,14 @@ class PolicySpace:
             return output.new_tensor(self.middle) + output
         return output.new_tensor(self.middle) + unit * output
 
-    def outputs(self, controls: FloatArray) -> FloatArray:
-        """Return the outputs `(..., m)` of order one that `act` with "clamp" turns into controls."""
-        values: FloatArray = (controls - self.middle) / self.control_scale
-        return values
+    def outputs(self, controls: FloatArray, squash: Squash) -> FloatArray:
+        """Return the outputs `(..., m)` of order one that `act` turns into controls; a little within closed bounds."""
+        offsets: FloatArray = controls - self.middle
+        if squash == "tanh":
+            half = np.where(self._closed, self.upper - self.middle, 1.0)
+            bounded = np.arctanh(np.clip(offsets / half, -_NEAR_BOUND, _NEAR_BOUND))
+            return np.where(self._closed, bounded, offsets / self.control_scale)
+        return offsets / self.control_scale
 
     def clip(self, control: Tensor) -> Tensor:
         """Return controls `(..., m)` moved within their bounds."""
@@ -171,8 +178,7 @@ class TimeVaryingAffine(Policy):
     def guess(self, space: PolicySpace, controls: FloatArray) -> FloatArray:
         """Return feedforward without feedback."""
         values = np.zeros((*controls.shape, space.state_size + 1))
-        outputs = space.outputs(controls)
-        values[..., -1] = np.arctanh(np.clip(outputs, -0.99, 0.99)) if self.squash == "tanh" else outputs
+        values[..., -1] = space.outputs(controls, self.squash)
         return values.reshape(len(controls), -1)
 
     def law(self, space: PolicySpace, parameters: Tensor) -> Law:

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from trajopt_sgp.uncertainty.found_rows import find_rows
+from trajopt_sgp.uncertainty.nearest_points import nearest_points
 
 FloatArray = NDArray[np.float64]
 
@@ -58,10 +59,10 @@ class ErrorBound:
 
     def _best_of_nearest(self, queries: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the best of the nearest points, and whether it is the best of all."""
-        distances, rows = self._tree.query(queries, np.arange(1, count + 1))
+        distances, rows = nearest_points(self._tree, queries, count)
         reach = self.constant * np.maximum(distances, self.resolution)
         values = self.errors[rows] + reach
         best = values.argmin(axis=1)[:, None]
         lowest = np.take_along_axis(values, best, axis=1)[:, 0]
-        certain = lowest <= self.errors.min() + reach[:, -1]
+        certain = np.isnan(lowest) | (lowest <= self.errors.min() + reach[:, -1])
         return np.take_along_axis(rows, best, axis=1)[:, 0].astype(np.int64), certain

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
+from trajopt_sgp.data.spread import as_scale, step_spread
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.models.without_sigma import WithoutSigma
@@ -63,9 +64,9 @@ class GaussianProcessVariance(WithoutSigma):
         normalizer = normalizer or fit_normalizer(transitions)
         self.chosen = np.sort(generator.permutation(len(transitions))[:limit])
         z = normalizer.normalize(np.hstack([transitions.states, transitions.controls]))[self.chosen]
-        steps = (transitions.next_states - transitions.states)[self.chosen]
-        spread = steps.std(axis=0)
-        self.regressor = _fit(z, (steps - steps.mean(axis=0)) / np.where(spread > 0.0, spread, 1.0))
+        own = transitions.select(self.chosen)
+        steps = own.next_states - own.states
+        self.regressor = _fit(z, (steps - steps.mean(axis=0)) / as_scale(step_spread(own)))
         scaled, noise = self.regressor.kernel_.k1, self.regressor.kernel_.k2
         self.outputs = steps.shape[1]
         tensors = {

@@ -113,7 +113,7 @@ def estimate_lipschitz(
         if not resolution > 0.0:
             raise DatasetError("Half of the points coincide with others: say with resolution= what counts as close.")
     slopes = _slopes(distances, rows, values, resolution)
-    maxima = _block_maxima(slopes, generator)
+    maxima = block_maxima(slopes, generator)
     fit = fit_reverse_weibull(maxima, confidence)
     return LipschitzEstimate(
         maximal_slope=float(slopes.max()),
@@ -140,11 +140,13 @@ def _slopes(distances: FloatArray, rows: NDArray[np.int64], values: FloatArray, 
     return slopes
 
 
-def _block_maxima(slopes: FloatArray, generator: np.random.Generator) -> FloatArray:
+def block_maxima(slopes: FloatArray, generator: np.random.Generator) -> FloatArray:
+    """Return the largest of slopes `(k,)` in each of up to 100 blocks that they are dealt into at random."""
     blocks = max(1, min(_BLOCKS, len(slopes) // _FEWEST_SLOPES))
     size = len(slopes) // blocks
     dealt = generator.permutation(slopes)
     # what does not fill a block goes, but never the largest slope
-    dealt[0], dealt[dealt.argmax()] = dealt.max(), dealt[0]
+    largest = int(dealt.argmax())
+    dealt[[0, largest]] = dealt[[largest, 0]]
     maxima: FloatArray = dealt[: blocks * size].reshape(blocks, size).max(axis=1)
     return maxima

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.data import Transitions
+from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem import Dynamics
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
@@ -41,10 +42,10 @@ def spread_of_steps(transitions: Transitions) -> FloatArray:
     Raises:
         DatasetError: a state steps by the same everywhere; names it.
     """
-    spread = (transitions.next_states - transitions.states).std(axis=0)
-    if not (spread > 0.0).all():
-        raise DatasetError(f"State {int(np.argmin(spread))} steps by the same everywhere: give error_scale=.")
-    return np.asarray(spread)
+    found = step_spread(transitions)
+    if not (found > 0.0).all():
+        raise DatasetError(f"State {int(np.argmin(found))} steps by the same everywhere: give error_scale=.")
+    return found
 
 
 def check_model(model: Dynamics, transitions: Transitions) -> None:

@@ -13,6 +13,7 @@ from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
 from trajopt_sgp.uncertainty.closed_form import field_gradient, field_value
+from trajopt_sgp.uncertainty.nearest_points import nearest_points
 
 
 class NearestDistance(TransitionModel):
@@ -86,6 +87,6 @@ class _NearestField:
             constant = identity if order == 2 else z.new_zeros(d, d, d)
             return constant.expand(*z.shape[:-1], *constant.shape).clone()
         place = z.detach().cpu().to(torch.float64).numpy()
-        lengths, rows = self.tree.query(place)
+        lengths, rows = (part.reshape(z.shape[:-1]) for part in nearest_points(self.tree, place.reshape(-1, d), 1))
         found = 0.5 * np.square(lengths) if order == 0 else place - self.tree.data[rows]
         return torch.as_tensor(found).to(z)

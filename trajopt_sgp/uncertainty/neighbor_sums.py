@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from trajopt_sgp.uncertainty.moments import Sums
+from trajopt_sgp.uncertainty.nearest_points import nearest_points
 
 FloatArray = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class NeighborSums:
 
         The N - k others weigh at most as much as the farthest neighbour each.
         """
-        lengths, rows = self._tree.query(queries, np.arange(1, self._neighbors + 1))
+        lengths, rows = nearest_points(self._tree, queries, self._neighbors)
         squares = np.square(lengths)
         exponents = 0.5 * (squares[:, :1] - squares) / np.square(sigmas)[:, None]
         weights = np.exp(exponents)

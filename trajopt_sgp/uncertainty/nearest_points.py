@@ -1,0 +1,20 @@
+"""Nearest points to queries that may be anywhere, also nowhere."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+FloatArray = NDArray[np.float64]
+
+
+def nearest_points(tree: cKDTree, queries: FloatArray, count: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return distances and rows of the nearest points, nearest first, `(Q, d) -> (Q, count), (Q, count)`.
+
+    A query with NaN or infinity, as a diverging plan has, is NaN from the first points: whoever sums or bounds what is
+    found gets NaN, which solvers know how to meet.
+    """
+    finite = np.isfinite(queries).all(axis=1)
+    lengths = np.full((len(queries), count), np.nan)
+    rows = np.tile(np.arange(count), (len(queries), 1))
+    lengths[finite], rows[finite] = tree.query(queries[finite], np.arange(1, count + 1))
+    return lengths, rows
