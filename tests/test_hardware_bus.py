@@ -61,11 +61,17 @@ def test_mailbox_keeps_the_newest_and_counts_what_it_refuses() -> None:
     plans = [make_plan(np.zeros((2, 3)), start=0, step=0.5, made=time, state_time=0) for time in (1, 2)]
     mailbox = Mailbox({"PLAN": PLAN_DECODER})
     assert mailbox.newest("PLAN") is None
-    mailbox.put([Packet(10, "PLAN", plans[0]), Packet(11, "PLAN", plans[1]), Packet(12, "OTHER", b"")])
-    mailbox.put([Packet(13, "PLAN", plans[0] + b"\0"), Packet(14, "PLAN", b"nonsense")])
+    letters = mailbox.put([Packet(10, "PLAN", plans[0]), Packet(11, "PLAN", plans[1]), Packet(12, "OTHER", b"")])
+    assert [(letter.time, letter.channel, letter.message.utime) for letter in letters] == [
+        (10, "PLAN", 1),
+        (11, "PLAN", 2),
+    ]
+    assert mailbox.put([Packet(13, "PLAN", plans[0] + b"\0"), Packet(14, "PLAN", b"nonsense")]) == []
     newest = mailbox.newest("PLAN")
     assert newest is not None
     assert (newest.time, newest.message.utime) == (11, 2)
+    mailbox.clear()
+    assert mailbox.newest("PLAN") is None
     assert mailbox.refused == {("PLAN", "length"): 1, ("PLAN", "fingerprint"): 1}
 
 
@@ -78,7 +84,12 @@ def test_settings_survive_their_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("values", "fault"),
-    [({"sped": 1}, "Unknown settings sped"), ({"speed": "fast"}, "speed must be a float"), ({"period": 0}, "positive")],
+    [
+        ({"sped": 1}, "Unknown settings sped"),
+        ({"speed": "fast"}, "speed must be a float"),
+        ({"period": 0}, "positive"),
+        ({"box_keypoints": [[0.1, 0.2]] * 3}, "at one point"),
+    ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, values: dict[str, object], fault: str) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(values))

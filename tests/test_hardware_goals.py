@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from trajopt_sgp.envs.pusher_tasks import ARM_REGION
 from trajopt_sgp.errors import HardwareError, ModelFileError, OptionError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmSimulation
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet
-from trajopt_sgp.hardware.decision_log import COMMANDED
+from trajopt_sgp.hardware.decision_log import COMMANDED, make_command
 from trajopt_sgp.hardware.goals import GoalTask, draw_tasks, judge_goal, run_goal
+from trajopt_sgp.hardware.goals import run as goal_run
 from trajopt_sgp.hardware.goals.series import run_series
 from trajopt_sgp.hardware.mocap import apply, motion_of, pose_of
 from trajopt_sgp.hardware.motion_record import read_motion
@@ -256,6 +258,24 @@ def test_one_goal_between_real_processes_and_all_tools_on_its_log(
     assert log_settings(log).goal == STRAIGHT.goal
     assert told(capsys, "replay", str(log))["differing"] == 0
     assert told(capsys, "to-dataset", str(log), "pusher/straight-v0")["transitions"] >= 1
+
+
+def test_run_ends_with_a_box_that_came_to_its_goal_between_two_looks(
+    settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(goal_run, "RESTED", 0.2)
+    settings, bus = STRAIGHT.settings(settings), Bus(settings.url)
+    watch, driver = goal_run._Watch(settings), SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
+    bus.publish(settings.command_channel, make_command(1, np.array(VERTICAL_POSE)))
+    for way in ([-0.1], np.linspace(-0.09, 0.0, 10)):
+        for x in way:
+            driver.simulation.reset(box=(STRAIGHT.goal[0] + x, *STRAIGHT.goal[1:]))
+            bus.publish(settings.frame_channel, driver.frame(1))
+        time.sleep(0.3)
+        watch.look()
+    time.sleep(0.3)
+    watch.look()
+    assert watch.over(actions=100)
 
 
 def test_series_goes_on_where_it_was_ended_and_writes_its_page(

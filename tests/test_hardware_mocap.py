@@ -7,7 +7,7 @@ import pytest
 
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.hardware.messages import FRAME, codec
-from trajopt_sgp.hardware.mocap import KeypointState, fit_planar, fit_rigid, take_frame
+from trajopt_sgp.hardware.mocap import KeypointState, box_pose, fit_planar, fit_rigid, take_frame
 from trajopt_sgp.hardware.mocap.keypoints import FRAMES_TO_BELIEVE
 from trajopt_sgp.hardware.mocap.registration import apply
 from trajopt_sgp.hardware.safety.motion import FloatArray
@@ -96,6 +96,7 @@ def test_wrong_markers_are_refused_with_their_cause_and_change_nothing() -> None
     for message, cause in (
         (frame(lost), "marker lost"),
         (frame(swapped), "markers not rigid"),
+        (frame(np.tile(seen[0], (5, 1))), "markers not rigid"),
         (frame(seen[:4]), "marker count"),
         (occluded, "marker lost"),
         (codec(FRAME)(), "marker count"),
@@ -105,6 +106,15 @@ def test_wrong_markers_are_refused_with_their_cause_and_change_nothing() -> None
         assert refused == cause
         assert after.points is state.points
         assert after.time == 1
+
+
+def test_pose_of_the_box_is_not_a_number_before_it_was_seen_and_when_that_is_too_long_ago() -> None:
+    state, _ = take_frame(SETTINGS, KeypointState(), frame(apply(pose(0.6, 0.1, 0.5), BOX)), time=1)
+    limit = 1 + round(1e6 * SETTINGS.keypoint_age)
+    for time in (1, limit):
+        np.testing.assert_allclose(box_pose(SETTINGS, state, time), (0.6, 0.1, 0.5), atol=1e-9)
+    assert np.isnan(box_pose(SETTINGS, state, limit + 1)).all()
+    assert np.isnan(box_pose(SETTINGS, KeypointState(), 1)).all()
 
 
 def test_box_that_was_carried_off_is_believed_after_many_frames_that_agree() -> None:

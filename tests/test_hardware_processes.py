@@ -29,6 +29,7 @@ from trajopt_sgp.hardware.run_report import report_run
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
+from trajopt_sgp.hardware.tracker.plan import make_plan
 
 LIMITS = HardwareSettings().limits
 
@@ -162,6 +163,40 @@ def test_robot_on_the_bus_moves_returns_what_it_sent_and_holds(settings: Hardwar
         assert any(decision.joints is not None for decision in decisions)
         assert robot.estop().interventions == ("emergency stop",)
     assert not robot.is_connected
+
+
+def test_robot_whose_driver_has_ended_sees_no_box_and_does_not_connect_again(
+    settings: HardwareSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = LcmRobot(settings)
+    with Processes(settings, tmp_path, ("simulator",)) as processes:
+        robot.connect()
+        robot.send_action(robot.get_observation().tip)
+        assert np.isfinite(robot.get_observation().box).all()
+        processes.stop("simulator")
+    robot.get_observation()
+    time.sleep(settings.keypoint_age)
+    assert np.isnan(robot.get_observation().box).all()
+    robot.disconnect()
+    monkeypatch.setattr(lcm_robot, "CONNECT_TIMEOUT", settings.start_guard + 0.2)
+    with pytest.raises(HardwareError, match="No driver is ready"):
+        robot.connect()
+
+
+def test_planner_plans_on_when_it_hears_plans_that_nobody_can_follow(
+    settings: HardwareSettings, tmp_path: Path
+) -> None:
+    bus = Bus(settings.url, [settings.plan_channel])
+    bad = [make_plan(np.zeros((count, 3)), 0, step, 0, 0) for count, step in ((0, 0.5), (2, 0.0))]
+    heard: list[int] = []
+    with Processes(settings, tmp_path, ("simulator", "planner")) as processes:
+        end = time.monotonic() + 20.0
+        while len(heard) < 3 and time.monotonic() < end:
+            for packet in bad:
+                bus.publish(settings.plan_channel, packet)
+            processes.wait(0.02)
+            heard += [packet.time for packet in bus.receive(0.0) if packet.data not in bad]
+    assert len(heard) >= 3
 
 
 def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """The simulated robot: what is sent is returned, stopping holds, leaving stops, and a dry run moves nothing."""
 
+import json
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +12,17 @@ from trajopt_sgp.errors import HardwareError
 
 pytest.importorskip("mujoco")
 
+from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
-from trajopt_sgp.hardware.bus import read_log
-from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL
+from trajopt_sgp.hardware.bus import LogWriter, Packet, read_log
+from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL, make_command
 from trajopt_sgp.hardware.faults.judge import count_tip_violations
+from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
+from trajopt_sgp.hardware.replay import SETTINGS
 from trajopt_sgp.hardware.replayed_robot import ReplayedRobot
 from trajopt_sgp.hardware.robot import Robot
 from trajopt_sgp.hardware.safety import Mode, iiwa_limits
@@ -171,6 +178,21 @@ def test_log_is_a_robot_that_measures_again_what_was_measured(tmp_path: Path) ->
         ReplayedRobot(tmp_path / "again")
 
 
+def test_robot_of_a_log_sees_the_box_as_long_as_motion_capture_did(tmp_path: Path) -> None:
+    settings = HardwareSettings()
+    driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
+    late = 20_000 + round(1e6 * settings.keypoint_age)
+    with LogWriter(tmp_path / "log") as log:
+        log.write(Packet(0, SETTINGS, json.dumps(asdict(settings)).encode()))
+        log.write(Packet(10_000, settings.frame_channel, driver.frame(10_000)))
+        for received in (20_000, late):
+            log.write(Packet(received, settings.status_channel, driver.status(received)))
+    with ReplayedRobot(tmp_path / "log") as robot:
+        assert robot.get_observation().box == pytest.approx([0.75, 0.0, 0.0], abs=0.01)
+        robot.send_action(robot.get_observation().tip)
+        assert np.isnan(robot.get_observation().box).all()
+
+
 def test_blocked_arm_stops_before_the_driver_exits() -> None:
     """The pusher stands before a box that it cannot move, and is wanted on the other side of it."""
     simulation = ArmSimulation(BoxParameters(mass=100.0, table_friction=1.0))
@@ -198,3 +220,105 @@ def test_driver_sends_the_torques_of_the_simulation_and_exits_where_they_are_too
     monkeypatch.setattr("trajopt_sgp.hardware.processes.driver.TORQUE_TRIP", np.full(7, -1.0))
     with pytest.raises(HardwareError, match="external torques"):
         driver.step()
+
+
+WIRE = HardwareSettings(start_guard=0.02, state_age=5.0, keypoint_age=0.5)
+
+
+class Wire:
+    """A bus with the simulated driver on it, whose packets wait until they are received, our own among them."""
+
+    def __init__(self) -> None:
+        self.driver = SimulatedDriver(WIRE, ArmSimulation(), np.random.default_rng(0))
+        self.driver.packets = 300
+        self.alive, self.copies = True, 1
+        self.waiting: list[Packet] = []
+        self.commands: list[Packet] = []
+
+    def publish(self, channel: str, data: bytes) -> None:
+        """Send one packet, which the driver obeys and everybody hears, as often as the network repeats it."""
+        self.driver.command(data)
+        self.commands.append(Packet(now(), channel, data))
+        self.waiting += self.copies * self.commands[-1:]
+
+    def receive(self, timeout: float) -> list[Packet]:
+        """Return what waits; a period passes if there is time for it."""
+        time.sleep(min(timeout, 0.001))
+        if timeout > 0 and self.alive:
+            self.measure()
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def measure(self) -> None:
+        """Let a period pass."""
+        self.driver.step()
+        self.waiting.append(Packet(now(), WIRE.status_channel, self.driver.status(now())))
+        self.waiting.append(Packet(now(), WIRE.frame_channel, self.driver.frame(now())))
+
+    def move_box(self, x: float) -> None:
+        """Show the box at another place."""
+        simulation = self.driver.simulation
+        simulation.reset(simulation.state.joints, (x, 0.0, 0.0))
+        self.measure()
+
+
+def connected(wire: Wire) -> LcmRobot:
+    """A robot behind the wire that stands where it was commanded to."""
+    robot = LcmRobot(WIRE, wire)
+    robot.connect()
+    robot.send_action(robot.get_observation().tip)
+    return robot
+
+
+def test_box_that_moves_while_the_program_does_something_else_is_followed() -> None:
+    wire = Wire()
+    robot = connected(wire)
+    assert robot.get_observation().box == pytest.approx([0.75, 0.0, 0.0], abs=0.005)
+    for x in np.linspace(0.75, 0.80, 20):
+        wire.move_box(x)
+    assert robot.get_observation().box == pytest.approx([0.80, 0.0, 0.0], abs=0.005)
+
+
+def test_box_that_motion_capture_has_lost_is_not_a_number() -> None:
+    wire = Wire()
+    robot = connected(wire)
+    assert np.isfinite(robot.get_observation().box).all()
+    wire.alive = False
+    time.sleep(1.1 * WIRE.keypoint_age)
+    seen = robot.get_observation()
+    assert np.isnan(seen.box).all()
+    assert np.isfinite(seen.tip).all()
+
+
+def test_own_command_that_the_network_repeats_is_not_that_of_another() -> None:
+    wire = Wire()
+    wire.copies = 2
+    robot = connected(wire)
+    decisions = [robot.send_action(robot.get_observation().tip) for _ in range(20)]
+    assert all("foreign commander" not in decision.interventions for decision in decisions)
+    wire.waiting.append(Packet(now(), WIRE.command_channel, make_command(1, np.array(VERTICAL_POSE))))
+    assert "foreign commander" in robot.send_action(robot.get_observation().tip).interventions
+
+
+def test_own_commands_that_never_come_back_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lcm_robot, "OWN_COMMANDS", 10)
+    wire = Wire()
+    wire.copies = 0
+    robot = connected(wire)
+    for _ in range(12):
+        robot.send_action(robot.get_observation().tip)
+    for number, foreign in ((-10, False), (-12, True)):
+        wire.waiting.append(wire.commands[number])
+        decision = robot.send_action(robot.get_observation().tip)
+        assert ("foreign commander" in decision.interventions) is foreign
+
+
+def test_what_waited_on_the_bus_is_no_sign_of_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lcm_robot, "CONNECT_TIMEOUT", 0.1)
+    wire = Wire()
+    robot = connected(wire)
+    robot.disconnect()
+    wire.measure()
+    wire.alive = False
+    with pytest.raises(HardwareError, match="No driver is ready"):
+        robot.connect()

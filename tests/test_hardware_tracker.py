@@ -12,7 +12,7 @@ pytest.importorskip("mujoco")
 from trajopt_sgp.errors import HardwareError, MessageError
 from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.bus import Packet
-from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, STATUS_DECODER, codec
+from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, FRAME_DECODER, STATUS_DECODER, codec
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.events import make_event
 from trajopt_sgp.hardware.safety import Mode
@@ -110,6 +110,14 @@ def frozen() -> Change:
     return change
 
 
+def markers_at_one_point(packet: bytes) -> bytes:
+    """A frame in which all markers stand where the first one does."""
+    message = FRAME_DECODER.decode(packet)
+    markers = message.marker_sets[0]
+    markers.xyz = [markers.xyz[0]] * markers.num_markers
+    return bytes(message.encode())
+
+
 def lost(packet: bytes) -> None:
     """Nothing arrives."""
 
@@ -120,6 +128,7 @@ FAULTS: dict[str, tuple[dict[str, Change], str]] = {
     "fingerprint": ({"status": lambda packet: b"\0" + packet[1:]}, "refused IIWA_STATUS: fingerprint"),
     "frozen": ({"status": frozen()}, "frozen state"),
     "no frames": ({"frame": lost}, "stale keypoints"),
+    "markers at one point": ({"frame": markers_at_one_point}, "refused frame: markers not rigid"),
     "old time": ({}, "old status"),
 }
 

@@ -11,6 +11,8 @@ from trajopt_sgp.hardware.safety.motion import FloatArray
 
 SAFETY_CHANNEL, COMMANDED = "SAFETY", "TRACKER_COMMAND"
 """Channels of what was decided, and of the command that came of it, whether it was sent or not."""
+OWN_COMMANDS = 400
+"""How many of our own commands are remembered, by which those of others are told."""
 
 
 def make_command(time: int, joints: FloatArray) -> bytes:

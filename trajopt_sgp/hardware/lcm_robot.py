@@ -1,6 +1,7 @@
 """The arm on the bus as a robot: statuses in, commands out, behind the safety filter, at the rate of the driver."""
 
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.bus import Bus, Mailbox, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
-from trajopt_sgp.hardware.decision_log import make_command
+from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, box_pose, take_frame
@@ -47,11 +48,13 @@ class LcmRobot(FilteredRobot):
         decoders = {self.settings.status_channel: STATUS_DECODER, self.settings.frame_channel: FRAME_DECODER}
         self._mailbox = Mailbox(decoders)
         self._keypoints = KeypointState()
-        self._sent: set[bytes] = set()
+        self._sent: deque[bytes] = deque(maxlen=OWN_COMMANDS)
         self._foreign = False
 
     def get_observation(self) -> ArmState:
-        """Return what was measured last; the box is NaN until motion capture has seen it.
+        """Return what was measured last; the box is NaN while no good frame of it is younger than `keypoint_age`.
+
+        All frames that have waited since the last call are taken, so that a box that has moved meanwhile is followed.
 
         Raises:
             HardwareError: not connected.
@@ -72,12 +75,19 @@ class LcmRobot(FilteredRobot):
         settings = self.settings
         channels = (settings.status_channel, settings.frame_channel, settings.command_channel)
         self._bus = self._bus or Bus(settings.url, channels)
+        self._forget(self._bus)
         begun = now()
         while not self._ready(begun):
             if now() - begun > 1e6 * CONNECT_TIMEOUT:
                 raise HardwareError(f"No driver is ready on {settings.status_channel} of {settings.url}.")
             self._listen(settings.period)
         self._foreign = False
+
+    def _forget(self, bus: PacketBus) -> None:
+        """Forget what has come until now: it says nothing of the driver and the box as they are."""
+        bus.receive(0.0)
+        self._mailbox.clear()
+        self._keypoints = KeypointState()
 
     def _ready(self, begun: int) -> bool:
         letter = self._mailbox.newest(self.settings.status_channel)
@@ -105,23 +115,20 @@ class LcmRobot(FilteredRobot):
 
     def _command(self, joints: FloatArray) -> None:
         packet = make_command(now(), joints)
-        self._sent.add(packet)
+        self._sent.append(packet)
         if self._bus:
             self._bus.publish(self.settings.command_channel, packet)
 
     def _listen(self, timeout: float) -> None:
         packets = self._bus.receive(timeout) if self._bus else []
-        self._mailbox.put(packets)
-        for packet in packets:
-            if packet.channel == self.settings.command_channel:
-                self._foreign |= packet.data not in self._sent
-                self._sent.discard(packet.data)
-        frame = self._mailbox.newest(self.settings.frame_channel)
-        if frame and frame.time > self._keypoints.time:
-            self._keypoints, _ = take_frame(self.settings, self._keypoints, frame.message, frame.time)
+        commands = [packet.data for packet in packets if packet.channel == self.settings.command_channel]
+        self._foreign |= any(command not in self._sent for command in commands)
+        for letter in self._mailbox.put(packets):
+            if letter.channel == self.settings.frame_channel:
+                self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
 
     def _state(self, message: Any) -> ArmState:
         if message is None:
             raise HardwareError("No status has come.")
         tip = self._kinematics.tip(np.asarray(message.joint_position_measured, dtype=np.float64))[0]
-        return state_of(message, tip, box_pose(self.settings, self._keypoints))
+        return state_of(message, tip, box_pose(self.settings, self._keypoints, now()))

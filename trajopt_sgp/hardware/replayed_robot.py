@@ -50,7 +50,7 @@ class ReplayedRobot(FilteredRobot):
         return self._place == len(self._states) - 1
 
     def get_observation(self) -> ArmState:
-        """Return what was measured at this place of the log; the box is NaN until motion capture had seen it."""
+        """Return what was measured at this place of the log; the box is NaN where it had not been seen lately."""
         return self._states[self._place]
 
     def _open(self) -> None:
@@ -76,7 +76,7 @@ class ReplayedRobot(FilteredRobot):
             before, (tracked, _) = tracked, advance(self.settings, tracked, packet, self._kinematics)
             if packet.channel == self.settings.status_channel and tracked.received != before.received:
                 message = STATUS_DECODER.decode(packet.data)
-                box = box_pose(self.settings, tracked.keypoints)
+                box = box_pose(self.settings, tracked.keypoints, packet.time)
                 tip = self._kinematics.tip(np.asarray(message.joint_position_measured))[0]
                 states.append(state_of(message, tip, box))
         return states

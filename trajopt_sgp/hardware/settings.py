@@ -139,6 +139,8 @@ class HardwareSettings:
             raise OptionError("robot_from_mocap must be four rows of four numbers.")
         if len(self.box_keypoints) < 3 or np.shape(self.box_keypoints)[1:] != (2,):
             raise OptionError("box_keypoints must be at least three pairs of numbers.")
+        if not np.ptp(self.box_keypoints, axis=0).max() > 0:
+            raise OptionError("box_keypoints must not all be at one point.")
 
     @property
     def limits(self) -> SafetyLimits:

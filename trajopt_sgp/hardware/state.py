@@ -16,7 +16,8 @@ class ArmState:
         joints, velocities: `(7,)` [rad], [rad/s].
         external_torques: By what the surroundings turn the joints `(7,)` [Nm].
         tip: Position of the pusher's tip `(3,)` [m].
-        box: Position of the box and its angle about the vertical: x, y [m], θ [rad].
+        box: Position of the box and its angle about the vertical: x, y [m], θ [rad]; NaN where motion capture has not
+            seen it within the age limit `keypoint_age`.
     """
 
     time: float

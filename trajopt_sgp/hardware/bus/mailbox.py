@@ -10,9 +10,10 @@ from trajopt_sgp.hardware.messages import Decoder
 
 
 class Letter(NamedTuple):
-    """A decoded message, and when it was received [µs]."""
+    """A decoded message, when it was received [µs], and on which channel."""
 
     time: int
+    channel: str
     message: Any
 
 
@@ -31,20 +32,25 @@ class Mailbox:
         self._decoders = decoders
         self._letters: dict[str, Letter] = {}
 
-    def put(self, packets: Iterable[Packet]) -> None:
-        """Take packets; of each channel the last one that is valid remains."""
-        for packet in packets:
-            if packet.channel in self._decoders:
-                self._put(packet)
+    def put(self, packets: Iterable[Packet]) -> list[Letter]:
+        """Take packets and return those that are valid; of each channel the last one remains."""
+        decoded = [self._decode(packet) for packet in packets if packet.channel in self._decoders]
+        letters = [letter for letter in decoded if letter]
+        self._letters.update((letter.channel, letter) for letter in letters)
+        return letters
 
     def newest(self, channel: str) -> Letter | None:
         """Return the newest message of a channel, or None before the first."""
         return self._letters.get(channel)
 
-    def _put(self, packet: Packet) -> None:
+    def clear(self) -> None:
+        """Forget all messages; what was refused is still counted."""
+        self._letters.clear()
+
+    def _decode(self, packet: Packet) -> Letter | None:
         try:
             message = self._decoders[packet.channel].decode(packet.data)
         except MessageError as error:
             self.refused[packet.channel, error.cause] += 1
-        else:
-            self._letters[packet.channel] = Letter(packet.time, message)
+            return None
+        return Letter(packet.time, packet.channel, message)

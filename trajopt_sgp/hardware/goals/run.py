@@ -70,12 +70,11 @@ class _Watch:
 
     def look(self) -> None:
         """Take what has come since."""
-        self._mailbox.put(self._bus.receive(0.0))
+        for letter in self._mailbox.put(self._bus.receive(0.0)):
+            if letter.channel == self.settings.frame_channel:
+                self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
         if self._commanded is None and self._mailbox.newest(self.settings.command_channel):
             self._commanded = time.monotonic()
-        frame = self._mailbox.newest(self.settings.frame_channel)
-        if frame:
-            self._keypoints, _ = take_frame(self.settings, self._keypoints, frame.message, frame.time)
         if self._commanded is None or self._error() > self.settings.goal_tolerance + self.settings.marker_residual:
             self._away = time.monotonic()
 

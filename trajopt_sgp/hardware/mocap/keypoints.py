@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid, pose_of
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -41,20 +42,33 @@ def take_frame(
     if (markers[:, 0] == 0).any() or _occluded(frame):
         return state, "marker lost"
     points = apply(np.asarray(settings.robot_from_mocap), markers)[:, :2]
-    _, residual = fit_rigid(np.asarray(settings.box_keypoints), points)
-    if residual > settings.marker_residual:
+    if _residual(settings, points) > settings.marker_residual:
         return state, "markers not rigid"
     if state.points is None or _distance(points, state.points) <= settings.marker_jump:
         return KeypointState(points, time), None
     return _consider(settings, state, points, time)
 
 
-def box_pose(settings: HardwareSettings, state: KeypointState) -> FloatArray:
-    """Return x, y [m] and angle [rad] of the box `(3,)`; NaN before it was seen."""
-    if state.points is None:
+def recent_points(settings: HardwareSettings, state: KeypointState, time: int) -> FloatArray | None:
+    """Return the markers `(n, 2)` [m], or None where at `time` [µs] they are older than `keypoint_age`."""
+    return state.points if 0 <= time - state.time <= 1e6 * settings.keypoint_age else None
+
+
+def box_pose(settings: HardwareSettings, state: KeypointState, time: int) -> FloatArray:
+    """Return x, y [m] and angle [rad] of the box `(3,)`; NaN where no markers are known that are recent at `time`."""
+    points = recent_points(settings, state, time)
+    if points is None:
         return np.full(3, np.nan)
-    motion, _ = fit_rigid(np.asarray(settings.box_keypoints), state.points)
+    motion, _ = fit_rigid(np.asarray(settings.box_keypoints), points)
     return pose_of(motion)
+
+
+def _residual(settings: HardwareSettings, points: FloatArray) -> float:
+    """Return how far markers are from their places on the box [m]; ∞ where they leave its rotation open."""
+    try:
+        return fit_rigid(np.asarray(settings.box_keypoints), points)[1]
+    except OptionError:
+        return np.inf
 
 
 def _consider(

@@ -7,20 +7,22 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import ArmKinematics
-from trajopt_sgp.hardware.bus import Bus, Mailbox, Packet
+from trajopt_sgp.hardware.bus import Bus, Mailbox
 from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.bus.mailbox import Letter
 from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
-from trajopt_sgp.hardware.mocap import KeypointState, take_frame
+from trajopt_sgp.hardware.mocap import KeypointState, recent_points, take_frame
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
 from trajopt_sgp.hardware.processes.heartbeat import ALIVE, Heartbeat
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
-from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
+from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at, usable
 
 NEAR = 0.03
 """How far the pusher may be from the running plan for the next one to begin on it [m]."""
@@ -117,6 +119,7 @@ class Planner:
         self._mailbox = Mailbox(decoders)
         self._bus = Bus(settings.url, decoders)
         self._keypoints = KeypointState()
+        self._running: Any = None
         self._pace = Pace(settings.plan_time)
 
     def run(self) -> str:
@@ -157,33 +160,37 @@ class Planner:
         """Take packets until planning is due."""
         while True:
             packets = self._bus.receive(min(max(deadline - time.monotonic(), 0.0), 0.05))
-            for packet in packets:
-                self._take(packet)
+            for letter in self._mailbox.put(packets):
+                self._take(letter)
             if time.monotonic() >= deadline:
                 return
 
-    def _take(self, packet: Packet) -> None:
-        self._mailbox.put([packet])
-        letter = self._mailbox.newest(packet.channel)
+    def _take(self, letter: Letter) -> None:
         # each frame, since from one to the next the box moves little; over a planning it may seem to have jumped
-        if letter and letter.time == packet.time and packet.channel == self.settings.frame_channel:
+        if letter.channel == self.settings.frame_channel:
             self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
+        elif letter.channel == self.settings.plan_channel:
+            self._take_plan(letter.message)
+
+    def _take_plan(self, plan: Any) -> None:
+        # when the tracker refuses a plan, it does not follow the one before either
+        self._running = plan if usable(plan) else None
+        if self._running is None:
+            self._mailbox.refused[self.settings.plan_channel, "no knots in time"] += 1
 
     def _problem(self, begun: int) -> PlanningProblem | None:
         status = self._mailbox.newest(self.settings.status_channel)
-        seen = self._keypoints
-        stale = begun - seen.time > 1e6 * self.settings.keypoint_age
-        if status is None or status.message.utime < 0 or stale or seen.points is None:
+        keypoints = recent_points(self.settings, self._keypoints, begun)
+        if status is None or status.message.utime < 0 or keypoints is None:
             return None
         start = begun + round(1e6 * self._pace.delay)
         tip = self._kinematics.tip(np.asarray(status.message.joint_position_measured))[0]
-        return PlanningProblem(1e-6 * start, self._pusher(tip, start), seen.points, tip, self._pace.budget)
+        return PlanningProblem(1e-6 * start, self._pusher(tip, start), keypoints, tip, self._pace.budget)
 
     def _pusher(self, tip: FloatArray, start: int) -> FloatArray:
-        running = self._mailbox.newest(self.settings.plan_channel)
-        if running is None or np.linalg.norm(pusher_at(running.message, now()) - tip) > NEAR:
+        if self._running is None or np.linalg.norm(pusher_at(self._running, now()) - tip) > NEAR:
             return tip
-        return pusher_at(running.message, start)
+        return pusher_at(self._running, start)
 
     def _report(self, event: str, detail: str) -> None:
         self._bus.publish(self.settings.event_channel, make_event("planner", event, detail))

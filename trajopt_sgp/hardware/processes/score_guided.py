@@ -1,6 +1,5 @@
 """The score-guided planner of the pusher: a box to a goal, on learned models, within the time that it is given."""
 
-import signal
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from trajopt_sgp.hardware.mocap import apply, fit_rigid, motion_of
 from trajopt_sgp.hardware.processes.planner import PlannedMotion, PlanningProblem
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
-from trajopt_sgp.problem import Status
 
 SEARCHES = ("samples", "gradients")
 ITERATIONS = 6
@@ -84,9 +82,6 @@ class ScoreGuidedPlan:
             return PlannedMotion(problem.pusher[None], self._settings.action_duration)
         self._controller.time_limit = problem.budget
         self._controller.step(self._predict(keypoints, problem))
-        if any(solution.status is Status.INTERRUPTED for solution in self._controller.solutions):
-            # the solver took the signal for itself
-            signal.raise_signal(signal.SIGINT)
         plan = self._controller.plan
         displacements = np.zeros((0, 2)) if plan is None else plan.controls[0]
         knots = problem.pusher + np.pad(displacements.cumsum(axis=0), ((1, 0), (0, 1)))

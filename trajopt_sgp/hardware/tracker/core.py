@@ -10,7 +10,8 @@ import numpy as np
 
 from trajopt_sgp.errors import MessageError
 from trajopt_sgp.hardware.bus import Packet
-from trajopt_sgp.hardware.decision_log import make_command, make_safety
+from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command, make_safety
+from trajopt_sgp.hardware.mocap import recent_points
 from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, filter_command
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -20,7 +21,6 @@ from trajopt_sgp.hardware.tracker.state import BURST, TrackerState, noted
 
 SILENCE = 500_000
 """How long after the last status a hold is still sent [µs]."""
-_OWN_COMMANDS = 400
 
 
 @runtime_checkable
@@ -97,7 +97,7 @@ def _inputs(
     settings: HardwareSettings, state: TrackerState, time: int, kinematics: Kinematics, measured: FloatArray
 ) -> tuple[SafetyInputs, tuple[str, ...]]:
     tip = kinematics.tip(measured)[0]
-    blind = not 0 <= time - state.keypoints.time <= 1e6 * settings.keypoint_age or state.keypoints.points is None
+    blind = recent_points(settings, state.keypoints, time) is None
     state_age, reasons = _state_age(settings, state, time)
     silent = state.planner_alive is not None and time - state.planner_alive > 1e6 * settings.heartbeat_age
     ages = state_age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
@@ -125,6 +125,6 @@ def _sent(
     command = None if decision.joints is None else make_command(time, decision.joints)
     interventions = tuple(dict.fromkeys((*decision.interventions, *state.notes)))
     safety = make_safety(time, state.tick, decision, interventions)
-    sent = (*state.sent, command)[-_OWN_COMMANDS:] if command else state.sent
+    sent = (*state.sent, command)[-OWN_COMMANDS:] if command else state.sent
     state = replace(state, safety=decision.state, sent=sent, tick=state.tick + 1, notes=())
     return state, Tick(command, safety, interventions)
