@@ -314,8 +314,77 @@ def test_a_trace_is_not_used_once_the_function_has_changed(generator: torch.Gene
     z = points(generator)
     np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], 2.0 * z)
     goal += 1.0
-    blocks.restart()
+    blocks.recheck()
     np.testing.assert_allclose(blocks.jacobian(z.numpy(), NOTHING)[1], 2.0 * (z - 1.0))
+
+
+def test_a_change_that_shows_nowhere_at_the_guess_is_noticed() -> None:
+    """At zero, a square is the same whatever its weight."""
+    weight, zero = torch.tensor(1e-3, dtype=torch.float64), np.zeros((K, D))
+    blocks = TermBlocks(lambda z, parameters: weight * z.square().sum(-1))
+    blocks.jacobian(zero, NOTHING)
+    weight.fill_(1.0)
+    blocks.recheck()
+    np.testing.assert_allclose(blocks.hessian(zero, np.ones(K), NOTHING), np.tile(2.0 * np.eye(D), (K, 1, 1)))
+
+
+def test_a_constant_parameter_may_vary_in_the_next_solve(generator: torch.Generator) -> None:
+    blocks = TermBlocks(lambda z, parameters: (z[..., :1] * parameters.values["goal"]).sum(-1))
+    z = points(generator)
+    for goal in (torch.full((1,), 2.0, dtype=z.dtype), torch.linspace(0.0, 1.0, K, dtype=z.dtype)[:, None]):
+        found = blocks.value(z.numpy(), replace(NOTHING, values={"goal": goal}))
+        np.testing.assert_allclose(found, (z[:, :1] * goal).sum(-1))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: nn.functional.elu(z, 0.3).sum(-1),
+        lambda z: nn.functional.selu(z).sum(-1),
+        lambda z: nn.functional.celu(z, 0.4).sum(-1),
+        lambda z: nn.functional.softplus(z, beta=5.0).sum(-1),
+        lambda z: z.pow(1.0).sum(-1) + (3.0 * z).pow(0).sum(-1) + z.pow(2).sum(-1),
+    ],
+)
+def test_functions_with_constants_of_their_own(
+    function: Callable[[Tensor], Tensor], generator: torch.Generator
+) -> None:
+    """Traced where one branch is active, they are right where another is, and at zero, where branches meet.
+
+    PyTorch rounds 1 / alpha of celu to single precision.
+    """
+    blocks, z = TermBlocks(lambda z, parameters: function(z)), 1.0 + 0.1 * points(generator)
+    generic = GenericBlocks(lambda z, parameters: function(z))
+    blocks.jacobian(z.numpy(), NOTHING)
+    assert blocks.backend.startswith("closed form")
+    for point in (z, -z, 0.0 * z, -10.0 * z):
+        for found, expected in zip(
+            blocks.jacobian(point.numpy(), NOTHING), generic.jacobian(point, NOTHING), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
+        weights = torch.ones(K, dtype=z.dtype)
+        hessian = blocks.hessian(point.numpy(), weights.numpy(), NOTHING)
+        if point.any():
+            np.testing.assert_allclose(hessian, generic.hessian(point, weights, NOTHING), rtol=1e-7, atol=1e-9)
+        assert np.isfinite(hessian).all()
+
+
+@pytest.mark.parametrize(
+    "read", [lambda z: z.tolist()[0][0], lambda z: z.detach().numpy()[0, 0], lambda z: np.asarray(z)[0, 0]]
+)
+def test_a_branch_on_numbers_is_taken_anew_every_time(read: Callable[[Tensor], float]) -> None:
+    blocks = TermBlocks(lambda z, parameters: (2.0 if read(z.detach()) > 0.5 else 3.0) * z.sum(-1))
+    for size, factor in ((1.0, 2.0), (0.1, 3.0)):
+        np.testing.assert_allclose(blocks.value(np.full((K, D), size), NOTHING), factor * size * D)
+
+
+def test_what_differs_far_from_the_example_alone_is_not_traced(generator: torch.Generator) -> None:
+    """A threshold of softplus moves no value near the example by more than a rounding error."""
+    blocks = TermBlocks(lambda z, parameters: nn.functional.softplus(z, 1.0, 5.0).sum(-1))
+    z = points(generator)
+    np.testing.assert_allclose(
+        blocks.value(10.0 * z.numpy(), NOTHING), nn.functional.softplus(10.0 * z, 1.0, 5.0).sum(-1)
+    )
 
 
 def test_a_function_that_reads_numbers_is_called_every_time(generator: torch.Generator) -> None:

@@ -193,10 +193,10 @@ class Assembly:
         terms = (*self.costs, *self.constraints)
         return {term.name: self.backends[id(term)].backend for term in terms if id(term) in self.backends}
 
-    def restart(self) -> None:
-        """Begin another solve, in which functions may have changed."""
+    def recheck(self) -> None:
+        """Begin another solve, for which functions may have changed."""
         for blocks in self.backends.values():
-            blocks.restart()
+            blocks.recheck()
 
     def trace(self, variables: FloatArray, parameters: Parameters) -> None:
         """Trace every term now, instead of when it is first differentiated."""

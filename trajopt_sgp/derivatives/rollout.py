@@ -54,8 +54,9 @@ def roll_out_once_differentiable(step: Step, initial_state: Tensor, controls: Te
 class Rollout:
     """The rollout of one step, compiled where the step can be traced into operations that are known.
 
-    The first call traces, and compiles what no run before has left on disk. Weights may change between calls: the step
-    is traced again then. Numbers in Python that it reads are those of the first call.
+    The first call traces, and compiles what no run before has left on disk. Weights may be written to or replaced
+    between calls: the step is traced again then. Whatever else it reads, numbers in Python or weights that are written
+    to behind PyTorch's back, is read again after `recheck`.
 
     Args:
         step: states and controls to the next states; it must treat the rows of a batch alike.
@@ -68,6 +69,7 @@ class Rollout:
         self._step = step
         self._fused: Any = None
         self._refused: Any = None
+        self._checked = True
 
     def __call__(self, initial_state: Tensor, controls: Tensor) -> Tensor:
         """Return states `(P, N+1, n)` from `(P, n)` or `(n,)` under controls `(P, N, m)`, differentiable once."""
@@ -76,6 +78,10 @@ class Rollout:
             states: Tensor = self._fused(start, controls)
             return states
         return roll_out_once_differentiable(self._step, start, controls)
+
+    def recheck(self) -> None:
+        """Compare the compiled step with the step itself before it is used again."""
+        self._checked = False
 
     def states(self, initial_state: AnyArray, controls: AnyArray) -> AnyArray:
         """Return the same states of arrays `(P, n)` and `(P, N, m)`, not differentiable."""
@@ -101,7 +107,7 @@ class Rollout:
 
     def _ready(self, start: Tensor, controls: Tensor) -> bool:
         """Trace the step where that has not been done for these weights and this precision."""
-        if self._fused is not None and self._fused.serves(start, controls):
+        if self._fused is not None and self._fused.serves(start, controls) and self._holds(start, controls):
             return True
         if self._refused == (start.dtype, start.device):
             return False
@@ -114,8 +120,14 @@ class Rollout:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self._refused, self.backend = (start.dtype, start.device), f"PyTorch: {reason}"
             return False
-        self.backend = f"compiled: {self._fused.operations} operations a step"
+        self.backend, self._checked = f"compiled: {self._fused.operations} operations a step", True
         return True
+
+    def _holds(self, start: Tensor, controls: Tensor) -> bool:
+        """Return whether the compiled step still is the step, as far as one value shows."""
+        if not self._checked:
+            self._checked = bool(self._fused.agrees(self._step, start[0].detach(), controls[0, 0].detach()))
+        return self._checked
 
 
 class _AdjointRollout(torch.autograd.Function):

@@ -20,6 +20,9 @@ Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
 
 _AGREEMENT = 1e-9
+_BESIDE = 0.01
+# where functions have other branches than at the example
+_FAR = (1.0, -30.0)
 
 
 class TermBlocks:
@@ -67,8 +70,8 @@ class TermBlocks:
             return traced.hessian(z, multipliers, self._data(parameters))
         return _array(self._generic.hessian(torch.from_numpy(z), torch.from_numpy(multipliers), parameters))
 
-    def restart(self) -> None:
-        """Begin another solve."""
+    def recheck(self) -> None:
+        """Begin another solve, for which the function may have changed."""
         self._checked = False
 
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
@@ -79,27 +82,33 @@ class TermBlocks:
         if not self._traceable:
             self.backend = "autograd: a function of the whole plan"
             return None
-        signature = (z.shape, tuple(parameters.values), parameters.previous_control is None)
+        sizes = tuple((name, value.shape) for name, value in parameters.values.items())
+        signature = (z.shape, sizes, parameters.previous_control is None)
         if signature not in self._traced or not self._holds(self._traced[signature], z, parameters):
             self._traced[signature] = self._trace(z, parameters)
         self._checked = True
         return self._traced[signature]
 
     def _holds(self, traced: TracedBlocks | None, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether a trace still is the function, as far as one value shows once in a solve."""
+        """Return whether a trace still is the function, as far as one value shows once in a solve.
+
+        Beside z, where a change shows that is multiplied by zero at z.
+        """
         if self._checked or traced is None:
             return True
-        expected = _array(self._generic.value(torch.from_numpy(z), parameters))
-        return _close(traced.value(z, self._data(parameters)), expected)
+        beside = _moved(z, _BESIDE)
+        expected = _array(self._generic.value(torch.from_numpy(beside), parameters))
+        return _close(traced.value(beside, self._data(parameters)), expected)
 
     def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:
             traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z.copy()), self._data(parameters))
+            agrees = self._agree(traced, z, parameters)
         except FAILURES as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self.backend = f"autograd: {reason}"
             return None
-        if not self._agree(traced, z, parameters):
+        if not agrees:
             self.backend = "autograd: its traced derivatives are not those of autograd"
             return None
         self.backend = f"closed form: {len(traced.tape.operations)} traced operations"
@@ -134,15 +143,24 @@ class TermBlocks:
         return closed
 
     def _agree(self, traced: TracedBlocks, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether both backends give the same value and Jacobian, at the example and beside it."""
+        """Return whether both backends give the same, at the example and beside it, and the same values far from it."""
         data = self._data(parameters)
-        nudge = np.linspace(-0.01, 0.01, z.size).reshape(z.shape)
-        for point in (z, z + nudge * (1.0 + np.abs(z))):
+        for point in (_moved(z, distance) for distance in _FAR):
+            if not _close(traced.value(point, data), _array(self._generic.value(torch.from_numpy(point), parameters))):
+                return False
+        for point in (z, _moved(z, _BESIDE)):
             expected = self._generic.jacobian(torch.from_numpy(point), parameters)
             pairs = zip(traced.jacobian(point, data), expected, strict=True)
             if not all(_close(found, _array(other)) for found, other in pairs):
                 return False
         return True
+
+
+def _moved(z: FloatArray, distance: float) -> FloatArray:
+    """Return z with every entry moved by another share of a distance, relative to its size, up and down."""
+    shares = np.linspace(-1.0, 1.0, z.size).reshape(z.shape)
+    moved: FloatArray = z + distance * shares * (1.0 + np.abs(z))
+    return moved
 
 
 def _array(tensor: Tensor) -> FloatArray:

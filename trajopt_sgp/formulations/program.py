@@ -21,6 +21,7 @@ from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
+from trajopt_sgp.problem.precision import Copies, noted_copies
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -180,7 +181,7 @@ class NonlinearProgram:
         for fraction, index in self.layout.states.items():
             if 0.0 < fraction < 1.0:
                 values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[0]
-        values[..., self.layout.knot_states] = trajectory.states
+        values[..., self.layout.knot_states] = trajectory.states_at(self.problem.grid.mesh)
         if self.layout.duration is not None:
             values[..., self.layout.duration] = trajectory.duration
         return values / self.full_scale
@@ -214,7 +215,20 @@ class NonlinearProgram:
         return variables if self.elimination is None else self.elimination.lift(variables, parameters)
 
     def restart(self) -> None:
-        """Forget what earlier solves have left behind, at the beginning of a new one; here nothing that matters."""
+        """Begin again with the same noise; here there is none."""
+
+    def recheck(self) -> None:
+        """Begin another solve, for which weights and whatever else functions read may have changed.
+
+        Traces and compiled rollouts are compared with the functions themselves when they are used next.
+        """
+        self.full_assembly.recheck()
+        if self.elimination is not None:
+            self.elimination.rollout.recheck()
+        if "_in_double" in vars(self):
+            program, copies = self._in_double
+            copies.refresh()
+            program.recheck()
 
     def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
         """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""
@@ -251,8 +265,9 @@ class NonlinearProgram:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""
         objective = full.new_zeros(len(full))
         for term in self.costs:
-            objective = objective + term.cost(full, parameters)
-        rows = [term.scaled_rows(full, parameters) for term in self.constraints if self._has_rows(term)]
+            # constants of a user's function may be of another precision
+            objective = objective + term.cost(full, parameters).to(full.dtype)
+        rows = [term.scaled_rows(full, parameters).to(full.dtype) for term in self.constraints if self._has_rows(term)]
         joined = torch.cat(rows, dim=-1) if rows else full.new_zeros((len(full), 0))
         places = self._row_places()
         differs = self.annealed or bool(self.surrogates)
@@ -267,7 +282,8 @@ class NonlinearProgram:
     @torch.no_grad()
     def full_merit(self, full: Tensor, parameters: Parameters) -> Tensor:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""
-        return sum((term.merit_cost(full, parameters) for term in self.costs), full.new_zeros(len(full)))
+        merits = (term.merit_cost(full, parameters).to(full.dtype) for term in self.costs)
+        return sum(merits, full.new_zeros(len(full)))
 
     def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:
         """Return the cost of a trajectory by term, at the end of annealing schedules; what slack costs apart."""
@@ -357,12 +373,15 @@ class NonlinearProgram:
         """Return the name of a decision variable and where it is, in intervals; -1 for what has no place."""
         return self._places[int(self.decided[variable])]
 
-    @cached_property
+    @property
     def precise(self) -> "NonlinearProgram":
         """The same program in double precision, in which sparse derivatives are computed."""
-        if self.problem.dtype == torch.float64:
-            return self
-        return self.formulation.transcribe(self.problem.to(torch.float64), self.needs_value)
+        return self if self.problem.dtype == torch.float64 else self._in_double[0]
+
+    @cached_property
+    def _in_double(self) -> tuple["NonlinearProgram", Copies]:
+        with noted_copies() as copies:
+            return self.formulation.transcribe(self.problem.to(torch.float64), self.needs_value), copies
 
     @cached_property
     def _places(self) -> list[tuple[str, float]]:

@@ -2,11 +2,46 @@
 
 import copy
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 
 Function = TypeVar("Function")
+
+
+@dataclass
+class Copies:
+    """Modules that were copied into another precision, and the modules that they are copies of."""
+
+    pairs: list[tuple[torch.nn.Module, torch.nn.Module]] = field(default_factory=list)
+    """Each the original, then the copy."""
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Bring the weights of the copies to those of the originals, where they have changed in whatever way."""
+        for original, copied in self.pairs:
+            own = dict(_tensors(copied))
+            for name, value in _tensors(original):
+                held = own.get(name)
+                if held is not None and not torch.equal(held, value.to(held.dtype)):
+                    held.copy_(value)
+
+
+_COPIES: ContextVar[Copies | None] = ContextVar("copies", default=None)
+
+
+@contextmanager
+def noted_copies() -> Iterator[Copies]:
+    """Note the copies that `cast` makes inside."""
+    token = _COPIES.set(copies := Copies())
+    try:
+        yield copies
+    finally:
+        _COPIES.reset(token)
 
 
 def parameter_dtype(function: object) -> torch.dtype:
@@ -25,6 +60,17 @@ def cast(function: Function, dtype: torch.dtype) -> Function:
     What is no module but can convert itself, by a method `to`, does so.
     """
     if isinstance(function, torch.nn.Module):
-        return function if parameter_dtype(function) == dtype else copy.deepcopy(function).to(dtype)
+        return function if parameter_dtype(function) == dtype else _copied(function, dtype)
     convert: Any = getattr(function, "to", None)
     return convert(dtype) if callable(convert) else function
+
+
+def _copied(module: Any, dtype: torch.dtype) -> Any:
+    copied = copy.deepcopy(module).to(dtype)
+    if (copies := _COPIES.get()) is not None:
+        copies.pairs.append((module, copied))
+    return copied
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    return itertools.chain(module.named_parameters(), module.named_buffers())

@@ -158,6 +158,8 @@ class _Descent:
         self.best = BestIterates(self.variables, settings.feasibility)
         self.reached = torch.full_like(self.best.merit, math.inf)
         self.converged = torch.zeros(batch.count, dtype=torch.bool)
+        self.directed = torch.zeros_like(self.converged)
+        """Whether a gradient has been finite, `(P,)`."""
         self.log = IterationLog(batch.count)
 
     def run(self) -> list[Outcome]:
@@ -174,12 +176,14 @@ class _Descent:
         if self.settings.keep == "last":
             self._keep_last()
         ended = [Status.CONVERGED if done else status for done in self.converged.tolist()]
+        ended = [own if known else Status.NOT_FINITE for own, known in zip(ended, self.directed.tolist(), strict=True)]
         return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
 
     def _step(self, i: int) -> None:
         progress = self.places(i, lambda place: self.batch.merit(self.variables, place))
         found, gradient = self._differentiate(progress, first=i == 0)
         rows, live = found.rows, ~self.converged
+        self.directed |= torch.isfinite(gradient).all(-1)
         violation = self.batch.violation(rows)
         # a program that has converged is frozen: its result does not depend on the others of its batch
         self.best.keep(self.variables, found.merit, violation, live)

@@ -160,8 +160,8 @@ class _Search:
         """Factor of the objective, `(P,)`."""
         self.trials = torch.zeros(batch.count, dtype=torch.int64)
         self.moves = torch.zeros(batch.count, dtype=torch.int64)
-        self.fresh, self.steepest, self.moved, self.done, self.solved = (
-            torch.zeros(batch.count, dtype=torch.bool) for _ in range(5)
+        self.fresh, self.steepest, self.moved, self.done, self.solved, self.stranded = (
+            torch.zeros(batch.count, dtype=torch.bool) for _ in range(6)
         )
         self.log = IterationLog(batch.count)
         if start.multipliers:
@@ -205,7 +205,8 @@ class _Search:
         last = progress == 1.0
         tolerance = self.tolerance if last else max(self.tolerance, self.settings.stage_tolerance)
         feasibility = self.feasibility if last else max(self.feasibility, self.settings.stage_tolerance)
-        self.done[:], self.solved[:], self.fresh[:], self.moved[:] = False, False, True, False
+        self.done[:], self.solved[:], self.stranded[:] = False, False, False
+        self.fresh[:], self.moved[:] = True, False
         self.inner[:] = max(tolerance, 0.01) if len(self.batch.row_lower) else tolerance
         self.memory.clear(torch.arange(self.batch.count))
         for _ in range(self.settings.iterations):
@@ -329,6 +330,7 @@ class _Search:
 
     def _give_up(self, members: Tensor, tolerance: float, feasibility: float) -> None:
         """Where no step was found, forget the curvature, then move the multipliers, then end."""
+        self.stranded[members[self.fresh[members]]] = True
         finite = torch.isfinite(self.value[members]) & ~self.fresh[members]
         again = finite & ~self.steepest[members]
         self.memory.clear(members[again])
@@ -366,6 +368,8 @@ class _Search:
     def _status(self, member: int, ended: Status | None) -> Status:
         if bool(self.solved[member]):
             return Status.SOLVED
+        if bool(self.stranded[member]):
+            return Status.NOT_FINITE
         return Status.CONVERGED if bool(self.done[member]) or ended is None else ended
 
     def _multipliers(self) -> list[Mapping[str, Any]]:

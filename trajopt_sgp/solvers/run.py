@@ -74,7 +74,6 @@ class Run:
     """When the run began."""
 
     def __post_init__(self) -> None:
-        self.program.full_assembly.restart()
         self.bounds = self.program.bounds(self.parameters.initial_state.numpy())
         self.row_bounds = self.derivatives.bounds()
         self.best = np.zeros(self.derivatives.size)

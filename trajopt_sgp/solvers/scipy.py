@@ -155,6 +155,8 @@ class _Reduced:
         Raises:
             OptionError: the method does not know one of its options.
         """
+        if not len(self.free):
+            return self.guess, self.multipliers(self.guess, {}), Status.SOLVED
         method = settings.method
         box = scipy.optimize.Bounds(self.lower[self.free], self.upper[self.free])
         arguments: dict[str, Any] = {"method": method, "jac": self.gradient, "bounds": box}
@@ -170,6 +172,8 @@ class _Reduced:
                 warnings.simplefilter("error", scipy.optimize.OptimizeWarning)  # of unknown options
                 result = scipy.optimize.minimize(self.objective, self.guess[self.free], **arguments)
         except (TypeError, scipy.optimize.OptimizeWarning) as error:
+            if self.run.error is not None:
+                raise self.run.error from None
             raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error
         point = self.full(np.asarray(result.x, dtype=np.float64))
         return point, self.multipliers(point, result), _claimed(method, int(result.status))
@@ -336,7 +340,7 @@ def _sides(values: FloatArray, lower: FloatArray, upper: FloatArray, near: float
 
 
 class _timed:
-    """Add the time of a block to that of a run's evaluations."""
+    """Add the time of a block to that of a run's evaluations, and note what a user's function raised in it."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.begin = run, 0.0
@@ -344,8 +348,9 @@ class _timed:
     def __enter__(self) -> None:
         self.begin = time.perf_counter()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.run.seconds += time.perf_counter() - self.begin
+        self.run.error = error
 
 
 def _own_options(settings: Scipy) -> dict[str, Any]:

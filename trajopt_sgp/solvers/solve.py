@@ -1,9 +1,11 @@
 """Solve a problem: formulation and solver are two independent choices."""
 
 import itertools
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, S
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
 from trajopt_sgp.problem import Certificate, OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.problem.parameters import ParameterValue
+from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
@@ -23,6 +26,9 @@ from trajopt_sgp.solvers.local_solutions import LocalSolutions
 FloatArray = NDArray[np.float64]
 Changes = Mapping[str, ParameterValue]
 """Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
+
+# merits that differ by less are the same but for rounding
+_SAME_MERIT = 1e-9
 
 
 def solve(
@@ -78,6 +84,9 @@ def solve_batch(
     """Solve the same problem from B initial states `(B, n)`; arguments, errors and results as in `solve`.
 
     A guess has leading shape `(B,)`, or `(B, S)` for S starts each.
+
+    Raises:
+        IncompatibleError: the problem leaves the initial state free, or a part of it.
     """
     prepared = prepare(problem, formulation, solver)
     solutions = prepared.solve_batch(
@@ -90,14 +99,21 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
     """Build everything that does not depend on initial state and guess, for many solves of one problem.
 
     Raises:
-        IncompatibleError: formulation and solver do not work together; lists the pairs that do.
+        IncompatibleError: formulation and solver do not work together; lists the pairs that do. Or there is nothing to
+            be found.
+        OptionError: formulation or solver is something else.
     """
     check_pair(formulation, solver)
     begin = time.perf_counter()
-    cast = problem if solver.precision is None else problem.to(solver.precision)
-    program = formulation.transcribe(cast, solver.needs_value)
+    with noted_copies() as copies:
+        cast = problem if solver.precision is None else problem.to(solver.precision)
+        program = formulation.transcribe(cast, solver.needs_value)
+    if not program.size:
+        raise IncompatibleError(
+            f"{formulation.name} leaves nothing to be found: the model has no controls, and the initial state is given."
+        )
     minimiser = solver.prepare(program)
-    return PreparedSolve(problem, formulation, solver, program, minimiser, time.perf_counter() - begin)
+    return PreparedSolve(problem, formulation, solver, program, minimiser, time.perf_counter() - begin, copies)
 
 
 def check_pair(formulation: Formulation, solver: Solver) -> None:
@@ -105,11 +121,24 @@ def check_pair(formulation: Formulation, solver: Solver) -> None:
 
     Raises:
         IncompatibleError: it does not; lists the pairs that work.
+        OptionError: one of the two is something else, such as a class in place of an instance.
     """
+    _check_kind("formulation", formulation, Formulation)
+    _check_kind("solver", solver, Solver)
     if solver.needs_rollout and not formulation.rolls_out:
         raise IncompatibleError(
             f"{formulation.name} does not work with {solver.name}. Pairs that do: {'; '.join(valid_pairs())}."
         )
+
+
+def _check_kind(role: str, value: object, kind: type) -> None:
+    if isinstance(value, kind):
+        return
+    given = f"the class {value.__name__}: write {value.__name__}()" if isinstance(value, type) else repr(value)
+    raise OptionError(
+        f"The {role} is {given}. Problem, formulation and solver are given in this order: "
+        "solve(problem, DirectTranscription(), Ipopt())."
+    )
 
 
 def valid_pairs() -> list[str]:
@@ -122,7 +151,7 @@ def valid_pairs() -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class PreparedSolve:
-    """A problem made ready for a solver; solving it again rebuilds nothing."""
+    """A problem made ready for a solver; solving it again rebuilds nothing. Solves in several threads take turns."""
 
     problem: OptimalControlProblem
     """As the user gave it."""
@@ -136,6 +165,10 @@ class PreparedSolve:
     """The solver made ready for the program."""
     build_seconds: float
     """Wall time of the preparation [s]."""
+    copies: Copies
+    """Models that the solver evaluates in another precision."""
+    turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
+    """Held while it is solved."""
 
     def solve(
         self,
@@ -178,7 +211,9 @@ class PreparedSolve:
 
         Raises:
             ShapeError, NotFiniteError: the states or the guess do not fit or are not finite.
+            IncompatibleError: the problem leaves the initial state free, or a part of it.
         """
+        self._check_held()
         states = np.asarray(initial_states, dtype=np.float64)
         if states.ndim != 2 or states.shape[1] != self.problem.state_size:
             raise ShapeError(f"Initial states have shape {states.shape}; they must be (B, {self.problem.state_size}).")
@@ -186,6 +221,8 @@ class PreparedSolve:
             raise NotFiniteError(f"Initial state {int(np.argmin(np.isfinite(states).all(axis=1)))} is not finite.")
         if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
             raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
+        if not len(states):
+            return []
         return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
 
     def merits(self, guesses: Trajectory, initial_states: FloatArray, parameters: Changes | None = None) -> FloatArray:
@@ -210,6 +247,15 @@ class PreparedSolve:
             controls = np.tile(problem.control_box.middle(), (problem.horizon, 1))
             plan = rollout(problem, controls)
             self.program.full_assembly.trace(self.program.pack_all(plan), problem.values(progress=0.0))
+
+    def _check_held(self) -> None:
+        free = np.flatnonzero(~self.problem.initial.held)
+        if len(free):
+            names = ", ".join(self.problem.state_labels[i] for i in free)
+            raise IncompatibleError(
+                f"The problem leaves {names} free at the beginning, where a batch or a controller starts from given "
+                "states: hold the whole state with initial_state= a vector, in whose place the given states come."
+            )
 
     def _fits(self, earlier: Solution) -> bool:
         """Return whether the multipliers of an earlier solution are those of a program like this one."""
@@ -243,7 +289,9 @@ class PreparedSolve:
         if time_limit is not None and not time_limit > 0.0:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
         begin = time.perf_counter()
-        with limited_threads(1):
+        with self.turn, limited_threads(1):
+            self.copies.refresh()
+            self.program.recheck()
             if isinstance(guess, np.ndarray):
                 variables = guess
             else:
@@ -259,7 +307,7 @@ class PreparedSolve:
         elapsed = time.perf_counter() - begin
 
         def build(k: int) -> Solution:
-            with limited_threads(1):
+            with self.turn, limited_threads(1):
                 return self._solution(outcomes[k], start.one(k), elapsed)
 
         groups = [range(first, first + starts) for first in range(0, len(outcomes), starts)]
@@ -315,7 +363,10 @@ def _best(outcomes: Sequence[Outcome], group: range, build: Callable[[int], Solu
     """Return the solution of the best of some starts, which holds those of all."""
     local = LocalSolutions(len(group), lambda k: build(group[k]))
     least = min(outcomes[i].merit for i in group)
-    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > least]
+    close = least + _SAME_MERIT * max(1.0, abs(least)) if math.isfinite(least) else least
+    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > close]
+    # what was solved before what merely came as low
+    candidates = [k for k in candidates if outcomes[group[k]].status.ok] or candidates
     # of starts that all failed, the one that violates least
     chosen = min(candidates, key=lambda k: (local[k].max_violation, local[k].cost)) if candidates[1:] else candidates[0]
     return replace(local[chosen], starts=local)
@@ -337,7 +388,8 @@ def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> Floa
 
 
 def _flat(array: FloatArray) -> FloatArray:
-    return array.reshape(-1, *array.shape[2:])
+    # a size of -1 cannot be told where there are no controls
+    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
 
 
 def _with_starts(array: FloatArray) -> FloatArray:

@@ -73,8 +73,17 @@ class FusedRollout:
         fits = sizes == (own.state_size, own.input_size) and state.dtype == controls.dtype == self._dtype
         return fits and state.device.type == "cpu" and not self.watched.changed
 
+    @torch.no_grad()
+    def agrees(self, step: Step, state: Tensor, control: Tensor) -> bool:
+        """Return whether a step beside a state `(n,)` and a control `(q,)` is that of `step`."""
+        points = [value[None] + 0.01 * (1.0 + value.abs()) for value in (state, control)]
+        return _close(self._one_step(*points), step(*points), _AGREEMENT[state.dtype])
+
     def _check(self, step: Step, z: Tensor, n: int) -> None:
-        """Compare with the step itself, for one row and for several."""
+        """Compare with the step itself, far off, where it may have other branches, and for one row and for several."""
+        far = (z[0] + distance * (1.0 + z[0].abs()) for distance in (1.0, -30.0))
+        if not all(self.agrees(step, point[:n], point[n:]) for point in far):
+            raise UnsupportedError("its compiled step is not that of PyTorch")
         for rows in (1, 5):
             points = z[0] + torch.linspace(0.0, 0.02, rows, dtype=z.dtype)[:, None] * (1.0 + z[0].abs())
             found: list[Tensor] = []

@@ -1,4 +1,7 @@
-"""Operations of torch that are recorded as several others, whose closed forms are known."""
+"""Operations of torch that are recorded as several others, whose closed forms are known.
+
+A decomposition returns `NotImplemented` for arguments with which the operation is known itself.
+"""
 
 import itertools
 import math
@@ -13,6 +16,8 @@ from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 _aten: Any = torch.ops.aten
 _MOST_PRODUCTS = 512
+
+Number = int | float
 
 
 def _parts(value: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
@@ -44,6 +49,26 @@ def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
 
 def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
     return value.clamp_min(0.0) + slope * value.clamp_max(0.0)
+
+
+def _elu(value: Tensor, alpha: Number = 1.0, scale: Number = 1.0, input_scale: Number = 1.0) -> Any:
+    if alpha == scale == input_scale == 1.0:
+        return NotImplemented
+    bend = alpha * _aten.elu(input_scale * value)
+    return scale * (bend + (1.0 - alpha * input_scale) * value.relu())
+
+
+def _softplus(value: Tensor, beta: Number = 1.0, threshold: Number = 20.0) -> Any:
+    if threshold != 20.0:
+        raise UnsupportedError("softplus with a threshold of its own is not known in closed form")
+    return NotImplemented if beta == 1.0 else _aten.softplus(beta * value) / beta
+
+
+def _power(value: Tensor, exponent: Number) -> Any:
+    if exponent not in (0.0, 1.0):
+        return NotImplemented
+    # their derivatives at zero have no powers of zero
+    return value * 1.0 if exponent == 1.0 else value * 0.0 + 1.0
 
 
 def _gelu(value: Tensor, *, approximate: str = "none") -> Tensor:
@@ -84,6 +109,10 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.tan.default: lambda value: value.sin() / value.cos(),
     _aten.acos.default: lambda value: 0.5 * math.pi - value.asin(),
     _aten.leaky_relu.default: _leaky_relu,
+    _aten.elu.default: _elu,
+    _aten.celu.default: lambda value, alpha=1.0: _aten.elu(value, alpha, 1.0, 1.0 / alpha),
+    _aten.softplus.default: _softplus,
+    _aten.pow.Tensor_Scalar: _power,
     _aten.gelu.default: _gelu,
     _aten.mv.default: _matrix_vector,
     _aten.bmm.default: _matrix_product,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trajopt_sgp.derivatives.traced.decompositions import DECOMPOSITIONS
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, Elementary
 from trajopt_sgp.derivatives.traced.handlers import HANDLERS
 from trajopt_sgp.derivatives.traced.operations import Data, Elementwise, IntArray, Operation, Pick, Shape
@@ -83,6 +84,9 @@ class _Builder:
         if handler is not None:
             handler(self, node)
         elif node.name in ELEMENTARY:
+            # with other arguments than those that are known, it would have been decomposed
+            if (node.args[1:] or node.kwargs) and node.target not in DECOMPOSITIONS:
+                raise UnsupportedError(f"{node.name} is known without further arguments alone")
             self.elementary_of(node, ELEMENTARY[node.name])
         elif node.name in _UNCHANGED or (node.name == "_to_copy" and node.value.dtype == torch.float64):
             self.place[node] = self.place_of(node.args[0])

@@ -158,6 +158,8 @@ def total(builder: Any, node: Node, mean: bool = False) -> None:
     source, shape = node.args[0], builder.shape(node.args[0])
     if len(node.args) < 2 or not node.args[1]:
         raise UnsupportedError("a sum over all instances")
+    if node.kwargs:
+        raise UnsupportedError("a sum in another precision")
     axes = tuple(_inner(dim, len(shape)) for dim in node.args[1])
     factor = 1.0 / math.prod(shape[axis] for axis in axes) if mean else 1.0
     _total(builder, node, builder.place_of(source), axes, factor, builder.shape(node))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from trajopt_sgp.derivatives.traced.decompositions import DECOMPOSITIONS
@@ -16,6 +17,8 @@ Function = Callable[..., Tensor]
 # results that depend on the shapes of their arguments alone
 _FILLED = ("zeros_like", "ones_like", "full_like")
 _READ = ("_local_scalar_dense", "equal", "is_nonzero")
+# these read memory without an operation
+_READ_AT_ONCE = (Tensor.tolist, Tensor.numpy, Tensor.__array__)
 
 
 @dataclass(eq=False)
@@ -60,7 +63,7 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Recording:
         UnsupportedError: the result is no tensor, or depends on none of the inputs; or Python reads a number.
     """
     recorder = _Recorder(inputs)
-    with spelled_out(), recorder:
+    with spelled_out(), recorder, _Unread(recorder):
         result = function(*inputs)
     node = recorder.known.get(id(result))
     if node is None:
@@ -101,7 +104,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return value
         if func in DECOMPOSITIONS:
             with self:
-                return DECOMPOSITIONS[func](*args, **options)
+                parts = DECOMPOSITIONS[func](*args, **options)
+            if parts is not NotImplemented:
+                return parts
         name = func.overloadpacket.__name__
         if name in _READ:
             raise UnsupportedError("Python reads the value of a tensor")
@@ -132,6 +137,21 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             item = Node("getitem", part, None, (node, place))
             self.nodes.append(item)
             self.known[id(part)] = item
+
+
+class _Unread(TorchFunctionMode):
+    """Refuses what takes the values of recorded tensors out of torch."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in _READ_AT_ONCE and id(args[0]) in self._recorder.known:
+            raise UnsupportedError("Python reads the values of a tensor")
+        return func(*args, **(kwargs or {}))
 
 
 def substituted(arguments: Any, look: Callable[[Node], Any]) -> Any:

@@ -1,0 +1,168 @@
+"""A prepared problem solves what its models and costs say now, in whatever way they have changed since."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
+from trajopt_sgp.mpc import MPC
+from trajopt_sgp.problem import OptimalControlProblem, Status, Trajectory
+from trajopt_sgp.solvers import LBFGS, GradientDescent, Ipopt, Scipy, prepare, solve
+from trajopt_sgp.solvers.base import Outcome, Solver
+from trajopt_sgp.solvers.solve import _best
+
+HORIZON = 4
+PAIRS: list[tuple[Formulation, Solver]] = [
+    (SingleShooting(), LBFGS()),
+    (SingleShooting(), GradientDescent(iterations=600)),
+    (SingleShooting(), Ipopt()),
+    (DirectTranscription(), LBFGS()),
+    (DirectTranscription(), GradientDescent(iterations=600)),
+    (DirectTranscription(), Ipopt()),
+    (DirectTranscription(), Scipy()),
+]
+
+
+class Cart(nn.Module):
+    """x' = x + w u."""
+
+    state_size, control_size = 1, 1
+
+    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.net = nn.Linear(1, 1, bias=False, dtype=dtype)
+        with torch.no_grad():
+            self.net.weight.fill_(1.0)
+
+    def forward(self, state: Tensor, control: Tensor) -> Tensor:
+        after: Tensor = state + self.net(control)
+        return after
+
+
+def reach(dynamics: Any, goal: Tensor | None = None) -> OptimalControlProblem:
+    """Reach the goal, 1 unless given, at little effort."""
+    aim = torch.ones(1) if goal is None else goal
+    return OptimalControlProblem(
+        dynamics=dynamics,
+        horizon=HORIZON,
+        initial_state=np.zeros(1),
+        stage_costs=[lambda x, u: 1e-3 * u.square().sum(-1)],
+        terminal_costs=[lambda x: (x - aim).square().sum(-1)],
+        control_bounds=(-5.0, 5.0),
+    )
+
+
+def at_rest() -> Trajectory:
+    return Trajectory(np.zeros((HORIZON + 1, 1)), np.zeros((HORIZON, 1)))
+
+
+def replace_layer(cart: Cart) -> None:
+    layer = nn.Linear(1, 1, bias=False, dtype=cart.net.weight.dtype)
+    layer.weight.data.fill_(2.0)
+    cart.net = layer
+
+
+CHANGES: dict[str, Callable[[Cart], Any]] = {
+    "in place": lambda cart: cart.net.weight.detach().mul_(2.0),
+    "behind autograd": lambda cart: cart.net.weight.data.mul_(2.0),
+    "through numpy": lambda cart: np.multiply(w := cart.net.weight.detach().numpy(), 2.0, out=w),
+    "another layer": replace_layer,
+}
+
+
+@pytest.mark.parametrize(("formulation", "solver"), PAIRS, ids=lambda each: each.name)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_weights_of_a_model_may_change_between_solves(
+    formulation: Formulation, solver: Solver, change: Callable[[Cart], Any]
+) -> None:
+    cart = Cart()
+    prepared = prepare(reach(cart), formulation, solver)
+    before = prepared.solve(at_rest()).trajectory.controls
+    change(cart)
+    after, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
+    assert np.abs(before - fresh.trajectory.controls).max() > 0.1
+    np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-6)
+    assert after.status == fresh.status and after.max_violation == pytest.approx(fresh.max_violation, abs=1e-6)
+
+
+@pytest.mark.parametrize(("formulation", "solver"), PAIRS, ids=lambda each: each.name)
+def test_models_that_solvers_copy_into_another_precision_may_change(formulation: Formulation, solver: Solver) -> None:
+    cart = Cart(torch.float32)
+    prepared = prepare(reach(cart), formulation, solver)
+    prepared.solve(at_rest())
+    cart.net.weight.data.mul_(2.0)
+    after, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
+    np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", [LBFGS(), GradientDescent(iterations=600), Ipopt()], ids=lambda solver: solver.name)
+def test_a_controller_follows_a_goal_that_is_written_in_place(solver: Solver) -> None:
+    goal = torch.ones(1, dtype=torch.float64)
+    controller = MPC(problem=reach(Cart(), goal), formulation=SingleShooting(), solver=solver)
+    assert controller.step(np.zeros(1))[0] > 0.1
+    goal.fill_(-1.0)
+    # the first plan begins where the last one was
+    assert [controller.step(np.zeros(1))[0] for _ in range(2)][1] < -0.1
+
+
+@pytest.mark.parametrize(("formulation", "solver"), PAIRS, ids=lambda each: each.name)
+def test_constants_of_another_precision_are_no_matter(formulation: Formulation, solver: Solver) -> None:
+    problem = reach(Cart(torch.float32), torch.ones(1, dtype=torch.float64))
+    solution = solve(problem, formulation, solver, at_rest())
+    np.testing.assert_allclose(solution.trajectory.states[-1], 1.0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("formulation", "solver"), PAIRS, ids=lambda each: each.name)
+def test_a_gradient_that_is_nan_at_the_guess_is_no_convergence(formulation: Formulation, solver: Solver) -> None:
+    """The root of a square has a value at zero, and no derivative there."""
+    problem = reach(Cart()).replaced(stage_costs=[lambda x, u: u.square().sum(-1).sqrt()])
+    solution = solve(problem, formulation, solver, at_rest())
+    assert solution.status is Status.NOT_FINITE and not solution.status.ok
+
+
+def test_threads_take_turns_with_a_prepared_problem() -> None:
+    prepared = prepare(reach(Cart()), DirectTranscription(), Ipopt())
+    states = np.linspace(-1.0, 1.0, 8)[:, None]
+    alone = [prepared.solve_batch(state[None])[0].trajectory.controls for state in states]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda state: prepared.solve_batch(state[None])[0].trajectory.controls, states))
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("method", ["trust-constr", "SLSQP", "L-BFGS-B"])
+def test_scipy_has_nothing_to_seek_where_all_controls_are_given(method: Any) -> None:
+    problem = reach(Cart()).replaced(control_bounds=(0.25, 0.25))
+    solution = solve(problem, SingleShooting(), Scipy(method=method))
+    assert solution.status is Status.SOLVED
+    np.testing.assert_allclose(solution.trajectory.states[-1], 1.0)
+
+
+def test_what_a_function_of_the_user_raises_comes_through_scipy() -> None:
+    calls = []
+
+    def broken(x: Tensor, u: Tensor) -> Tensor:
+        calls.append(None)
+        if len(calls) > 20:
+            raise TypeError("a mistake of the user")
+        return float(u.detach().abs().max()) + u.square().sum(-1)
+
+    with pytest.raises(TypeError, match="a mistake of the user"):
+        solve(reach(Cart()).replaced(stage_costs=[broken]), SingleShooting(), Scipy(), at_rest())
+
+
+def test_of_equal_starts_one_that_was_solved_is_returned() -> None:
+    """Merits that differ by a rounding error do not decide."""
+    outcomes = [
+        Outcome(np.zeros(1), status, 1, merit, {}, {}, [])
+        for status, merit in ((Status.NOT_FINITE, 0.5), (Status.SOLVED, 0.5 + 1e-13), (Status.SOLVED, 0.7))
+    ]
+    problem = reach(Cart())
+    plans = [solve(problem, SingleShooting(), Ipopt(), at_rest()) for _ in outcomes]
+    marked = [replace(plan, status=outcome.status) for plan, outcome in zip(plans, outcomes, strict=True)]
+    assert _best(outcomes, range(3), lambda k: marked[k]).status is Status.SOLVED
