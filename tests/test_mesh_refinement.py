@@ -154,6 +154,27 @@ def test_meshes_of_multiple_shooting_are_multiples_of_its_steps() -> None:
     assert all(solution.trajectory.horizon % 4 == 0 for solution in result.solutions)
 
 
+def test_blocks_of_moves_last_as_long_on_finer_meshes() -> None:
+    def rate(state: Tensor, control: Tensor) -> Tensor:
+        return control - 5.0 * state**3
+
+    problem = OptimalControlProblem(
+        dynamics=ContinuousDynamics(rate, 1, 1),
+        horizon=8,
+        duration=0.8,
+        initial_state=[2.0],
+        stage_costs=[StageCost(lambda x, u: (x - 1.0).square().sum(-1) + 1e-3 * u.square().sum(-1), integral=True)],
+        control_bounds=(-10.0, 10.0),
+        move_blocks=[2, 1, 5],
+    )
+    result = refine_mesh(problem, DirectTranscription(), Ipopt(), tolerance=1e-7)
+    assert result.converged
+    assert len(result.solutions) > 1
+    plan = result.solution.trajectory
+    changes = plan.times[1:-1][np.abs(np.diff(plan.controls[:, 0])) > 1e-9]
+    np.testing.assert_allclose(changes, [0.2, 0.3], atol=1e-12)
+
+
 def test_a_reference_by_knot_stays_what_it_is_between_the_knots() -> None:
     reference = np.sin(np.linspace(0.0, 2.0, 9))[:, None]
 

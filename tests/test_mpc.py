@@ -1,17 +1,39 @@
 """Receding-horizon control on problems whose answer is known, and its behaviour when a solve fails."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.envs import CartPoleDynamics
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.formulations import DirectTranscription, NonlinearProgram, SingleShooting
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    HermiteSimpson,
+    NonlinearProgram,
+    OrthogonalCollocation,
+    SingleShooting,
+)
+from trajopt_sgp.formulations.shifting import MultiplierShift
 from trajopt_sgp.mpc import MPC, Fallback
-from trajopt_sgp.problem import ControlRateLimit, OptimalControlProblem, StageCost, Status, TerminalCost
-from trajopt_sgp.solvers import GradientDescent, Ipopt
+from trajopt_sgp.problem import (
+    ContinuousDynamics,
+    ControlRateCost,
+    ControlRateLimit,
+    DiscreteDynamics,
+    OptimalControlProblem,
+    Penalty,
+    StageConstraint,
+    StageCost,
+    Status,
+    TerminalCost,
+)
+from trajopt_sgp.solvers import Fatrop, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
 from trajopt_sgp.studies.swing_up import swing_up_problem
 
@@ -276,3 +298,173 @@ def test_starts_from_the_cheapest_of_plan_and_proposals() -> None:
     assert controller.plan is not None
     controller.proposals = lambda states: np.full((len(states), 1, 10, 1), 5.0)
     np.testing.assert_allclose(controller.step(controller.plan.states[:, 1]), optimum[None, 1], atol=1e-6)
+
+
+def drifting_problem(horizon: int = 8) -> OptimalControlProblem:
+    """x' = x + 0.1 u + drift, the drift a parameter."""
+    return OptimalControlProblem(
+        dynamics=DiscreteDynamics(lambda x, u, drift: x + 0.1 * u + drift, 1, 1, parameters=("drift",)),
+        horizon=horizon,
+        initial_state=[0.0],
+        stage_costs=[StageCost(lambda x, u: (x - 1.0).square().sum(-1) + 1e-3 * u.square().sum(-1))],
+        control_bounds=(-1.0, 1.0),
+        time_step=0.1,
+        parameters={"drift": [0.0]},
+    )
+
+
+def test_the_prediction_over_the_latency_has_the_parameters_of_the_step() -> None:
+    controller = MPC(problem=drifting_problem(), formulation=SingleShooting(), solver=Ipopt(), latency=0.2)
+    controller.step([0.0], parameters={"drift": [0.3]})
+    # two idle steps under a drift of 0.3 each
+    np.testing.assert_allclose(controller.solutions[0].trajectory.states[0], [0.6], atol=1e-12)
+
+
+class ReturnsGuess(Solver):
+    """Ends where it starts."""
+
+    needs_value, precision = True, torch.float64
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        return lambda start: [Outcome(w, Status.ITERATION_LIMIT, 0, 0.0) for w in start.variables]
+
+
+def test_proposals_are_rolled_out_under_the_parameters_of_the_step() -> None:
+    controller = MPC(
+        problem=drifting_problem(),
+        formulation=DirectTranscription(),
+        solver=ReturnsGuess(),
+        proposals=lambda states: np.zeros((len(states), 1, 8, 1)),
+    )
+    controller.step([0.0], parameters={"drift": [0.5]})
+    np.testing.assert_allclose(controller.solutions[0].trajectory.states[:, 0], 0.5 * np.arange(9), atol=1e-12)
+
+
+def test_a_latency_beyond_the_horizon_is_refused() -> None:
+    problem = drifting_problem(3)
+    with pytest.raises(OptionError, match=r"latency = 0\.4: these 4 steps are more than the horizon of 3"):
+        MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt(), latency=0.4)
+    controller = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt(), latency=0.3)
+    with pytest.raises(OptionError, match="latency"):
+        controller.change(horizon=2)
+    controller.step([0.0])
+
+
+def test_rates_of_change_in_a_batch_are_refused() -> None:
+    """The limits of all episodes would refer to one control."""
+    limited = quadratic_problem().replaced(constraints=[ControlRateLimit(3.0)])
+    priced = quadratic_problem().replaced(stage_costs=[ControlRateCost(1.0)])
+    for problem, name in ((limited, "control_rate_limit"), (priced, "control_rate_cost")):
+        controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+        with pytest.raises(IncompatibleError, match=f"'{name}'.*2 states.*a controller for each"):
+            controller.step(np.zeros((2, 2)))
+        assert controller.step(np.zeros((1, 2))).shape == (1, 1)
+
+
+def test_a_mesh_of_unequal_intervals_is_refused() -> None:
+    problem = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: u, 1, 1),
+        horizon=3,
+        initial_state=[0.0],
+        stage_costs=[StageCost(lambda x, u: (x - 1.0).square().sum(-1) + u.square().sum(-1))],
+        control_bounds=(-1.0, 1.0),
+        duration=0.8,
+        mesh=[0.0, 0.1, 0.3, 1.0],
+    )
+    with pytest.raises(IncompatibleError, match="equal intervals.*move_blocks"):
+        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    even = problem.replaced(mesh=np.linspace(0.0, 1.0, 4))
+    assert MPC(problem=even, formulation=DirectTranscription(), solver=Ipopt()).step([0.0]).shape == (1,)
+
+
+def test_a_caller_may_write_into_the_control_it_was_given() -> None:
+    controllers = [
+        MPC(
+            problem=quadratic_problem(),
+            formulation=DirectTranscription(),
+            solver=FailsAfterFirst(),
+            fallback="hold",
+            latency=0.1,
+        )
+        for _ in range(2)
+    ]
+    first, untouched = (controller.step([1.0, 0.0]) for controller in controllers)
+    first *= 0.0
+    for controller in controllers:
+        np.testing.assert_array_equal(controller.step([1.0, 0.0]), untouched)
+    # under the control that is on its way
+    states = [controller.solutions[0].trajectory.states[0] for controller in controllers]
+    np.testing.assert_array_equal(*states)
+
+
+def test_a_change_that_is_refused_leaves_the_controller_as_it_was() -> None:
+    controller = MPC(
+        problem=quadratic_problem(8), formulation=DirectTranscription(), solver=Ipopt(), first_solver=Fatrop()
+    )
+    state = np.array([1.0, 0.0])
+    controller.step(state)
+    soft = StageConstraint(lambda x, u: u, upper=0.5, soft=Penalty())
+    with pytest.raises(IncompatibleError, match="Fatrop"):
+        controller.change(horizon=5, constraints=[soft])
+    np.testing.assert_allclose(controller.step(state), -riccati_gain(8) @ state, atol=1e-6)
+
+
+def test_a_longer_time_step_leaves_fewer_controls_under_way() -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), latency=0.2)
+    state = np.array([1.0, 0.0])
+    last = [controller.step(state) for _ in range(3)][-1]
+    controller.change(time_step=0.2)
+    assert controller.delay_steps == 1
+    controller.step(state)
+    expected = DoubleIntegrator()(torch.as_tensor(state), torch.as_tensor(last)).numpy()
+    np.testing.assert_allclose(controller.solutions[0].trajectory.states[0], expected, atol=1e-12)
+
+
+class PressesCtrlC(Solver):
+    """Ipopt, during whose second solve Ctrl-C is pressed; answered as solvers do."""
+
+    needs_value, precision = True, torch.float64
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        inner, calls = Ipopt().prepare(program), [0]
+
+        def minimise(start: Start) -> list[Outcome]:
+            calls[0] += 1
+            outcomes = inner(start)
+            if calls[0] != 2:
+                return outcomes
+            with Interruption() as interruption:
+                os.kill(os.getpid(), signal.SIGINT)
+                assert interruption.requested
+            return [Outcome(outcome.variables, Status.INTERRUPTED, 0, outcome.merit) for outcome in outcomes]
+
+        return minimise
+
+
+def test_ctrl_c_ends_the_loop_and_the_controller_may_go_on() -> None:
+    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=PressesCtrlC())
+    state = np.array([1.0, 0.0])
+    controller.step(state)
+    with pytest.raises(KeyboardInterrupt):
+        controller.step(state)
+    assert [record.status for record in controller.records] == ["solved", "interrupted"]
+    np.testing.assert_allclose(controller.step(state), -riccati_gain(30) @ state, atol=1e-6)
+    assert controller.records[-1].age == 0
+
+
+@pytest.mark.parametrize(
+    "formulation", [OrthogonalCollocation(4, "legendre"), OrthogonalCollocation(3), HermiteSimpson()], ids=repr
+)
+def test_multipliers_between_the_knots_move_on_too(formulation: OrthogonalCollocation | HermiteSimpson) -> None:
+    problem = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: u, 1, 1),
+        horizon=12,
+        initial_state=[0.0],
+        terminal_costs=[TerminalCost(lambda x: (x - 1.0).square().sum(-1))],
+        control_bounds=(-1.0, 1.0),
+    )
+    program = formulation.transcribe(problem, needs_value=True)
+    places = [program.variable_place(k) for k in range(program.size)]
+    moved = MultiplierShift(program)({"bounds": np.array([knot for _, knot in places])})["bounds"]
+    for (_, knot), after in zip(places, moved, strict=True):
+        assert after == pytest.approx(knot + 1.0 if knot + 1.0 <= places[-1][1] + 1e-9 else knot, abs=1e-9)

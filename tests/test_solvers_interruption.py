@@ -15,6 +15,7 @@ from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers import SQP, Fatrop, Ipopt, Scipy, prepare
 from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.process_pool import in_processes
 
 SOLVERS = [Ipopt(), SQP(), Fatrop(), Scipy(), Scipy(method="SLSQP")]
@@ -59,3 +60,52 @@ def test_interrupted_processes_return_every_program() -> None:
     timer.join()
     assert len(solutions) == 6
     assert solutions[-1].status is Status.INTERRUPTED
+
+
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_that_nobody_asked_about_is_not_lost() -> None:
+    """A solver in its last iteration looks no more."""
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        assert not interruption.requested
+        press()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_was_answered_ends_with_the_block() -> None:
+    with Interruption() as interruption:
+        press()
+        assert interruption.requested
+
+
+def test_a_signal_goes_to_the_handler_from_before() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        with Interruption():
+            press()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert received == [signal.SIGINT]
+
+
+def test_an_outer_block_learns_what_an_inner_one_has_answered() -> None:
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        with Interruption() as inner:
+            press()
+            assert inner.requested
+        reached.append("after the inner block")
+        with Interruption() as next_one:
+            assert next_one.requested
+        reached.append("at the end")
+    assert reached == ["after the inner block", "at the end"]
+
+
+def test_a_second_signal_ends_all_blocks_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), Interruption(), Interruption():
+        press()
+        press()
+        pytest.fail("went on")

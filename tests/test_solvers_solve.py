@@ -1,11 +1,13 @@
 """What solve does with guesses, whatever the solver."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.problems import cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
@@ -46,6 +48,37 @@ def test_guess_for_another_number_of_initial_states_is_refused() -> None:
     guess = Trajectory(np.zeros((2, 13, 3)), np.zeros((2, 12, 2)))
     with pytest.raises(ShapeError, match="The guess is for 2 initial states, not for 3"):
         solve_batch(linear_quadratic(), np.zeros((3, 3)), DirectTranscription(), Ipopt(), guess)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_guess_that_is_no_trajectory_is_refused() -> None:
+    problem, guess = linear_quadratic(), np.zeros((12, 2))
+    with pytest.raises(OptionError, match=r"guess: it must be a Trajectory\(states, controls\).*not ndarray"):
+        solve(problem, DirectTranscription(), Ipopt(), guess)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="guess: it must be a Trajectory"):
+        solve_batch(problem, np.zeros((1, 3)), DirectTranscription(), Ipopt(), guess)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_formulation_and_solver_that_are_something_else_are_refused() -> None:
+    problem: Any = linear_quadratic()
+    with pytest.raises(OptionError, match=r"The formulation is Ipopt\(.*in this order: solve\(problem, Direct"):
+        solve(problem, Ipopt(), DirectTranscription())  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"The formulation is the class DirectTranscription: write Direct.*\(\)"):
+        solve(problem, DirectTranscription, Ipopt())  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"The solver is the class Ipopt: write Ipopt\(\)"):
+        solve(problem, DirectTranscription(), Ipopt)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("start", [None, {"x[0]": 1.0, "x[2]": 0.0}])
+def test_states_of_a_batch_that_the_problem_would_not_hold_are_refused(start: Any) -> None:
+    free = linear_quadratic(initial_state=start)
+    with pytest.raises(IncompatibleError, match=r"The problem leaves .*x\[1\].* free at the beginning.*initial_state="):
+        solve_batch(free, np.ones((2, 3)), DirectTranscription(), Ipopt())
+
+
+def test_a_batch_of_no_states_has_no_solutions() -> None:
+    assert solve_batch(linear_quadratic(), np.zeros((0, 3)), DirectTranscription(), Ipopt()) == []
 
 
 @pytest.mark.parametrize("limit", [-1.0, 0.0, float("nan")])

@@ -9,13 +9,21 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
-from trajopt_sgp.problem import ControlLaw, OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import (
+    ControlLaw,
+    ControlRateCost,
+    ControlRateLimit,
+    OptimalControlProblem,
+    Solution,
+    Trajectory,
+)
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
+from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
 Fallback = str | Callable[[FloatArray], ArrayLike]
@@ -110,8 +118,8 @@ class MPC:
     the model says the system will be by that time, under the controls that are still on their way.
 
     Raises:
-        OptionError: an unknown fallback, or a time limit or latency out of range.
-        IncompatibleError: formulation and solver do not work together.
+        OptionError: an unknown fallback, a time limit or latency out of range, or a latency longer than the horizon.
+        IncompatibleError: formulation and solver do not work together, or the mesh has unequal intervals.
     """
 
     problem: OptimalControlProblem
@@ -160,7 +168,7 @@ class MPC:
     @property
     def delay_steps(self) -> int:
         """Number of steps after which a control takes effect."""
-        return math.ceil(self.latency / self.problem.grid.time_step - 1e-9)
+        return self._delay_steps(self.problem)
 
     def reset(self) -> None:
         """Forget plan, controls under way and records, before a new episode."""
@@ -181,10 +189,18 @@ class MPC:
             ShapeError: the state has the wrong shape, or another batch size than in the step before.
             NotFiniteError: the state holds NaN or infinity.
             OptionError: an unknown parameter.
+            IncompatibleError: a batch, of a problem that limits or prices the rate of change of its controls.
+            KeyboardInterrupt: Ctrl-C was pressed meanwhile; the controller is left as after a step.
         """
-        begin = time.perf_counter()
         measured = np.asarray(state, dtype=np.float64)
-        states = self._predict(self._check(np.atleast_2d(measured)))
+        # the solver takes Ctrl-C for itself, which must end the loop around this step as well
+        with Interruption():
+            controls = self._step(np.atleast_2d(measured), parameters)
+        return controls[0] if measured.ndim == 1 else controls
+
+    def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
+        begin = time.perf_counter()
+        states = self._predict(self._check(measured), parameters)
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
@@ -206,12 +222,15 @@ class MPC:
         seconds = time.perf_counter() - begin
         late = self.time_limit is not None and seconds > self.time_limit
         self.records.append(StepRecord(seconds, bool(used.all()), int(self._ages.max()), statuses, late))
-        return controls[0] if measured.ndim == 1 else controls
+        return controls.copy()
 
     def change(self, **changes: Any) -> None:
         """Change the problem between two steps, its horizon for example; the plan in use is fitted to it.
 
         Goals, weights and references that are parameters are changed more cheaply by `step(state, parameters=...)`.
+
+        Raises:
+            TrajoptError: any that the problem, its transcription or this controller raises; nothing has changed then.
         """
         problem = self.problem.replaced(**changes)
         self._build(problem)
@@ -238,10 +257,27 @@ class MPC:
         }
 
     def _build(self, problem: OptimalControlProblem) -> None:
-        self._prepared = prepare(problem, self.formulation, self.solver)
-        self._first, self._shift = self._prepared, MultiplierShift(self._prepared.program)
+        """Make ready for a problem; if that raises, nothing has changed."""
+        self._check_times(problem)
+        prepared = first = prepare(problem, self.formulation, self.solver)
         if self.first_solver is not None:
-            self._first = prepare(problem, self.formulation, self.first_solver)
+            first = prepare(problem, self.formulation, self.first_solver)
+        self._prepared, self._first, self._shift = prepared, first, MultiplierShift(prepared.program)
+
+    def _delay_steps(self, problem: OptimalControlProblem) -> int:
+        return math.ceil(self.latency / problem.grid.time_step - 1e-9)
+
+    def _check_times(self, problem: OptimalControlProblem) -> None:
+        if not problem.grid.uniform:
+            raise IncompatibleError(
+                "MPC needs equal intervals, each a step of the controller: leave out the mesh. With move_blocks the "
+                "later controls of a plan last longer."
+            )
+        if (steps := self._delay_steps(problem)) > problem.horizon:
+            raise OptionError(
+                f"latency = {self.latency}: these {steps} steps are more than the horizon of {problem.horizon}, over "
+                "which the model predicts."
+            )
 
     def _check(self, states: FloatArray) -> FloatArray:
         n = self.problem.state_size
@@ -250,16 +286,26 @@ class MPC:
             raise ShapeError(f"The state has shape {states.shape}; this controller needs ({n},) or ({batch}, {n}).")
         if not np.isfinite(states).all():
             raise NotFiniteError(f"The measured state must be finite, not {states}.")
+        if batch > 1 and self._rate_terms:
+            raise IncompatibleError(
+                f"{self._rate_terms[0].name!r} refers to the control applied before, which differs between the {batch} "
+                "states of a batch; use a controller for each."
+            )
         return states
 
-    def _predict(self, states: FloatArray) -> FloatArray:
+    @property
+    def _rate_terms(self) -> Sequence[ControlRateCost | ControlRateLimit]:
+        return *self.problem.rate_costs, *self.problem.rate_limits
+
+    def _predict(self, states: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         """Return the states when the next control takes effect, under those that are still on their way."""
-        if not self.delay_steps:
+        if not (steps := self.delay_steps):
             return states
         idle = self.problem.control_box.clip(np.zeros((len(states), self.problem.control_size)))
-        under_way = [idle] * (self.delay_steps - len(self._pending)) + self._pending
+        # before the first controls nothing was under way, and after a change of the time step more than now
+        under_way = [*[idle] * steps, *self._pending][-steps:]
         controls = np.stack(under_way, axis=1)
-        return rollout(self.problem, controls, states).states[:, -1]
+        return rollout(self.problem, controls, states, parameters).states[:, -1]
 
     def _with_proposals(
         self,
@@ -275,8 +321,9 @@ class MPC:
         if guess is not None:
             controls = np.concatenate([guess.controls[:, None], controls], axis=1)
         controls = self.problem.control_box.clip(controls)
-        started = rollout(self.problem, controls, states[:, None])
-        merits = prepared.merits(started, states, self._changes(parameters))
+        changes = self._changes(parameters)
+        started = rollout(self.problem, controls, states[:, None], changes)
+        merits = prepared.merits(started, states, changes)
         best = np.argsort(merits, axis=1)[:, : self.kept, None, None]
         return replace(
             started,
@@ -286,8 +333,7 @@ class MPC:
 
     def _changes(self, parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
         changes = dict(parameters or {})
-        limited = bool(self.problem.rate_costs or self.problem.rate_limits)
-        if limited and self._applied is not None and len(self._applied) == 1:
+        if self._rate_terms and self._applied is not None:
             changes.setdefault("previous_control", self._applied[0])
         return changes
 

@@ -33,5 +33,7 @@ class MultiplierShift:
 
 
 def _successors(names: Sequence[tuple[str, int | float]]) -> IntArray:
-    places = {name: place for place, name in enumerate(names)}
-    return np.array([places.get((name, knot + 1), place) for place, (name, knot) in enumerate(names)], dtype=np.int64)
+    # knots between those of the mesh are sums, which rounding makes differ
+    places = {(name, round(knot, 9)): place for place, (name, knot) in enumerate(names)}
+    after = [places.get((name, round(knot + 1, 9)), place) for place, (name, knot) in enumerate(names)]
+    return np.array(after, dtype=np.int64)

@@ -256,7 +256,8 @@ class Solution:
         states, controls = [start], []
         for knot, control in enumerate(planned):
             controls.append(control if self.policy is None else self.policy(states[-1], knot))
-            after = np.asarray(plant(states[-1], controls[-1]), dtype=np.float64)
+            # copies, for a plant that works in place
+            after = np.array(plant(states[-1].copy(), controls[-1].copy()), dtype=np.float64)
             if after.shape != start.shape:
                 raise ShapeError(f"The plant returned a state of shape {after.shape} instead of {start.shape}.")
             states.append(after)

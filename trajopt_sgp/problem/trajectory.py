@@ -86,20 +86,24 @@ class Trajectory:
         At the end of an interval the controls are those just before it. Works on a batch of trajectories too, as long
         as it has no curves.
         """
-        if len(mesh) == self.horizon + 1 and np.allclose(
-            mesh * self.duration, self.times, rtol=0.0, atol=1e-9 * self.duration
-        ):
+        if self._has_knots(mesh):
             return self._at(np.arange(self.horizon), np.full(self.horizon, fraction))
         inside = min(fraction, 1.0 - 1e-9) if fraction > 0.0 else 0.0
         interval, part = self._locate((mesh[:-1] + inside * np.diff(mesh)) * self.duration)
         return self._at(interval, part)
 
+    def states_at(self, mesh: FloatArray) -> FloatArray:
+        """Return states `(..., N'+1, n)` at the knots of a mesh `(N'+1,)`; works on a batch as `at_fraction` does."""
+        if self._has_knots(mesh):
+            return self.states
+        begin, end = self.at_fraction(0.0, mesh)[0], self.states[..., -1:, :]
+        return np.concatenate([np.broadcast_to(begin, (*end.shape[:-2], *begin.shape[-2:])), end], axis=-2)
+
     def resample(self, horizon: int, mesh: FloatArray | None = None) -> "Trajectory":
         """Return the trajectory at other knots: a guess for a problem with another horizon or mesh."""
         shares = np.linspace(0.0, 1.0, horizon + 1) if mesh is None else mesh
-        states, controls = self.at_fraction(0.0, shares)
-        states = np.concatenate([states, self.states[..., -1:, :]], axis=-2)
-        return Trajectory(states, controls, self.duration / horizon, mesh)
+        controls = self.at_fraction(0.0, shares)[1]
+        return Trajectory(self.states_at(shares), controls, self.duration / horizon, mesh)
 
     def check_finite(self, name: str) -> "Trajectory":
         """Return the trajectory itself if every number is finite, else say where it is not.
@@ -116,11 +120,16 @@ class Trajectory:
     def shift(self, steps: int = 1) -> "Trajectory":
         """Drop the first `steps` intervals and repeat the last control and state, for the next solve of an MPC.
 
+        On a mesh of unequal intervals the trajectory moves on by the time that the first `steps` take, under its knots.
+
         Raises:
             OptionError: `steps` is negative or more than there are.
         """
         if not 0 <= steps <= self.horizon:
             raise OptionError(f"steps = {steps}: a trajectory of {self.horizon} intervals can be shifted by 0 to that.")
+        if self.mesh is not None:
+            states, controls = self._at(*self._locate(self.times + self.times[steps]))
+            return Trajectory(states, controls[..., :-1, :], self.time_step, self.mesh)
         states = np.concatenate([self.states[..., steps:, :], self.states[..., -1:, :].repeat(steps, axis=-2)], axis=-2)
         controls = np.concatenate(
             [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
@@ -131,6 +140,11 @@ class Trajectory:
         """Return one member, or a part, of a batch of trajectories."""
         chosen = np.asarray(index)
         return replace(self, states=self.states[chosen], controls=self.controls[chosen])
+
+    def _has_knots(self, mesh: FloatArray) -> bool:
+        """Return whether the knots of a mesh are those of the trajectory."""
+        tolerance = 1e-9 * self.duration
+        return len(mesh) == self.horizon + 1 and np.allclose(mesh * self.duration, self.times, rtol=0.0, atol=tolerance)
 
     def _locate(self, when: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
         knots = self.times

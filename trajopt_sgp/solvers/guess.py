@@ -1,6 +1,8 @@
 """Guesses from which solvers start."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,17 +51,22 @@ def random_controls(
 
 
 def rollout(
-    problem: OptimalControlProblem, controls: FloatArray, initial_state: FloatArray | None = None
+    problem: OptimalControlProblem,
+    controls: FloatArray,
+    initial_state: FloatArray | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Trajectory:
     """Return the trajectory of controls `(..., k, m)` under the problem's model from its (or another) initial state.
 
     There may be fewer intervals than the horizon has. Continuous dynamics are integrated by the classical Runge-Kutta
-    method. Without dynamics, states go straight to where the problem holds the last state, or stay.
+    method. Without dynamics, states go straight to where the problem holds the last state, or stay. Other values of
+    parameters are given as `changes`, as in `OptimalControlProblem.values`.
     """
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
     if problem.dynamics is None:
         return straight_line(problem, controls, start)
-    stepper, parameters = Stepper(problem), problem.values().local(np.arange(problem.horizon, dtype=np.float64))
+    knots = np.arange(problem.horizon, dtype=np.float64)
+    stepper, parameters = Stepper(problem), problem.values(changes=changes).local(knots)
     spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
@@ -67,9 +74,9 @@ def rollout(
         for t in range(controls.shape[-2]):
             span = spans[t].expand(controls.shape[:-2])
             states.append(stepper.advance(states[-1], inputs[..., t, :], span, _at(parameters, t)))
-    knots = torch.stack(states, dim=-2).to(torch.float64).numpy()
+    reached = torch.stack(states, dim=-2).to(torch.float64).numpy()
     mesh = _mesh(problem) if controls.shape[-2] == problem.horizon else None
-    return Trajectory(knots, controls, problem.grid.time_step, mesh)
+    return Trajectory(reached, controls, problem.grid.time_step, mesh)
 
 
 def straight_line(
@@ -87,9 +94,14 @@ def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory
     """Check a user's guess against the problem.
 
     Raises:
+        OptionError: it is no trajectory.
         ShapeError: horizon, states or controls do not fit; says what is needed.
         NotFiniteError: NaN or infinity; names array and knot.
     """
+    if not isinstance(guess, Trajectory):
+        raise OptionError(
+            f"guess: it must be a Trajectory(states, controls), as solution.trajectory is, not {type(guess).__name__}."
+        )
     wanted = (problem.horizon + 1, problem.state_size), (problem.horizon, problem.control_size)
     got = guess.states.shape[-2:], guess.controls.shape[-2:]
     if got != wanted:
@@ -106,5 +118,4 @@ def _at(parameters: Parameters, place: int) -> Parameters:
 
 
 def _mesh(problem: OptimalControlProblem) -> FloatArray | None:
-    shares = problem.grid.shares
-    return None if np.allclose(shares, shares[0], rtol=1e-9) else problem.grid.mesh
+    return None if problem.grid.uniform else problem.grid.mesh

@@ -133,7 +133,7 @@ def refine_mesh(
             return MeshRefinement(solutions, errors, converged=step == _REACHED, reason=step)
         guess = split_trajectory(solution.trajectory, step)
         parameters = _on_knots(parameters or {}, problem.grid.mesh, guess.mesh)
-        problem = _on_mesh(problem, guess)
+        problem = _on_mesh(problem, guess, step)
 
 
 _REACHED = "the tolerance is reached."
@@ -280,8 +280,11 @@ def _split_curve(curve: Curve, parent: IntArray, begin: FloatArray, width: Float
     return interpolate(nodes, np.stack(values, axis=1))
 
 
-def _on_mesh(problem: OptimalControlProblem, guess: Trajectory) -> OptimalControlProblem:
-    """Return the problem on the mesh of a guess, the duration first tried being that of the guess if it is free."""
+def _on_mesh(problem: OptimalControlProblem, guess: Trajectory, parts: IntArray) -> OptimalControlProblem:
+    """Return the problem on the mesh of a guess, the duration first tried being that of the guess if it is free.
+
+    Blocks of moves last as long as before, in more intervals.
+    """
     limits = problem.grid.limits
     duration: float | FreeTime = problem.grid.duration
     if limits is not None:
@@ -291,8 +294,16 @@ def _on_mesh(problem: OptimalControlProblem, guess: Trajectory) -> OptimalContro
         mesh=guess.mesh,
         duration=duration,
         time_step=None,
+        move_blocks=_split_blocks(problem.move_blocks, parts),
         parameters=_on_knots(problem.parameters, problem.grid.mesh, guess.mesh),
     )
+
+
+def _split_blocks(blocks: Sequence[int] | None, parts: IntArray) -> list[int] | None:
+    if blocks is None:
+        return None
+    sizes: list[int] = np.add.reduceat(parts, np.cumsum([0, *blocks[:-1]])).tolist()
+    return sizes
 
 
 def _on_knots(
