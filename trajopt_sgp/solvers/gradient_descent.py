@@ -67,7 +67,8 @@ class GradientDescent(Solver):
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
     tolerance: float = 1e-4
     """Converged when the best merit improved by less than this share over `patience` iterations at the end; with
-    constraints, when the merit changed by less, and feasibility and complementarity hold to `feasibility`."""
+    constraints, when the merit changed by less, and feasibility and complementarity hold to `feasibility`. The share
+    falls with the step size: short steps improve little wherever they are."""
     patience: int = 25
     """Iterations between two tests of convergence."""
     feasibility: float = 5e-4
@@ -191,7 +192,7 @@ class _Descent:
         if self.constrained:
             gradient = self._along_equations(gradient, rows)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
-            self._test(found.merit, rows, violation)
+            self._test(found.merit, rows, violation, self.settings.tolerance * self._decay(i))
         self.variables.grad = self._shortened(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
@@ -240,9 +241,8 @@ class _Descent:
         factor: Tensor = self.settings.longest_gradient / norm
         return gradient * factor.clamp_max(1.0)
 
-    def _test(self, merit: Tensor, rows: Tensor, violation: Tensor) -> None:
-        """Find which programs have converged."""
-        share = self.settings.tolerance
+    def _test(self, merit: Tensor, rows: Tensor, violation: Tensor, share: float) -> None:
+        """Find which programs have converged: whose merit changes by less than a share of it."""
         if not self.constrained:
             improved = self.reached - self.best.merit > share * self.best.merit.abs()
             self.converged |= ~improved & self.best.feasible
