@@ -2,9 +2,11 @@
 
 import json
 import re
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,17 +18,18 @@ from trajopt_sgp.formulations import (
     Formulation,
     HermiteSimpson,
     MultipleShooting,
+    NonlinearProgram,
     OrthogonalCollocation,
     SingleShooting,
     TrapezoidalCollocation,
 )
-from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageCost, TerminalCost
+from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageCost, Status, TerminalCost
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
-from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.studies.compare import compare, suitable_formulations
 from trajopt_sgp.studies.compare_choices import kinds, parse_choice, parse_choices
 from trajopt_sgp.studies.compare_problem import find_problem
-from trajopt_sgp.studies.compare_report import markdown_table
+from trajopt_sgp.studies.compare_report import markdown_page
 from trajopt_sgp.studies.compare_resimulation import resimulate
 from trajopt_sgp.studies.problems import BUILT_IN, line_guess, squared_control
 from trajopt_sgp.viz import plot_comparison, plot_solution
@@ -99,7 +102,7 @@ def test_settings_follow_their_name() -> None:
         ("orthogonal-collocation:points=lobatto", "points = 'lobatto'; choose from radau, legendre"),
         ("orthogonal-collocation:degree=two", "must be a whole number"),
         ("orthogonal-collocation:degree=99", "1 to 9"),
-        ("hermite-simpson:degree=2", "has no setting 'degree'; choose from none"),
+        ("hermite-simpson:degree=2", "has no setting 'degree'; it has no settings."),
         ("multiple-shooting:5", "write key=value"),
         (",", "No formulation is named"),
     ],
@@ -150,13 +153,68 @@ def test_pairs_that_do_not_apply_are_rows() -> None:
     assert "ContinuousDynamics" in cells[0].row()["reason"]
     assert cells[1].row()["status"] == "solved"
     assert cells[1].row()["mesh_error"] is None
-    text = markdown_table("both", [cell.row() for cell in cells])
+    text = markdown_page("both", [cell.row() for cell in cells])
     assert "does not apply: HermiteSimpson needs" in text
     assert list(suitable_formulations(discrete_problem())) == [
         "direct-transcription",
         "multiple-shooting:steps_per_interval=1",
         "single-shooting",
     ]
+
+
+@dataclass(frozen=True)
+class SlowAtFirst(Ipopt):
+    """A solver whose first solve of a process takes two seconds longer, as where kernels are compiled."""
+
+    solves: ClassVar[int] = 0
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        minimise = super().prepare(program)
+
+        def after_loading(start: Start) -> list[Outcome]:
+            SlowAtFirst.solves += 1
+            time.sleep(2.0 if SlowAtFirst.solves == 1 else 0.0)
+            return minimise(start)
+
+        return after_loading
+
+
+def test_times_do_not_depend_on_what_the_first_solve_of_a_process_loads() -> None:
+    SlowAtFirst.solves = 0
+    forms = {"a": SingleShooting(), "b": MultipleShooting(1)}
+    first, second = (cell.row() for cell in compare(discrete_problem(), forms, {"slow": SlowAtFirst()}))
+    assert SlowAtFirst.solves == 4
+    assert first["status"] == second["status"] == "solved"
+    assert first["warm_up_seconds"] > 2.0 > first["total_seconds"]
+    assert max(second["warm_up_seconds"], second["total_seconds"]) < 2.0
+
+
+def test_an_interrupted_warm_up_ends_the_comparison() -> None:
+    @dataclass(frozen=True)
+    class Pressed(Ipopt):
+        def prepare(self, program: NonlinearProgram) -> Minimiser:
+            minimise = super().prepare(program)
+            return lambda start: [replace(one, status=Status.INTERRUPTED) for one in minimise(start)]
+
+    (cell,) = compare(discrete_problem(), {"a": SingleShooting(), "b": MultipleShooting(1)}, {"stop": Pressed()})
+    assert cell.row()["status"] == "interrupted"
+    assert cell.solution is not None and cell.solution.iterations == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "sentence"),
+    [
+        ("ipopt,ipopt:max_iterations=1", 0, "1 of 2 pairs ended in success"),
+        ("ipopt:max_iterations=1", 1, "0 of 1 pairs ended in success"),
+        ("mppi", 1, "0 of 1 pairs ended in success"),
+    ],
+)
+def test_the_exit_code_says_whether_a_pair_succeeded(
+    settings: str, code: int, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", "bryson-denham", "--formulations", "hermite-simpson", "--solvers", settings, "--no-plots"]
+    assert run([*arguments, "--folder", str(tmp_path)]) == code
+    assert sentence in capsys.readouterr().out
 
 
 def test_command_writes_table_pictures_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +254,7 @@ def test_problem_of_a_file(user_file: Path) -> None:
         ("wrong", "returned int; it must return an OptimalControlProblem"),
         ("absent", "has no function 'absent'; it has: broken, make_problem, with_argument, wrong"),
         ("broken", "line 17: NameError"),
-        ("with_argument", "TypeError"),
+        ("with_argument", "cannot be called without arguments, its signature is (horizon)"),
     ],
 )
 def test_wrong_functions_of_a_file(user_file: Path, function: str, message: str) -> None:
@@ -233,6 +291,7 @@ def test_help_lists_what_exists() -> None:
     assert result.exit_code == 0
     for word in ("--json", "--seed", "brachistochrone", "hermite-simpson", "gradient-descent", "Examples"):
         assert word in result.output
+    assert "Exit codes: 0, a pair succeeded; 1, none did" in re.sub(r"[\s│]+", " ", result.output)
 
 
 def test_pictures_draw_what_was_given() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
 
+from tests.synthetic import linear_transitions
 from trajopt_sgp.cli.main import run
-from trajopt_sgp.data import Transitions, load_transitions, write_minari_dataset
+from trajopt_sgp.data import Transitions, load_transitions, write_minari_dataset, write_transitions
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer, save_model
 
 DATASET, OTHER, DAMAGED = "cli/errors-v0", "cli/errors-other-v0", "cli/errors-nan-v0"
+ARM = "cli/errors-arm-v0"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run(("collect", *arguments, "--folder", str(place / f"collect{seed}"))) == 0
         save_models(load_transitions(name), place / f"train{seed}")
     write_nan_dataset()
+    other_system = linear_transitions(60, 0)
+    save_models(other_system, place / "arm")
+    write_transitions(replace(other_system, episodes=np.arange(60)), ARM)
     model = (place / "train0/dynamics/model.safetensors").read_bytes()
     (place / "truncated.safetensors").write_bytes(model[:-100])
     (place / "flipped.safetensors").write_bytes(model[:-100] + bytes([model[-100] ^ 1]) + model[-99:])
@@ -112,6 +118,48 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
         ("mpc", *PLAN[1:], "--energy", "{place}/train1/energy"),
         "IncompatibleError",
         ("same data",),
+    ),
+    "model of another system": (
+        ("plan", "--dynamics", "{place}/arm/dynamics"),
+        "IncompatibleError",
+        ("arm/dynamics/model.safetensors has 3 states and 2 controls", "cart-pole alone", "in Python"),
+    ),
+    "model of another system in mpc": (
+        ("mpc", "--dynamics", "{place}/arm/dynamics"),
+        "IncompatibleError",
+        ("3 states and 2 controls", "cart-pole alone"),
+    ),
+    "exact distance to another system": (
+        (*PLAN, "--exact", ARM),
+        "IncompatibleError",
+        (f"Dataset '{ARM}' has 3 states and 2 controls", "cart-pole alone"),
+    ),
+    "folder above models": (
+        ("plan", "--dynamics", "{place}/train0"),
+        "ModelFileError",
+        ("train0 is a folder without model.safetensors", "dynamics, energy, score"),
+    ),
+    "folder above models to describe": (
+        ("info", "{place}/train0"),
+        "ModelFileError",
+        ("give one of its folders dynamics, energy, score",),
+    ),
+    "control bounds that are no numbers": (
+        (
+            "import",
+            "log.csv",
+            "--dataset",
+            "cli/new-v0",
+            "--states",
+            "q",
+            "--controls",
+            "u",
+            "--control-bounds",
+            "-1",
+            "x",
+        ),
+        "OptionError",
+        ("--control-bounds: 'x' is no number", "-5 5"),
     ),
     "pair that does not exist": (
         (*PLAN, "--formulation", "direct-transcription", "--solver", "mppi"),

@@ -64,11 +64,12 @@ def test_recordings_are_imported_and_learned_from(folder: Path) -> None:
     rows = np.column_stack([times, np.sin(times), np.cos(times), np.tanh(times)])
     text = "\n".join(["t,q,dq,u", *(",".join(map(repr, row)) for row in rows.tolist())])
     (folder / "log.csv").write_text(text, encoding="utf-8")
-    names = ("--states", "q,dq", "--controls", "u", "--time", "t")
+    names = ("--states", "q,dq", "--controls", "u", "--time", "t", "--control-bounds", "-1", "1", "--seed", "3")
     result = document(execute(folder, "import", "log.csv", "--dataset", "cli/log-v0", *names, "--json"))
     assert (result["transitions"], result["left_out"], result["episodes"]) == (58, 1, 2)
     assert result["time_step"] == pytest.approx(0.02)
-    assert load_transitions("cli/log-v0").dataset.hash == result["hash"]
+    info = load_transitions("cli/log-v0").dataset
+    assert (info.hash, info.control_low, info.control_high) == (result["hash"], (-1.0,), (1.0,))
     execute(folder, "train", "--dataset", "cli/log-v0", *SMALL, "--folder", "log", "--json")
     assert load_model_as(LearnedDynamics, folder / "log/dynamics/model.safetensors").state_size == 2
 
@@ -228,6 +229,24 @@ def test_info_tells_a_model_from_a_dataset(folder: Path) -> None:
     assert (model["class"], model["dataset"]["hash"]) == ("EnergyNetwork", data["hash"])
     assert len(model["calibration"]["sigmas"]) == len(model["calibration"]["offsets"]) > 1
     assert (data["transitions"], data["state_size"], data["control_size"]) == (300, 4, 1)
+
+
+def test_info_tells_certificates_and_checkpoints(folder: Path) -> None:
+    dynamics = load_model_as(LearnedDynamics, folder / "train/dynamics")
+    certificate = ModelBiasCertificate.fit(dynamics, load_transitions(DATASET), np.random.default_rng(0))
+    save_certificate(certificate, folder / "told.safetensors")
+    told = document(execute(folder, "info", "told.safetensors", "--json"))
+    assert (told["kind"], told["dataset"]["id"], told["calibration"]) == ("certificate", DATASET, None)
+    checkpoint = document(execute(folder, "info", "train/energy/checkpoint.safetensors", "--json"))
+    assert (checkpoint["kind"], checkpoint["step"]) == ("checkpoint of a training run", 50)
+    assert checkpoint["run"]["model"] == "EnergyNetwork"
+
+
+def test_steps_of_a_model_that_is_not_trained_are_noted(folder: Path) -> None:
+    arguments = ("train", "--dataset", DATASET, *SMALL, "--models", "dynamics", "--folder", "train")
+    result = execute(folder, *arguments, "--steps-ensemble", "5")
+    notes = [line for line in result.stderr.splitlines() if "is ignored" in line]
+    assert [line.split()[0] for line in notes] == ["--steps-score", "--steps-energy", "--steps-ensemble"]
 
 
 def test_interrupt_is_one_line_and_leaves_whole_files(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from trajopt_sgp.cli.jobs.study import StudyRequest, choose_cells, run_study
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.studies import registry
 from trajopt_sgp.studies.registry import STUDIES, find_study
-from trajopt_sgp.studies.runner import StudyCell
+from trajopt_sgp.studies.runner import CellStore, StudyCell
 from trajopt_sgp.studies.study import Study
 
 COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
@@ -128,6 +129,43 @@ def test_cells_that_left_no_files_are_not_computed_again(tmp_path: Path, monkeyp
     entries = json.loads((published / "results.json").read_text())["cells"]
     assert [entry["result"]["number"] for entry in entries] == [1, 2]
     assert (tmp_path / "executions").read_text() == "1\n"
+
+
+def test_versions_stay_those_that_cells_were_computed_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [StudyCell(f"draw {seed}", study_cells.draw, {"seed": seed}) for seed in (1, 2, 3)]
+    made_of(cells, monkeypatch)
+    here, published = CellStore(tmp_path / "here"), tmp_path / "docs"
+    run_study(request(name="made", folder=here.folder, output=published))
+    now = json.loads((published / "results.json").read_text())["versions"][0]
+    then = {"python": "3.8.1", "torch": "1.0.0"}
+    for cell, versions in zip(cells, (then, None, now), strict=True):
+        record = here.load(cell, cell.key("made", 1))
+        assert record is not None
+        here.save(cell, replace(record, versions=versions))
+    run_study(request(name="made", folder=here.folder, output=published, publish_only=True))
+    document = json.loads((published / "results.json").read_text())
+    assert document["versions"] == [then, now]
+    assert [entry["versions"] for entry in document["cells"]] == [0, None, 1]
+    assert f"torch 1.0.0 or {now['torch']}" in (published / "index.md").read_text()
+    there = CellStore(tmp_path / "there")
+    run_study(request(name="made", folder=there.folder, output=published, restore=True, publish_only=True))
+    restored = [there.load(cell, cell.key("made", 1)) for cell in cells]
+    assert [record and record.versions for record in restored] == [then, None, now]
+
+
+def test_results_of_before_cells_had_versions_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = StudyCell("draw", study_cells.draw, {"seed": 1})
+    made_of([cell], monkeypatch)
+    run_study(request(name="made", folder=tmp_path / "here", output=tmp_path))
+    document = json.loads((tmp_path / "results.json").read_text())
+    document["versions"] = {"python": "3.9.0"}
+    del document["cells"][0]["versions"]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    there = CellStore(tmp_path / "there")
+    run_study(request(name="made", folder=there.folder, output=tmp_path, restore=True, publish_only=True))
+    record = there.load(cell, cell.key("made", 1))
+    assert record is not None
+    assert record.versions == {"python": "3.9.0"}
 
 
 def test_what_cannot_be_restored_or_published_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -297,6 +297,17 @@ def test_unknown_dataset_says_what_to_do(root: Path) -> None:
         load_transitions("cartpole/randon-v0")
 
 
+def test_a_list_of_some_datasets_says_that_there_are_others(root: Path) -> None:
+    for number in range(7):
+        write(f"lab/run-v{number}", [episode(VECTOR, ACTION, 3)], VECTOR, ACTION)
+    with pytest.raises(
+        DatasetError, match=r"Datasets here: lab/run-v\d, lab/run-v\d, lab/run-v\d and 4 more \(`trajopt"
+    ):
+        load_transitions("lab/runs-v0")
+    with pytest.raises(DatasetError, match=r"Datasets here: (lab/run-v\d, ){4}lab/run-v4 and 2 more"):
+        load_transitions("QQQ-v0")
+
+
 class FolderRemote:
     """A remote in Minari's sense (its `CloudStorage`) that is a folder on this machine."""
 

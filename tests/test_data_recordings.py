@@ -99,6 +99,49 @@ def test_missing_values_are_named_unless_they_shall_be_skipped() -> None:
     recording = Recording(states, np.zeros((2, 1)), name="log.csv")
     with pytest.raises(NotFiniteError, match=r"'log.csv', sample 1, states\[1\] is nan.*skip_missing"):
         transitions_from_recordings([recording], "lab/count-v0")
+    with pytest.raises(NotFiniteError, match=r"'one', sample 2, times is nan.*skip_missing"):
+        transitions_from_recordings([counting(4, [0.0, 0.1, np.nan, 0.3])], "lab/count-v0")
+
+
+def test_messages_name_columns_and_lines(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("t,q,dq,u\n0.0,1,1,0\n\n0.1,2,nan,0\n0.2,3,3,\n0.3,4,4,0\n")
+    (recording,) = read_recordings(file, ["q", "dq"], ["u"], "t")
+    hint = r"skip_missing=True, --skip-missing"
+    with pytest.raises(NotFiniteError, match=rf"log.csv', sample 1 \(line 4\), dq is nan.*{hint}"):
+        transitions_from_recordings([recording], "lab/log-v0")
+    (recording,) = read_recordings(file, ["q"], ["u"], "t")
+    with pytest.raises(NotFiniteError, match=r"sample 2 \(line 5\), u is nan"):
+        transitions_from_recordings([recording], "lab/log-v0")
+    np.savez(tmp_path / "log.npz", x=np.array([[0.0, 1.0], [0.0, np.nan]]), u=np.zeros(2))
+    (recording,) = read_recordings(tmp_path / "log.npz", ["x"], ["u"])
+    with pytest.raises(NotFiniteError, match=r"log.npz', sample 1, x\[1\] is nan"):
+        transitions_from_recordings([recording], "lab/log-v0")
+
+
+def test_lines_are_counted_in_the_file_also_in_a_later_run(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("q,u,run\n1,0,a\n2,0,a\n3,0,b\n4,0,b\n,0,b\n")
+    with pytest.raises(NotFiniteError, match=r"log.csv, run b', sample 2 \(line 6\), q is nan"):
+        transitions_from_recordings(read_recordings(file, ["q"], ["u"], run="run"), "lab/log-v0")
+
+
+def test_a_missing_time_makes_a_gap() -> None:
+    recording = counting(6, [0.0, 0.1, np.nan, 0.3, 0.4, 0.5])
+    data = transitions_from_recordings([recording], "lab/count-v0", skip_missing=True)
+    assert data.states[:, 0].tolist() == [0, 3, 4]
+    assert data.episodes.tolist() == [0, 1, 1]
+    with pytest.raises(DatasetError, match="would be empty"):
+        transitions_from_recordings([counting(4, [0.0, np.inf, np.inf, 0.2])], "lab/count-v0", skip_missing=True)
+
+
+def test_the_last_control_may_be_missing_since_it_has_no_effect() -> None:
+    plain = counting(4)
+    lacking = Recording(plain.states, np.vstack([plain.controls[:-1], [[np.nan]]]))
+    sets = [transitions_from_recordings([recording], "lab/count-v0") for recording in (plain, lacking)]
+    assert sets[0].dataset == sets[1].dataset
+    with pytest.raises(NotFiniteError, match=r"sample 2, controls\[0\]"):
+        transitions_from_recordings([Recording(plain.states, lacking.controls[[0, 1, 3]])], "lab/count-v0")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +152,7 @@ def test_missing_values_are_named_unless_they_shall_be_skipped() -> None:
         (([[0.0], [1.0], [2.0]], [[0.0]]), ShapeError, "controls"),
         (([[0.0], [1.0]], [[0.0]], [0.0]), ShapeError, "times"),
         (([[0.0], [1.0]], [[0.0]], [0.1, 0.1]), OptionError, "do not increase at sample 1"),
-        (([[0.0], [1.0]], [[0.0]], [0.1, np.nan]), OptionError, "do not increase at sample 1"),
+        (([[0.0], [1.0], [2.0]], [[0.0]] * 2, [0.1, np.nan, 0.1]), OptionError, "do not increase at sample 2"),
     ],
 )
 def test_recordings_that_do_not_fit_are_refused(
@@ -134,6 +177,12 @@ def test_sets_that_do_not_fit_are_refused() -> None:
         transitions_from_recordings([other], "lab/count-v0", control_bounds=([0.0, 1.0], 1.0))
 
 
+@pytest.mark.parametrize("bounds", [(5.0, -5.0), (np.nan, 1.0), (-1.0, np.nan), ([0.0], [-1e-9])])
+def test_control_bounds_that_cross_or_are_no_numbers_are_refused(bounds: tuple[Any, Any]) -> None:
+    with pytest.raises(OptionError, match="control_bounds = .*each low must be a number up to its high"):
+        transitions_from_recordings([counting(3)], "lab/count-v0", control_bounds=bounds)
+
+
 def test_table_is_read_run_by_run(tmp_path: Path) -> None:
     file = tmp_path / "log.csv"
     file.write_text("\ufeff" + TABLE, encoding="utf-8")
@@ -142,6 +191,16 @@ def test_table_is_read_run_by_run(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.states, [[1, 10], [2, 20], [3, np.nan]])
     np.testing.assert_array_equal(second.controls, [[0.4], [0.5]])
     np.testing.assert_array_equal(second.times, [0.0, 0.1])
+
+
+def test_runs_of_one_sample_are_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("x,u,run\n1,0,a\n2,0,b\n3,0,b\n4,0,c\n")
+    (recording,) = read_recordings(file, ["x"], ["u"], run="run")
+    assert recording.states.ravel().tolist() == [2.0, 3.0]
+    file.write_text("x,u,run\n1,0,a\n2,0,b\n")
+    with pytest.raises(DatasetError, match="no run of two samples"):
+        read_recordings(file, ["x"], ["u"], run="run")
 
 
 def test_archive_is_read(tmp_path: Path) -> None:
@@ -157,14 +216,24 @@ def test_archive_is_read(tmp_path: Path) -> None:
     assert recording.controls.shape == (3, 1)
 
 
+def test_arrays_that_are_no_rows_of_samples_are_refused_by_shape(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {"q": np.zeros((4, 2, 3)), "u": np.zeros(4), "x": np.zeros(4)}
+    np.savez(tmp_path / "log.npz", **arrays)
+    with pytest.raises(OptionError, match=r"log.npz: q has shape \(4, 2, 3\); samples are rows"):
+        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
+    assert read_recordings(tmp_path / "log.npz", ["[qx]"], ["u"])[0].state_names == ["x"]
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "kind", "sentence"),
     [
         (TABLE, (["q 3"], ["u"]), OptionError, "no 'q 3': choose from t, q 1, q 2, mode, u, trial"),
         (TABLE, (["q*", "q 1"], ["u"]), OptionError, "at most once"),
-        (TABLE, (["mode"], ["u"]), DatasetError, "sample 0: mode is .'idle'., no numbers"),
-        (TABLE, (["q 1"], ["u"], "t"), OptionError, "do not increase at sample 3"),
-        (TABLE + "1;2\n", (["q 1"], ["u"]), DatasetError, "sample 5 has 2 cells"),
+        (TABLE, (["q 1", "u"], ["u"]), OptionError, "u cannot be state and control at once"),
+        ("t q u\n0 1 2\n1 2 3\n", (["q"], ["u"]), OptionError, "choose from t q u. Its first line has blanks alone"),
+        (TABLE, (["mode"], ["u"]), DatasetError, "line 2: mode is .'idle'., no numbers"),
+        (TABLE, (["q 1"], ["u"], "t"), OptionError, r"do not increase at sample 3 \(line 5\)"),
+        (TABLE + "1;2\n", (["q 1"], ["u"]), DatasetError, "line 7 has 2 cells"),
         ("", (["q"], ["u"]), DatasetError, "first line must name"),
         ("q,q\n1,2\n", (["q"], ["u"]), DatasetError, "each differently"),
     ],
@@ -203,3 +272,5 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
         write_transitions(data, "lab/count-v0")
     with pytest.raises(DatasetError, match="Transition 1 .* does not begin where the one before it ended"):
         write_transitions(data.select(np.array([0, 0, 1])), "lab/broken-v0")
+    with pytest.raises(DatasetError, match="Transition 3 .* terminated episode 2, which goes on"):
+        write_transitions(replace(data, terminated=np.arange(5) == 3), "lab/broken-v0")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_sizes_and_types(transitions: Transitions) -> None:
     assert (len(transitions), transitions.state_size, transitions.control_size) == (30, 3, 2)
     assert (transitions.dataset.transitions, transitions.dataset.episodes) == (30, 7)
     assert not transitions.states.flags.writeable
+
+
+def test_transitions_are_shown_in_a_line(transitions: Transitions) -> None:
+    assert repr(transitions) == "Transitions('test/made-v0', K=30, n=3, m=2, rewards=no)"
+    rewarded = replace(transitions, rewards=np.zeros(30))
+    assert repr(rewarded.select(np.arange(4))) == "Transitions('test/made-v0', K=4, n=3, m=2, rewards=yes)"
 
 
 def test_caller_keeps_its_own_arrays(rng: np.random.Generator) -> None:

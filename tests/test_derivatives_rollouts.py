@@ -81,6 +81,32 @@ def test_networks_agree(activation: str, width: int, depth: int, batch: int, dty
     _compare(_Residual(width, depth, activation).to(dtype).requires_grad_(False), batch, dtype)
 
 
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda z: nn.functional.elu(z, 0.3),
+        nn.functional.selu,
+        lambda z: nn.functional.celu(z, 2.5),
+        lambda z: nn.functional.softplus(z, beta=5.0),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 9])
+def test_activations_with_constants_of_their_own_agree(bend: Callable[[Tensor], Tensor], batch: int) -> None:
+    mix = torch.linspace(-1.0, 1.0, 16, dtype=torch.float64).reshape(4, 4)
+    _compare(lambda x, u: x + 0.1 * bend(x @ mix + u), batch)
+
+
+def test_what_differs_far_from_the_example_alone_is_rolled_out_in_pytorch() -> None:
+    """A threshold of softplus moves no value near the example by more than a rounding error."""
+    rollout = Rollout(lambda x, u: x - 0.1 * nn.functional.softplus(x, 1.0, 5.0) + u)
+    for start in (0.0, 10.0):
+        state, controls = torch.full((1, 4), start, dtype=torch.float64), torch.ones(1, 3, 1, dtype=torch.float64)
+        assert torch.allclose(
+            rollout(state, controls)[0, 1], state - 0.1 * nn.functional.softplus(state, 1.0, 5.0) + 1.0
+        )
+    assert rollout.backend.startswith("PyTorch")
+
+
 @pytest.mark.parametrize("width", [128, 256, 512])
 def test_wide_networks_agree(width: int) -> None:
     for batch in (1, 64):
@@ -158,6 +184,17 @@ def test_weights_of_the_past_are_never_used() -> None:
         assert torch.allclose(seen[-1], roll_out(network, torch.ones(1, 4, dtype=torch.float64), controls))
         assert not torch.allclose(seen[-1], seen[-2])
         assert rollout.backend.startswith("compiled")
+
+
+def test_weights_written_behind_autograd_are_used_after_a_new_check() -> None:
+    network = _Residual(8, 2, "tanh").double()
+    rollout = Rollout(network)
+    before = _advance(rollout)
+    cast("nn.Linear", network.layers[0]).weight.data.mul_(1.5)
+    rollout.recheck()
+    after, controls = _advance(rollout), torch.ones(1, 3, 1, dtype=torch.float64)
+    assert not torch.allclose(before, after)
+    assert torch.allclose(after, roll_out(network, torch.ones(1, 4, dtype=torch.float64), controls))
 
 
 def test_two_rollouts_keep_their_records_apart() -> None:

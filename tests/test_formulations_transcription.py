@@ -1,6 +1,7 @@
 """Packing, bounds, scaling, and the agreement of formulations with each other and with known optima."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +19,20 @@ from tests.problems import (
     riccati,
 )
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
+from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import (
     DirectTranscription,
     Formulation,
+    HermiteSimpson,
     MultipleShooting,
     NonlinearProgram,
+    OrthogonalCollocation,
+    PolicySearch,
     SingleShooting,
 )
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import Ipopt, random_guesses, solve
 
 FloatArray = NDArray[np.float64]
@@ -57,6 +62,59 @@ def test_pack_and_unpack_are_inverse(formulation: Formulation) -> None:
         np.testing.assert_allclose(back.controls, trajectories.controls[k], rtol=1e-13)
         assert back.time_step == problem.time_step
         np.testing.assert_allclose(program.pack(back), packed, rtol=1e-12, atol=1e-12)
+
+
+def test_a_guess_on_another_mesh_is_taken_at_the_times_of_the_knots() -> None:
+    problem = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: u, 1, 1),
+        horizon=4,
+        initial_state=[0.0],
+        duration=2.0,
+        mesh=[0.0, 0.1, 0.3, 0.5, 1.0],
+    )
+    even = np.linspace(0.0, 2.0, 5)
+    guess = Trajectory(even[:, None], even[:-1, None], time_step=0.5)
+    program = DirectTranscription().transcribe(problem, needs_value=True)
+    packed = program.unpack(program.pack(guess), problem.values())
+    np.testing.assert_allclose(packed.times, [0.0, 0.2, 0.6, 1.0, 2.0], atol=1e-12)
+    np.testing.assert_allclose(packed.states[:, 0], packed.times, atol=1e-12)
+    # the interval of the guess that each knot lies in
+    np.testing.assert_allclose(packed.controls[:, 0], [0.0, 0.0, 0.5, 1.0], atol=1e-12)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("kind", [SingleShooting, MultipleShooting, DirectTranscription, PolicySearch])
+def test_unknown_integrators_and_counts_are_refused_at_once(kind: Any) -> None:
+    with pytest.raises(OptionError, match="Unknown integrator 'foo'; choose from"):
+        kind(integrator="foo")
+    with pytest.raises(OptionError, match="substeps = 0; it must be a whole number, at least 1"):
+        kind(substeps=0)
+
+
+@pytest.mark.parametrize(
+    "formulation",
+    [SingleShooting(), MultipleShooting(), DirectTranscription(), HermiteSimpson(), OrthogonalCollocation()],
+    ids=lambda f: f.name,
+)
+def test_a_model_without_controls_finds_its_beginning(formulation: Formulation) -> None:
+    decay = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: -x, 1, 0),
+        horizon=5,
+        time_step=0.1,
+        initial_state=None,
+        final_state=[0.5],
+        stage_costs=[lambda x, u: x.square().sum(-1)],
+    )
+    solution = solve(decay, formulation, Ipopt())
+    assert solution.success
+    assert solution.trajectory.states[0, 0] == pytest.approx(0.5 * np.exp(0.5), rel=1e-5)
+    assert solution.trajectory.controls.shape == (5, 0)
+
+
+def test_a_program_without_variables_is_refused() -> None:
+    fixed = OptimalControlProblem(dynamics=DiscreteDynamics(lambda x, u: 0.5 * x, 1, 0), horizon=5, initial_state=[1.0])
+    with pytest.raises(IncompatibleError, match="SingleShooting leaves nothing to be found"):
+        solve(fixed, SingleShooting(), Ipopt())
 
 
 @each_formulation

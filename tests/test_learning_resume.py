@@ -12,7 +12,7 @@ from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import IncompatibleError, ModelFileError
 from trajopt_sgp.learning import EnergySettings, train_energy, train_score
 from trajopt_sgp.learning.state import Record
-from trajopt_sgp.models.tensor_file import read_tensors
+from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 
 SETTINGS = EnergySettings(steps=400, hidden_sizes=(32, 32), batch_size=64, validate_every=7)
 TRANSITIONS = linear_transitions(300, 0)
@@ -121,6 +121,27 @@ def test_runs_with_other_arguments_are_refused(undisturbed: Path) -> None:
     with pytest.raises(IncompatibleError, match="dataset = "):
         train_energy(linear_transitions(300, 1), SETTINGS, 0, undisturbed)
     assert (undisturbed / "checkpoint.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["drop", "add"])
+def test_runs_of_another_version_are_refused_as_such(change: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=7)
+    train(tmp_path, settings)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    header, tensors = read_tensors(checkpoint)
+    header.pop("checksum")
+    if change == "drop":
+        del header["identity"]["training_data"]
+    else:
+        header["identity"]["cooling"] = 3
+    write_tensors(checkpoint, header, tensors)
+    name = {"drop": "training_data", "add": "cooling"}[change]
+    with pytest.raises(
+        IncompatibleError, match=f"another version of this library; one of the two does not tell {name}"
+    ):
+        train(tmp_path, settings)
+    with pytest.raises(IncompatibleError, match="seed = 0, not 1"):
+        train(tmp_path, settings, seed=1)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

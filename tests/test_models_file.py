@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import ModelFileError, OptionError
+from trajopt_sgp.learning import MODEL_FILE, DynamicsSettings, train_dynamics
 from trajopt_sgp.models import (
     Calibration,
     EnergyNetwork,
@@ -21,6 +23,7 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
+from trajopt_sgp.uncertainty import ModelBiasCertificate, save_certificate
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
 TRANSITIONS = linear_transitions(60, 0)
@@ -97,6 +100,35 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "text")
     with pytest.raises(ModelFileError, match="cannot be written"):
         save_model(make(ScoreNetwork), tmp_path / "no folder" / "model.safetensors")
+
+
+def test_the_folder_of_a_training_run_stands_for_its_model(saved: Path, tmp_path: Path) -> None:
+    assert type(load_model(tmp_path)) is EnergyNetwork
+    assert type(load_model_as(EnergyNetwork, str(tmp_path))) is EnergyNetwork
+    above = tmp_path / "runs"
+    for name in ("score", "dynamics", "logs"):
+        (above / name).mkdir(parents=True)
+    with pytest.raises(ModelFileError, match=r"runs is a folder without model.safetensors: a training run leaves it"):
+        load_model(above)
+    for name in ("score", "dynamics"):
+        saved.with_name(MODEL_FILE).rename(above / name / MODEL_FILE)
+        save_model(make(EnergyNetwork), saved)
+    with pytest.raises(ModelFileError, match=r"give one of its folders dynamics, score\."):
+        load_model(above)
+
+
+def test_other_files_of_this_library_are_called_by_their_name(tmp_path: Path) -> None:
+    dynamics = make(LearnedDynamics)
+    assert isinstance(dynamics, LearnedDynamics)
+    certificate = ModelBiasCertificate.fit(dynamics, TRANSITIONS, np.random.default_rng(0))
+    save_certificate(certificate, tmp_path / "certificate.safetensors")
+    with pytest.raises(ModelFileError, match="holds no model but the certificate of one: .*load_certificate"):
+        load_model(tmp_path / "certificate.safetensors")
+    train_dynamics(TRANSITIONS, DynamicsSettings(steps=2, hidden_sizes=(4,)), folder=tmp_path / "run")
+    with pytest.raises(
+        ModelFileError, match=r"checkpoint of a training run, whose model is model.safetensors beside it"
+    ):
+        load_model(tmp_path / "run/checkpoint.safetensors")
 
 
 def _other_class(header: Header) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -468,3 +469,28 @@ def test_multipliers_between_the_knots_move_on_too(formulation: OrthogonalColloc
     moved = MultiplierShift(program)({"bounds": np.array([knot for _, knot in places])})["bounds"]
     for (_, knot), after in zip(places, moved, strict=True):
         assert after == pytest.approx(knot + 1.0 if knot + 1.0 <= places[-1][1] + 1e-9 else knot, abs=1e-9)
+
+
+@pytest.mark.parametrize("initial", [None, {"x[1]": 0.0}])
+@pytest.mark.parametrize("formulation", [DirectTranscription(), SingleShooting()])
+def test_plans_begin_at_the_measured_state_whatever_the_problem_leaves_free(formulation: Any, initial: Any) -> None:
+    given = MPC(problem=quadratic_problem(), formulation=formulation, solver=Ipopt())
+    free = quadratic_problem().replaced(initial_state=initial)
+    controller = MPC(problem=free, formulation=formulation, solver=Ipopt())
+    state = np.array([2.0, -0.5])
+    np.testing.assert_allclose(controller.step(state), given.step(state), atol=1e-9)
+
+
+def test_a_number_is_the_state_of_a_model_with_one() -> None:
+    problem = OptimalControlProblem(
+        dynamics=DiscreteDynamics(lambda x, u: x + u, 1, 1),
+        horizon=3,
+        initial_state=np.zeros(1),
+        terminal_costs=[lambda x: x.square().sum(-1)],
+        control_bounds=(-1.0, 1.0),
+    )
+    controls = [
+        MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt()).step(x) for x in (np.array(0.5), [0.5])
+    ]
+    assert controls[0].shape == (1,)
+    np.testing.assert_array_equal(controls[0], controls[1])

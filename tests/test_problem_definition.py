@@ -2,6 +2,7 @@
 
 import functools
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,20 @@ from torch import Tensor
 from tests.problems import LQ_DYNAMICS, LQ_START, cartpole_swing_up, linear_quadratic, lq_cost, lq_terminal
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.problem import (
     Box,
+    ControlRateCost,
+    LeastSquaresCost,
     OptimalControlProblem,
     StageConstraint,
     StageCost,
     Status,
     TerminalConstraint,
     TerminalCost,
+    TimeVarying,
     Trajectory,
+    TrajectoryCost,
 )
 from trajopt_sgp.problem.probing import count_rows
 
@@ -124,14 +130,63 @@ REFUSED: dict[str, tuple[dict[str, Any], type[TrajoptError], str]] = {
         "'defect' is a name the library uses: give each term a name= of its own.",
     ),
     "labels": ({"state_names": ["a"]}, ShapeError, "state_names lists 1 names; this problem needs 3."),
+    "label given twice": (
+        {"state_names": ["a", "b", "a"]},
+        OptionError,
+        "state_names lists 'a' more than once; each needs a name of its own.",
+    ),
+    "final state outside its bounds": (
+        {"final_state": {"x[2]": 5.0}, "state_bounds": (-2.0, 2.0)},
+        OptionError,
+        "final_state: x[2] = 5.0 is outside its bounds, -2.0 to 2.0.",
+    ),
+    "start of words": ({"initial_state": "zero"}, OptionError, "initial_state = 'zero': give a number or a vector"),
+    "bounds that are a number": (
+        {"control_bounds": 5},
+        OptionError,
+        "control_bounds = 5: give a pair (lower, upper), each a number, a vector, or None for no bound.",
+    ),
+    "bounds of three": ({"state_bounds": (-1, 0, 1)}, OptionError, "state_bounds = (-1, 0, 1): give a pair"),
+    "unit of zero": ({"state_scale": 0.0}, OptionError, "state_scale must be positive, not [0. 0. 0.]."),
+    "unit below zero": ({"control_scale": [1.0, -1.0]}, OptionError, "control_scale must be positive, not [ 1. -1.]."),
+    "unit NaN": ({"state_scale": np.nan}, NotFiniteError, "state_scale must be finite, not nan."),
+    "parameter called as the control before": (
+        {"parameters": {"previous_control": [0.0, 0.0]}},
+        OptionError,
+        "parameters: the name 'previous_control' is reserved",
+    ),
+    "parameter called as a weight": (
+        {"parameters": {"lq_cost.weight": 2.0}},
+        OptionError,
+        "parameters: the name 'lq_cost.weight' is reserved",
+    ),
+    "cost outside a list": ({"stage_costs": lq_cost}, OptionError, "it must be a list; write [...] around a single"),
+    "constraint outside a list": (
+        {"constraints": StageConstraint(rows_of_two, upper=1.0)},
+        OptionError,
+        "it must be a list; write [...] around a single",
+    ),
 }
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_problems_are_refused(case: str) -> None:
     changes, kind, message = REFUSED[case]
     with pytest.raises(kind, match=re.escape(message)):
         linear_quadratic(**changes)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), "heavy"])
+def test_a_weight_that_is_no_finite_number_is_refused(weight: Any) -> None:
+    for kind in (StageCost, LeastSquaresCost, TerminalCost, TrajectoryCost):
+        with pytest.raises(OptionError, match=f"effort.weight = {weight!r}: it must be a finite number"):
+            kind(lq_cost, weight, name="effort")
+    with pytest.raises(OptionError, match="it must be a finite number"):
+        ControlRateCost(weight)
+    with pytest.raises(OptionError, match=f"lq_cost.weight = {weight!r}: it must be a finite number"):
+        linear_quadratic().values(changes={"lq_cost.weight": weight})
 
 
 def test_dynamics_of_wrong_shape_are_refused() -> None:
@@ -172,6 +227,58 @@ def test_labels_bounds_and_names_are_filled_in() -> None:
     assert [term.name for term in problem.stage_terms] == ["lq_cost"]
     with pytest.raises(ValueError, match="read-only"):
         problem.start[0] = 1.0
+
+
+def test_a_problem_is_printed_in_one_line() -> None:
+    problem = linear_quadratic(constraints=[StageConstraint(rows_of_two, upper=1.0, name="corridor")], name="regulator")
+    assert repr(problem) == (
+        "OptimalControlProblem('regulator', horizon=12, 3 states, 2 controls, costs=['lq_cost', 'lq_terminal'], "
+        "constraints=['corridor'])"
+    )
+
+
+def test_bounds_may_be_the_rows_of_an_array_or_open_on_a_side() -> None:
+    box = linear_quadratic(control_bounds=np.array([[-1.0, -2.0], [3.0, 4.0]])).control_box
+    np.testing.assert_array_equal([box.lower, box.upper], [[-1.0, -2.0], [3.0, 4.0]])
+    box = linear_quadratic(control_bounds=(None, [3.0, 4.0])).control_box
+    np.testing.assert_array_equal([box.lower, box.upper], [[-np.inf, -np.inf], [3.0, 4.0]])
+
+
+def test_bounds_open_on_a_side_tell_the_sizes_of_a_problem_without_dynamics() -> None:
+    problem = OptimalControlProblem(
+        dynamics=None, horizon=2, initial_state=None, state_bounds=(None, [1.0, 1.0]), control_bounds=([-1.0], None)
+    )
+    assert (problem.state_size, problem.control_size) == (2, 1)
+
+
+def test_ends_may_lie_on_their_bounds_and_the_start_beyond_them() -> None:
+    problem = linear_quadratic(
+        initial_state=[5.0, 0.0, 0.0], final_state=[0.1 + 0.2, 0.0, -0.3], state_bounds=(-0.3, 0.3)
+    )
+    np.testing.assert_array_equal(problem.start, [5.0, 0.0, 0.0])
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_counts_may_be_numbers_of_numpy() -> None:
+    problem = linear_quadratic(horizon=np.int64(12), move_blocks=np.array([4, 8]))
+    assert (type(problem.horizon), problem.horizon, problem.move_blocks) == (int, 12, (4, 8))
+
+
+def test_arrays_of_the_caller_may_change_afterwards() -> None:
+    start, low, unit, goal, path = np.ones(3), -np.ones(2), np.ones(3), np.ones(3), np.ones((13, 1))
+    problem = linear_quadratic(
+        initial_state=start,
+        control_bounds=(low, 1.0),
+        state_scale=unit,
+        parameters={"goal": goal, "path": TimeVarying(path)},
+    )
+    for array in (start, low, unit, goal, path):
+        array[...] = -9.0
+    for same in (problem, problem.replaced(name="again")):
+        np.testing.assert_array_equal(same.start, 1.0)
+        np.testing.assert_array_equal(same.control_box.lower, -1.0)
+        np.testing.assert_array_equal(state_scale(same), 1.0)
+        assert all((value == 1.0).all() for value in same.values().values.values())
 
 
 def test_middle_of_a_box_lies_within_it() -> None:
@@ -235,6 +342,35 @@ def test_shift_of_a_batch_is_that_of_its_members() -> None:
     batch = Trajectory(np.stack([ramp().states, 2.0 * ramp().states]), np.stack([ramp().controls] * 2))
     np.testing.assert_array_equal(batch.shift(2).states[1], 2.0 * ramp().shift(2).states)
     np.testing.assert_array_equal(batch.select(1).states, 2.0 * ramp().states)
+
+
+def meshed_ramp() -> Trajectory:
+    """States t and -t, controls 10 t, at knots 0, 0.2, 0.6, 1, 2."""
+    mesh = np.array([0.0, 0.1, 0.3, 0.5, 1.0])
+    knots = 2.0 * mesh
+    return Trajectory(np.stack([knots, -knots], axis=1), 10.0 * knots[:-1, None], time_step=0.5, mesh=mesh)
+
+
+def test_shift_on_a_mesh_moves_on_in_time_under_the_same_knots() -> None:
+    plan = meshed_ramp()
+    shifted = plan.shift()
+    np.testing.assert_array_equal(shifted.times, plan.times)
+    np.testing.assert_allclose(shifted.states[:, 0], np.minimum(plan.times + 0.2, 2.0), atol=1e-12)
+    # at 0.2, 0.4, 0.8 and 1.2 the intervals from 0.2, 0.2, 0.6 and 1 hold theirs
+    np.testing.assert_allclose(shifted.controls[:, 0], [2.0, 2.0, 6.0, 10.0], atol=1e-12)
+    np.testing.assert_allclose(plan.shift(0).states, plan.states, atol=1e-12)
+
+
+def test_states_at_other_knots_are_those_of_their_times() -> None:
+    single, mesh = meshed_ramp(), np.array([0.0, 0.2, 0.9, 1.0])
+    batch = replace(
+        single,
+        states=np.stack([single.states, 2.0 * single.states]),
+        controls=single.controls[[0, 0]][:, None].repeat(4, 1),
+    )
+    np.testing.assert_allclose(single.states_at(mesh)[:, 0], 2.0 * mesh, atol=1e-12)
+    np.testing.assert_allclose(batch.states_at(mesh)[1, :, 1], -4.0 * mesh, atol=1e-12)
+    np.testing.assert_array_equal(single.states_at(np.array([0.0, 0.1, 0.3, 0.5, 1.0])), single.states)
 
 
 @pytest.mark.parametrize("steps", [-1, 5])

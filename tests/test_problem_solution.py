@@ -107,6 +107,21 @@ def test_plan_resimulated_in_another_plant_has_a_gap() -> None:
     assert truth.cost_terms["force"] == pytest.approx(plan.cost_terms["force"], rel=1e-12)
 
 
+def test_a_plant_that_works_in_place_is_resimulated_too() -> None:
+    plan = cartpole_plan()
+    before = plan.trajectory.states.copy()
+
+    def plant(state: FloatArray, control: FloatArray) -> FloatArray:
+        state += 0.1 * control
+        control *= 0.0
+        return state
+
+    truth = plan.resimulate(plant).trajectory
+    np.testing.assert_allclose(np.diff(truth.states, axis=0), 0.1 * truth.controls.repeat(4, axis=1), atol=1e-12)
+    np.testing.assert_array_equal(truth.controls, plan.trajectory.controls)
+    np.testing.assert_array_equal(plan.trajectory.states, before)
+
+
 def test_plant_of_wrong_shape_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"The plant returned a state of shape \(2,\) instead of \(4,\)"):
         cartpole_plan().resimulate(lambda state, control: state[:2])

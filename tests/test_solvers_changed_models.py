@@ -144,7 +144,7 @@ def test_scipy_has_nothing_to_seek_where_all_controls_are_given(method: Any) -> 
 
 
 def test_what_a_function_of_the_user_raises_comes_through_scipy() -> None:
-    calls = []
+    calls: list[None] = []
 
     def broken(x: Tensor, u: Tensor) -> Tensor:
         calls.append(None)

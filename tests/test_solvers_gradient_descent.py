@@ -293,7 +293,7 @@ def test_pair_that_does_not_exist_lists_those_that_do() -> None:
 
 
 def test_random_guesses_need_bounds() -> None:
-    with pytest.raises(OptionError, match=r"Random guesses need bounded controls; u\[1\] has no bounds"):
+    with pytest.raises(OptionError, match=r"Random guesses need bounded controls; u\[1\] has no upper bound"):
         solve(linear_quadratic(control_bounds=(-1.0, [1.0, np.inf])), SHOOTING, GradientDescent())
 
 

@@ -1,5 +1,6 @@
 """What solve does with guesses, whatever the solver."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,25 @@ def test_every_plan_reports_its_distance_to_data() -> None:
     network.calibration = None
     raw = cartpole_swing_up(horizon=5, stage_costs=[DataDistance(network, sigma=0.2)])
     assert solve(raw, SingleShooting(), GradientDescent(iterations=2)).data_distance is not None
+
+
+def test_random_starts_beside_a_guess_on_another_mesh_stay_rollouts() -> None:
+    """All starts have the knots of the problem, whatever those of the guess."""
+    problem = linear_quadratic()
+    mesh = np.linspace(0.0, 1.0, problem.horizon + 1) ** 2
+    guess = Trajectory(
+        np.zeros((problem.horizon + 1, 3)),
+        np.zeros((problem.horizon, problem.control_size)),
+        problem.grid.time_step,
+        mesh,
+    )
+    prepared = prepare(problem, DirectTranscription(), GradientDescent(iterations=1, count=3))
+    starts = prepared._guesses(problem.start[None], _batch_of_one(guess), np.random.default_rng(0))
+    for k in (1, 2):
+        again = rollout(problem, starts.controls[:, k], problem.start[None])
+        np.testing.assert_allclose(starts.states[:, k], again.states, atol=1e-12)
+    assert starts.mesh is None
+
+
+def _batch_of_one(guess: Trajectory) -> Trajectory:
+    return replace(guess, states=guess.states[None], controls=guess.controls[None])

@@ -108,6 +108,8 @@ def test_what_cannot_be_planned_is_refused() -> None:
         PlannerSettings(horizon=0)
     with pytest.raises(OptionError, match="elites = 9"):
         SamplingSearch(samples=8, elites=9)
+    with pytest.raises(OptionError, match="elites = 1"):
+        SamplingSearch(samples=8, elites=1)
 
 
 @pytest.mark.parametrize("elites", [0, 8])
@@ -121,6 +123,13 @@ def test_a_mean_over_plans_is_weighted_by_their_worth() -> None:
     plans, worth = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1), torch.tensor([[0.0, 2.0]])
     assert weighted_mean(plans, worth, 0.0).item() == 1.0
     assert weighted_mean(plans, worth, 0.5).item() == pytest.approx(1.0 / (1.0 + np.exp(-4.0)))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_plans_without_worth_leave_the_first_one(temperature: float) -> None:
+    plans = torch.tensor([[0.3, 1.0], [0.4, 2.0]]).reshape(2, 2, 1, 1)
+    worth = torch.tensor([[torch.nan, torch.nan], [torch.nan, 0.0]])
+    assert weighted_mean(plans, worth, temperature).flatten().tolist() == pytest.approx([0.3, 2.0])
 
 
 def test_penalties_have_the_derivative_of_the_distance() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.studies.statistics import bootstrap, markdown_table, percent, success_rate
+from trajopt_sgp.markdown import markdown_table
+from trajopt_sgp.studies.statistics import bootstrap, percent, success_rate
 
 
 def test_wilson_interval_is_the_root_of_its_equation() -> None:
@@ -41,3 +42,10 @@ def test_nothing_to_estimate_is_refused() -> None:
 def test_texts() -> None:
     assert success_rate(3, 4).text(percent) == "75 % (30 % to 95 %)"
     assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
+    assert markdown_table(["|x|"], [["a\nb"]]) == "| \\|x\\| |\n|---|\n| a b |"
+
+
+def test_one_value_has_no_interval() -> None:
+    alone = bootstrap([0.5], np.random.default_rng(0))
+    assert alone.value == 0.5 and np.isnan([alone.low, alone.high]).all()
+    assert alone.text(percent) == "50 % (no interval)"

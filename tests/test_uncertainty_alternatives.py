@@ -1,5 +1,6 @@
 """Ensemble variance, learned distance, Gaussian process: derivatives, independent computations, one unit of length."""
 
+import copy
 import sys
 from typing import Any
 
@@ -37,7 +38,7 @@ from trajopt_sgp.uncertainty import (
     measure_calibration,
 )
 from trajopt_sgp.uncertainty.check import check_score
-from trajopt_sgp.uncertainty.lengths import markdown_table, move_off, normalized
+from trajopt_sgp.uncertainty.lengths import lengths_table, move_off, normalized
 from trajopt_sgp.uncertainty.model_error import spread_of_steps
 
 FloatArray = NDArray[np.float64]
@@ -223,7 +224,8 @@ def test_points_of_a_learned_distance(sampling: str) -> None:
 
 
 def test_settings_of_a_learned_distance_are_checked() -> None:
-    for wrong in ({"sampling": "grid"}, {"perturbations": (0.5, 0.1)}, {"sigma": 0.0}, {"margin": -0.1}):
+    wrongs: list[dict[str, Any]] = [{"sampling": "grid"}, {"perturbations": (0.5, 0.1)}, {"sigma": 0.0}]
+    for wrong in [*wrongs, {"margin": -0.1}, {"pool": 1}]:
         with pytest.raises(OptionError, match=f"LearnedDistanceSettings: {next(iter(wrong))}"):
             LearnedDistanceSettings(**wrong)
 
@@ -245,7 +247,7 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
     assert hole.lengths["exact"] == pytest.approx(nearest, rel=0.15)
     assert hole.lengths["learned distance"] == pytest.approx(nearest, rel=0.25)
     assert all(datum.lengths[name] < 0.3 for name in terms)
-    table = markdown_table([hole, datum])
+    table = lengths_table([hole, datum])
     assert table.splitlines()[0] == f"| x | u | true distance | {' | '.join(terms)} |"
     assert f"| {nearest:.3f} |" in table
 
@@ -278,3 +280,14 @@ def test_a_clock_among_the_states_leaves_models_and_certificates_as_they_are() -
     assert result.validation_loss < 0.5
     with pytest.raises(DatasetError, match="State 2 steps by the same everywhere"):
         spread_of_steps(timed)
+
+
+def test_the_variance_of_a_gaussian_process_keeps_its_digits_in_single_precision() -> None:
+    """Near data it is a millionth of the numbers whose difference it is."""
+    process = GaussianProcessVariance(DATA, np.random.default_rng(0), limit=120)
+    near = [torch.from_numpy(part[process.chosen[:20]]) for part in (DATA.states, DATA.controls)]
+    expected = process.value(process.normalize(*near))
+    cast = copy.deepcopy(process).float()
+    found = cast.value(cast.normalize(*(part.float() for part in near)))
+    assert (expected > 0.0).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-3)

@@ -20,6 +20,7 @@ from trajopt_sgp.errors import (
     ShapeError,
 )
 from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.models import ScoreNetwork, fit_normalizer
 from trajopt_sgp.problem import (
     ContinuousDynamics,
     DiscreteDynamics,
@@ -28,6 +29,7 @@ from trajopt_sgp.problem import (
     Trajectory,
     TrajectoryCost,
 )
+from trajopt_sgp.problem.certificate import CertificateCheck
 from trajopt_sgp.solvers import LBFGS, GradientDescent, solve, solve_batch
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
@@ -144,6 +146,18 @@ def test_first_order_tubes_hold_real_deviations_of_small_errors(certificate: Mod
     assert checks[0].certificate.confidence is None
 
 
+def test_what_is_infinite_is_beyond_every_bound(certificate: ModelBiasCertificate) -> None:
+    """A plant that has blown up counts as lost, also where the bound itself is infinite; calibration goes on."""
+    plans, runs = random_plans(1, seed=5)
+    promised = certificate.evaluate(plans[0])
+    bound, error = np.full(promised.bound.shape, np.inf), np.zeros(promised.bound.shape)
+    check = CertificateCheck(replace(promised, bound=bound), runs[0], error, runs[0].states - plans[0].states)
+    assert check.error_ratio == 0.0
+    for worst in (np.inf, np.nan):
+        assert replace(check, error=np.full_like(error, worst)).error_ratio == np.inf
+    assert replace(check, error=error + 1.0).error_ratio == 0.0
+
+
 def test_batches_of_plans_are_plans(calibrated: ModelBiasCertificate) -> None:
     plans, runs = random_plans(5, seed=6)
     together = Trajectory(np.stack([p.states for p in plans]), np.stack([p.controls for p in plans]))
@@ -186,6 +200,19 @@ def test_calibrated_bounds_hold_on_new_plans_as_often_as_stated(calibrated: Mode
     narrow = replace(calibrated, accumulation="random", calibration=None).calibrate(*random_plans(60, seed=1), 0.9)
     inside = [narrow.evaluate(plan).compare(run).tube_ratio <= 1.0 for plan, run in zip(plans, runs, strict=True)]
     assert 0.8 < np.mean(inside) < 0.98
+
+
+def test_executions_that_follow_the_model_are_no_executions(certificate: ModelBiasCertificate) -> None:
+    """As where plans and executions are swapped, or plans are given twice, also those with the errors of a solver."""
+    plans, runs = random_plans(20, seed=1)
+    noise = np.random.default_rng(0)
+    rough = [Trajectory(p.states + 1e-9 * noise.normal(size=p.states.shape), p.controls) for p in plans]
+    for kept in (plans, rough):
+        with pytest.raises(DatasetError, match="follows the model, within .* of the bounds.*planned first"):
+            certificate.calibrate(runs, kept, confidence=0.9)
+        with pytest.raises(DatasetError, match="more closely than its plan"):
+            certificate.calibrate(kept, kept, confidence=0.9)
+        assert certificate.calibrate(kept, runs, confidence=0.9).calibration is not None
 
 
 def make_problem(**changes: object) -> OptimalControlProblem:
@@ -292,6 +319,10 @@ def test_certificates_survive_their_file(tmp_path: Path) -> None:
     assert path.read_bytes() == first
     with pytest.raises(IncompatibleError, match="another model"):
         load_certificate(path, Network(1))
+    data = transitions(100)
+    score = ScoreNetwork(data.dataset, fit_normalizer(data), (4,))
+    with pytest.raises(OptionError, match="certificate of dynamics .* which a ScoreNetwork is not"):
+        load_certificate(path, score)
     damaged = bytearray(first)
     damaged[-9] ^= 1
     path.write_bytes(damaged)

@@ -1,6 +1,7 @@
 """The value/gradient contract of the distance to data, with the closed form as oracle."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,17 @@ from tests.problems import (
     cartpole_data,
     cartpole_swing_up,
     energy_network,
+    linear_quadratic,
     made_transitions,
     score_network,
 )
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
-from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
+from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.models import ScoreNetwork, fit_normalizer
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, StageConstraint, StageCost, TerminalCost, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, solve
-from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
+from trajopt_sgp.uncertainty import CosineSchedule, DataDistance, EdmSchedule, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
 FloatArray = NDArray[np.float64]
@@ -288,6 +290,12 @@ def test_annealed_only_where_sigma_changes() -> None:
     assert DataDistance(SCORE, schedule=GeometricSchedule(0.3, 0.1)).annealed
 
 
+def test_a_schedule_may_span_the_whole_range_of_the_model() -> None:
+    """Nor do its ends miss it by rounding, if it is a function of somebody's own."""
+    for schedule in (EdmSchedule(0.6, 0.02), CosineSchedule(0.6, 0.02), lambda progress: 0.6 * (1.0 + 1e-12)):
+        assert DataDistance(SCORE, schedule=schedule).sigma_at(0.0) == pytest.approx(0.6)
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +348,32 @@ def test_value_of_a_score_network_is_refused() -> None:
 def test_constraints_that_certify_nothing_are_refused(term: DataDistance, message: str) -> None:
     with pytest.raises(TrajoptError, match=re.escape(message)):
         cartpole_swing_up(constraints=[term])
+
+
+def test_settings_of_the_other_role_are_refused() -> None:
+    """Among the costs an upper bound would do nothing, among the constraints a weight."""
+    with pytest.raises(OptionError, match="upper= 0.1 bounds the distance only among the constraints"):
+        cartpole_swing_up(stage_costs=[DataDistance(EXACT, sigma=0.3, upper=0.1)])
+    with pytest.raises(OptionError, match="weight= 5.0 weighs the distance only among the stage costs"):
+        cartpole_swing_up(constraints=[DataDistance(EXACT, sigma=0.3, upper=0.1, weight=5.0)])
+
+
+@pytest.mark.parametrize("model", [EXACT, SCORE, ENERGY])
+def test_a_model_of_other_sizes_is_refused_when_the_problem_is_built(model: Any) -> None:
+    term = DataDistance(model, sigma=0.3)
+    sizes = r"takes states \(\.\.\., 4\) and controls \(\.\.\., 1\), not \(.*, 3\) and \(.*, 2\)"
+    with pytest.raises(ShapeError, match=sizes):
+        linear_quadratic(stage_costs=[term])
+    if model is not SCORE:
+        with pytest.raises(ShapeError, match=sizes):
+            linear_quadratic(constraints=[replace(term, upper=0.1)])
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_model_of_something_else_is_refused() -> None:
+    dynamics: Any = CartPoleDynamics()
+    with pytest.raises(OptionError, match="CartPoleDynamics measures no distance to data.*choose a ScoreNetwork"):
+        DataDistance(dynamics, sigma=0.3)
 
 
 def test_uncalibrated_model_cannot_bound_a_length() -> None:

@@ -45,11 +45,20 @@ def test_edm_lies_between_a_straight_line_and_the_geometric_schedule() -> None:
 def test_sigma_falls_from_start_to_stop(kind: type[SigmaSchedule], levels: int | None) -> None:
     schedule = kind(0.4, 0.02, levels)
     values = [schedule(i / 200.0) for i in range(201)]
+    assert all(0.02 <= value <= 0.4 for value in (*values, *schedule.sigmas))
     assert values[0] == pytest.approx(0.4, rel=1e-12)
     assert values[-1] == pytest.approx(0.02, rel=1e-12)
     assert values == sorted(values, reverse=True)
     assert len(set(values)) == (levels or 201)
     assert kind(0.1, 0.1, levels)(0.5) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sigma_stays_between_its_ends(kind: type[SigmaSchedule]) -> None:
+    for start, stop in itertools.product((0.3, 0.6, 0.7, 1.0, 2.0), (0.01, 0.02, 0.05, 0.1)):
+        schedule = kind(start, stop, 3)
+        ends = (kind(start, stop)(0.0), kind(start, stop)(1.0), *schedule.sigmas)
+        assert all(stop <= sigma <= start for sigma in ends)
 
 
 def test_steps_follow_the_index_rule_of_the_paper() -> None:

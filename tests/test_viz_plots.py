@@ -282,6 +282,7 @@ def test_saved_figure_has_its_resolution_and_replaces_the_old(tmp_path: Path, pl
     path = tmp_path / "plots" / "plan.png"
     for dpi in (50, 150):
         assert save_figure(figure, path, dpi) == path
+        assert save_figure(figure, str(path), dpi) == path
         with Image.open(path) as image:
             assert image.size == tuple(int(dpi * side) for side in figure.get_size_inches())
             assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 100

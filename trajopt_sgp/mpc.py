@@ -196,7 +196,7 @@ class MPC:
         # the solver takes Ctrl-C for itself, which must end the loop around this step as well
         with Interruption():
             controls = self._step(np.atleast_2d(measured), parameters)
-        return controls[0] if measured.ndim == 1 else controls
+        return controls if measured.ndim > 1 else controls[0]
 
     def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         begin = time.perf_counter()
@@ -259,9 +259,11 @@ class MPC:
     def _build(self, problem: OptimalControlProblem) -> None:
         """Make ready for a problem; if that raises, nothing has changed."""
         self._check_times(problem)
-        prepared = first = prepare(problem, self.formulation, self.solver)
+        # what is free before the first measurement is measured then
+        measured = problem.replaced(initial_state=problem.start)
+        prepared = first = prepare(measured, self.formulation, self.solver)
         if self.first_solver is not None:
-            first = prepare(problem, self.formulation, self.first_solver)
+            first = prepare(measured, self.formulation, self.first_solver)
         self._prepared, self._first, self._shift = prepared, first, MultiplierShift(prepared.program)
 
     def _delay_steps(self, problem: OptimalControlProblem) -> int:

@@ -7,8 +7,9 @@ import numpy as np
 
 from benchmarks.d4rl.methods import PLANNERS
 from trajopt_sgp.data import d4rl_robot
+from trajopt_sgp.learning import TRAINING_PRESETS
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table
 
 Curve = list[tuple[int, list[float]]]
 """Abscissae in order, and the scores of the episodes there."""
@@ -95,7 +96,12 @@ def model_error_table(records: Sequence[CellRecord]) -> str:
         return ""
     last = f"after {found[0].settings['steps']} steps"
     columns = ["task", "recorded, after 1 step", last, "along the clone, after 1 step", last]
-    head = "Root-mean-square error of the ensemble's mean, in deviations of the states in the data; first seed.\n\n"
+    held_out = TRAINING_PRESETS["d4rl"].settings["ensemble"].validation_fraction
+    head = (
+        "Root-mean-square error of the ensemble's mean, in deviations of the states in the data; first seed. Recorded "
+    )
+    head += f"stretches are of the whole dataset, of which the ensemble has learned from all but {100 * held_out:g} %: "
+    head += "they are no test on unseen data.\n\n"
     return head + markdown_table(columns, rows)
 
 

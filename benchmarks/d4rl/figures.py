@@ -6,15 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.beside import Curve, budgets, sizes, speeds
 from benchmarks.d4rl.methods import OURS
-from benchmarks.d4rl.table import common, gather
+from benchmarks.d4rl.table import Runs, common, gather, pooled
 from trajopt_sgp.data import d4rl_robot
-from trajopt_sgp.studies.aggregates import performance_profile
+from trajopt_sgp.studies.aggregates import mean_interval, performance_profile
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
+
+_BARS = "bars: 95 % over episodes of one seed"
 
 
 def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
@@ -23,9 +24,9 @@ def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
     scores = gather(records)
     ours = scores.get(OURS, {})
     # what has played less would leave few tasks to compare on
-    arrays = common({method: by for method, by in scores.items() if set(ours) <= set(by) and method != "behaviour"})
-    if arrays:
-        found["performance-profile"] = _profile(arrays)
+    shared = common({method: by for method, by in scores.items() if set(ours) <= set(by) and method != "behaviour"})
+    if shared:
+        found["performance-profile"] = _profile(shared)
     if timed := timed_budgets(records):
         found["return-against-time"] = _against_time(timed)
     if lines := sizes(records):
@@ -34,17 +35,18 @@ def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
 
 
 @styled
-def _profile(arrays: Mapping[str, NDArray[np.float64]]) -> Figure:
+def _profile(shared: Mapping[str, Sequence[Runs]]) -> Figure:
     thresholds = np.linspace(0.0, 120.0, 121)
     figure = new_figure(7.0, 4.2)
     axes = figure.subplots()
-    for i, (method, array) in enumerate(arrays.items()):
+    for i, (method, tasks) in enumerate(shared.items()):
+        profile = performance_profile([pooled(runs) for runs in tasks], thresholds)
         # the colours repeat after so many
         width, dashes = 2.5 if method == OURS else 1.2, "--" if i >= len(PALETTE) else "-"
-        axes.plot(thresholds, performance_profile(array, thresholds), dashes, label=method, lw=width)
+        axes.plot(thresholds, profile, dashes, label=method, lw=width)
     axes.set(xlabel="score", ylabel="share of episodes above it", ylim=(0.0, 1.02))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    count = len(next(iter(arrays.values())))
+    count = len(next(iter(shared.values())))
     add_heading(figure, f"Episodes above a score, {count} tasks")
     return figure
 
@@ -75,7 +77,7 @@ def _against_time(timed: Mapping[str, Mapping[int, tuple[tuple[float, float], li
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", title=_BARS)
     add_heading(figure, "Return against time per action, by iterations")
     return figure
 
@@ -89,14 +91,17 @@ def _against_data(lines: Mapping[tuple[str, str], Curve]) -> Figure:
             if place == task:
                 _errors(axes, [count for count, _ in curve], [scores for _, scores in curve], method)
         axes.set(title=task, xlabel="transitions", xscale="log", ylim=(0.0, None))
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower right", title=_BARS)
     figure.axes[0].set_ylabel("score")
     add_heading(figure, "Return against data")
     return figure
 
 
 def _errors(axes: Axes, where: Sequence[float], scores: Sequence[Sequence[float]], label: str) -> None:
-    """Draw means with standard errors."""
+    """Draw means with Student's intervals, where there is more than one episode."""
     means = [float(np.mean(runs)) for runs in scores]
-    errors = [float(np.std(runs, ddof=1) / np.sqrt(len(runs))) for runs in scores]
-    axes.errorbar(where, means, errors, marker="o", ms=4, capsize=2, label=label)
+    halves = [
+        mean_interval(np.array(runs)).high - mean if len(runs) > 1 else 0.0
+        for runs, mean in zip(scores, means, strict=True)
+    ]
+    axes.errorbar(where, means, halves, marker="o", ms=4, capsize=2, label=label)

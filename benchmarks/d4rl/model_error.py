@@ -26,7 +26,8 @@ _SEEDS_OF_EPISODES = (500, 501, 502)
 def model_error(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Return root-mean-square errors in units of the states' deviations in the data, after one step and after all.
 
-    Along recorded controls, and along episodes of the cloned behaviour in MuJoCo.
+    Along recorded controls, those that the models have learned from included, and along episodes of the cloned
+    behaviour in MuJoCo.
     """
     folder, steps = context.inputs["models"].folder, settings["steps"]
     ensemble = load_model_as(EnsembleDynamics, folder / "ensemble" / MODEL_FILE).requires_grad_(False)

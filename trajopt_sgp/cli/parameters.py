@@ -12,6 +12,8 @@ JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers; the same seed gives the same result.", min=0)]
+# accepted as everywhere else, so that one script can give a seed to every command
+NoSeed = Annotated[int, typer.Option("--seed", hidden=True, min=0)]
 Folder = Annotated[Path, typer.Option(help="Folder of the run: results and config.json; made if missing.")]
 DynamicsFile = Annotated[Path, typer.Option("--dynamics", help="Dynamics: model file, or folder it was trained in.")]
 ScoreFile = Annotated[

@@ -121,7 +121,8 @@ def _data_box(environment: gymnasium.Env[Any, Any]) -> spaces.Box:
     if not isinstance(box, spaces.Box) or box.shape != environment.observation_space.shape or not box.is_bounded():
         raise IncompatibleError(
             f"{environment.unwrapped} needs an attribute `data_box`: a bounded gymnasium.spaces.Box of states in the "
-            f"shape of its observations, {environment.observation_space.shape}."
+            f"shape of its observations, {environment.observation_space.shape}. Of any other environment record "
+            "runs of your own: Recording, transitions_from_recordings and write_transitions make a dataset of them."
         )
     return box
 

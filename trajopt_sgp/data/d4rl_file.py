@@ -1,6 +1,7 @@
 """Reading files in the HDF5 layout of D4RL."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
-from trajopt_sgp.errors import DatasetError
+from trajopt_sgp.errors import DatasetError, ShapeError
 
 _FIELDS = ("observations", "actions", "next_observations", "rewards", "terminals", "timeouts")
 
@@ -20,7 +21,8 @@ def read_d4rl_file(path: str | os.PathLike[str], dataset_id: str | None = None) 
 
     The layout has flat arrays of K rows: observations, actions, next_observations, rewards, terminals (the environment
     ended the episode) and timeouts (it was cut off). Files without next_observations, those of version 0, are refused:
-    the states in which their episodes ended are lost.
+    the states in which their episodes ended are lost. Where a row does not begin where the one before it ended, as
+    between logs that were joined, the episode counts as cut off, flag or no flag.
 
     Args:
         path: of the file.
@@ -33,9 +35,8 @@ def read_d4rl_file(path: str | os.PathLike[str], dataset_id: str | None = None) 
     """
     file = Path(path)
     arrays = _read(file)
-    ends = arrays["terminals"] | arrays["timeouts"]
-    episodes = np.concatenate(([0], np.cumsum(ends[:-1])))
     states, controls = arrays["observations"], arrays["actions"]
+    episodes = np.concatenate(([0], np.cumsum(_ends(arrays))))
     named = {
         "states": states,
         "controls": controls,
@@ -48,6 +49,15 @@ def read_d4rl_file(path: str | os.PathLike[str], dataset_id: str | None = None) 
     return Transitions(**named, dataset=info, rewards=arrays["rewards"])
 
 
+def _ends(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return after which rows, but the last, another episode begins `(K - 1,)`."""
+    flagged = arrays["terminals"] | arrays["timeouts"]
+    reached, begun = arrays["next_observations"][:-1], arrays["observations"][1:]
+    # files hold single precision, and not all of them the very same number twice
+    joined = np.isclose(begun, reached, rtol=1e-5, atol=1e-6, equal_nan=True).all(axis=1)
+    return np.asarray(flagged[:-1] | ~joined)
+
+
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with h5py.File(path, "r") as file:
@@ -57,6 +67,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {name: np.asarray(file[name]) for name in _FIELDS}
     except OSError as error:
         raise DatasetError(f"{path} cannot be read as an HDF5 file: {error}.") from error
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes["observations"] != shapes["next_observations"] or len({shape[:1] for shape in shapes.values()}) > 1:
+        raise ShapeError(f"The arrays of {path} do not fit together, a row for each transition: {shapes}.")
     flags = {name: arrays[name].astype(np.bool_).ravel() for name in ("terminals", "timeouts")}
     floats = {name: arrays[name].astype(np.float64) for name in _FIELDS[:3]}
     return {**floats, **flags, "rewards": arrays["rewards"].astype(np.float64).ravel()}

@@ -100,7 +100,9 @@ def local_dataset_ids() -> list[str]:
 def _not_found(dataset_id: str) -> str:
     local = local_dataset_ids()
     shown = difflib.get_close_matches(dataset_id, local, n=3, cutoff=0.5) or local[:5]
-    listing = f"Datasets here: {', '.join(shown)}." if shown else "No dataset is here yet."
+    left_out = len(local) - len(shown)
+    more = f" and {left_out} more (`trajopt-sgp info` lists all)" if left_out else ""
+    listing = f"Datasets here: {', '.join(shown)}{more}." if shown else "No dataset is here yet."
     return (
         f"Dataset {dataset_id!r} is not in {get_dataset_path()}. {listing} "
         "List those on the hub with `minari list remote` and fetch one with `--download` (download=True) or "

@@ -34,8 +34,8 @@ def write_transitions(
 ) -> MinariDataset:
     """Write transitions, a robot's recordings say, as a Minari dataset; `load_transitions` returns them again.
 
-    The hash of the numbers stays the same. Episodes that were merely cut off are marked as truncated; rewards, where
-    there are none, are 0.
+    The hash stays the same where they are a whole dataset with episodes numbered 0, 1, ...; others get that of what was
+    written. Episodes that were merely cut off are marked as truncated; rewards, where there are none, are 0.
 
     Args:
         transitions: those of one episode lie together, each beginning where the last one ended.
@@ -46,7 +46,8 @@ def write_transitions(
 
     Raises:
         DatasetError: a malformed id, the id exists and `overwrite` is not set, or the disk refuses; or a transition
-            does not begin where the one before it ended, which Minari cannot hold.
+            does not begin where the one before it ended, or goes on where the environment had ended the episode,
+            which Minari cannot hold.
     """
     info = transitions.dataset
     _check_unbroken(transitions)
@@ -73,6 +74,13 @@ def _check_unbroken(transitions: Transitions) -> None:
         raise DatasetError(
             f"Transition {row} of {transitions.dataset.id!r}, in episode {transitions.episodes[row]}, does not begin "
             "where the one before it ended: Minari keeps one path for each episode. Number its parts as episodes."
+        )
+    ended = np.flatnonzero(within & transitions.terminated[:-1])
+    if len(ended):
+        row = int(ended[0])
+        raise DatasetError(
+            f"Transition {row} of {transitions.dataset.id!r} terminated episode {transitions.episodes[row]}, which "
+            "goes on after it: an episode ends where it is terminated. Number what follows as another episode."
         )
 
 

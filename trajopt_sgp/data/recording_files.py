@@ -5,6 +5,7 @@ import itertools
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ Columns = Mapping[str, NDArray[Any]]
 """By name, each `(S, k)`: numbers, or text as it stands in a table."""
 
 _DELIMITERS = ",;\t"
+_UNDIVIDED = " Its first line has blanks alone between words: commas, semicolons or tabs divide columns."
 
 
 def read_recordings(
@@ -39,31 +41,63 @@ def read_recordings(
             match, in the order of the file.
         controls: those of the control, alike.
         time: name of the times [s].
-        run: name of what tells runs apart, numbers or words: where it changes, another recording begins.
+        run: name of what tells runs apart, numbers or words: where it changes, another recording begins. A run of one
+            sample holds no transition and is left out.
 
     Raises:
-        DatasetError: the file is missing, damaged or of another kind, or a cell is no number; names it.
-        OptionError: a name that is not in the file; lists those that are.
+        DatasetError: the file is missing, damaged or of another kind, a cell is no number, or every run is of one
+            sample; names it.
+        OptionError: a name that is not in the file, lists those that are; or a column that is state and control.
         ShapeError: the arrays do not fit together.
     """
-    file = Path(path)
-    columns = _read(file)
-    arrays = {"states": _numbers(columns, states, file), "controls": _numbers(columns, controls, file)}
+    contents = _read(Path(path))
+    chosen = {"states": _choose(contents, states), "controls": _choose(contents, controls)}
+    both = [name for name in chosen["states"] if name in chosen["controls"]]
+    if both:
+        raise OptionError(
+            f"{contents.file}: {', '.join(both)} cannot be state and control at once: leave it out of one."
+        )
+    arrays: dict[str, Any] = {role: _numbers(contents, names) for role, names in chosen.items()}
+    labels: dict[str, Any] = {f"{role.removesuffix('s')}_names": _labels(contents, chosen[role]) for role in chosen}
     if time is not None:
-        arrays["times"] = _numbers(columns, [time], file).ravel()
+        arrays["times"] = _numbers(contents, _choose(contents, [time])).ravel()
+    name = str(contents.file)
     if run is None:
-        return [Recording(**arrays, name=str(file))]
-    labels = columns[_choose(columns, [run], file)[0]]
+        return [Recording(**arrays, name=name, **labels, lines=contents.lines)]
+    values = contents.columns[_choose(contents, [run])[0]]
+    runs = [rows for rows in _runs(values) if rows.stop - rows.start > 1]
+    if not runs:
+        raise DatasetError(f"{name} has no run of two samples: {run!r} changes with every sample.")
     return [
         Recording(
-            **{field: values[rows] for field, values in arrays.items()},
-            name=f"{file}, {run} {labels[rows.start, 0]}",
+            **{role: array[rows] for role, array in arrays.items()},
+            name=f"{name}, {run} {values[rows.start, 0]}",
+            **labels,
+            lines=contents.lines[rows],
         )
-        for rows in _runs(labels)
+        for rows in runs
     ]
 
 
-def _read(file: Path) -> Columns:
+@dataclass(frozen=True)
+class _Contents:
+    """What a file holds."""
+
+    file: Path
+    columns: Columns
+    lines: Sequence[int] = ()
+    """Of each sample, in a table."""
+    unfit: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of arrays that are no columns."""
+    hint: str = ""
+    """What may be wrong where a column is not found."""
+
+    def place(self, sample: int) -> str:
+        """Return where a sample is found, for messages."""
+        return f"line {self.lines[sample]}" if self.lines else f"sample {sample}"
+
+
+def _read(file: Path) -> _Contents:
     read = {".csv": _read_table, ".tsv": _read_table, ".txt": _read_table, ".npz": _read_archive}.get(file.suffix)
     if read is None:
         raise DatasetError(f"{file} is of no known kind: recordings are .csv, .tsv, .txt or .npz files.")
@@ -74,56 +108,74 @@ def _read(file: Path) -> Columns:
         raise DatasetError(f"{file} cannot be read: {cause}.") from error
 
 
-def _read_table(file: Path) -> Columns:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        head = next(lines, "")
+def _read_table(file: Path) -> _Contents:
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        head = next(text, "")
         delimiter = max(_DELIMITERS, key=head.count)
         names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        reader = csv.reader(text, delimiter=delimiter)
+        # the reader has not seen the first line
+        numbered = [(1 + reader.line_num, row) for row in reader if row]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"its first line must name the columns, each differently, not {names}")
-    uneven = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
+    uneven = next(((line, row) for line, row in numbered if len(row) != len(names)), None)
     if uneven is not None:
-        raise ValueError(f"sample {uneven} has {len(rows[uneven])} cells, the first line names {len(names)} columns")
-    table = np.array(rows, dtype=np.str_).reshape(len(rows), len(names))
-    return {name: table[:, [i]] for i, name in enumerate(names)}
+        raise ValueError(f"line {uneven[0]} has {len(uneven[1])} cells, the first line names {len(names)} columns")
+    table = np.array([row for _, row in numbered], dtype=np.str_).reshape(len(numbered), len(names))
+    columns = {name: table[:, [i]] for i, name in enumerate(names)}
+    undivided = len(names) == 1 and len(head.split()) > 1
+    return _Contents(file, columns, [line for line, _ in numbered], hint=_UNDIVIDED if undivided else "")
 
 
-def _read_archive(file: Path) -> Columns:
+def _read_archive(file: Path) -> _Contents:
     with file.open("rb") as stream, np.load(stream) as archive:
         arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    return {name: array.reshape(len(array), -1) for name, array in arrays.items() if array.ndim in (1, 2)}
+    columns = {name: array.reshape(len(array), -1) for name, array in arrays.items() if array.ndim in (1, 2)}
+    return _Contents(file, columns, unfit={name: arrays[name].shape for name in arrays if name not in columns})
 
 
-def _choose(columns: Columns, names: Sequence[str], file: Path) -> list[str]:
+def _choose(contents: _Contents, names: Sequence[str]) -> list[str]:
     """Return the names of the columns that names or patterns stand for."""
     chosen: list[str] = []
     for name in names:
+        if name in contents.unfit:
+            shape = contents.unfit[name]
+            raise OptionError(f"{contents.file}: {name} has shape {shape}; samples are rows, (S,) or (S, k).")
+        columns = contents.columns
         found = [name] if name in columns else [column for column in columns if fnmatchcase(column, name)]
         if not found:
-            raise OptionError(f"{file} has no {name!r}: choose from {', '.join(columns)}.")
+            raise OptionError(f"{contents.file} has no {name!r}: choose from {', '.join(columns)}.{contents.hint}")
         chosen += found
     if not chosen or len(set(chosen)) < len(chosen):
-        raise OptionError(f"{list(names)} take {chosen or 'nothing'} of {file}: each at most once, and one at least.")
+        raise OptionError(
+            f"{list(names)} take {chosen or 'nothing'} of {contents.file}: each at most once, and one at least."
+        )
     return chosen
 
 
-def _numbers(columns: Columns, names: Sequence[str], file: Path) -> NDArray[np.float64]:
-    chosen = _choose(columns, names, file)
-    rows = {name: len(columns[name]) for name in chosen}
+def _labels(contents: _Contents, names: Sequence[str]) -> list[str]:
+    """Return a name for each coordinate."""
+    widths = {name: contents.columns[name].shape[1] for name in names}
+    return [name if k == 1 else f"{name}[{i}]" for name, k in widths.items() for i in range(k)]
+
+
+def _numbers(contents: _Contents, names: Sequence[str]) -> NDArray[np.float64]:
+    rows = {name: len(contents.columns[name]) for name in names}
     if len(set(rows.values())) > 1:
-        raise OptionError(f"{file} has unequal numbers of samples: {rows}.")
-    return np.hstack([_as_numbers(columns[name], name, file) for name in chosen])
+        raise OptionError(f"{contents.file} has unequal numbers of samples: {rows}.")
+    return np.hstack([_as_numbers(contents, name) for name in names])
 
 
-def _as_numbers(cells: NDArray[Any], name: str, file: Path) -> NDArray[np.float64]:
+def _as_numbers(contents: _Contents, name: str) -> NDArray[np.float64]:
+    cells = contents.columns[name]
     if cells.dtype.kind == "U":
         cells = np.where(np.char.strip(cells) == "", "nan", cells)
     try:
         return cells.astype(np.float64)
     except (TypeError, ValueError) as error:
         sample = next(i for i, row in enumerate(cells) if not all(map(_is_number, row)))
-        raise DatasetError(f"{file}, sample {sample}: {name} is {cells[sample].tolist()}, no numbers.") from error
+        place = contents.place(sample)
+        raise DatasetError(f"{contents.file}, {place}: {name} is {cells[sample].tolist()}, no numbers.") from error
 
 
 def _is_number(cell: Any) -> bool:

@@ -21,7 +21,7 @@ _UNBOUNDED = (-np.inf, np.inf)
 class Recording:
     """S samples of one run: states, the controls that act from each sample to the next, and times if there are any.
 
-    Samples may lack values (NaN); `transitions_from_recordings` is told what to do with them.
+    Samples may lack values (NaN), times included; `transitions_from_recordings` is told what to do with them.
 
     Raises:
         ShapeError: the arrays do not fit together, or there is less than one step.
@@ -33,9 +33,15 @@ class Recording:
     controls: FloatArray
     """`(S, m)`, the last without effect on what was recorded, or `(S - 1, m)`."""
     times: FloatArray | None = None
-    """`(S,)` [s], increasing; None where samples are known to be equally far apart."""
+    """`(S,)` [s], increasing where they are known; None where samples are known to be equally far apart."""
     name: str = "recording"
     """Called so in messages."""
+    state_names: Sequence[str] = ()
+    """Of the n coordinates, for messages; empty for `states[0]`, `states[1]` and so on."""
+    control_names: Sequence[str] = ()
+    """Of the m coordinates, alike."""
+    lines: Sequence[int] = ()
+    """On which line of a file each sample stands, for messages; empty where there is no such file."""
 
     def __post_init__(self) -> None:
         for field in ("states", "controls", "times"):
@@ -43,17 +49,17 @@ class Recording:
             if value is not None:
                 object.__setattr__(self, field, np.asarray(value, dtype=np.float64))
         self._check_shapes()
-        if self.times is not None and not (np.diff(self.times) > 0.0).all():
-            sample = 1 + int(np.argmin(np.diff(self.times) > 0.0))
-            raise OptionError(
-                f"The times of {self.name!r} do not increase at sample {sample}: {self.times[sample - 1]} s, then "
-                f"{self.times[sample]} s. Sort the samples, or make each run a recording of its own (run=, --run)."
-            )
+        if self.times is not None:
+            self._check_increasing(self.times)
+
+    def place(self, sample: int) -> str:
+        """Return where a sample is found, for messages: its index, and its line if there is one."""
+        return f"sample {sample} (line {self.lines[sample]})" if len(self.lines) else f"sample {sample}"
 
     @property
     def time_steps(self) -> FloatArray:
-        """Times from each sample to the next, `(S - 1,)` [s]; empty without times."""
-        return np.empty(0) if self.times is None else np.diff(self.times)
+        """Times from each sample to the next, `(S - 1,)` [s], NaN where one of them is missing; empty without times."""
+        return np.empty(0) if self.times is None else np.diff(np.where(np.isfinite(self.times), self.times, np.nan))
 
     def _check_shapes(self) -> None:
         count = len(self.states) if self.states.ndim == 2 else 0
@@ -64,6 +70,16 @@ class Recording:
             raise ShapeError(
                 f"Recording {self.name!r} needs states (S, n), controls (S, m) or (S - 1, m), and times (S,) or None, "
                 f"with S > 1, not {shapes}."
+            )
+
+    def _check_increasing(self, times: FloatArray) -> None:
+        known = np.flatnonzero(np.isfinite(times))
+        falls = np.flatnonzero(~(np.diff(times[known]) > 0.0))
+        if len(falls):
+            before, sample = known[falls[0] : falls[0] + 2].tolist()
+            raise OptionError(
+                f"The times of {self.name!r} do not increase at {self.place(sample)}: {times[before]} s, then "
+                f"{times[sample]} s. Sort the samples, or make each run a recording of its own (run=, --run)."
             )
 
 
@@ -85,16 +101,18 @@ def transitions_from_recordings(
         dataset_id: name of the data.
         time_step: h [s]; by default the median distance in time of all neighbours. Not used without times.
         jitter: neighbours whose distance in time differs from h by more than this share of h are not paired.
-        skip_missing: samples that lack a value make a gap; otherwise they are refused.
+        skip_missing: samples that lack a value, or their time, make a gap; otherwise they are refused. The control of
+            the last sample, which has no effect, may always be missing.
         control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced.
 
     Raises:
         ShapeError: recordings of different coordinates, or bounds that do not fit.
         NotFiniteError: a value is missing and `skip_missing` is not set; names recording, sample and coordinate.
         DatasetError: nothing is left, or no recording was given.
-        OptionError: a time step or jitter that is not positive.
+        OptionError: a time step or jitter that is not positive, or bounds that are NaN or cross.
     """
     _check(recordings, dataset_id, time_step, jitter)
+    low, high = _bounds(control_bounds, recordings[0].controls.shape[1])
     step = time_step if time_step is not None else median_time_step(recordings)
     if not skip_missing:
         for recording in recordings:
@@ -113,15 +131,15 @@ def transitions_from_recordings(
         "episodes": _number_stretches(pairs),
     }
     arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
-    states, controls = arrays["states"].shape[1], arrays["controls"].shape[1]
-    low, high = (_filled(bound, controls) for bound in control_bounds)
+    states = arrays["states"].shape[1]
     info = describe_dataset(dataset_id, arrays, (np.full(states, -np.inf), np.full(states, np.inf)), (low, high))
     return Transitions(**arrays, dataset=info)
 
 
 def median_time_step(recordings: Sequence[Recording]) -> float | None:
-    """Return the median distance in time of neighbouring samples [s]; None where no recording has times."""
+    """Return the median distance in time of neighbouring samples [s]; None where no two of them have times."""
     steps = np.concatenate([recording.time_steps for recording in recordings])
+    steps = steps[np.isfinite(steps)]
     return float(np.median(steps)) if len(steps) else None
 
 
@@ -138,14 +156,19 @@ def _check(recordings: Sequence[Recording], dataset_id: str, time_step: float | 
 
 
 def _refuse_missing(recording: Recording) -> None:
-    for field in ("states", "controls"):
-        finite = np.isfinite(getattr(recording, field))
-        if not finite.all():
-            sample, coordinate = np.argwhere(~finite)[0]
+    count = len(recording.states)
+    values = {"states": recording.states, "controls": recording.controls[: count - 1]}
+    if recording.times is not None:
+        values["times"] = recording.times
+    for field, array in values.items():
+        missing = np.argwhere(~np.isfinite(array))
+        if len(missing):
+            sample, *coordinate = missing[0].tolist()
+            names = {"states": recording.state_names, "controls": recording.control_names}.get(field)
+            what = names[coordinate[0]] if names else f"{field}{coordinate or ''}"
             raise NotFiniteError(
-                f"Recording {recording.name!r}, sample {sample}, {field}[{coordinate}] is "
-                f"{getattr(recording, field)[sample, coordinate]}. Repair it, or let such samples make a gap "
-                "(skip_missing=True)."
+                f"Recording {recording.name!r}, {recording.place(sample)}, {what} is {array[(sample, *coordinate)]}. "
+                "Repair it, or let such samples make a gap (skip_missing=True, --skip-missing)."
             )
 
 
@@ -153,8 +176,9 @@ def _are_paired(recording: Recording, step: float | None, jitter: float) -> Bool
     """Return which samples, but the last, make a transition with the next `(S - 1,)`."""
     states, controls = _are_whole(recording.states), _are_whole(recording.controls)
     paired: BoolArray = np.logical_and.reduce([states[:-1], controls[: len(states) - 1], states[1:]])
-    if recording.times is not None and step is not None:
-        paired &= np.abs(recording.time_steps - step) <= jitter * step
+    if recording.times is not None:
+        paired &= np.isfinite(recording.time_steps)
+        paired &= step is None or np.abs(recording.time_steps - step) <= jitter * step
     return paired
 
 
@@ -167,6 +191,16 @@ def _number_stretches(pairs: Sequence[BoolArray]) -> NDArray[np.int64]:
     begins = [np.diff(np.concatenate([[False], kept]).astype(np.int8)) == 1 for kept in pairs]
     numbers = np.cumsum(np.concatenate(begins)) - 1
     return numbers[np.concatenate(pairs)].astype(np.int64)
+
+
+def _bounds(bounds: tuple[ArrayLike | float, ArrayLike | float], size: int) -> tuple[FloatArray, FloatArray]:
+    low, high = (_filled(bound, size) for bound in bounds)
+    if not (low <= high).all():
+        raise OptionError(
+            f"control_bounds = ({low.tolist()}, {high.tolist()}): each low must be a number up to its high; infinity "
+            "for no bound."
+        )
+    return low, high
 
 
 def _filled(bound: ArrayLike | float, size: int) -> FloatArray:

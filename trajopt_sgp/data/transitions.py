@@ -23,7 +23,7 @@ _ARRAYS: dict[str, type] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transitions:
     """K transitions x' = f(x, u); arrays are read-only.
 
@@ -65,6 +65,11 @@ class Transitions:
 
     def __len__(self) -> int:
         return len(self.states)
+
+    def __repr__(self) -> str:
+        rewards = "no" if self.rewards is None else "yes"
+        sizes = f"K={len(self)}, n={self.state_size}, m={self.control_size}"
+        return f"Transitions({self.dataset.id!r}, {sizes}, rewards={rewards})"
 
     @property
     def state_size(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, Stepper
+from trajopt_sgp.formulations.stepping import IntegratorName, Stepper, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 
 
@@ -15,12 +15,18 @@ class DirectTranscription(Formulation):
     Controls are held over each interval. Continuous dynamics are integrated over it.
 
     Source: J. T. Betts, Practical Methods for Optimal Control Using Nonlinear Programming, chapter 4.
+
+    Raises:
+        OptionError: an unknown integrator, or substeps below 1.
     """
 
     integrator: IntegratorName = "rk4"
     """For continuous dynamics."""
     substeps: int = 1
     """Steps of the integrator in an interval."""
+
+    def __post_init__(self) -> None:
+        check_stepping(self.integrator, self.substeps)
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program with K = N instances of every stage term."""

@@ -108,8 +108,9 @@ class Layout:
         """Return the places at some fractions of every interval, each once, with quadrature weights that sum to one."""
         fractions = np.array(list(weights))
         position = np.add.outer(np.arange(self.problem.horizon), fractions).ravel()
-        states = np.stack([self.states[f] for f in weights], axis=1).reshape(-1, self.problem.state_size)
-        controls = np.stack([self.controls[f] for f in weights], axis=1).reshape(-1, self.problem.control_size)
+        places = len(position)
+        states = np.stack([self.states[f] for f in weights], axis=1).reshape(places, self.problem.state_size)
+        controls = np.stack([self.controls[f] for f in weights], axis=1).reshape(places, self.problem.control_size)
         share = np.multiply.outer(self.problem.grid.shares, list(weights.values())).ravel()
         _, first, place = np.unique(np.round(position, 9), return_index=True, return_inverse=True)
         weight = _floats(np.bincount(place, np.tile(list(weights.values()), self.problem.horizon)))

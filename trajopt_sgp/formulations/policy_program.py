@@ -141,8 +141,8 @@ class PolicyProgram(NonlinearProgram):
         """Return the plan of all scaled variables `(full size,)` of shooting from one initial state."""
         values, grid, curves = full * self.full_scale, self.problem.grid, self.single.curves
         controls = self.problem.control_box.clip(values[self.layout.first_controls])
-        uniform = np.allclose(grid.shares, grid.shares[0], rtol=1e-9)
-        plan = Trajectory(values[self.layout.knot_states], controls, grid.time_step, None if uniform else grid.mesh)
+        mesh = None if grid.uniform else grid.mesh
+        plan = Trajectory(values[self.layout.knot_states], controls, grid.time_step, mesh)
         if curves is None or not np.isfinite(values).all():
             return plan
         states, inputs = curves(values, parameters)

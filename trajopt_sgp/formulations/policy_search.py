@@ -11,7 +11,7 @@ from trajopt_sgp.formulations.policy_program import Exploration, GradientKind, P
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.formulations.shooting import SingleShooting
-from trajopt_sgp.formulations.stepping import IntegratorName
+from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
 from trajopt_sgp.models.policies import OpenLoop, Policy, PolicySpace
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_scale
@@ -34,7 +34,7 @@ class PolicySearch(Formulation):
     2022; R. J. Williams, Simple statistical gradient-following algorithms, Machine Learning 8 (1992).
 
     Raises:
-        OptionError: an unknown gradient, counts below 1, or a zeroth-order gradient without noise.
+        OptionError: an unknown gradient or integrator, counts below 1, or a zeroth-order gradient without noise.
     """
 
     policy: Policy = field(default_factory=OpenLoop)
@@ -60,6 +60,7 @@ class PolicySearch(Formulation):
     rolls_out: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_stepping(self.integrator, self.substeps)
         if self.gradient not in ("first", "zeroth"):
             raise OptionError(f"PolicySearch: unknown gradient {self.gradient!r}; choose from 'first', 'zeroth'.")
         if type(self.noise_draws) is not int or self.noise_draws < 1:

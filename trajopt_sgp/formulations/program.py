@@ -196,8 +196,7 @@ class NonlinearProgram:
         duration = grid.duration if layout.duration is None else float(values[layout.duration])
         states, first = values[layout.knot_states], values[layout.first_controls]
         first = self.problem.control_box.clip(first)
-        uniform = np.allclose(grid.shares, grid.shares[0], rtol=1e-9)
-        step, mesh = duration / self.problem.horizon, None if uniform else grid.mesh
+        step, mesh = duration / self.problem.horizon, None if grid.uniform else grid.mesh
         if self.curves is None or not np.isfinite(values).all():
             return Trajectory(states, first, step, mesh)
         return Trajectory(states, first, step, mesh, *self.curves(values, parameters))

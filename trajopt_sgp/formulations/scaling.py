@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.problem import OptimalControlProblem
-from trajopt_sgp.problem.boundary import make_scale
+from trajopt_sgp.problem.boundary import make_unit
 
 FloatArray = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _SAMPLES = 8
 def state_scale(problem: OptimalControlProblem) -> FloatArray:
     """Return the unit of each state `(n,)`: the user's, half the range of the model's data, of the bounds, or 1."""
     if problem.state_scale is not None:
-        return make_scale("state_scale", problem.state_scale, problem.state_size)
+        return make_unit("state_scale", problem.state_scale, problem.state_size)
     learned = _learned(problem, slice(0, problem.state_size))
     return (
         _half_width(problem.state_box.lower, problem.state_box.upper, np.ones(problem.state_size))
@@ -31,7 +31,7 @@ def state_scale(problem: OptimalControlProblem) -> FloatArray:
 def control_scale(problem: OptimalControlProblem) -> FloatArray:
     """Return the unit of each control `(m,)`: the user's, half the range of the bounds, of the model's data, or 1."""
     if problem.control_scale is not None:
-        return make_scale("control_scale", problem.control_scale, problem.control_size)
+        return make_unit("control_scale", problem.control_scale, problem.control_size)
     learned = _learned(problem, slice(problem.state_size, None))
     other = np.ones(problem.control_size) if learned is None else learned
     return _half_width(problem.control_box.lower, problem.control_box.upper, other)

@@ -6,13 +6,17 @@ from typing import ClassVar
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, Stepper
+from trajopt_sgp.formulations.stepping import IntegratorName, Stepper, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 
 
 @dataclass(frozen=True)
 class SingleShooting(Formulation):
-    """Variables u_0, ..., u_{N-1}; the states follow by rolling the model out, their bounds become rows."""
+    """Variables u_0, ..., u_{N-1}; the states follow by rolling the model out, their bounds become rows.
+
+    Raises:
+        OptionError: an unknown integrator, or substeps below 1.
+    """
 
     integrator: IntegratorName = "rk4"
     """For continuous dynamics."""
@@ -20,6 +24,9 @@ class SingleShooting(Formulation):
     """Steps of the integrator in an interval."""
 
     rolls_out: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_stepping(self.integrator, self.substeps)
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program; x_0 is a variable only where it is free."""
@@ -33,6 +40,9 @@ class MultipleShooting(Formulation):
 
     Source: H. G. Bock and K. J. Plitt, A multiple shooting algorithm for direct solution of optimal control problems,
     IFAC 1984.
+
+    Raises:
+        OptionError: an unknown integrator, or a count below 1.
     """
 
     steps_per_interval: int = 5
@@ -43,6 +53,7 @@ class MultipleShooting(Formulation):
     """Steps of the integrator from one knot to the next."""
 
     def __post_init__(self) -> None:
+        check_stepping(self.integrator, self.substeps)
         if type(self.steps_per_interval) is not int or self.steps_per_interval < 1:
             raise OptionError(
                 f"MultipleShooting: steps_per_interval = {self.steps_per_interval!r}; it must be at least 1."

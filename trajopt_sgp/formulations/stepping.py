@@ -18,6 +18,18 @@ from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 FloatArray = NDArray[np.float64]
 
 
+def check_stepping(integrator: str, substeps: int) -> None:
+    """Check how a formulation integrates continuous dynamics.
+
+    Raises:
+        OptionError: an unknown integrator, or substeps below 1.
+    """
+    if integrator not in INTEGRATORS:
+        raise OptionError(f"Unknown integrator {integrator!r}; choose from {', '.join(INTEGRATORS)}.")
+    if type(substeps) is not int or substeps < 1:
+        raise OptionError(f"substeps = {substeps!r}; it must be a whole number, at least 1.")
+
+
 @dataclass(frozen=True)
 class Stepper:
     """Moves states over an interval of a problem's dynamics.
@@ -35,10 +47,7 @@ class Stepper:
     """Steps of the integrator in an interval."""
 
     def __post_init__(self) -> None:
-        if self.integrator not in INTEGRATORS:
-            raise OptionError(f"Unknown integrator {self.integrator!r}; choose from {', '.join(INTEGRATORS)}.")
-        if type(self.substeps) is not int or self.substeps < 1:
-            raise OptionError(f"substeps = {self.substeps!r}; it must be a whole number, at least 1.")
+        check_stepping(self.integrator, self.substeps)
         if self.problem.dynamics is None:
             raise IncompatibleError("The problem has no dynamics; only ScoreTranscription does without.")
 

@@ -26,7 +26,7 @@ from trajopt_sgp.problem import (
     TerminalCost,
     TrajectoryCost,
 )
-from trajopt_sgp.problem.boundary import make_scale
+from trajopt_sgp.problem.boundary import make_scale, make_unit
 from trajopt_sgp.problem.probing import constraint_bounds, count_rows
 from trajopt_sgp.problem.terms import FaceFunction, StageCostTerm
 
@@ -251,7 +251,7 @@ class TermBuilder:
 
     def _row_scale(self, constraint: Constraint, sizes: list[int], index: IntArray, count: int) -> FloatArray:
         if constraint.scale is not None:
-            return 1.0 / make_scale(f"scale of {constraint.name!r}", constraint.scale, count)
+            return 1.0 / make_unit(f"scale of {constraint.name!r}", constraint.scale, count)
         start, middle = self.problem.start, self.problem.control_box.middle()
         centre = np.resize(np.concatenate([start, middle]), index.shape[1])
         if not isinstance(constraint, StageConstraint):
@@ -310,7 +310,7 @@ class TermBuilder:
 
     def _rate_cost(self, term: ControlRateCost) -> StageTerm:
         index, _, knots = self._changes()
-        unit = torch.tensor(make_scale(f"scale of {term.name!r}", term.scale, self.problem.control_size))
+        unit = torch.tensor(make_unit(f"scale of {term.name!r}", term.scale, self.problem.control_size))
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
             return term.weight * (self._change(z, parameters) / unit.to(z.dtype)).square().sum(-1)

@@ -35,10 +35,10 @@ from trajopt_sgp.learning.settings import ImageScoreSettings as ImageScoreSettin
 from trajopt_sgp.learning.settings import LearnedDistanceSettings as LearnedDistanceSettings
 from trajopt_sgp.learning.settings import ScoreSettings as ScoreSettings
 from trajopt_sgp.learning.settings import TrainingSettings as TrainingSettings
-from trajopt_sgp.learning.train import MODEL_FILE as MODEL_FILE
 from trajopt_sgp.learning.train import train_dynamics as train_dynamics
 from trajopt_sgp.learning.train import train_energy as train_energy
 from trajopt_sgp.learning.train import train_ensemble as train_ensemble
 from trajopt_sgp.learning.train import train_score as train_score
 from trajopt_sgp.learning.train import training_split as training_split
 from trajopt_sgp.learning.trainer import TrainingResult as TrainingResult
+from trajopt_sgp.models.model_file import MODEL_FILE as MODEL_FILE

@@ -122,7 +122,7 @@ class LearnedDistanceSettings(TrainingSettings):
         object.__setattr__(self, "perturbations", tuple(self.perturbations))
         self._require("sampling", self.sampling in ("mixture", "uniform"), 'one of "mixture", "uniform"')
         self._require("margin", 0.0 <= self.margin < float("inf"), "finite and not negative")
-        self._require("pool", self.pool >= 1, "at least 1")
+        self._require("pool", self.pool >= 2, "at least 2")
         self._require("sigma", 0.0 < self.sigma < float("inf"), "positive")
         low, high = self.perturbations
         self._require("perturbations", 0.0 < low <= high < float("inf"), "two ascending positive numbers")

@@ -114,13 +114,18 @@ def _load_adam(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> N
 
 def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     different = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
-    if different:
-        name = different[0]
-        before, now = _short(found.get(name)), _short(wanted.get(name))
+    if not different:
+        return
+    remedy = "it cannot be resumed. Choose another folder, or delete this one to start anew."
+    told = [name for name in different if name in found and name in wanted]
+    if not told:
+        unknown = ", ".join(different)
         raise IncompatibleError(
-            f"{folder} holds a training run with {name} = {before}, not {now}: it cannot be resumed. Choose another "
-            "folder, or delete this one to start anew."
+            f"{folder} holds a training run of another version of this library; one of the two does not tell "
+            f"{unknown}, so {remedy}"
         )
+    before, now = _short(found[told[0]]), _short(wanted[told[0]])
+    raise IncompatibleError(f"{folder} holds a training run with {told[0]} = {before}, not {now}: {remedy}")
 
 
 def _short(value: object) -> str:

@@ -40,10 +40,8 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.calibration import calibrate
+from trajopt_sgp.models.model_file import MODEL_FILE
 from trajopt_sgp.models.preconditioning import noise_levels
-
-MODEL_FILE = "model.safetensors"
-"""Name of the model's file in the folder of its training run."""
 
 _VALIDATION_ROWS = 8192
 

@@ -1,6 +1,7 @@
 """Models as files: safetensors with a JSON header."""
 
 import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ _CLASSES: dict[str, type[TransitionModel]] = {
         BehaviourClone,
     )
 }
+MODEL_FILE = "model.safetensors"
+"""Name of the model's file in the folder of its training run."""
 _CALIBRATED = (EnergyNetwork, LearnedDistance)
 _FORMAT = 1
 _PACKAGES = ("numpy", "torch", "trajopt_sgp")
@@ -66,15 +69,36 @@ def save_model(model: TransitionModel, path: PathLike) -> None:
     write_tensors(Path(path), header, model.state_dict())
 
 
+def find_model_file(path: PathLike) -> Path:
+    """Return the path of a file as it is, and of the folder of a training run that of its model.
+
+    Raises:
+        ModelFileError: the folder holds no model; names those of its folders that do.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    if (place / MODEL_FILE).exists():
+        return place / MODEL_FILE
+    found = sorted(file.parent.name for file in place.glob(f"*/{MODEL_FILE}"))
+    hint = f"give one of its folders {', '.join(found)}" if found else "a training run leaves it there when it ends"
+    raise ModelFileError(f"{place} is a folder without {MODEL_FILE}: {hint}.")
+
+
 def load_model(path: PathLike, device: torch.device | str = "cpu") -> TransitionModel:
     """Read a model from a file of `save_model`, in the precision in which it was saved.
+
+    Args:
+        path: of the file, or of the folder of its training run.
+        device: where the model goes.
 
     Raises:
         ModelFileError: the file is missing, truncated or damaged, of an unknown class or format, or its normalizer
             is not the one of the dataset it claims.
     """
-    file = Path(path)
+    file = find_model_file(path)
     header, tensors = read_tensors(file)
+    _refuse_other_files(file, header)
     if header.get("format") != _FORMAT:
         raise ModelFileError(f"{file} has format {header.get('format')!r}; this version reads format {_FORMAT} only.")
     kind = _CLASSES.get(str(header.get("class")))
@@ -96,6 +120,15 @@ def load_model_as(kind: type[Model], path: PathLike, device: torch.device | str 
     if not isinstance(model, kind):
         raise ModelFileError(f"{path} holds a {type(model).__name__}, not a {kind.__name__}.")
     return model
+
+
+def _refuse_other_files(file: Path, header: Mapping[str, Any]) -> None:
+    if header.get("class") == "ModelBiasCertificate":
+        raise ModelFileError(f"{file} holds no model but the certificate of one: read it with load_certificate.")
+    if "identity" in header:
+        raise ModelFileError(
+            f"{file} is the checkpoint of a training run, whose model is {MODEL_FILE} beside it once it has ended."
+        )
 
 
 def _build(kind: type[TransitionModel], header: dict[str, Any], tensors: dict[str, Tensor]) -> TransitionModel:

@@ -71,6 +71,20 @@ class Boundary:
         given = self.values if values is None else values
         return np.where(self.held, given, box.lower), np.where(self.held, given, box.upper)
 
+    def check_within(self, name: str, box: Box) -> None:
+        """Check that the given states lie within a box, but for rounding.
+
+        Raises:
+            OptionError: names the state, its value and its bounds.
+        """
+        slack = 1e-9 * np.maximum(1.0, np.abs(self.values))
+        outside = self.held & ((self.values < box.lower - slack) | (self.values > box.upper + slack))
+        if outside.any():
+            i = int(outside.argmax())
+            raise OptionError(
+                f"{name}: {box.labels[i]} = {self.values[i]} is outside its bounds, {box.lower[i]} to {box.upper[i]}."
+            )
+
 
 def make_boundary(
     name: str, values: ArrayLike | Mapping[str, float] | None, labels: Sequence[str], box: Box
@@ -79,16 +93,16 @@ def make_boundary(
 
     Raises:
         OptionError: a mapping names a state that does not exist; lists those that do.
-        ShapeError, NotFiniteError: the vector does not fit, or is not finite.
+        ShapeError, NotFiniteError, OptionError: the vector does not fit, is not finite, or holds no numbers.
     """
     if values is None or isinstance(values, Mapping):
         vector, held = box.middle(), np.zeros(len(labels), dtype=np.bool_)
         for label, value in (values or {}).items():
             if label not in labels:
                 raise OptionError(f"{name}: there is no state {label!r}; choose from {', '.join(labels)}.")
-            vector[labels.index(label)], held[labels.index(label)] = value, True
+            vector[labels.index(label)], held[labels.index(label)] = _floats(f"{name}: {label}", value), True
     else:
-        vector, held = np.array(values, dtype=np.float64), np.ones(len(labels), dtype=np.bool_)
+        vector, held = _floats(name, values), np.ones(len(labels), dtype=np.bool_)
     if vector.shape != (len(labels),):
         raise ShapeError(f"{name} has shape {vector.shape}; this problem needs ({len(labels)},).")
     if not np.isfinite(vector).all():
@@ -97,15 +111,30 @@ def make_boundary(
     return Boundary(vector, held)
 
 
-def make_box(name: str, bounds: tuple[Any, Any] | None, labels: Sequence[str]) -> Box:
-    """Return bounds, numbers or vectors, as arrays, one number for each label.
+def split_bounds(name: str, bounds: Any) -> tuple[Any, Any]:
+    """Return lower and upper bounds as a user gives them, infinite where there is None.
 
     Raises:
-        ShapeError, NotFiniteError, OptionError: a bound does not fit, is NaN, or crosses the other.
+        OptionError: they are no pair.
+    """
+    try:
+        lower, upper = (None, None) if bounds is None else bounds
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"{name} = {bounds!r}: give a pair (lower, upper), each a number, a vector, or None for no bound."
+        ) from error
+    return -np.inf if lower is None else lower, np.inf if upper is None else upper
+
+
+def make_box(name: str, bounds: Any, labels: Sequence[str]) -> Box:
+    """Return bounds, a pair of numbers, vectors or None, as arrays, one number for each label.
+
+    Raises:
+        ShapeError, NotFiniteError, OptionError: they are no pair; a bound does not fit, is NaN, or crosses the other.
     """
     sides, size = [], len(labels)
-    for side, values in zip(("lower", "upper"), bounds or (-np.inf, np.inf), strict=True):
-        array = np.array(values, dtype=np.float64)
+    for side, values in zip(("lower", "upper"), split_bounds(name, bounds), strict=True):
+        array = _floats(f"{name}: the {side} bound", values)
         if array.shape not in ((), (size,)):
             raise ShapeError(f"{name}: the {side} bound has shape {array.shape}; give a number or ({size},).")
         if np.isnan(array).any():
@@ -118,9 +147,9 @@ def make_scale(name: str, values: Any, size: int) -> FloatArray:
     """Return finite numbers `(size,)` from a number or a vector.
 
     Raises:
-        ShapeError, NotFiniteError: they do not fit, or are not finite.
+        ShapeError, NotFiniteError, OptionError: they do not fit, are not finite, or no numbers.
     """
-    array = np.array(values, dtype=np.float64)
+    array = _floats(name, values)
     if array.shape not in ((), (size,)):
         raise ShapeError(f"{name} has shape {array.shape}; give a number or ({size},).")
     if not np.isfinite(array).all():
@@ -128,13 +157,41 @@ def make_scale(name: str, values: Any, size: int) -> FloatArray:
     return np.broadcast_to(array, (size,)).copy()
 
 
+def make_unit(name: str, values: Any, size: int) -> FloatArray:
+    """Return positive numbers `(size,)` from a number or a vector.
+
+    Raises:
+        ShapeError, NotFiniteError, OptionError: they do not fit, or are not finite or not positive.
+    """
+    unit = make_scale(name, values, size)
+    if not (unit > 0.0).all():
+        raise OptionError(f"{name} must be positive, not {unit}.")
+    return unit
+
+
 def make_labels(field_name: str, letter: str, names: Sequence[str] | None, size: int) -> tuple[str, ...]:
     """Return names given by the user, or `x[0]`, `x[1]` and so on.
 
     Raises:
         ShapeError: the number of names does not fit.
+        OptionError: a name stands there twice.
     """
     labels = tuple(names) if names is not None else tuple(f"{letter}[{i}]" for i in range(size))
     if len(labels) != size:
         raise ShapeError(f"{field_name} lists {len(labels)} names; this problem needs {size}.")
+    repeated = next((label for label in labels if labels.count(label) > 1), None)
+    if repeated is not None:
+        raise OptionError(f"{field_name} lists {repeated!r} more than once; each needs a name of its own.")
     return labels
+
+
+def _floats(name: str, values: Any) -> FloatArray:
+    """Return a copy of numbers as an array.
+
+    Raises:
+        OptionError: they are no numbers, or vectors of unequal lengths.
+    """
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} = {values!r}: give a number or a vector of numbers.") from error

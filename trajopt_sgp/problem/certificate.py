@@ -133,6 +133,8 @@ def _promise(quantity: str, promised: FloatArray, realised: FloatArray, ratio: F
 
 
 def _ratio(value: FloatArray, limit: FloatArray) -> FloatArray:
-    """Return value / limit; zero where both are, infinite where only the limit is, or where the value is NaN."""
-    ratio: FloatArray = np.divide(value, limit, out=np.full(limit.shape, np.inf), where=limit > 0.0)
-    return np.where(value == 0.0, 0.0, np.where(np.isnan(value), np.inf, ratio))
+    """Return value / limit: zero where the value is, else infinite where the limit is zero or the value not finite."""
+    ratio: FloatArray = np.divide(
+        value, limit, out=np.full(limit.shape, np.inf), where=(limit > 0.0) & np.isfinite(value)
+    )
+    return np.where(value == 0.0, 0.0, ratio)

@@ -1,5 +1,6 @@
 """The optimal control problem that every formulation transcribes."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +10,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.problem.boundary import Boundary, Box, make_boundary, make_box, make_labels, make_scale
+from trajopt_sgp.problem.boundary import (
+    Boundary,
+    Box,
+    make_boundary,
+    make_box,
+    make_labels,
+    make_scale,
+    make_unit,
+    split_bounds,
+)
 from trajopt_sgp.problem.constraints import Constraint, ConstraintEntry, ControlRateLimit, as_constraints
 from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous
-from trajopt_sgp.problem.parameters import Parameters, ParameterValue, parameter_tensors
+from trajopt_sgp.problem.parameters import Parameters, ParameterValue, finite_number, parameter_tensors
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.problem.probing import probe
 from trajopt_sgp.problem.terms import (
@@ -28,13 +38,23 @@ from trajopt_sgp.problem.terms import (
     as_terminal_costs,
     as_trajectory_costs,
     check_names,
+    listed,
 )
-from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, check_move_blocks, make_time_grid
+from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, make_horizon, make_move_blocks, make_time_grid
 
 FloatArray = NDArray[np.float64]
 
+Bounds = tuple[Numbers | None, Numbers | None] | FloatArray
+"""A pair of lower and upper bounds, numbers or `(d,)`, or an array `(2, d)`; None on a side without."""
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+_LISTS = ("stage_costs", "terminal_costs", "trajectory_costs", "constraints")
+_ARRAYS = (
+    *("initial_state", "final_state", "state_bounds", "control_bounds", "mesh", "parameters", "move_blocks"),
+    *("previous_control", "state_scale", "control_scale"),
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class OptimalControlProblem:
     """Minimise stage costs and terminal costs along a model of motion.
 
@@ -47,10 +67,12 @@ class OptimalControlProblem:
     with state x in R^n, control u in R^m and horizon N. A distance to data is a stage cost among the others, or a
     constraint. Functions are batched over leading dimensions and written in torch, `cost(x: (..., n), u: (..., m)) ->
     (...)`, or in CasADi on column vectors; with `parameters=("goal",)` they receive the value of that parameter too.
+    Arrays are copied: what becomes of the caller's changes nothing here.
 
     Raises:
-        OptionError: horizon below 1, bounds crossed, two terms of one name, a duration not positive, no model, an
-            unknown name of a state or parameter.
+        OptionError: horizon below 1, bounds crossed, two terms, states or controls of one name, a duration or unit not
+            positive, no model, an unknown name of a state or parameter, a reserved name, a final state outside its
+            bounds, something that is none of the valid forms.
         ShapeError: an array or the result of a term has the wrong shape; names it.
         NotFiniteError: NaN or infinity in a state or parameter, NaN in a bound.
     """
@@ -72,9 +94,9 @@ class OptimalControlProblem:
     """Of the whole plan, for `SingleShooting` and `MultipleShooting` alone."""
     constraints: Sequence[ConstraintEntry] = ()
     """Besides the dynamics, the bounds and the ends."""
-    state_bounds: tuple[Numbers, Numbers] | None = None
+    state_bounds: Bounds | None = None
     """Lower and upper bounds of x_1..x_N, numbers or `(n,)`; of x_0 too where it is free."""
-    control_bounds: tuple[Numbers, Numbers] | None = None
+    control_bounds: Bounds | None = None
     """Lower and upper bounds of u_0..u_{N-1}, numbers or `(m,)`."""
     time_step: float | None = None
     """Mean duration of an interval [s]; default 1. Give this or `duration`."""
@@ -136,8 +158,9 @@ class OptimalControlProblem:
             raise OptionError(
                 f"dynamics = {self.dynamics!r}: a model needs state_size, control_size and a call (x, u)."
             )
-        if type(self.horizon) is not int or self.horizon < 1:
-            raise OptionError(f"horizon = {self.horizon!r}: it must be a whole number of intervals, at least 1.")
+        self._derive(horizon=make_horizon(self.horizon))
+        self._derive(**{name: listed(name, getattr(self, name)) for name in _LISTS})
+        self._derive(**{name: copy.deepcopy(getattr(self, name)) for name in _ARRAYS})
         self._derive(state_size=self._size("state"), control_size=self._size("control"))
         self._derive(
             state_labels=make_labels("state_names", "x", self.state_names, self.state_size),
@@ -158,17 +181,18 @@ class OptimalControlProblem:
             initial=make_boundary("initial_state", self.initial_state, self.state_labels, self.state_box),
             final=make_boundary("final_state", self.final_state, self.state_labels, self.state_box),
         )
-        if self.move_blocks is not None:
-            check_move_blocks(self.move_blocks, self.horizon)
-        if self.previous_control is not None:
-            make_scale("previous_control", self.previous_control, self.control_size)
-        if self.grid.free and not is_continuous(self.dynamics):
-            raise OptionError(
-                "duration: a discrete-time model has a time step of its own; FreeTime needs dx/dt = f(x, u)."
-            )
-        costs = *self.stage_terms, *self.terminal_terms, *self.trajectory_terms, *self.rate_costs
-        check_names((*costs, *self.constraint_terms, *self.rate_limits))
+        self.final.check_within("final_state", self.state_box)
+        self._check_options()
+        check_names((*self._costs, *self.constraint_terms, *self.rate_limits))
         probe(self)
+
+    def __repr__(self) -> str:
+        costs = [term.name for term in self._costs]
+        constraints = [term.name for term in (*self.constraint_terms, *self.rate_limits)]
+        return (
+            f"OptimalControlProblem({self.name!r}, horizon={self.horizon}, {self.state_size} states, "
+            f"{self.control_size} controls, costs={costs}, constraints={constraints})"
+        )
 
     @property
     def start(self) -> FloatArray:
@@ -203,10 +227,10 @@ class OptimalControlProblem:
             dtype: floating-point type; that of the dynamics if not given.
 
         Raises:
-            OptionError: an unknown name; lists the valid ones.
+            OptionError: an unknown name; lists the valid ones. Or a weight or noise level that is not finite.
         """
         kind, rest = dtype or self.dtype, dict(changes or {})
-        numbers = {name: float(rest.pop(name)) for name in list(rest) if name in self.number_names}
+        numbers = {name: finite_number(name, rest.pop(name)) for name in list(rest) if name in self.number_names}
         previous = rest.pop("previous_control", self.previous_control)
         unknown = sorted(set(rest) - set(self.parameters))
         if unknown:
@@ -236,6 +260,23 @@ class OptimalControlProblem:
             constraints=[*(term.to(dtype) for term in self.constraint_terms), *self.rate_limits],
         )
 
+    @property
+    def _costs(self) -> tuple[Any, ...]:
+        return *self.stage_terms, *self.terminal_terms, *self.trajectory_terms, *self.rate_costs
+
+    def _check_options(self) -> None:
+        if self.move_blocks is not None:
+            self._derive(move_blocks=make_move_blocks(self.move_blocks, self.horizon))
+        if self.previous_control is not None:
+            make_scale("previous_control", self.previous_control, self.control_size)
+        for name, size in (("state_scale", self.state_size), ("control_scale", self.control_size)):
+            if getattr(self, name) is not None:
+                make_unit(name, getattr(self, name), size)
+        if self.grid.free and not is_continuous(self.dynamics):
+            raise OptionError(
+                "duration: a discrete-time model has a time step of its own; FreeTime needs dx/dt = f(x, u)."
+            )
+
     def _derive(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -244,9 +285,10 @@ class OptimalControlProblem:
         if self.dynamics is not None:
             return int(getattr(self.dynamics, f"{kind}_size"))
         names = getattr(self, f"{kind}_names")
-        bounds = getattr(self, f"{kind}_bounds")
-        if names is None and (bounds is None or np.ndim(bounds[0]) != 1):
+        sides = split_bounds(f"{kind}_bounds", getattr(self, f"{kind}_bounds"))
+        vectors = [names] if names is not None else [side for side in sides if np.ndim(side) == 1]
+        if not vectors:
             raise OptionError(
                 f"Without dynamics, give {kind}_names or bounds as vectors to tell the number of {kind}s."
             )
-        return len(names if names is not None else bounds[0])
+        return len(vectors[0])

@@ -1,5 +1,6 @@
 """What may change between two solves of one problem without building anything anew."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -66,6 +67,21 @@ class Parameters:
         if all(value.ndim == 1 for value in self.values.values()):
             return self
         return replace(self, values={name: _interpolate(value, position) for name, value in self.values.items()})
+
+
+def finite_number(name: str, value: Any) -> float:
+    """Return a weight or noise level as a Python number.
+
+    Raises:
+        OptionError: it is no number, or not finite.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise OptionError(f"{name} = {value!r}: it must be a finite number.")
+    return number
 
 
 def parameter_tensors(

@@ -48,8 +48,12 @@ def probe(problem: OptimalControlProblem) -> None:
                 points = (state, control, state) if stage.next_state else (state, control)
                 value = stage.evaluate(*points, parameters=parameters)
                 check_result(f"stage cost {stage.name!r}", value, leading)
-            if isinstance(stage, LeastSquaresCost):
+            elif isinstance(stage, LeastSquaresCost):
                 check_rows(f"residual {stage.name!r}", stage.evaluate(state, control, parameters=parameters), leading)
+            else:
+                last = torch.cat([control, state], dim=-1) if stage.next_state else control
+                value = stage.face(needs_value=False).function(state, last, parameters)
+                check_result(f"stage cost {stage.name!r}", value, leading)
         for terminal in problem.terminal_terms:
             value = terminal.evaluate(state, parameters=parameters)
             check_result(f"terminal cost {terminal.name!r}", value, leading)
@@ -74,11 +78,17 @@ def _plans(problem: OptimalControlProblem, leading: Leading) -> tuple[torch.Tens
 
 
 def check_parameter_names(problem: OptimalControlProblem) -> None:
-    """Check that every parameter that a function asks for is declared.
+    """Check that every parameter that a function asks for is declared, and none named like a number of a term.
 
     Raises:
-        OptionError: names the term and the parameter, and lists those that are declared.
+        OptionError: names the term and the parameter, and lists those that are declared; or names the reserved one.
     """
+    reserved = sorted({"previous_control", *problem.number_names} & set(problem.parameters))
+    if reserved:
+        raise OptionError(
+            f"parameters: the name {reserved[0]!r} is reserved; among the parameters of a solve it stands for a "
+            "weight, a noise level or the previous control of the problem."
+        )
     terms = [*problem.stage_terms, *problem.terminal_terms, *problem.constraint_terms]
     named = [(term.name, getattr(term, "parameters", ())) for term in terms]
     named += [(term.name, term.parameters) for term in problem.trajectory_terms]

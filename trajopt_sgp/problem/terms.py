@@ -4,7 +4,7 @@ Letters used throughout: N intervals (the horizon), n states, m controls, r rows
 in torch or CasADi and may take, after state and control, the values of parameters of the problem.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -15,7 +15,7 @@ from torch import Tensor, dtype
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.functions import as_torch_function
-from trajopt_sgp.problem.parameters import Parameters
+from trajopt_sgp.problem.parameters import Parameters, finite_number
 from trajopt_sgp.problem.precision import cast
 
 Numbers = ArrayLike | float
@@ -121,6 +121,9 @@ class _Weighted(FunctionTerm):
     parameters: Sequence[str] = ()
     """Names of parameters of the problem that are handed to the function."""
 
+    def __post_init__(self) -> None:
+        finite_number(self.numbers[0], self.weight)
+
     @property
     def annealed(self) -> bool:
         """Always False: a plain cost does not change with the progress of the solver."""
@@ -157,6 +160,7 @@ class StageCost(_Weighted):
     def __post_init__(self) -> None:
         if self.integral and self.next_state:
             raise OptionError(f"{self.name}: a rate is a function of one time and cannot take the next state.")
+        super().__post_init__()
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=True))
 
     def face(self, needs_value: bool) -> Face:
@@ -187,6 +191,7 @@ class LeastSquaresCost(_Weighted):
     """Whether the cost is a rate [1/s], integrated by the quadrature of the formulation."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=False))
 
     @property
@@ -213,6 +218,7 @@ class TerminalCost(_Weighted):
     name: str = "terminal_cost"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=True))
 
     def weighted(self, state: Tensor, parameters: Parameters) -> Tensor:
@@ -236,6 +242,7 @@ class TrajectoryCost(_Weighted):
             raise OptionError(
                 f"{self.name}: a cost of the whole plan must be a function of torch tensors, not of CasADi."
             )
+        super().__post_init__()
         object.__setattr__(self, "_torch", self.function)
 
     def weighted(self, states: Tensor, controls: Tensor, parameters: Parameters) -> Tensor:
@@ -253,9 +260,23 @@ class ControlRateCost:
     """Unit of change, a number or `(m,)`."""
     name: str = "control_rate_cost"
 
+    def __post_init__(self) -> None:
+        finite_number(f"{self.name}.weight", self.weight)
+
 
 StageEntry = StageCostTerm | StageFunction | ControlRateCost
 """What may stand among the stage costs of a problem."""
+
+
+def listed(field_name: str, entries: object) -> tuple[Any, ...]:
+    """Return the entries of a field of a problem.
+
+    Raises:
+        OptionError: there is a single one instead of a sequence.
+    """
+    if not isinstance(entries, Iterable):
+        raise OptionError(f"{field_name} = {entries!r}: it must be a list; write [...] around a single entry.")
+    return tuple(entries)
 
 
 def as_stage_costs(entries: Sequence[StageEntry]) -> tuple[StageCostTerm, ...]:

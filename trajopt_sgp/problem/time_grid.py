@@ -1,8 +1,10 @@
 """When the knots of a plan are."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,6 +51,11 @@ class TimeGrid:
         return self.limits is not None
 
     @property
+    def uniform(self) -> bool:
+        """Whether all intervals take the same time."""
+        return np.allclose(self.shares, self.shares[0], rtol=1e-9)
+
+    @property
     def time_step(self) -> float:
         """Mean duration of an interval [s]."""
         return self.duration / len(self.shares)
@@ -57,6 +64,18 @@ class TimeGrid:
     def mesh(self) -> FloatArray:
         """Shares of the duration that have passed at the knots, `(N+1,)`."""
         return np.concatenate([[0.0], np.cumsum(self.shares)])
+
+
+def make_horizon(intervals: Any) -> int:
+    """Return the number of intervals that a user gives, as a Python number.
+
+    Raises:
+        OptionError: it is not a whole number of at least 1.
+    """
+    horizon = _whole(intervals)
+    if horizon < 1:
+        raise OptionError(f"horizon = {intervals!r}: it must be a whole number of intervals, at least 1.")
+    return horizon
 
 
 def make_time_grid(
@@ -71,25 +90,46 @@ def make_time_grid(
     if time_step is not None and duration is not None:
         raise OptionError("Give time_step or duration, not both.")
     limits = duration if isinstance(duration, FreeTime) else None
-    total = limits.guess if limits else duration if isinstance(duration, int | float) else None
-    total = float(horizon * (1.0 if time_step is None else time_step)) if total is None else float(total)
+    if limits:
+        total = float(limits.guess)
+    elif duration is not None:
+        total = _seconds("duration", duration)
+    else:
+        total = horizon * (1.0 if time_step is None else _seconds("time_step", time_step))
     if not (math.isfinite(total) and total > 0.0):
         name, value = ("time_step", time_step) if duration is None else ("duration", duration)
         raise OptionError(f"{name} = {value!r}: it must be a positive number of seconds.")
     return TimeGrid(_shares(horizon, mesh), total, limits)
 
 
-def check_move_blocks(blocks: Sequence[int], horizon: int) -> None:
-    """Check that blocks of intervals make up the horizon.
+def _seconds(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} = {value!r}: it must be a positive number of seconds.") from error
+
+
+def make_move_blocks(blocks: Sequence[int], horizon: int) -> tuple[int, ...]:
+    """Return blocks of intervals that make up the horizon, as Python numbers.
 
     Raises:
         OptionError: a block is not a whole number of at least 1, or their sum is not the horizon.
     """
-    if any(type(block) is not int or block < 1 for block in blocks) or sum(blocks) != horizon:
+    counts = tuple(_whole(block) for block in blocks)
+    if min(counts, default=0) < 1 or sum(counts) != horizon:
         raise OptionError(
             f"move_blocks = {list(blocks)}: they must be whole numbers of intervals, at least 1, and add up to the "
             f"horizon {horizon}; they add up to {sum(blocks)}."
         )
+    return counts
+
+
+def _whole(value: Any) -> int:
+    """Return a whole number, of NumPy for example, as one of Python; 0 for what is none."""
+    try:
+        return 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return 0
 
 
 def _shares(horizon: int, mesh: ArrayLike | None) -> FloatArray:

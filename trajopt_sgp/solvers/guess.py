@@ -40,11 +40,14 @@ def random_controls(
         OptionError: a control has no bounds to draw from; names it.
     """
     box = problem.control_box
-    open_sides = np.flatnonzero(~np.isfinite(box.upper - box.lower))
-    if len(open_sides):
-        name = problem.control_labels[open_sides[0]]
+    open_controls = np.flatnonzero(~np.isfinite(box.upper - box.lower))
+    if len(open_controls):
+        first = open_controls[0]
+        sides = {"lower": box.lower[first], "upper": box.upper[first]}
+        missing = " and no ".join(side for side, bound in sides.items() if not np.isfinite(bound))
         raise OptionError(
-            f"Random guesses need bounded controls; {name} has no bounds. Give control_bounds or a guess."
+            f"Random guesses need bounded controls; {problem.control_labels[first]} has no {missing} bound. Give "
+            "control_bounds or a guess."
         )
     shape = (count, problem.horizon, problem.control_size)
     return box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)

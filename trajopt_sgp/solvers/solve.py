@@ -1,7 +1,6 @@
 """Solve a problem: formulation and solver are two independent choices."""
 
 import itertools
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -254,7 +253,7 @@ class PreparedSolve:
             names = ", ".join(self.problem.state_labels[i] for i in free)
             raise IncompatibleError(
                 f"The problem leaves {names} free at the beginning, where a batch or a controller starts from given "
-                "states: hold the whole state with initial_state= a vector, in whose place the given states come."
+                "states: hold the whole state by initial_state= a vector, which the given states replace."
             )
 
     def _fits(self, earlier: Solution) -> bool:
@@ -322,6 +321,7 @@ class PreparedSolve:
             states_given, controls_given = _with_starts(guess.states), _with_starts(guess.controls)
             parts.append(replace(guess, states=states_given, controls=controls_given))
         if missing:
+            parts = [self._on_own_mesh(part) for part in parts]
             random = random_controls(self.problem, len(states) * missing, generator)
             controls = random.reshape(len(states), missing, *random.shape[1:])
             parts.append(rollout(self.problem, controls, states[:, None]))
@@ -333,6 +333,11 @@ class PreparedSolve:
             parts[0].time_step,
             parts[0].mesh,
         )
+
+    def _on_own_mesh(self, guess: Trajectory) -> Trajectory:
+        """Return a guess at the knots of the problem, as random ones are."""
+        grid = self.problem.grid
+        return guess.resample(self.problem.horizon, None if grid.uniform else grid.mesh)
 
     def _solution(self, outcome: Outcome, parameters: Parameters, elapsed: float) -> Solution:
         program = self.program
@@ -363,10 +368,13 @@ def _best(outcomes: Sequence[Outcome], group: range, build: Callable[[int], Solu
     """Return the solution of the best of some starts, which holds those of all."""
     local = LocalSolutions(len(group), lambda k: build(group[k]))
     least = min(outcomes[i].merit for i in group)
-    close = least + _SAME_MERIT * max(1.0, abs(least)) if math.isfinite(least) else least
-    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > close]
-    # what was solved before what merely came as low
-    candidates = [k for k in candidates if outcomes[group[k]].status.ok] or candidates
+    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > least]
+    if not any(outcomes[group[k]].status.ok for k in candidates):
+        # what was solved before what merely came as low
+        close = least + _SAME_MERIT * max(1.0, abs(least))
+        candidates = [
+            k for k, i in enumerate(group) if outcomes[i].status.ok and outcomes[i].merit <= close
+        ] or candidates
     # of starts that all failed, the one that violates least
     chosen = min(candidates, key=lambda k: (local[k].max_violation, local[k].cost)) if candidates[1:] else candidates[0]
     return replace(local[chosen], starts=local)

@@ -1,6 +1,7 @@
 """One problem solved in every way: formulations times solvers, and what each cell is worth."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from trajopt_sgp.studies.compare_choices import kinds
 from trajopt_sgp.studies.compare_resimulation import Resimulated, resimulate
 
 _NODES = 5
+# [s], over before the first iteration is
+_INSTANT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class Cell:
     """Where the mesh was refined; its last solution is the one shown."""
     resimulated: Resimulated | None = None
     """What the controls do in an accurate integration; None without dynamics."""
+    warm_up: float = 0.0
+    """Wall time of a first solve, ended at once, which loads or compiles what later ones find ready [s]."""
 
     @property
     def label(self) -> str:
@@ -55,6 +60,7 @@ class Cell:
             "reason": "" if self.refinement is None else self.refinement.reason,
             **_quality(self.solution, self.resimulated, optimum),
             **_effort(self.solution, self.refinement),
+            "warm_up_seconds": self.warm_up,
         }
 
 
@@ -71,13 +77,15 @@ def compare(
 ) -> list[Cell]:
     """Solve a problem with every formulation and every solver; what does not apply says why.
 
+    Every pair solves twice: a first solve is ended at once and counts apart, so that times do not depend on the order.
+
     Args:
         problem: what to solve.
         formulations: by name.
         solvers: by name.
         guess: where every solve begins; random controls within their bounds if not given.
         refine: largest mesh error of any interval, to which meshes are refined; None for the mesh of the problem.
-        time_limit: wall time of each cell [s].
+        time_limit: wall time of each cell after its first solve [s].
         seed: of random guesses, the same in every cell.
         progress: called with the number of cells done, and the name of the next.
 
@@ -142,25 +150,30 @@ class _Run:
         """Solve; a user error becomes the reason why the pair does not apply."""
         try:
             check_pair(self.formulation, self.solver)
+            begin = time.perf_counter()
+            first = self._solve(_INSTANT)
+            warm_up = time.perf_counter() - begin
+            if first.status is Status.INTERRUPTED:
+                return Cell(form, name, first, warm_up=warm_up)
             refinement = self._refine()
-            solution = self._solve() if refinement is None else refinement.solution
+            solution = self._solve(self.time_limit) if refinement is None else refinement.solution
         except TrajoptError as error:
             text = str(error)
             if isinstance(error, IncompatibleError) and "Pairs that do:" in text:
                 text = f"{self.solver.name} searches controls alone and needs a formulation that rolls the model out."
             return Cell(form, name, reason=text)
-        return Cell(form, name, solution, "", refinement, resimulate(solution))
+        return Cell(form, name, solution, "", refinement, resimulate(solution), warm_up)
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
 
-    def _solve(self) -> Solution:
+    def _solve(self, time_limit: float | None) -> Solution:
         return solve(
             self.problem,
             self.formulation,
             self.solver,
             self.guess,
-            time_limit=self.time_limit,
+            time_limit=time_limit,
             generator=self._generator(),
         )
 

@@ -100,8 +100,9 @@ def add_setting(kind: type[Any], settings: dict[str, Any], key: str, text: str, 
         return
     valid = {name: accepted for name, accepted in setting_types(kind).items() if name not in reserved}
     if key not in valid:
-        names = ", ".join(valid_keys(kind, reserved)) or "none"
-        raise OptionError(f"{kind.__name__} has no setting {key!r}; choose from {names}.")
+        names = ", ".join(valid_keys(kind, reserved))
+        choices = f"choose from {names}" if names else "it has no settings"
+        raise OptionError(f"{kind.__name__} has no setting {key!r}; {choices}.")
     settings[key] = _convert(f"{kind.__name__}: {key}", valid[key], text)
 
 

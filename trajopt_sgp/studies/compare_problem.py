@@ -57,10 +57,22 @@ def _from_file(path: Path, name: str) -> OptimalControlProblem:
     if not callable(function):
         raise OptionError(f"{path} has no function {name!r}; it has: {', '.join(_functions(module)) or 'none'}.")
     with _importable(path.parent), _blamed(path):
+        _check_no_arguments(path, name, function)
         problem: Any = function()
     if not isinstance(problem, OptimalControlProblem):
         raise OptionError(f"{path}:{name} returned {type(problem).__name__}; it must return an OptimalControlProblem.")
     return problem
+
+
+def _check_no_arguments(path: Path, name: str, function: Callable[..., Any]) -> None:
+    signature = inspect.signature(function)
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise OptionError(
+            f"{path}:{name} cannot be called without arguments, its signature is {signature}: give each a default, or "
+            "write a function around it."
+        ) from error
 
 
 def _run(path: Path) -> ModuleType:

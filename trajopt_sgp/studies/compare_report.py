@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trajopt_sgp.files import write_atomically
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.compare import Cell
 from trajopt_sgp.viz import Column, Picture, Section, Table, plot_comparison, plot_solution, save_figure, write_report
 from trajopt_sgp.viz.report import format_cell
@@ -26,6 +27,7 @@ COLUMNS: Mapping[str, Column] = {
     "build_seconds": Column("build", "s", ".2f"),
     "derivatives_seconds": Column("derivatives", "s", ".2f"),
     "solver_seconds": Column("solver", "s", ".2f"),
+    "warm_up_seconds": Column("warm-up", "s", ".2f"),
 }
 """Columns of the table, in order."""
 
@@ -33,7 +35,8 @@ MEANING = (
     "The cost is that of the transcription. Resimulated numbers come from an accurate integration of the dynamics "
     "under the planned controls: the largest difference of the last state, and the cost along the true states. The "
     "mesh error is the largest difference between the plan and an accurate integration over one interval. Gaps and "
-    "mesh errors count in the units of the states; the KKT residual is relative to the largest multiplier."
+    "mesh errors count in the units of the states; the KKT residual is relative to the largest multiplier. The warm-up "
+    "is a first solve, ended at once, which loads what is compiled; the other times do not contain it."
 )
 """What the numbers mean, for a reader of the table."""
 
@@ -58,18 +61,17 @@ def header(key: str, column: Column) -> str:
     return f"{name} [{column.unit}]" if column.unit else name
 
 
-def markdown_table(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_page(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a page in Markdown: a title, what the numbers mean, and the table."""
     columns = shown_columns(rows)
-    lines = [[header(key, column) for key, column in columns.items()], ["---"] * len(columns)]
-    lines += [[cell.replace("|", "\\|").replace("\n", " ") for cell in table_cells(row, columns)] for row in rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    headers = [header(key, column) for key, column in columns.items()]
+    table = markdown_table(headers, [table_cells(row, columns) for row in rows])
     return f"# {title}\n\n{MEANING}\n\n{table}\n"
 
 
 def write_markdown(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write the table whole or not at all and return its path."""
-    write_atomically(path, markdown_table(title, rows).encode())
+    write_atomically(path, markdown_page(title, rows).encode())
     return path
 
 

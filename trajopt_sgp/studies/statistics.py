@@ -1,6 +1,7 @@
 """Confidence intervals of what studies report."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.markdown import markdown_table as markdown_table
 
 FloatArray = NDArray[np.float64]
 
@@ -17,7 +19,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the ends of its 95 % interval."""
+    """A number and the ends of its 95 % interval, which are NaN where it has none."""
 
     value: float
     """The number itself."""
@@ -27,7 +29,9 @@ class Estimate:
     """Upper end."""
 
     def text(self, form: Callable[[float], str]) -> str:
-        """Return number and interval, for example "97 % (93 % to 99 %)"."""
+        """Return number and interval, for example "97 % (93 % to 99 %)", or "97 % (no interval)"."""
+        if math.isnan(self.low) or math.isnan(self.high):
+            return f"{form(self.value)} (no interval)"
         return f"{form(self.value)} ({form(self.low)} to {form(self.high)})"
 
 
@@ -51,6 +55,8 @@ def bootstrap(
 ) -> Estimate:
     """Return a statistic, the median unless said, with its percentile bootstrap interval (Efron 1979).
 
+    One value alone has no interval.
+
     Args:
         values: independent observations `(n, ...)`.
         generator: of the resamples.
@@ -63,18 +69,14 @@ def bootstrap(
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         raise OptionError("No values, so no bootstrap interval.")
-    count = len(array)
+    count, value = len(array), float(statistic(array[None])[0])
+    if count == 1:
+        return Estimate(value, math.nan, math.nan)
     drawn = statistic(array[generator.integers(0, count, (resamples, count))])
     low, high = np.quantile(drawn, [0.5 - CONFIDENCE / 2.0, 0.5 + CONFIDENCE / 2.0])
-    return Estimate(float(statistic(array[None])[0]), float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 def percent(share: float) -> str:
     """Return a share for tables, for example "97 %"."""
     return f"{100.0 * share:.0f} %"
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, numbers as they are given."""
-    lines = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])

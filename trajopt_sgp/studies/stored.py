@@ -1,7 +1,7 @@
 """The records of a study that are there already: in the folder of a run, or in published results."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,18 @@ def restore_records(study: Study, cells: Sequence[StudyCell], results: Path, sto
     published = {entry["key"]: entry for entry in document["cells"] if entry["status"] == "finished"}
     keyed = {cell.key(study.name, study.version): cell for cell in cells}
     taken = [key for key, cell in keyed.items() if key in published and store.load(cell, key) is None]
-    common = {name: document[name] for name in ("study", "version", "versions")}
+    common = {name: document[name] for name in ("study", "version")}
     for key in taken:
-        store.save(keyed[key], CellRecord(**common, **published[key]))
+        versions = _versions(document["versions"], published[key])
+        store.save(keyed[key], CellRecord(**{**common, **published[key], "versions": versions}))
     return len(taken)
+
+
+def _versions(published: list[dict[str, str]] | dict[str, str], entry: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return what a cell was computed with."""
+    if isinstance(published, dict):  # results of before cells had their own
+        return published
+    return None if entry["versions"] is None else published[entry["versions"]]
 
 
 def _read(results: Path) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.runner import CellRecord, StudyCell
-from trajopt_sgp.studies.runner.store import package_versions
 from trajopt_sgp.viz.style import save_figure
 
 PAGE, RESULTS = "index.md", "results.json"
@@ -46,6 +45,7 @@ def write_study(
     """Write page, results and figures of a study and return their paths by kind.
 
     The results hold every record, settings and seeds included, so that tables and figures can be made from them again.
+    Versions are those that a cell was computed with: the results list each set once, and a cell has its place there.
 
     Args:
         study: what was run.
@@ -67,6 +67,7 @@ def write_study(
 
 
 def _document(study: Study, records: Sequence[CellRecord], reduced: bool) -> dict[str, Any]:
+    sets = _version_sets(records)
     cells = [
         {
             "key": record.key,
@@ -81,18 +82,37 @@ def _document(study: Study, records: Sequence[CellRecord], reduced: bool) -> dic
             "cpu_seconds": round(record.cpu_seconds, 3),
             "attempts": record.attempts,
             "left_files": record.left_files,
+            "versions": None if record.versions is None else sets.index(record.versions),
         }
         for record in records
     ]
-    head = {"study": study.name, "version": study.version, "reduced": reduced, "versions": package_versions()}
+    head = {"study": study.name, "version": study.version, "reduced": reduced, "versions": sets}
     return {**head, "cells": cells}
+
+
+def _version_sets(records: Sequence[CellRecord]) -> list[Mapping[str, str]]:
+    """Return all that records were computed with, each once."""
+    sets: list[Mapping[str, str]] = []
+    for record in records:
+        if record.versions is not None and record.versions not in sets:
+            sets.append(record.versions)
+    return sets
+
+
+def _versions_text(records: Sequence[CellRecord]) -> str:
+    """Return what the records were computed with, for example "python 3.11, torch 2.12 or 2.13"."""
+    found: dict[str, list[str]] = {}
+    for versions in _version_sets(records):
+        for name, value in versions.items():
+            found.setdefault(name, [])
+            found[name] += [value] if value not in found[name] else []
+    return ", ".join(f"{name} {' or '.join(values)}" for name, values in found.items()) or "not recorded"
 
 
 def _head(study: Study, records: Sequence[CellRecord], reduced: bool, total: int) -> str:
     failed = [record for record in records if not record.finished]
     hours = sum(record.cpu_seconds for record in records) / 3600.0
     command = (study.command or f"trajopt-sgp study {study.name}") + (" --reduced" if reduced else "")
-    versions = ", ".join(f"{name} {value}" for name, value in package_versions().items())
     text = f"""---
 orphan: true
 ---
@@ -102,7 +122,8 @@ orphan: true
 {study.question}
 
 This page is written by `{command}`; do not edit it. {len(records) - len(failed)} of {total} cells finished,
-{hours:.2f} core-hours. Versions: {versions}. Intervals are 95 %: Wilson for rates, bootstrap for the rest."""
+{hours:.2f} core-hours. Versions: {_versions_text(records)}. Intervals are 95 %: where the text does not say
+otherwise, Wilson for rates, bootstrap for the rest."""
     if len(records) < total:
         text += "\n\n**Partial: the other cells have not been computed yet.**"
     if reduced:

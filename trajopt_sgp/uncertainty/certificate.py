@@ -17,6 +17,7 @@ from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.errors import DatasetError, OptionError, ShapeError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.problem import Dynamics, PlanCertificate, Trajectory
+from trajopt_sgp.problem.certificate import CertificateCheck
 from trajopt_sgp.problem.precision import cast
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
@@ -25,6 +26,9 @@ from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, estimate_lipsch
 from trajopt_sgp.uncertainty.model_error import check_model, model_errors, scaled_errors, spread_of_steps
 
 FloatArray = NDArray[np.float64]
+
+# no plant is off a learned model by so small a share of the bounds in every plan
+_FOLLOWS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -139,13 +143,15 @@ class ModelBiasCertificate:
             confidence: between 0 and 1.
 
         Raises:
-            DatasetError: too few plans for the confidence, or too many of them ended in infinity or NaN.
+            DatasetError: too few plans for the confidence, too many of them ended in infinity or NaN, or every
+                execution follows the model more closely than its plan, as where the arguments are swapped.
             ShapeError: numbers or shapes do not agree.
         """
         if len(plans) != len(executed):
             raise ShapeError(f"{len(plans)} plans and {len(executed)} executions: every plan needs one.")
         raw = replace(self, calibration=None)
         checks = [raw.evaluate(plan).compare(run) for plan, run in zip(plans, executed, strict=True)]
+        _check_executed(checks)
         error_factor = conformal_quantile([float(check.error_ratio) for check in checks], confidence)
         tube_factor = conformal_quantile([float(check.tube_ratio) for check in checks], confidence)
         if not np.isfinite([error_factor, tube_factor]).all():
@@ -210,3 +216,15 @@ class ModelBiasCertificate:
         center, scale = (torch.tensor(part).to(states) for part in (self.normalizer.center, self.normalizer.scale))
         z: Tensor = (torch.cat([states, controls], dim=-1) - center) / scale
         return z
+
+
+def _check_executed(checks: Sequence[CertificateCheck]) -> None:
+    """Check that plants were off the model: a plan keeps to it as far as the solver has met its equations."""
+    largest = max((float(check.error_ratio) for check in checks), default=np.inf)
+    planned = [float(check.certificate.measure(check.certificate.plan).max()) for check in checks]
+    closer = all(float(check.error.max()) <= error for check, error in zip(checks, planned, strict=True))
+    if closer and largest < _FOLLOWS:
+        raise DatasetError(
+            f"Every execution follows the model, within {largest:.2g} of the bounds, more closely than its plan: give "
+            "what was planned first, then what the plant did in each."
+        )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.data import DatasetInfo, Normalizer, Transitions
-from trajopt_sgp.errors import IncompatibleError, ModelFileError, TrajoptError
+from trajopt_sgp.errors import IncompatibleError, ModelFileError, OptionError, TrajoptError
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 from trajopt_sgp.problem import Dynamics
 from trajopt_sgp.problem.precision import cast
@@ -52,8 +52,10 @@ def load_certificate(path: PathLike, model: Dynamics) -> ModelBiasCertificate:
     Raises:
         ModelFileError: the file is missing, truncated, damaged or holds something else.
         IncompatibleError: the certificate is about another model: the errors on the held-out transitions differ.
+        OptionError: the model predicts no next state, as a score does not.
     """
     file = Path(path)
+    _check_predicts(file, model)
     header, tensors = read_tensors(file)
     if (header.get("class"), header.get("format")) != (_KIND, _FORMAT):
         found = f"{header.get('class')!r} of format {header.get('format')!r}"
@@ -67,6 +69,14 @@ def load_certificate(path: PathLike, model: Dynamics) -> ModelBiasCertificate:
     if not difference <= _SAME_MODEL * float(stored.max()):
         raise IncompatibleError(f"{file} is about another model: errors on its transitions differ by {difference:.2g}.")
     return certificate
+
+
+def _check_predicts(file: Path, model: object) -> None:
+    named = all(hasattr(model, name) for name in ("state_size", "control_size"))
+    # a module without a forward of its own is callable, and refuses every call
+    silent = isinstance(model, torch.nn.Module) and type(model).forward is torch.nn.Module.forward
+    if not (named and callable(model)) or silent:
+        raise OptionError(f"{file} is a certificate of dynamics x' = f(x, u), which a {type(model).__name__} is not.")
 
 
 def _build(header: dict[str, Any], tensors: dict[str, Tensor], model: Dynamics) -> ModelBiasCertificate:

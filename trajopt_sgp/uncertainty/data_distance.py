@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.models.preconditioning import check_sigma
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -31,8 +32,8 @@ class DataDistance:
     Among the constraints of a problem, with `upper` set, it keeps the calibrated length below `upper` at `sigma`.
 
     Raises:
-        OptionError: an unknown form or weighting, a weight that is negative, a σ outside the range of the model, a σ
-            for a model without noise levels.
+        OptionError: a model of something else, an unknown form or weighting, a weight that is negative, a σ outside the
+            range of the model, a σ for a model without noise levels.
         IncompatibleError: the model does not offer the form asked for.
     """
 
@@ -56,6 +57,12 @@ class DataDistance:
     """Name in results and messages."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, GradientModel):
+            raise OptionError(
+                f"{self.name}: {type(self.model).__name__} measures no distance to data, for which a model needs "
+                "sigma_range, normalize and distance_gradient; choose a ScoreNetwork, EnergyNetwork, "
+                "ExactSmoothedDistance or another of these, such as EnsembleVariance for an ensemble of models."
+            )
         _check_choice("form", self.form, (None, "field", "value", "residual"))
         _check_choice("weighting", self.weighting, ("sigma2", "none"))
         if not (math.isfinite(self.weight) and self.weight >= 0.0):
@@ -96,7 +103,13 @@ class DataDistance:
 
         Raises:
             IncompatibleError: `form="field"` was forced on a solver that needs values.
+            OptionError: `upper` is set, which belongs to a constraint.
         """
+        if self.upper is not None:
+            raise OptionError(
+                f"{self.name}: upper= {self.upper} bounds the distance only among the constraints; put it there, or "
+                "leave upper= out for a cost."
+            )
         if self.form == "field" and needs_value:
             raise IncompatibleError(
                 f"{self.name}: this solver compares values, which a gradient field does not have. "
@@ -131,12 +144,17 @@ class DataDistance:
 
         Raises:
             IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
-            OptionError: `upper` is not set to a positive length.
+            OptionError: `upper` is not set to a positive length, or `weight` is set, which belongs to a cost.
         """
         if not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "a constraint"))
         if self.upper is None or not self.upper > 0.0:
             raise OptionError(f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}.")
+        if self.weight != 1.0:
+            raise OptionError(
+                f"{self.name}: weight= {self.weight} weighs the distance only among the stage costs; put it there, or "
+                "leave weight= out for a constraint."
+            )
         return StageConstraint(
             DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
         )
@@ -151,10 +169,17 @@ class DataDistance:
             return
         if (self.sigma is None) == (self.schedule is None):
             raise OptionError(f"{self.name}: give either sigma= or schedule=, not both or neither.")
-        low, high = self.model.sigma_range
         for level in (self.sigma_at(0.0), self.sigma_at(1.0)):
-            if not low <= level <= high:
-                raise OptionError(f"{self.name}: sigma = {level} lies outside the range [{low}, {high}] of its model.")
+            self._check_level(level, self.model.sigma_range)
+
+    def _check_level(self, sigma: float, sigma_range: tuple[float, float]) -> None:
+        try:
+            check_sigma(sigma, sigma_range)
+        except OptionError as error:
+            low, high = sigma_range
+            raise OptionError(
+                f"{self.name}: sigma = {sigma} lies outside the range [{low}, {high}] of its model."
+            ) from error
 
     def _sigma(self, parameters: Parameters) -> Any:
         return parameters.number(f"{self.name}.sigma", self.sigma_at(parameters.progress))

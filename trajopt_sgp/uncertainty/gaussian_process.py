@@ -1,6 +1,7 @@
 """The predictive variance of a Gaussian process fitted to the dynamics, for small data."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ class GaussianProcessVariance(WithoutSigma):
     """Half the predictive variance of a Gaussian process for the step, summed over its n coordinates.
 
     d(z) = n/2 v(z), v(z) = c + noise - k(z)' K^-1 k(z), with the kernel c exp(-|(z - z')/l|^2 / 2) + noise. The steps
-    x' - x are in units of their spread; c, lengths l and noise maximise their marginal likelihood, by scikit-learn. In
-    double precision it agrees with scikit-learn to rounding, and is differentiable any number of times.
+    x' - x are in units of their spread; c, lengths l and noise maximise their marginal likelihood, by scikit-learn; it
+    agrees with that to rounding. It computes in double precision in problems of single precision too, and is
+    differentiable any number of times.
 
     Source: C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1.
 
@@ -79,6 +81,11 @@ class GaussianProcessVariance(WithoutSigma):
         }
         for name, array in tensors.items():
             self.register_buffer(name, torch.tensor(np.array(array, dtype=np.float64)))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        # a variance is a difference of numbers that are nearly equal: it keeps double precision wherever it goes
+        moved = lambda tensor: tensor.to(function(tensor).device)  # noqa: E731
+        return super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
 
     def normalize(self, state: Tensor, control: Tensor) -> Tensor:
         """Return z for states and controls in raw units, `(..., n), (..., m) -> (..., d)`."""

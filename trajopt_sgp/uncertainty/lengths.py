@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE, calibrate, measure_gain
 from trajopt_sgp.problem.precision import parameter_dtype
@@ -131,15 +132,13 @@ def compare_lengths(
     ]
 
 
-def markdown_table(rows: list[LengthRow]) -> str:
+def lengths_table(rows: list[LengthRow]) -> str:
     """Return the rows as a table in Markdown, a point on each line."""
-    names = list(rows[0].lengths)
-    head = ["x", "u", "true distance", *names]
-    lines = [head, ["---"] * len(head)]
+    names, lines = list(rows[0].lengths), []
     for row in rows:
         point = [", ".join(f"{value:.3g}" for value in part) for part in (row.state, row.control)]
         lines.append([*point, f"{row.nearest:.3f}", *(f"{row.lengths[name]:.3f}" for name in names)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return markdown_table(["x", "u", "true distance", *names], lines) + "\n"
 
 
 def normalized(model: GradientModel, transitions: Transitions) -> Float[Tensor, "points d"]:

@@ -34,8 +34,8 @@ class SigmaSchedule(ABC):
     def __call__(self, progress: float) -> float:
         """Return sigma at `progress` in [0, 1]."""
         if self.levels is None:
-            return self.smooth(progress)
-        return self.smooth(self.level(progress) / (self.levels - 1))
+            return self._at(progress)
+        return self._at(self.level(progress) / (self.levels - 1))
 
     def level(self, progress: float) -> int:
         """Return the number of the level at `progress`, from 0; 0 for a smooth schedule."""
@@ -46,7 +46,11 @@ class SigmaSchedule(ABC):
     def sigmas(self) -> tuple[float, ...]:
         """All levels, decreasing, or both ends of a smooth schedule."""
         last = (self.levels or 2) - 1
-        return tuple(self.smooth(j / last) for j in range(last + 1))
+        return tuple(self._at(j / last) for j in range(last + 1))
+
+    def _at(self, progress: float) -> float:
+        """Return sigma without steps; rounding does not carry it beyond the ends."""
+        return min(max(self.smooth(progress), self.stop), self.start)
 
     @abstractmethod
     def smooth(self, progress: float) -> float:

@@ -101,7 +101,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+def save_figure(figure: Figure, path: Path | str, dpi: int = DPI) -> Path:
     """Write a figure whole or not at all and return the path.
 
     Args:
@@ -112,6 +112,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
     Raises:
         OptionError: the suffix is none of a known format; lists them.
     """
+    path = Path(path)
     kinds = figure.canvas.get_supported_filetypes()
     kind = path.suffix.removeprefix(".").lower()
     if kind not in kinds:

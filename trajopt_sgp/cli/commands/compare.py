@@ -48,7 +48,9 @@ def compare(
             "controls in the middle of their bounds, or at random controls."
         ),
     ] = "problem",
-    time_limit: Annotated[float | None, typer.Option(help="Wall time of each pair [s].  [default: none]")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Wall time of each pair, after the first solve [s].  [default: none]")
+    ] = None,
     plots: Annotated[bool, typer.Option(help="Draw pictures and write report.html.")] = True,
     folder: Folder = Path("runs/compare"),
     seed: Seed = 0,
@@ -56,8 +58,9 @@ def compare(
 ) -> Report:
     """Solve one problem in every way and compare: cost, errors, iterations, time.
 
-    Every formulation is paired with every solver. A pair that does not apply says why and the others go on. The exit
-    code says that the comparison ran, not that every pair succeeded.
+    Every formulation is paired with every solver. A pair that does not apply says why and the others go on. Times are
+    those of a second solve: a first one, ended at once, loads what is compiled. Exit codes: 0, a pair succeeded; 1,
+    none did, or the request makes no sense; 2, the command line cannot be read; 130, interrupted.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.compare import CompareRequest, run_compare

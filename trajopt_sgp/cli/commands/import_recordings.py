@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from trajopt_sgp.cli.parameters import Folder, JsonOutput, Seed, examples
+from trajopt_sgp.cli.parameters import Folder, JsonOutput, NoSeed, examples
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
     "trajopt-sgp import log.csv --dataset lab/arm-v0 --states q1,q2,dq1,dq2 --controls tau1,tau2 --time t",
     "trajopt-sgp import logs/*.npz --dataset lab/arm-v0 --states position,velocity --controls force",
-    "trajopt-sgp import trials.csv --dataset lab/arm-v0 --states 'q*,dq*' --controls 'tau*' --time t --run trial",
+    "trajopt-sgp import trials.csv --dataset lab/arm-v0 --states 'q*,dq*' --controls 'tau*' --time t --run trial \\",
+    "    --control-bounds -5,-2 5,2",
 )
 
 
@@ -22,6 +23,14 @@ def import_recordings(
         str, typer.Option(help="Columns or arrays of the state, separated by commas; patterns such as q* too.")
     ],
     controls: Annotated[str, typer.Option(help="Columns or arrays of the control, alike.")],
+    control_bounds: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Bounds of the control, kept with the data: two numbers, or for each control one, separated by "
+            "commas.  [default: none]",
+        ),
+    ] = None,
     time: Annotated[str | None, typer.Option(help="Column or array of the times [s].")] = None,
     run: Annotated[
         str | None, typer.Option(help="Column or array by whose value runs in a file are told apart.")
@@ -37,13 +46,13 @@ def import_recordings(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same id.")] = False,
     folder: Folder = Path("runs/import"),
-    seed: Seed = 0,
+    seed: NoSeed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
     """Make a Minari dataset of a robot's recordings.
 
     Each sample and the next make a transition, where they are one time step apart: a gap begins another episode. The
-    control of a sample is the one that acts until the next. Nothing here is random: the seed is ignored.
+    control of a sample is the one that acts until the next.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.import_recordings import ImportRequest, run_import

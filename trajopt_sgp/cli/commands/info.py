@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
+from trajopt_sgp.cli.parameters import JsonOutput, NoSeed, examples
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
@@ -16,15 +16,19 @@ EXAMPLES = examples(
 
 def info(
     target: Annotated[
-        str | None, typer.Argument(help="A model file, the folder of its training, or a Minari dataset id.")
+        str | None,
+        typer.Argument(
+            help="A model, certificate or checkpoint file, the folder of a training, or a Minari dataset id."
+        ),
     ] = None,
-    seed: Seed = 0,
+    seed: NoSeed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
-    """Describe a model file or a dataset; without either, this installation.
+    """Describe a file of this library or a dataset; without either, this installation.
 
-    Models: class, sizes, dataset, normalizer, range of σ [normalised units], calibration. Datasets: spaces,
-    transitions, hash. Installation: versions, devices, local datasets. Nothing here is random: the seed is ignored.
+    Models: class, sizes, dataset, normalizer, range of σ [normalised units], calibration. Certificates: dataset, bound,
+    calibration. Checkpoints: model, step, settings. Datasets: spaces, transitions, hash. Installation: versions,
+    devices, local datasets.
     """
     from trajopt_sgp.cli.jobs.info import run_info
 

@@ -34,7 +34,15 @@ _WIDE = 180
 _PARTS: Mapping[str, Sequence[str]] = {
     "result": ("formulation", "solver", "status", "cost", "relative_error"),
     "truth": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost", "kkt_residual"),
-    "effort": ("intervals", "variables", "iterations", "build_seconds", "derivatives_seconds", "solver_seconds"),
+    "effort": (
+        "intervals",
+        "variables",
+        "iterations",
+        "build_seconds",
+        "derivatives_seconds",
+        "solver_seconds",
+        "warm_up_seconds",
+    ),
 }
 
 
@@ -137,7 +145,8 @@ def _report(
         "rows": rows,
     }
     files["document"] = folder.write_json("compare.json", document)
-    return Report({**document, "files": files}, _blocks(title, rows, optimum, files))
+    succeeded = any(cell.solution is not None and cell.solution.success for cell in cells)
+    return Report({**document, "files": files}, _blocks(title, rows, optimum, files), exit_code=int(not succeeded))
 
 
 def _blocks(

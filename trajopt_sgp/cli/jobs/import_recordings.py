@@ -18,6 +18,7 @@ from trajopt_sgp.data import (
     transitions_from_recordings,
     write_transitions,
 )
+from trajopt_sgp.errors import OptionError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class ImportRequest:
     dataset: str
     states: str
     controls: str
+    control_bounds: tuple[str, str] | None
     time: str | None
     run: str | None
     time_step: float | None
@@ -49,6 +51,7 @@ def run_import(request: ImportRequest) -> Report:
         NotFiniteError: a missing value; names file, sample and coordinate.
     """
     check_free(request.dataset, request.overwrite)
+    low, high = map(_bound, request.control_bounds or ("-inf", "inf"))
     with open_run_folder(request.folder) as folder:
         recordings = _read(request)
         transitions = transitions_from_recordings(
@@ -57,6 +60,7 @@ def run_import(request: ImportRequest) -> Report:
             time_step=request.time_step,
             jitter=request.jitter,
             skip_missing=request.skip_missing,
+            control_bounds=(low, high),
         )
         step = request.time_step or median_time_step(recordings)
         write_transitions(
@@ -66,6 +70,17 @@ def run_import(request: ImportRequest) -> Report:
         folder.write_config("import", asdict(request))
         folder.write_json("import.json", document)
     return Report(document, [make_listing("Dataset", document)])
+
+
+def _bound(text: str) -> float | list[float]:
+    """Return a number for all controls, or one for each."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise OptionError(
+            f"--control-bounds: {text!r} is no number; give two, as -5 5, or for each control one, as -5,-2 5,2."
+        ) from error
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _read(request: ImportRequest) -> list[Recording]:

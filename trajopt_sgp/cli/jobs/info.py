@@ -1,33 +1,42 @@
 """Describing models, datasets and the installation."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from trajopt_sgp.cli.jobs.models import model_file
 from trajopt_sgp.cli.report import Report, make_listing
 from trajopt_sgp.cli.run_folder import versions
 from trajopt_sgp.data import DatasetInfo, load_transitions, local_dataset_ids
 from trajopt_sgp.models import EnergyNetwork, TransitionModel, load_model
 from trajopt_sgp.models.denoiser import Denoiser
+from trajopt_sgp.models.model_file import find_model_file
+from trajopt_sgp.models.tensor_file import read_tensors
 
 
 def run_info(target: str | None) -> Report:
-    """Describe a model file, a dataset, or the installation.
+    """Describe a file, of a model, a certificate or a checkpoint, a dataset, or the installation.
 
     Raises:
-        ModelFileError: the model file is missing or damaged.
+        ModelFileError: the file is missing or damaged, or the folder holds no model.
         DatasetError: there is no such dataset, or it is damaged.
     """
     if target is None:
         return _installation()
     path = Path(target)
     if path.suffix == ".safetensors" or path.exists():
-        return _model(model_file(path))
+        return _file(find_model_file(path))
     return _dataset(target)
+
+
+def _file(path: Path) -> Report:
+    header, _ = read_tensors(path)
+    if "lipschitz" in header:
+        return _certificate(path, header)
+    return _checkpoint(path, header) if "identity" in header else _model(path)
 
 
 def _installation() -> Report:
@@ -71,6 +80,29 @@ def _model(path: Path) -> Report:
         **_noise_levels(model),
     }
     return Report(document, [make_listing(f"Model {path}", document)])
+
+
+def _certificate(path: Path, header: Mapping[str, Any]) -> Report:
+    names = ("class", "error_scale", "lipschitz", "accumulation", "calibration")
+    document: dict[str, Any] = {
+        "kind": "certificate",
+        "file": path,
+        **{name: header.get(name) for name in names},
+        "dataset": _short(DatasetInfo.from_json(header["dataset"])),
+    }
+    return Report(document, [make_listing(f"Certificate {path}", document)])
+
+
+def _checkpoint(path: Path, header: Mapping[str, Any]) -> Report:
+    names = ("step", "best_step", "best_loss", "seconds")
+    settings = {name: value for name, value in header["identity"].items() if name != "normalizer"}
+    document: dict[str, Any] = {
+        "kind": "checkpoint of a training run",
+        "file": path,
+        **{name: header[name] for name in names},
+        "run": settings,
+    }
+    return Report(document, [make_listing(f"Checkpoint {path}", document)])
 
 
 def _noise_levels(model: TransitionModel) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from trajopt_sgp.data import load_transitions
-from trajopt_sgp.errors import OptionError
-from trajopt_sgp.learning import MODEL_FILE
+from trajopt_sgp.data import Transitions, load_transitions
+from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_NAMES
+from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models import (
     EnergyNetwork,
     EnsembleDynamics,
@@ -21,6 +21,7 @@ from trajopt_sgp.models import (
     check_same_data,
     load_model_as,
 )
+from trajopt_sgp.models.model_file import find_model_file
 from trajopt_sgp.studies.swing_up import Guidance
 from trajopt_sgp.uncertainty import DataDistance, EnsembleVariance, ExactSmoothedDistance, GradientModel
 
@@ -44,7 +45,7 @@ class Models:
     """A dynamics model and what measures the distance to data, if anything."""
 
     dynamics: LearnedDynamics
-    """Checked to be cart-pole sized by the problem, not here."""
+    """Of the cart-pole's sizes."""
     distance: GradientModel | None
     """Of the same data."""
     files: dict[str, Path | str]
@@ -71,18 +72,31 @@ def load_models(request: ModelRequest) -> Models:
     Raises:
         ModelFileError: a file is missing, damaged, or holds another kind of model.
         DatasetError: the dataset of the exact distance is missing or damaged.
-        IncompatibleError: ensemble and dynamics were trained on different data.
+        IncompatibleError: ensemble and dynamics were trained on different data, or dynamics or dataset are not of the
+            cart-pole.
     """
     given = {role: source for role in _DISTANCES if (source := getattr(request, role)) is not None}
     if len(given) > 1:
         options = " and ".join(map(_option, given))
         raise typer.BadParameter(f"{options} cannot go together: one distance to data guides a plan.")
-    dynamics = load_model_as(LearnedDynamics, model_file(request.dynamics))
-    found = {role: source if role == "exact" else model_file(source) for role, source in given.items()}
+    dynamics_file = find_model_file(request.dynamics)
+    dynamics = load_model_as(LearnedDynamics, dynamics_file)
+    _check_cart_pole(str(dynamics_file), dynamics)
+    found = {role: source if role == "exact" else find_model_file(source) for role, source in given.items()}
     distance = None
     for role, source in found.items():
         distance = _DISTANCES[role](source, dynamics)
-    return Models(dynamics, distance, {"dynamics": model_file(request.dynamics), **found})
+    return Models(dynamics, distance, {"dynamics": dynamics_file, **found})
+
+
+def _check_cart_pole(name: str, found: LearnedDynamics | Transitions) -> None:
+    sizes = (found.state_size, found.control_size)
+    if sizes != (len(STATE_NAMES), len(CONTROL_NAMES)):
+        raise IncompatibleError(
+            f"{name} has {sizes[0]} states and {sizes[1]} controls, those of dataset {found.dataset.id!r}. The "
+            f"commands plan and mpc are for the cart-pole alone, with {len(STATE_NAMES)} states and "
+            f"{len(CONTROL_NAMES)} control; state the problem of another system in Python, with solve() and MPC."
+        )
 
 
 def check_beta(beta: float | None, models: Models) -> None:
@@ -103,7 +117,9 @@ def _ensemble(source: Any, dynamics: LearnedDynamics) -> EnsembleVariance:
 
 
 def _exact(source: Any, dynamics: LearnedDynamics) -> ExactSmoothedDistance:
-    return ExactSmoothedDistance(load_transitions(source), normalizer=dynamics.normalizer)
+    data = load_transitions(source)
+    _check_cart_pole(f"Dataset {source!r}", data)
+    return ExactSmoothedDistance(data, normalizer=dynamics.normalizer)
 
 
 def _of_file(kind: type[Any]) -> Callable[[Any, LearnedDynamics], GradientModel]:
@@ -121,8 +137,3 @@ _DISTANCES: Mapping[str, Callable[[Any, LearnedDynamics], GradientModel]] = {
 
 def _option(role: str) -> str:
     return "--" + role.replace("_", "-")
-
-
-def model_file(path: Path) -> Path:
-    """Return the model file in the folder of a training run, or the path itself."""
-    return path / MODEL_FILE if path.is_dir() else path

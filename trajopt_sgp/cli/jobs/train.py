@@ -50,6 +50,7 @@ def run_train(request: TrainRequest) -> Report:
     """
     preset = _preset(request.preset)
     settings = {kind: _settings(request, kind, preset) for kind in _chosen(request.models, preset)}
+    _note_idle_steps(request, settings)
     device = _device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
     with open_run_folder(request.folder) as folder:
@@ -136,7 +137,7 @@ def _chosen(text: str | None, preset: TrainingPreset) -> list[str]:
 
 
 def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> TrainingSettings:
-    own = getattr(request, f"steps_{kind.replace('-', '_')}", None)
+    own = getattr(request, _own_steps(kind), None)
     given: dict[str, Any] = {
         "steps": request.steps if own is None else own,
         "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
@@ -147,6 +148,18 @@ def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> Train
     }
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(preset.settings.get(kind) or TRAINERS[kind][0](), **changes)
+
+
+def _note_idle_steps(request: TrainRequest, trained: Mapping[str, TrainingSettings]) -> None:
+    for kind in TRAINERS:
+        steps = getattr(request, _own_steps(kind), None)
+        if steps is not None and kind not in trained:
+            option = "--" + _own_steps(kind).replace("_", "-")
+            note(f"{option} {steps} is ignored: of {kind} nothing is trained, see --models.", request.json_output)
+
+
+def _own_steps(kind: str) -> str:
+    return f"steps_{kind.replace('-', '_')}"
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -53,11 +53,16 @@ class Searcher(Protocol):
 
 
 def weighted_mean(plans: Tensor, worth: Tensor, temperature: float) -> Tensor:
-    """Return the mean of plans, weighted by exp(worth / temperature), `(E, N, m)`; the best plan at temperature 0."""
+    """Return the mean of plans, weighted by exp(worth / temperature), `(E, N, m)`; the best plan at temperature 0.
+
+    A plan whose worth is NaN does not count; where none counts, the first plan is returned.
+    """
     worth = worth.nan_to_num(nan=-torch.inf)
     if temperature == 0.0:
         return plans[torch.arange(len(plans)), worth.argmax(dim=1)]
-    weights = torch.softmax(worth / temperature, dim=1)
+    scaled = worth / temperature
+    scaled[scaled.isneginf().all(dim=1), 0] = 0.0
+    weights = torch.softmax(scaled, dim=1)
     return (weights[..., None, None] * plans).sum(1)
 
 
@@ -119,13 +124,14 @@ class SamplingSearch:
     temperature: float = 1.0
     """Of MPPI's weights, in rewards."""
     elites: int = 0
-    """Plans that CEM keeps; 0: MPPI."""
+    """Plans that CEM keeps, two at least, which have a spread; 0: MPPI."""
     sigma: float = 0.05
     """Noise level of the penalty."""
 
     def __post_init__(self) -> None:
         _require(self, iterations=self.iterations >= 1, samples=self.samples >= 2, spread=self.spread >= 0.0)
-        _require(self, temperature=self.temperature >= 0.0, elites=0 <= self.elites <= self.samples)
+        _require(self, temperature=self.temperature >= 0.0)
+        _require(self, elites=self.elites == 0 or 2 <= self.elites <= self.samples)
 
     @torch.no_grad()
     def __call__(self, search: Search, plans: Tensor) -> tuple[Tensor, int]:

@@ -1,0 +1,70 @@
+"""The Python on pages of the documentation runs as it stands, from top to bottom, and does what the page says."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trajopt_sgp.data import load_transitions
+from trajopt_sgp.problem import Status
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def run_page(name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Run the blocks of Python of a page, one after the other, and return what they have defined."""
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    namespace: dict[str, Any] = dict(given or {})
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    assert blocks
+    for block in blocks:
+        # as many empty lines as stand before, so that an error names the line of the page
+        code = "\n" * (text[: block.start()].count("\n") + 1) + block[1]
+        exec(compile(code, f"docs/{name}.md", "exec"), namespace)
+    return namespace
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "minari").mkdir()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path
+
+
+def test_getting_started_makes_datasets_of_logs_and_of_a_gymnasium_environment(elsewhere: Path) -> None:
+    (elsewhere / "logs").mkdir()
+    lines = [f"{0.1 * (i % 5):.1f},{i},{-i},1,{i // 5}" for i in range(10)]
+    (elsewhere / "logs/monday.csv").write_text("\n".join(["t,q1,dq1,tau1,trial", *lines]))
+    own = {"states": np.zeros((4, 2)), "controls": np.zeros((4, 1)), "times": 0.1 * np.arange(4)}
+    found = run_page("getting-started", own)
+    assert len(load_transitions("lab/arm-v0")) == 4 + 4 + 3
+    data = load_transitions("lab/pendulum-v0")
+    assert (len(data), data.dataset.episodes, data.state_size) == (500, 5, 3)
+    assert (data.dataset.control_low, data.dataset.control_high) == ((-2.0,), (2.0,))
+    assert data.dataset.hash == found["pendulum"].dataset.hash
+
+
+def test_the_page_on_certificates_certifies_a_plan() -> None:
+    found = run_page("certificate")
+    promised = found["certificate"].evaluate(found["solution"].trajectory)
+    assert (promised.confidence, promised.bound.shape, promised.tube.shape) == (0.95, (15,), (16, 2))
+    assert not set(found["seen"].episodes) & set(found["held_out"].episodes)
+    assert found["solution"].cost_terms["tube"] > 0.0
+
+
+def test_the_sequence_of_solvers_solves() -> None:
+    found = run_page("choose-a-solver")
+    assert found["best"].status is found["found"].status is Status.SOLVED
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore:The TorchScript type system:UserWarning")
+def test_the_page_on_exports_compiles_a_step() -> None:
+    pytest.importorskip("l4casadi", reason="l4casadi is not installed: `make test` builds it")
+    found = run_page("exports")
+    assert (found["value"].shape, found["jacobian"].shape) == ((50, 2), (100, 150))
+    assert Path("build/c/step_derivatives.c").exists()
+    assert Path("build/c/libstep_derivatives.so").exists()
