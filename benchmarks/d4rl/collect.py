@@ -24,7 +24,7 @@ from benchmarks.d4rl.recipes import Kitchen
 from trajopt_sgp.data import D4RL_TASKS, d4rl_score, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.errors import TrajoptError
 from trajopt_sgp.files import write_json
-from trajopt_sgp.studies.statistics import markdown_table
+from trajopt_sgp.markdown import markdown_table
 
 VERSIONS = {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__}
 COLUMNS = ("task", "transitions", "episodes", "return", "sd", "score", "seed", "sha256", "how")

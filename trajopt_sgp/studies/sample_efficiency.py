@@ -6,13 +6,14 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.cart_pole.cells import FULL, REDUCED, Extent, model_cells, plan_cell
 from trajopt_sgp.studies.cart_pole.figures import draw_rates, plot_success
 from trajopt_sgp.studies.cart_pole.methods import METHODS
 from trajopt_sgp.studies.cart_pole.page import rate, success_table
 from trajopt_sgp.studies.cart_pole.table import Pooled, pool
 from trajopt_sgp.studies.runner import CellRecord, StudyCell
-from trajopt_sgp.studies.statistics import markdown_table, percent
+from trajopt_sgp.studies.statistics import percent
 from trajopt_sgp.studies.study import Study
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
 

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.markdown import markdown_table as markdown_table
 
 FloatArray = NDArray[np.float64]
 

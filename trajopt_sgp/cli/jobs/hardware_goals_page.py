@@ -9,7 +9,7 @@ from typing import Any
 
 from trajopt_sgp.hardware.goals import GoalRecord
 from trajopt_sgp.hardware.goals.outcome import ACTIONS, REACHED
-from trajopt_sgp.studies.statistics import markdown_table
+from trajopt_sgp.markdown import markdown_table
 
 GOAL_COLUMNS = ("goal", "reached", "actions", "error at first [mm]", "least [mm]", "at the end [mm]")
 

@@ -7,10 +7,11 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.annealing.choices import ANNEALINGS, ARCHITECTURES, WEIGHTINGS
 from trajopt_sgp.studies.annealing.systems import SYSTEMS, System
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import Estimate, markdown_table, percent, success_rate
+from trajopt_sgp.studies.statistics import Estimate, percent, success_rate
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
 
 _SETTING = """Plans are made by single shooting and gradient descent over learned dynamics. Every combination of

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.cart_pole.methods import METHODS
 from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Choice, Pooled, choose_betas, pool
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, percent
+from trajopt_sgp.studies.statistics import percent
 
 _SETTING = """A plan succeeds when the terminal cost of its controls in the true environment, open loop, is below 0.1.
 Every cell plans from the same random guesses within the same wall time; methods that plan one after another are judged

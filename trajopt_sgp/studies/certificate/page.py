@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.problem import CertificateCheck, PlanCertificate, Trajectory
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, success_rate
+from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.viz import plot_certificate, plot_error_ratios
 
 FloatArray = NDArray[np.float64]

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import PercentFormatter
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.long_horizon.maze import GOAL_RADIUS
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, percent, success_rate
+from trajopt_sgp.studies.statistics import percent, success_rate
 from trajopt_sgp.studies.toys.compact import unpack_array
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_title, styled
 

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.one_dimension.admissibility import Curve, truth
 from trajopt_sgp.studies.one_dimension.uniform import smoothed_density
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table
 from trajopt_sgp.studies.toys.compact import unpack_array
 from trajopt_sgp.viz.one_dimension_plots import plot_admissibility, plot_likelihood, plot_uniform
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.pendulum.control import UP
 from trajopt_sgp.studies.pendulum.planning import PLANT
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table
 from trajopt_sgp.studies.toys.compact import unpack_array
 from trajopt_sgp.viz.pendulum_plots import plot_keypoint_control, plot_keypoint_plan, plot_noise_levels
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.pixel_scaling.cells import (
     CHANNELS,
     HORIZON,
@@ -23,7 +24,7 @@ from trajopt_sgp.studies.pixel_scaling.plans import FILMED
 from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.page import succeeded
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, success_rate
+from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.viz.style import FAINT, INK, PALETTE, add_heading, new_figure, styled
 
 _SETTING = """An iteration of guided shooting rolls the dynamics out, differentiates them, and asks both scores for the

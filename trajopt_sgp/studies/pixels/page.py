@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import PixelWorld
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.pixels.cells import SECONDS, STARTS
 from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.planning import DEEP, NEAR
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, success_rate
+from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_title, styled
 
 Groups = Mapping[str, Sequence[CellRecord]]

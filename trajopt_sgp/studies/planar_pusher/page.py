@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.planar_pusher.cells import PLANNERS
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, success_rate
+from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.viz.pusher_plots import plot_pushes
 
 Records = Sequence[CellRecord]

@@ -6,10 +6,11 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.score_dimension.cells import ESTIMATORS, PLACES, SIGMAS
 from trajopt_sgp.studies.score_dimension.truths import FAMILIES
-from trajopt_sgp.studies.statistics import Estimate, markdown_table
+from trajopt_sgp.studies.statistics import Estimate
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, set_title, styled
 
 _COLOURS = dict(zip(ESTIMATORS, PALETTE, strict=False))

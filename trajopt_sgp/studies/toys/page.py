@@ -6,8 +6,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from trajopt_sgp.envs import find_world
+from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.studies.statistics import markdown_table, success_rate
+from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.studies.toys.compact import unpack_array
 from trajopt_sgp.studies.toys.settings import TOYS
 from trajopt_sgp.viz.path_plots import Paths, plot_paths
