@@ -6,6 +6,7 @@ from pathlib import Path
 import minari
 import numpy as np
 import pytest
+import torch
 from minari.data_collector import EpisodeBuffer
 
 from benchmarks.d4rl import recipes
@@ -16,6 +17,7 @@ from benchmarks.d4rl.episodes import collect_episodes, episode_returns, from_arr
 from benchmarks.d4rl.learn import Goal, RandomSearch, learn_by_ppo
 from benchmarks.d4rl.play import play
 from benchmarks.d4rl.transcription import Stage
+from benchmarks.d4rl.true_dynamics import TrueStep
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.errors import ModelFileError
 
@@ -144,3 +146,23 @@ def test_a_stage_plays_again_from_where_a_policy_led_it() -> None:
     blind = stage.play(np.tile(right, (5, 1)))
     assert stage.play_policy(lambda states: np.tile(right, (len(states), 1)), 5) == blind
     assert stage.play(np.tile(-right, (5, 1))) != blind
+
+
+@pytest.mark.parametrize("task", ["halfcheetah", "hopper"])
+def test_true_dynamics_are_those_of_the_environment_and_slopes_those_of_the_model(task: str) -> None:
+    environment = make_environment(task)
+    before = environment.reset(seed=3)[0]
+    size = environment.action_space.shape[0]  # type: ignore[index]
+    model = torch.nn.Linear(len(before) + size, len(before)).double()
+    step = TrueStep(task, lambda state, control: model(torch.cat((state, control), dim=-1)))
+    for action in np.random.default_rng(0).uniform(-1.0, 1.0, (5, size)):
+        after = environment.step(action)[0]
+        states, controls = (torch.from_numpy(part).expand(2, 3, -1) for part in (before, action))
+        leaf = controls.clone().requires_grad_()
+        found = step(states, leaf)
+        # a state does not tell where MuJoCo's search for contact forces begins
+        np.testing.assert_allclose(found.detach(), np.broadcast_to(after, found.shape), atol=2e-3 * np.ptp(after))
+        (slope,) = torch.autograd.grad(found.sum(), leaf)
+        np.testing.assert_allclose(slope[0, 0], model.weight.detach()[:, -size:].sum(0), rtol=1e-12)
+        before = after
+    environment.close()

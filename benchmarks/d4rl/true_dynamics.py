@@ -19,6 +19,8 @@ _POSITIONS_NOT_SEEN = 1
 class TrueStep:
     """Next states of MuJoCo, derivatives of a learned step.
 
+    States are observations, which tell all of HalfCheetah's; of Hopper and Walker2d they cut velocities off at ±10.
+
     Args:
         task: name of a task or robot; its observations are positions but the first, then velocities.
         learned: states and controls to next states, differentiable.
