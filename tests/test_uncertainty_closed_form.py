@@ -331,7 +331,7 @@ SOLVERS: dict[str, tuple[Any, Any]] = {
     "fatrop": (DirectTranscription(), Fatrop()),
     "sqp": (DirectTranscription(), SQP()),
     "lbfgs": (SingleShooting(), LBFGS(iterations=400)),
-    "descent": (SingleShooting(), GradientDescent(iterations=1500, final_step_constrained=0.05)),
+    "descent": (SingleShooting(), GradientDescent(iterations=3000, final_step_constrained=0.05)),
     "scipy": (SingleShooting(), Scipy()),
 }
 

@@ -33,6 +33,8 @@ from trajopt_sgp.solvers.tangent_steps import TangentSteps
 FloatArray = NDArray[np.float64]
 
 _CONSTRAINED_BETAS = (0.9, 0.99)
+# beyond this share of the first step the merit changes by what constraints are met better or worse
+_LEAST_DECAY = 0.05
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ class _Descent:
         if self.constrained:
             gradient = self._along_equations(gradient, rows)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
-            self._test(found.merit, rows, violation, self.settings.tolerance * self._decay(i))
+            self._test(found.merit, rows, violation, self.settings.tolerance * max(self._decay(i), _LEAST_DECAY))
         self.variables.grad = self._shortened(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
