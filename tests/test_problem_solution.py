@@ -59,6 +59,7 @@ def test_violations_are_filtered_by_tolerance(moved_block: Solution) -> None:
     assert solution.rows[0].name == "target[0]"
     assert all(row.violation > 0.5 for row in solution.violations(0.5))
     assert "worst violation target[0] at knot 20: 0.99" in str(solution)
+    assert repr(solution) == f"Solution({solution})" and "\n" not in repr(solution)
 
 
 def test_solution_adds_up(moved_block: Solution) -> None:

@@ -126,7 +126,7 @@ class Resimulation:
     """What the certificate of the plan promised beside what happened, where the plan has one."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Solution:
     """What a solver found.
 
@@ -269,3 +269,6 @@ class Solution:
         return (
             f"{self.status.label} by {self.solver} on {self.transcription.name}: cost {self.cost:.4g} ({terms}){worst}"
         )
+
+    def __repr__(self) -> str:
+        return f"Solution({self})"
