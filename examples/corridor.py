@@ -13,8 +13,7 @@ from trajopt_sgp.envs import CORRIDOR, sample_point_mass_transitions, segments_o
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.problem import OptimalControlProblem, StageCost, TerminalCost
-from trajopt_sgp.solvers import GradientDescent, solve_batch
-from trajopt_sgp.solvers.guess import rollout
+from trajopt_sgp.solvers import GradientDescent, rollout, solve_batch
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.viz import Paths, plot_paths, save_figure
 

@@ -13,8 +13,7 @@ from trajopt_sgp.envs import sample_transitions
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.learning import DynamicsSettings, train_dynamics
 from trajopt_sgp.problem import OptimalControlProblem, TerminalCost
-from trajopt_sgp.solvers import Ipopt, solve
-from trajopt_sgp.studies.problems import line_guess
+from trajopt_sgp.solvers import Ipopt, line_guess, solve
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 from trajopt_sgp.viz import plot_data_distance, save_figure

@@ -6,9 +6,9 @@ The swing-up of Kelly's cart-pole (SIAM Review 2017) costs 58.8077 in the limit.
 from pathlib import Path
 
 from trajopt_sgp.formulations import HermiteSimpson
-from trajopt_sgp.solvers import Ipopt
+from trajopt_sgp.solvers import Ipopt, line_guess
 from trajopt_sgp.solvers.mesh import refine_mesh
-from trajopt_sgp.studies.problems import cart_pole_swing_up, line_guess
+from trajopt_sgp.studies.problems import cart_pole_swing_up
 from trajopt_sgp.viz import plot_solution, save_figure
 
 

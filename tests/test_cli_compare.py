@@ -24,14 +24,14 @@ from trajopt_sgp.formulations import (
     TrapezoidalCollocation,
 )
 from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageCost, Status, TerminalCost
-from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.solvers import GradientDescent, Ipopt, line_guess, solve
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.studies.compare import compare, suitable_formulations
 from trajopt_sgp.studies.compare_choices import kinds, parse_choice, parse_choices
 from trajopt_sgp.studies.compare_problem import find_problem
 from trajopt_sgp.studies.compare_report import markdown_page
 from trajopt_sgp.studies.compare_resimulation import resimulate
-from trajopt_sgp.studies.problems import BUILT_IN, line_guess, squared_control
+from trajopt_sgp.studies.problems import BUILT_IN, squared_control
 from trajopt_sgp.viz import plot_comparison, plot_solution
 
 USER_FILE = """

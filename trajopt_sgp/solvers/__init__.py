@@ -4,7 +4,9 @@ from trajopt_sgp.solvers.annealing import AdaptiveAnnealing as AdaptiveAnnealing
 from trajopt_sgp.solvers.cem import CEM as CEM
 from trajopt_sgp.solvers.fatrop import Fatrop as Fatrop
 from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDescent
+from trajopt_sgp.solvers.guess import line_guess as line_guess
 from trajopt_sgp.solvers.guess import random_guesses as random_guesses
+from trajopt_sgp.solvers.guess import rollout as rollout
 from trajopt_sgp.solvers.ipopt import Ipopt as Ipopt
 from trajopt_sgp.solvers.lbfgs import LBFGS as LBFGS
 from trajopt_sgp.solvers.mesh import MeshRefinement as MeshRefinement

@@ -47,7 +47,7 @@ def random_controls(
         missing = " and no ".join(side for side, bound in sides.items() if not np.isfinite(bound))
         raise OptionError(
             f"Random guesses need bounded controls; {problem.control_labels[first]} has no {missing} bound. Give "
-            "control_bounds or a guess."
+            "control_bounds, or a guess such as line_guess(problem) of trajopt_sgp.solvers."
         )
     shape = (count, problem.horizon, problem.control_size)
     return box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)
@@ -91,6 +91,14 @@ def straight_line(
     states = start[..., None, :] + problem.grid.mesh[:, None] * (end - start)[..., None, :]
     states = np.broadcast_to(states, (*controls.shape[:-2], *states.shape[-2:]))
     return Trajectory(states, controls, problem.grid.time_step, _mesh(problem))
+
+
+def line_guess(problem: OptimalControlProblem) -> Trajectory:
+    """Return states on a straight line from the initial to the final state, controls in the middle of their bounds.
+
+    States stay where no final state is given; a control that is open on a side is the number nearest zero.
+    """
+    return straight_line(problem, np.tile(problem.control_box.middle(), (problem.horizon, 1)))
 
 
 def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory:

@@ -17,7 +17,7 @@ from trajopt_sgp.problem import (
     StageCost,
     Trajectory,
 )
-from trajopt_sgp.solvers.guess import straight_line
+from trajopt_sgp.solvers.guess import line_guess
 
 FloatArray = NDArray[np.float64]
 
@@ -38,11 +38,6 @@ class BuiltInProblem:
     """Where problem and optimum come from."""
     guess: Callable[[OptimalControlProblem], Trajectory] | None = None
     """Where solvers begin; a straight line if not given."""
-
-
-def line_guess(problem: OptimalControlProblem) -> Trajectory:
-    """Return states on a straight line from the initial to the final state, controls in the middle of their bounds."""
-    return straight_line(problem, np.tile(problem.control_box.middle(), (problem.horizon, 1)))
 
 
 def double_integrator(state: Tensor, control: Tensor) -> Tensor:

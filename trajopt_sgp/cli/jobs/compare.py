@@ -14,6 +14,7 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.guess import line_guess
 from trajopt_sgp.studies.compare import Cell, compare, suitable_formulations
 from trajopt_sgp.studies.compare_choices import kinds, parse_choices, valid_keys
 from trajopt_sgp.studies.compare_problem import find_problem
@@ -27,7 +28,7 @@ from trajopt_sgp.studies.compare_report import (
     write_html,
     write_markdown,
 )
-from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem, line_guess
+from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem
 from trajopt_sgp.viz import Column
 
 _WIDE = 180
