@@ -2,7 +2,7 @@
 
 A programme is a table of operations (see `codes`) on places of a workspace. With R rows rolled out together a place of
 size s is a matrix (R, s) in row order at R times its offset. Everything is in one file because compiled code that is
-kept on disk notices changes of its own file only.
+kept on disk notices changes of its own file only; whoever renumbers `codes` changes this file as well.
 
 The exponential is 2^n e^r with |r| <= ln 2 / 2 and a polynomial for e^r, without branches, so that loops over entries
 become vector instructions; NaN passes through.
@@ -20,6 +20,31 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from trajopt_sgp.derivatives.fused.codes import (
+    AFFINE,
+    COUNT,
+    DETAIL,
+    ELEMENTWISE,
+    FIRST,
+    FIRST_SIZE,
+    FUNCTIONS,
+    MORE_NUMBERS,
+    NUMBERS,
+    OPERATION,
+    OUT,
+    OUT_SIZE,
+    PRODUCT,
+    RECORD,
+    SECOND,
+)
+
+# the compiler takes numbers of a module as constants, but no entries of a dictionary
+_TANH, _SILU, _RELU, _ELU, _SIGMOID, _SOFTPLUS = (
+    FUNCTIONS[name] for name in ("tanh", "silu", "relu", "elu", "sigmoid", "softplus")
+)
+_SIN, _COS, _EXP, _LOG, _SQRT = (FUNCTIONS[name] for name in ("sin", "cos", "exp", "log", "sqrt"))
+_RSQRT, _RECIPROCAL, _ABS = (FUNCTIONS[name] for name in ("rsqrt", "reciprocal", "abs"))
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -176,25 +201,25 @@ def _softplus(x: Array, y: Array, slope: Array) -> None:
 def _other(code: int, x: Array, y: Array, slope: Array) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
-        if code == 6:
+        if code == _SIN:
             result, first = math.sin(z), math.cos(z)
-        elif code == 7:
+        elif code == _COS:
             result, first = math.cos(z), -math.sin(z)
-        elif code == 8:
+        elif code == _EXP:
             result = math.exp(z)
             first = result
-        elif code == 9:
+        elif code == _LOG:
             result, first = np.log(z), 1.0 / z
-        elif code == 10:
+        elif code == _SQRT:
             result = np.sqrt(z)
             first = 0.5 / result
-        elif code == 11:
+        elif code == _RSQRT:
             result = 1.0 / np.sqrt(z)
             first = -0.5 * result / z
-        elif code == 12:
+        elif code == _RECIPROCAL:
             result = 1.0 / z
             first = -result * result
-        elif code == 13:
+        elif code == _ABS:
             result, first = abs(z), np.sign(z)
         else:
             result, first = z * z, 2.0 * z
@@ -222,17 +247,17 @@ def _clear(x: Array) -> None:
 @_plain
 @no_type_check
 def _elementwise(code: int, x: Array, y: Array, slope: Array) -> None:
-    if code == 0:
+    if code == _TANH:
         _tanh(x, y, slope)
-    elif code == 1:
+    elif code == _SILU:
         _silu(x, y, slope)
-    elif code == 2:
+    elif code == _RELU:
         _relu(x, y, slope)
-    elif code == 3:
+    elif code == _ELU:
         _elu(x, y, slope)
-    elif code == 4:
+    elif code == _SIGMOID:
         _sigmoid(x, y, slope)
-    elif code == 5:
+    elif code == _SOFTPLUS:
         _softplus(x, y, slope)
     else:
         _other(code, x, y, slope)
@@ -316,26 +341,27 @@ def _forward_step(
 ) -> None:
     for line in range(len(table)):
         op = table[line]
-        s, k = op[2], op[4]
-        y, x = work[op[1] * rows : (op[1] + s) * rows], work[op[3] * rows : (op[3] + k) * rows]
-        if op[0] == 0:
-            matrix, transpose = numbers[op[6] : op[6] + k * s], numbers[op[7] : op[7] + k * s]
-            if op[8] == 1:
-                _fill(rows, numbers[op[7] + k * s : op[7] + k * s + s], y)
+        s, k, here, more, kept_at = op[OUT_SIZE], op[FIRST_SIZE], op[NUMBERS], op[MORE_NUMBERS], op[RECORD]
+        y, x = work[op[OUT] * rows : (op[OUT] + s) * rows], work[op[FIRST] * rows : (op[FIRST] + k) * rows]
+        if op[OPERATION] == AFFINE:
+            matrix, transpose = numbers[here : here + k * s], numbers[more : more + k * s]
+            if op[DETAIL] == 1:
+                _fill(rows, numbers[more + k * s : more + k * s + s], y)
             _add_products(rows, x, matrix, transpose, y, gemm, sizes, one)
-        elif op[0] == 1:
-            _elementwise(op[8], x, y, record[op[9] * rows : (op[9] + s) * rows])
-        elif op[0] == 2:
-            second = work[op[5] * rows : (op[5] + s) * rows]
-            kept, also = record[op[9] * rows : (op[9] + s) * rows], record[(op[9] + s) * rows : (op[9] + 2 * s) * rows]
+        elif op[OPERATION] == ELEMENTWISE:
+            _elementwise(op[DETAIL], x, y, record[kept_at * rows : (kept_at + s) * rows])
+        elif op[OPERATION] == PRODUCT:
+            second = work[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            also = record[(kept_at + s) * rows : (kept_at + 2 * s) * rows]
             for i in range(len(y)):
                 kept[i], also[i] = x[i], second[i]
                 y[i] = x[i] * second[i]
         else:
-            if op[8] == 1:
-                _fill(rows, numbers[op[5] : op[5] + s], y)
-            for e in range(op[10]):
-                target, source, by = places[2 * (op[7] + e)], places[2 * (op[7] + e) + 1], numbers[op[6] + e]
+            if op[DETAIL] == 1:
+                _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
+            for e in range(op[COUNT]):
+                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
                 for r in range(rows):
                     y[r * s + target] += by * x[r * k + source]
 
@@ -355,24 +381,25 @@ def _backward_step(
 ) -> None:
     for line in range(len(table) - 1, -1, -1):
         op = table[line]
-        s, k = op[2], op[4]
-        y, x = adjoint[op[1] * rows : (op[1] + s) * rows], adjoint[op[3] * rows : (op[3] + k) * rows]
-        if op[0] == 0:
-            matrix, transpose = numbers[op[6] : op[6] + k * s], numbers[op[7] : op[7] + k * s]
+        s, k, here, more, kept_at = op[OUT_SIZE], op[FIRST_SIZE], op[NUMBERS], op[MORE_NUMBERS], op[RECORD]
+        y, x = adjoint[op[OUT] * rows : (op[OUT] + s) * rows], adjoint[op[FIRST] * rows : (op[FIRST] + k) * rows]
+        if op[OPERATION] == AFFINE:
+            matrix, transpose = numbers[here : here + k * s], numbers[more : more + k * s]
             _add_products(rows, y, transpose, matrix, x, gemm, sizes, one)
-        elif op[0] == 1:
-            slope = record[op[9] * rows : (op[9] + s) * rows]
+        elif op[OPERATION] == ELEMENTWISE:
+            slope = record[kept_at * rows : (kept_at + s) * rows]
             for i in range(len(y)):
                 x[i] += slope[i] * y[i]
-        elif op[0] == 2:
-            second = adjoint[op[5] * rows : (op[5] + s) * rows]
-            kept, also = record[op[9] * rows : (op[9] + s) * rows], record[(op[9] + s) * rows : (op[9] + 2 * s) * rows]
+        elif op[OPERATION] == PRODUCT:
+            second = adjoint[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            also = record[(kept_at + s) * rows : (kept_at + 2 * s) * rows]
             for i in range(len(y)):
                 x[i] += also[i] * y[i]
                 second[i] += kept[i] * y[i]
         else:
-            for e in range(op[10]):
-                target, source, by = places[2 * (op[7] + e)], places[2 * (op[7] + e) + 1], numbers[op[6] + e]
+            for e in range(op[COUNT]):
+                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
                 for r in range(rows):
                     x[r * k + source] += by * y[r * s + target]
 
