@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import OptimalControlProblem, Status, Trajectory
@@ -166,3 +167,11 @@ def test_of_equal_starts_one_that_was_solved_is_returned() -> None:
     plans = [solve(problem, SingleShooting(), Ipopt(), at_rest()) for _ in outcomes]
     marked = [replace(plan, status=outcome.status) for plan, outcome in zip(plans, outcomes, strict=True)]
     assert _best(outcomes, range(3), lambda k: marked[k]).status is Status.SOLVED
+
+
+def test_copies_of_a_model_whose_layers_have_changed_are_refused() -> None:
+    cart = Cart(torch.float32)
+    prepared = prepare(reach(cart), DirectTranscription(), Ipopt())
+    cart.net = nn.Linear(1, 1)
+    with pytest.raises(IncompatibleError, match=r"The layers of Cart have changed .* call prepare\(\) again"):
+        prepared.solve(at_rest())

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from trajopt_sgp.errors import IncompatibleError
+
 Function = TypeVar("Function")
 
 
@@ -22,13 +24,21 @@ class Copies:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring the weights of the copies to those of the originals, where they have changed in whatever way."""
+        """Bring the weights of the copies to those of the originals, where they have changed in whatever way.
+
+        Raises:
+            IncompatibleError: an original has other weights than it had, not just other numbers.
+        """
         for original, copied in self.pairs:
-            own = dict(_tensors(copied))
-            for name, value in _tensors(original):
-                held = own.get(name)
-                if held is not None and not torch.equal(held, value.to(held.dtype)):
-                    held.copy_(value)
+            own, now = dict(_tensors(copied)), dict(_tensors(original))
+            if {name: held.shape for name, held in own.items()} != {name: value.shape for name, value in now.items()}:
+                raise IncompatibleError(
+                    f"The layers of {type(original).__name__} have changed since the problem was made ready for the "
+                    "solver, which uses a copy in another precision: call prepare() again, or make another controller."
+                )
+            for name, held in own.items():
+                if not torch.equal(held, now[name].to(held.dtype)):
+                    held.copy_(now[name])
 
 
 _COPIES: ContextVar[Copies | None] = ContextVar("copies", default=None)
