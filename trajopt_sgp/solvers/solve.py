@@ -252,8 +252,8 @@ class PreparedSolve:
         if len(free):
             names = ", ".join(self.problem.state_labels[i] for i in free)
             raise IncompatibleError(
-                f"The problem leaves {names} free at the beginning, where a batch or a controller starts from given "
-                "states: hold the whole state by initial_state= a vector, which the given states replace."
+                f"The problem leaves {names} free at the beginning, where a batch starts from given states: hold the "
+                "whole state by initial_state= a vector, which the given states replace."
             )
 
     def _fits(self, earlier: Solution) -> bool:
