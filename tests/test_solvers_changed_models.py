@@ -163,9 +163,8 @@ def test_of_equal_starts_one_that_was_solved_is_returned() -> None:
         Outcome(np.zeros(1), status, 1, merit, {}, {}, [])
         for status, merit in ((Status.NOT_FINITE, 0.5), (Status.SOLVED, 0.5 + 1e-13), (Status.SOLVED, 0.7))
     ]
-    problem = reach(Cart())
-    plans = [solve(problem, SingleShooting(), Ipopt(), at_rest()) for _ in outcomes]
-    marked = [replace(plan, status=outcome.status) for plan, outcome in zip(plans, outcomes, strict=True)]
+    plan = solve(reach(Cart()), SingleShooting(), Ipopt(), at_rest())
+    marked = [replace(plan, status=outcome.status) for outcome in outcomes]
     assert _best(outcomes, range(3), lambda k: marked[k]).status is Status.SOLVED
 
 

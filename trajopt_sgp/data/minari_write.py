@@ -1,6 +1,5 @@
 """Writing episodes as a Minari dataset, whole or not at all."""
 
-import os
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from minari.storage.datasets_root_dir import get_dataset_path
 
 from trajopt_sgp.data.minari_io import check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
+from trajopt_sgp.files import flush
 
 
 @runtime_checkable
@@ -104,7 +104,7 @@ def _write_files(folder: Path, buffers: Sequence[EpisodeBuffer], environment: Or
     storage.update_metadata(metadata)
     storage.update_episodes(buffers)
     for path in (*folder.iterdir(), folder):
-        _flush(path)
+        flush(path)
 
 
 def _publish(fresh: Path, target: Path, replaced: Path) -> None:
@@ -116,15 +116,7 @@ def _publish(fresh: Path, target: Path, replaced: Path) -> None:
     finally:
         if replaced.exists() and not target.exists():
             replaced.rename(target)
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(target.parent)
 
 
 def _make_namespace(dataset_id: str) -> None:

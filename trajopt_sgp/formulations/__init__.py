@@ -4,8 +4,8 @@ from trajopt_sgp.formulations.collocation import HermiteSimpson as HermiteSimpso
 from trajopt_sgp.formulations.collocation import OrthogonalCollocation as OrthogonalCollocation
 from trajopt_sgp.formulations.collocation import TrapezoidalCollocation as TrapezoidalCollocation
 from trajopt_sgp.formulations.direct_transcription import DirectTranscription as DirectTranscription
+from trajopt_sgp.formulations.evaluation import Evaluation as Evaluation
 from trajopt_sgp.formulations.policy_search import PolicySearch as PolicySearch
-from trajopt_sgp.formulations.program import Evaluation as Evaluation
 from trajopt_sgp.formulations.program import Formulation as Formulation
 from trajopt_sgp.formulations.program import NonlinearProgram as NonlinearProgram
 from trajopt_sgp.formulations.score_transcription import ScoreTranscription as ScoreTranscription

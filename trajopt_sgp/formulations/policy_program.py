@@ -13,7 +13,8 @@ from trajopt_sgp.derivatives.dense import DenseDerivatives
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import NotFiniteError, ShapeError
-from trajopt_sgp.formulations.program import Evaluation, NonlinearProgram
+from trajopt_sgp.formulations.evaluation import Evaluation
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.models.policies import Policy, PolicySpace
 from trajopt_sgp.models.trained_policy import TrainedPolicy
 from trajopt_sgp.problem import Trajectory

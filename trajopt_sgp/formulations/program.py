@@ -16,6 +16,7 @@ from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
+from trajopt_sgp.formulations.evaluation import Evaluation, Weigh, recorded
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
@@ -55,22 +56,6 @@ class Formulation(ABC):
         Raises:
             IncompatibleError: the formulation cannot handle something in the problem; names it.
         """
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A batch of P points, as solvers see them that search batches."""
-
-    objective: Tensor
-    """`(P,)`; its gradient is what first-order solvers follow."""
-    merit: Tensor
-    """`(P,)`, at the end of annealing schedules, detached: what iterates are compared by."""
-    rows: Tensor
-    """Scaled constraint rows `(P, row_count)`."""
-
-
-Weigh = Callable[[Evaluation], Tensor]
-"""An evaluation to one number for each program, `(P,)`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -242,13 +227,13 @@ class NonlinearProgram:
         a single program without rows in closed form.
         """
         if self.elimination is None:
-            return _recorded(lambda point: self.evaluate(point, parameters), variables, weigh)
+            return recorded(lambda point: self.evaluate(point, parameters), variables, weigh)
         lifted, pull_back = self.elimination.lift_with_adjoint(variables.detach().numpy(), parameters)
         if weigh is None and len(lifted) == 1 and lifted.dtype == np.float64 and not self.assembly.row_count:
             found, by_lifted = self._in_closed_form(lifted, parameters)
         else:
             full = torch.from_numpy(lifted)
-            found, slope = _recorded(lambda point: self.evaluate_all(point, parameters), full, weigh)
+            found, slope = recorded(lambda point: self.evaluate_all(point, parameters), full, weigh)
             by_lifted = slope.numpy()
         return found, torch.from_numpy(pull_back(by_lifted))
 
@@ -398,18 +383,6 @@ class NonlinearProgram:
         first = self.constraints[0]
         skipped = 0 if self._has_rows(first) else first.instances * first.rows
         return torch.as_tensor(self.assembly.row_places - skipped)
-
-
-def _recorded(
-    evaluate: Callable[[Tensor], Evaluation], variables: Tensor, weigh: Weigh | None
-) -> tuple[Evaluation, Tensor]:
-    """Return an evaluation and the gradient of its objective, or of what is made of it, by recording the evaluation."""
-    point = variables.detach().requires_grad_(True)
-    with torch.enable_grad():
-        found = evaluate(point)
-        total = found.objective if weigh is None else weigh(found)
-    (gradient,) = torch.autograd.grad(total.sum(), point)
-    return Evaluation(found.objective.detach(), found.merit, found.rows.detach()), gradient
 
 
 def _numpy(values: Tensor) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.formulations.program import Evaluation, Weigh
+from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
 from trajopt_sgp.problem import Status
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.solvers.base import Start

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.formulations.program import Evaluation
+from trajopt_sgp.formulations.evaluation import Evaluation
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import AdaptiveAnnealing, AdaptivePlaces, Places, fixed_places
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian

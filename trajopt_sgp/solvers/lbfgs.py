@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.formulations.program import Evaluation, Weigh
+from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive

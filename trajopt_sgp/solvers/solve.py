@@ -1,6 +1,5 @@
 """Solve a problem: formulation and solver are two independent choices."""
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +18,8 @@ from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
-from trajopt_sgp.solvers.kinds import library_kinds
 from trajopt_sgp.solvers.local_solutions import LocalSolutions
+from trajopt_sgp.solvers.pairs import check_pair
 
 FloatArray = NDArray[np.float64]
 Changes = Mapping[str, ParameterValue]
@@ -113,39 +112,6 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
         )
     minimiser = solver.prepare(program)
     return PreparedSolve(problem, formulation, solver, program, minimiser, time.perf_counter() - begin, copies)
-
-
-def check_pair(formulation: Formulation, solver: Solver) -> None:
-    """Check that a formulation offers what a solver needs.
-
-    Raises:
-        IncompatibleError: it does not; lists the pairs that work.
-        OptionError: one of the two is something else, such as a class in place of an instance.
-    """
-    _check_kind("formulation", formulation, Formulation)
-    _check_kind("solver", solver, Solver)
-    if solver.needs_rollout and not formulation.rolls_out:
-        raise IncompatibleError(
-            f"{formulation.name} does not work with {solver.name}. Pairs that do: {'; '.join(valid_pairs())}."
-        )
-
-
-def _check_kind(role: str, value: object, kind: type) -> None:
-    if isinstance(value, kind):
-        return
-    given = f"the class {value.__name__}: write {value.__name__}()" if isinstance(value, type) else repr(value)
-    raise OptionError(
-        f"The {role} is {given}. Problem, formulation and solver are given in this order: "
-        "solve(problem, DirectTranscription(), Ipopt())."
-    )
-
-
-def valid_pairs() -> list[str]:
-    """Return every pair of a formulation and a solver of this library that work together, as text."""
-    formulations: list[type[Formulation]] = library_kinds(Formulation)  # type: ignore[type-abstract]
-    solvers: list[type[Solver]] = library_kinds(Solver)  # type: ignore[type-abstract]
-    kinds = itertools.product(formulations, solvers)
-    return [f"{f.__name__} with {s.__name__}" for f, s in kinds if f.rolls_out or not s.needs_rollout]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.solvers import solve
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.mesh import MeshRefinement, refine_mesh
-from trajopt_sgp.solvers.solve import check_pair
+from trajopt_sgp.solvers.pairs import check_pair
 from trajopt_sgp.studies.compare_choices import kinds
 from trajopt_sgp.studies.compare_resimulation import Resimulated, resimulate
 
