@@ -16,7 +16,7 @@ from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
-STEPS, DESCENT_STEPS, STARTS, ITERATIONS = 120, 20, 64, 10
+STEPS, STARTS, ITERATIONS = 120, 64, 10
 
 SOLVERS: Mapping[str, Solver] = {
     "Ipopt": Ipopt(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
@@ -29,7 +29,7 @@ SOLVERS: Mapping[str, Solver] = {
 def cases() -> list[Case]:
     """One case for each solver."""
     found = [Case(f"steps/{name}", f"Transcription with {name}.", partial(_transcribed, name)) for name in SOLVERS]
-    summary = f"Single shooting by gradient descent, {STARTS} starts, {ITERATIONS} iterations a step."
+    summary = f"Single shooting by gradient descent, {STARTS} starts, halved in each of {ITERATIONS} iterations."
     return [*found, Case("steps/descent", summary, _descent)]
 
 
@@ -41,11 +41,12 @@ def _transcribed(name: str, quick: bool) -> Iterator[Row]:
 
 
 def _descent(quick: bool) -> Iterator[Row]:
-    first = GradientDescent(iterations=10 if quick else 50, count=STARTS)
-    solver = GradientDescent(iterations=ITERATIONS, count=STARTS)
+    first = GradientDescent(iterations=10 if quick else 200, count=STARTS, halve_every=20, step_size=0.3)
+    solver = GradientDescent(iterations=ITERATIONS, count=STARTS, halve_every=1, step_size=0.03)
     controller = _controller(SingleShooting(), solver, first, quick)
-    seconds, upright = _run(controller, 3 if quick else DESCENT_STEPS)
-    case = f"step, T={controller.problem.horizon}, gradient descent, {STARTS} starts, {ITERATIONS} iterations"
+    seconds, upright = _run(controller, 3 if quick else STEPS)
+    search = f"gradient descent, {STARTS} starts, halved in each of {ITERATIONS} iterations"
+    case = f"step, T={controller.problem.horizon}, {search}"
     yield _row(case, seconds, f"{1.0 / np.median(seconds):.1f} Hz; {upright}")
 
 

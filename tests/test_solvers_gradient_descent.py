@@ -25,7 +25,9 @@ from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleS
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import Status, Trajectory
 from trajopt_sgp.solvers import CEM, GradientDescent, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.solvers.annealing import AdaptiveAnnealing
 from trajopt_sgp.solvers.check import check_solver
+from trajopt_sgp.solvers.halving import better_half
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
 FloatArray = NDArray[np.float64]
@@ -243,6 +245,80 @@ def test_conforms() -> None:
     check_solver(GradientDescent(iterations=120), SHOOTING)
 
 
+# --- successive halving -----------------------------------------------------------------------------------------------
+
+
+def test_worse_halves_of_the_starts_stop_and_the_best_goes_on() -> None:
+    problem = cartpole_swing_up(horizon=6)
+    halved = solve(problem, SHOOTING, GradientDescent(iterations=20, count=5, halve_every=4))
+    whole = solve(problem, SHOOTING, GradientDescent(iterations=20, count=5))
+    # five, three, two, one
+    assert sorted(start.iterations for start in halved.starts) == [4, 4, 8, 12, 20]
+    for short, long in zip(halved.starts, whole.starts, strict=True):
+        expected = [entry["best"] for entry in long.log[: short.iterations]]
+        assert [entry["best"] for entry in short.log] == pytest.approx(expected, rel=1e-9)
+    for end in (4, 8, 12):
+        going_on = [start.log[end - 1]["best"] for start in halved.starts if start.iterations > end]
+        stopped = [start.log[end - 1]["best"] for start in halved.starts if start.iterations == end]
+        assert max(going_on) <= min(stopped)
+    assert halved.cost == min(start.cost for start in halved.starts)
+    assert halved.iterations == 20
+
+
+def test_starts_are_halved_for_each_initial_state_by_itself() -> None:
+    problem, solver = cartpole_swing_up(horizon=6), GradientDescent(iterations=12, count=4, halve_every=3)
+    states = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])
+    drawn = random_guesses(problem, 8, np.random.default_rng(3))
+    guess = Trajectory(drawn.states.reshape(2, 4, 7, 4), drawn.controls.reshape(2, 4, 6, 1), drawn.time_step)
+    together = solve_batch(problem, states, SHOOTING, solver, guess)
+    for k, solution in enumerate(together):
+        assert sorted(start.iterations for start in solution.starts) == [3, 3, 6, 12]
+        alone = solve_batch(problem, states[[k]], SHOOTING, solver, guess.select([k]))[0]
+        np.testing.assert_allclose(solution.trajectory.controls, alone.trajectory.controls, atol=1e-9)
+
+
+def test_halves_are_told_by_the_task_at_the_end_of_schedules_while_they_adapt() -> None:
+    term = DataDistance(score_network(cartpole_data()).double(), weight=1.0, schedule=GeometricSchedule(0.5, 0.05))
+    problem = cartpole_swing_up(horizon=4, stage_costs=[term])
+    solver = GradientDescent(iterations=30, count=6, halve_every=5, adaptive=AdaptiveAnnealing(stages=3, patience=4))
+    solution = solve(problem, SHOOTING, solver)
+    assert sorted(start.iterations for start in solution.starts) == [5, 5, 5, 10, 15, 30]
+    assert solution.log[-1]["progress"] == 1.0
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda formulation: formulation.name)
+def test_a_start_that_stops_is_what_it_is_when_all_stop_there(formulation: Formulation) -> None:
+    """Its multipliers too."""
+    problem = block_move(control_bounds=(-9.0, 9.0))
+    guess = random_guesses(problem, 2, np.random.default_rng(1))
+    settings: dict[str, Any] = {"halve_every": 3, "final_step_constrained": 1.0}
+    halved = solve(problem, formulation, GradientDescent(iterations=6, **settings), guess)
+    short = solve(problem, formulation, GradientDescent(iterations=3, **settings), guess)
+    assert sorted(start.iterations for start in halved.starts) == [3, 6]
+    (place,) = [k for k, start in enumerate(halved.starts) if start.iterations == 3]
+    stopped, expected = halved.starts[place], short.starts[place]
+    np.testing.assert_allclose(stopped.trajectory.controls, expected.trajectory.controls, rtol=1e-9, atol=1e-12)
+    assert expected.multipliers["constraints"].any()
+    np.testing.assert_allclose(stopped.multipliers["constraints"], expected.multipliers["constraints"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("merit", "violation", "live", "expected"),
+    [
+        ([4.0, 3.0, 2.0, 1.0], [0.0] * 4, [True] * 4, [False, False, True, True]),
+        ([4.0, 3.0, 2.0, 1.0], [0.0, 0.0, 0.5, 0.6], [True] * 4, [True, True, False, False]),
+        ([4.0, 3.0, 2.0, 1.0], [0.9, 0.8, 0.5, 0.6], [True] * 4, [False, False, True, True]),
+        ([4.0, np.nan, 2.0, np.inf], [0.9, 0.0, 0.9, 0.0], [True] * 4, [True, False, True, False]),
+        ([4.0, 3.0, 2.0, 1.0], [0.0] * 4, [True, True, True, False], [False, True, True, False]),
+        ([4.0, 3.0, 2.0, 1.0], [0.0] * 4, [False, True, False, False], [False, True, False, False]),
+        ([np.nan] * 4, [np.nan] * 4, [True] * 4, [True, True, False, False]),
+    ],
+)
+def test_the_better_half(merit: list[float], violation: list[float], live: list[bool], expected: list[bool]) -> None:
+    found = better_half(torch.tensor(live), torch.tensor(merit), torch.tensor(violation), feasibility=1e-3, rivals=4)
+    assert found.tolist() == expected
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +327,7 @@ def test_conforms() -> None:
     [
         ({"iterations": 0}, "GradientDescent: iterations = 0; it must be a whole number, at least 1."),
         ({"count": -3}, "GradientDescent: count = -3"),
+        ({"halve_every": 0}, "GradientDescent: halve_every = 0; it must be a whole number, at least 1."),
         ({"patience": 0}, "GradientDescent: patience = 0"),
         ({"step_size": -0.1}, "GradientDescent: step_size = -0.1; it must be a positive number."),
         ({"tolerance": float("inf")}, "GradientDescent: tolerance = inf"),

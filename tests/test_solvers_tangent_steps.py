@@ -27,6 +27,10 @@ def batch_of(problem: OptimalControlProblem, count: int = 2) -> ProgramBatch:
     return ProgramBatch(program, Start(variables, replace(parameters, initial_state=states)))
 
 
+def everyone(batch: ProgramBatch) -> Tensor:
+    return torch.ones(batch.count, dtype=torch.bool)
+
+
 def rows_of(batch: ProgramBatch, variables: Tensor) -> Tensor:
     return batch.evaluate(variables, 1.0).rows.detach()
 
@@ -43,9 +47,9 @@ def test_jacobians_of_a_batch_are_those_of_its_rows() -> None:
 def test_tangent_gradients_have_no_part_across_the_equations() -> None:
     batch = batch_of(linear_quadratic())
     steps = TangentSteps(batch)
-    steps.refresh(batch.guess)
+    steps.refresh(batch.guess, everyone(batch))
     free = batch.lower < batch.upper
-    tangent = steps.tangent(torch.randn(batch.guess.shape, dtype=batch.guess.dtype)) * free
+    tangent = steps.tangent(torch.randn(batch.guess.shape, dtype=batch.guess.dtype), everyone(batch)) * free
     for member in range(batch.count):
         across = batch.jacobian(batch.guess[member], member) @ tangent[member]
         assert across.abs().max() < 1e-6
@@ -55,7 +59,7 @@ def test_linear_equations_hold_after_a_landing_within_bounds() -> None:
     """The nearest such point is far from where the step led, as the controls are tightly bound."""
     batch = batch_of(linear_quadratic(control_bounds=(-0.1, 0.1)))
     steps = TangentSteps(batch)
-    steps.refresh(batch.guess)
+    steps.refresh(batch.guess, everyone(batch))
     aim = batch.guess + 0.15 * torch.randn(batch.guess.shape, dtype=batch.guess.dtype)
     landed = steps.land(batch.guess, aim, rows_of(batch, batch.guess))
     for _ in range(20):  # one landing goes no farther than it should

@@ -354,8 +354,11 @@ def test_settings_of_the_other_role_are_refused() -> None:
     """Among the costs an upper bound would do nothing, among the constraints a weight."""
     with pytest.raises(OptionError, match="upper= 0.1 bounds the distance only among the constraints"):
         cartpole_swing_up(stage_costs=[DataDistance(EXACT, sigma=0.3, upper=0.1)])
-    with pytest.raises(OptionError, match="weight= 5.0 weighs the distance only among the stage costs"):
-        cartpole_swing_up(constraints=[DataDistance(EXACT, sigma=0.3, upper=0.1, weight=5.0)])
+    of_a_cost: list[dict[str, Any]] = [{"weight": 5.0}, {"weighting": "none"}, {"form": "value"}]
+    for setting in of_a_cost:
+        ((name, value),) = setting.items()
+        with pytest.raises(OptionError, match=f"{name}= {value!r} matters only among the stage costs"):
+            cartpole_swing_up(constraints=[DataDistance(EXACT, sigma=0.3, upper=0.1, **setting)])
 
 
 @pytest.mark.parametrize("model", [EXACT, SCORE, ENERGY])

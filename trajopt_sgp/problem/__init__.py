@@ -32,3 +32,5 @@ from trajopt_sgp.problem.terms import TerminalCost as TerminalCost
 from trajopt_sgp.problem.terms import TrajectoryCost as TrajectoryCost
 from trajopt_sgp.problem.time_grid import FreeTime as FreeTime
 from trajopt_sgp.problem.trajectory import Trajectory as Trajectory
+from trajopt_sgp.problem.trajectory_file import load_trajectory as load_trajectory
+from trajopt_sgp.problem.trajectory_file import save_trajectory as save_trajectory

@@ -9,7 +9,7 @@ from torch import Tensor
 from trajopt_sgp.solvers.base import check_counts, check_positive
 
 MeritAt = Callable[[float], Tensor]
-"""Place on the schedules to the merit of every program of a batch there, `(P,)`."""
+"""Place on the schedules to the merit of every program of a batch there, `(P,)`; infinite of those that stopped."""
 Places = Callable[[int, MeritAt], float]
 """Number of the iteration to the place on the schedules; called once in every iteration."""
 
@@ -19,7 +19,7 @@ class AdaptiveAnnealing:
     """The next place on the schedule when progress at this one stalls, for a whole batch together.
 
     A program stalls when its merit at the present place, value or residual energy with the present sigma, fell by less
-    than a share of itself over some iterations. The batch moves on when at least half of its programs have stalled, or
+    than a share of itself over some iterations. The batch moves on when at least half of those that go on have stalled, or
     when no more time is left than the places to come need. Solvers of nonlinear programs need no such thing: they solve
     every stage to convergence.
 
@@ -70,4 +70,4 @@ class AdaptivePlaces:
             return False
         now = merit(self._place)
         improving = self._reached - now > self._settings.tolerance * now.abs()
-        return bool(torch.count_nonzero(improving) <= len(now) // 2)
+        return bool(2 * improving.sum() <= (now != torch.inf).sum())

@@ -98,10 +98,14 @@ class AugmentedLagrangian:
         stuck = self.residual(rows, members) > _ENOUGH * self._before[members]
         return stuck & (self.penalty[members, 0] >= self._largest)
 
-    def ascend(self, rows: Tensor, rate: float) -> None:
-        """Move the multipliers of all programs by a share of an update; rows that are not finite change nothing."""
+    def ascend(self, rows: Tensor, rate: float, live: Tensor) -> None:
+        """Move the multipliers of the programs `live` `(P,)` by a share of an update, given the rows `(P, R)` of all.
+
+        Rows that are not finite change nothing.
+        """
         change = self.estimate(rows) - self.multipliers
-        self.multipliers = self.multipliers + rate * torch.where(torch.isfinite(change), change, 0.0)
+        moves = torch.isfinite(change) & live[:, None]
+        self.multipliers = self.multipliers + rate * torch.where(moves, change, 0.0)
 
     def _of(self, members: Tensor | None) -> tuple[Tensor, Tensor]:
         if members is None:

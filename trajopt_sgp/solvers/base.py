@@ -48,6 +48,8 @@ class Start:
     """Multipliers of earlier solutions, `P` entries or none."""
     time_limit: float | None = None
     """Wall time for the whole batch [s]."""
+    rivals: int = 1
+    """Programs in a row that are guesses for the same initial state, of which the best is wanted."""
 
     def one(self, member: int) -> Parameters:
         """Return the parameters of one program of the batch."""

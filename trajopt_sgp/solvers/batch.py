@@ -91,9 +91,9 @@ class ProgramBatch:
         states = parameters.initial_state if members is None else parameters.initial_state[members]
         return replace(parameters, initial_state=states, progress=progress)
 
-    def merit(self, variables: Tensor, progress: float) -> Tensor:
-        """Return the merit of variables `(P, size)` of all programs at a place on annealing schedules, `(P,)`."""
-        return self.program.merit(variables, replace(self.start.parameters, progress=progress))
+    def merit(self, variables: Tensor, progress: float, members: Tensor | None = None) -> Tensor:
+        """Return the merit `(p,)` of the same at a place on annealing schedules."""
+        return self.program.merit(variables, self._parameters(progress, members))
 
     def violation(self, rows: Tensor) -> Tensor:
         """Return the largest violation of rows `(p, R)` in each program, `(p,)`."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from trajopt_sgp.solvers.base import (
 )
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
+from trajopt_sgp.solvers.halving import better_half
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.tangent_steps import TangentSteps
 
@@ -45,7 +47,7 @@ class GradientDescent(Solver):
     curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
     iteration. Distances to data follow their schedule over the first `annealing` share of the iterations, or
     faster where `adaptive` finds that progress stalls, and stay at its end after that; the step size falls along a half
-    cosine. The best iterate of every start is kept, unless `keep` says otherwise; one that meets the constraints is
+    cosine. With `halve_every` fewer and fewer of the starts go on, the best ones. The best iterate of every start is kept, unless `keep` says otherwise; one that meets the constraints is
     better than any that does not.
 
     Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
@@ -67,6 +69,9 @@ class GradientDescent(Solver):
     """How schedules move on when progress stalls; None: evenly with the iterations."""
     count: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
+    halve_every: int | None = None
+    """Iterations after which the worse half of the starts from an initial state stops, again and again until one is
+    left; None: all go on to the end. Starts that processes solve apart are no rivals."""
     tolerance: float = 1e-4
     """Converged when the best merit improved by less than this share over `patience` iterations at the end; with
     constraints, when the merit changed by less, and feasibility and complementarity hold to `feasibility`. The share
@@ -95,6 +100,8 @@ class GradientDescent(Solver):
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in ("iterations", "count", "patience")}
+        if self.halve_every is not None:
+            counts["halve_every"] = self.halve_every
         check_counts("GradientDescent", **counts)
         positive = {name: getattr(self, name) for name in ("step_size", "tolerance", "feasibility", "penalty")}
         check_positive("GradientDescent", **positive)
@@ -142,7 +149,7 @@ class GradientDescent(Solver):
 
 
 class _Descent:
-    """One run over a batch of P programs."""
+    """One run over a batch of P programs, of which those that have ended are not evaluated any more."""
 
     def __init__(self, settings: GradientDescent, program: NonlinearProgram, start: Start) -> None:
         self.settings, self.batch = settings, ProgramBatch(program, start)
@@ -160,7 +167,13 @@ class _Descent:
         """Factor of the objective beside the constraints, `(P,)`."""
         self.best = BestIterates(self.variables, settings.feasibility)
         self.reached = torch.full_like(self.best.merit, math.inf)
+        self.merit = torch.full_like(self.best.merit, math.inf)
+        """Of the last iterate that was evaluated, `(P,)`."""
+        self.rows = batch.guess.new_zeros((batch.count, len(batch.row_lower)))
+        """Of the same, `(P, R)`."""
         self.converged = torch.zeros(batch.count, dtype=torch.bool)
+        self.beaten = torch.zeros_like(self.converged)
+        """Which have stopped in favour of better starts, `(P,)`."""
         self.directed = torch.zeros_like(self.converged)
         """Whether a gradient has been finite, `(P,)`."""
         self.log = IterationLog(batch.count)
@@ -174,7 +187,7 @@ class _Descent:
                 if stopped is not None:
                     status = stopped
                     break
-                if self.converged.all():
+                if not self.live.any():
                     break
         if self.settings.keep == "last":
             self._keep_last()
@@ -182,19 +195,26 @@ class _Descent:
         ended = [own if known else Status.NOT_FINITE for own, known in zip(ended, self.directed.tolist(), strict=True)]
         return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
 
+    @property
+    def live(self) -> Tensor:
+        """Which programs go on, `(P,)`; the result of one that does not is settled, whatever the others do."""
+        return ~(self.converged | self.beaten)
+
     def _step(self, i: int) -> None:
-        progress = self.places(i, lambda place: self.batch.merit(self.variables, place))
-        found, gradient = self._differentiate(progress, first=i == 0)
-        rows, live = found.rows, ~self.converged
-        self.directed |= torch.isfinite(gradient).all(-1)
-        violation = self.batch.violation(rows)
-        # a program that has converged is frozen: its result does not depend on the others of its batch
-        self.best.keep(self.variables, found.merit, violation, live)
-        self.log.add(live, {"progress": progress}, merit=found.merit, best=self.best.merit, violation=violation)
+        progress, live = self.places(i, self._merit_at), self.live
+        gradient = self._differentiate(progress, live, first=i == 0)
+        self.directed |= torch.isfinite(gradient).all(-1) & live
+        violation = self.batch.violation(self.rows)
+        self.best.keep(self.variables, self.merit, violation, live)
+        self.log.add(live, {"progress": progress}, merit=self.merit, best=self.best.merit, violation=violation)
         if self.constrained:
-            gradient = self._along_equations(gradient, rows)
+            gradient = self._along_equations(gradient, live)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
-            self._test(found.merit, rows, violation, self.settings.tolerance * max(self._decay(i), _LEAST_DECAY))
+            self._test(violation, live, self.settings.tolerance * max(self._decay(i), _LEAST_DECAY))
+        self._halve(i, violation)
+        self._move(i, gradient, live)
+
+    def _move(self, i: int, gradient: Tensor, live: Tensor) -> None:
         self.variables.grad = self._shortened(torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.step_size * self._decay(i)
@@ -202,7 +222,23 @@ class _Descent:
         self.optimizer.step()
         with torch.no_grad():
             aim = self.variables.detach()
-            self.variables.copy_(self.steps.land(before, aim, rows) if self.steps.active else self.batch.project(aim))
+            end = self.steps.land(before, aim, self.rows) if self.steps.active else self.batch.project(aim)
+            self.variables.copy_(torch.where(live[:, None], end, before))
+
+    def _halve(self, i: int, violation: Tensor) -> None:
+        """Stop the worse half of the starts of each initial state, where it is time."""
+        every, rivals = self.settings.halve_every, self.batch.start.rivals
+        if every is None or rivals == 1 or (i + 1) % every:
+            return
+        judged = (self.merit, violation) if self.settings.keep == "last" else (self.best.merit, self.best.violation)
+        live = self.live
+        self.beaten |= live & ~better_half(live, *judged, self.settings.feasibility, rivals)
+
+    def _merit_at(self, place: float) -> Tensor:
+        """Return the merit of programs that go on at a place on the schedules, `(P,)`; infinite of those that do not."""
+        members = self.live.nonzero()[:, 0]
+        merit = torch.full_like(self.merit, math.inf)
+        return merit.index_copy(0, members, self.batch.merit(self.variables[members], place, members))
 
     def _keep_last(self) -> None:
         """Put the last iterates, compared by their merit at the end of the schedules, in place of the best ones.
@@ -210,31 +246,35 @@ class _Descent:
         One that is not finite does not count.
         """
         found = self.batch.evaluate(self.variables, 1.0)
-        where = ~self.converged & torch.isfinite(found.merit)
+        where = self.live & torch.isfinite(found.merit)
         self.best.put(where, self.variables, found.merit.detach(), self.batch.violation(found.rows).detach())
 
-    def _differentiate(self, progress: float, first: bool) -> tuple[Evaluation, Tensor]:
-        """Return the evaluation, and the gradient of the objective or of the augmented Lagrangian."""
-        if self.constrained and not first:
-            found, gradient = self.batch.evaluate_with_gradient(self.variables, progress, weigh=self._augmented)
-        else:
-            found, gradient = self.batch.evaluate_with_gradient(self.variables, progress)
+    def _differentiate(self, progress: float, live: Tensor, first: bool) -> Tensor:
+        """Take over merit and rows of the programs that go on.
+
+        Returns the gradients of their objectives or augmented Lagrangians, `(P, size)`; zero for the others.
+        """
+        members = live.nonzero()[:, 0]
+        weigh = partial(self._augmented, members) if self.constrained and not first else None
+        found, slope = self.batch.evaluate_with_gradient(self.variables[members], progress, members, weigh)
         if self.constrained and first:
-            largest = gradient.abs().amax(-1)
+            largest = slope.abs().amax(-1)
             self.scale = torch.where(torch.isfinite(largest), 1.0 / largest.clamp_min(1.0), 1.0)
-            return self._differentiate(progress, first=False)
-        return found, gradient
+            return self._differentiate(progress, live, first=False)
+        self.merit = self.merit.index_copy(0, members, found.merit)
+        self.rows = self.rows.index_copy(0, members, found.rows)
+        return torch.zeros_like(self.variables).index_copy(0, members, slope)
 
-    def _augmented(self, found: Evaluation) -> Tensor:
-        return self.scale * found.objective + self.lagrangian.term(found.rows[:, self.others])
+    def _augmented(self, members: Tensor, found: Evaluation) -> Tensor:
+        return self.scale[members] * found.objective + self.lagrangian.term(found.rows[:, self.others], members)
 
-    def _along_equations(self, gradient: Tensor, rows: Tensor) -> Tensor:
+    def _along_equations(self, gradient: Tensor, live: Tensor) -> Tensor:
         """Let the multipliers ascend, and return the part of a gradient that keeps equations."""
-        self.lagrangian.ascend(rows[:, self.others], self.settings.multiplier_rate)
+        self.lagrangian.ascend(self.rows[:, self.others], self.settings.multiplier_rate, live)
         if not self.steps.active:
             return gradient
-        self.steps.refresh(self.variables)
-        return self.steps.tangent(gradient)
+        self.steps.refresh(self.variables, live)
+        return self.steps.tangent(gradient, live)
 
     def _shortened(self, gradient: Tensor) -> Tensor:
         if self.settings.longest_gradient == math.inf:
@@ -243,20 +283,20 @@ class _Descent:
         factor: Tensor = self.settings.longest_gradient / norm
         return gradient * factor.clamp_max(1.0)
 
-    def _test(self, merit: Tensor, rows: Tensor, violation: Tensor, share: float) -> None:
+    def _test(self, violation: Tensor, live: Tensor, share: float) -> None:
         """Find which programs have converged: whose merit changes by less than a share of it."""
         if not self.constrained:
             improved = self.reached - self.best.merit > share * self.best.merit.abs()
-            self.converged |= ~improved & self.best.feasible
+            self.converged |= ~improved & self.best.feasible & live
             self.reached = self.best.merit.clone()
             return
-        still = (merit - self.reached).abs() <= share * merit.abs()
-        residual = torch.maximum(self.lagrangian.residual(rows[:, self.others]), violation)
-        done = still & (residual <= self.settings.feasibility) & ~self.converged
+        still = (self.merit - self.reached).abs() <= share * self.merit.abs()
+        residual = torch.maximum(self.lagrangian.residual(self.rows[:, self.others]), violation)
+        done = still & (residual <= self.settings.feasibility) & live
         # the least merit among nearly feasible iterates would be that of the one that violates most
-        self.best.put(done, self.variables.detach(), merit, violation)
+        self.best.put(done, self.variables.detach(), self.merit, violation)
         self.converged |= done
-        self.reached = merit.clone()
+        self.reached = self.merit.clone()
 
     def _decay(self, i: int) -> float:
         last = self.settings.final_step_constrained if self.constrained else self.settings.final_step

@@ -265,7 +265,7 @@ class PreparedSolve:
                 variables = self.program.pack(flat)
             starts = len(variables) // len(states)
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
-            start = Start(variables, values, multipliers if starts == 1 else (), time_limit)
+            start = Start(variables, values, multipliers if starts == 1 else (), time_limit, rivals=starts)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)

@@ -46,18 +46,19 @@ class TangentSteps:
         """Whether there are any equations."""
         return self.multipliers.shape[-1] > 0
 
-    def refresh(self, variables: Tensor) -> None:
-        """Take the Jacobians at `(P, size)`, if those there are have become old."""
+    def refresh(self, variables: Tensor, live: Tensor) -> None:
+        """Take the Jacobians of the programs `live` `(P,)` at `(P, size)`, if those there are have become old."""
         if self._age % _REFRESH == 0:
-            for k, point in enumerate(variables.detach()):
-                jacobian = self._batch.jacobian(point, k)[self.equations]
+            for k in live.nonzero()[:, 0].tolist():
+                jacobian = self._batch.jacobian(variables[k].detach(), k)[self.equations]
                 if torch.isfinite(jacobian).all():
                     self._jacobian[k] = jacobian
         self._age += 1
 
-    def tangent(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the Lagrangian for one of the objective, `(P, size)`."""
-        self.multipliers = -self._solve((self._jacobian @ (gradient * self._free)[..., None])[..., 0])
+    def tangent(self, gradient: Tensor, live: Tensor) -> Tensor:
+        """Return the gradient of the Lagrangian for one of the objective, `(P, size)`, of the programs `live` `(P,)`."""
+        multipliers = -self._solve((self._jacobian @ (gradient * self._free)[..., None])[..., 0])
+        self.multipliers = torch.where(live[:, None], multipliers, self.multipliers)
         return gradient + (self.multipliers[:, None] @ self._jacobian)[:, 0]
 
     def land(self, before: Tensor, aim: Tensor, rows: Tensor) -> Tensor:

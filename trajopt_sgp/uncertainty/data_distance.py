@@ -144,17 +144,18 @@ class DataDistance:
 
         Raises:
             IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
-            OptionError: `upper` is not set to a positive length, or `weight` is set, which belongs to a cost.
+            OptionError: `upper` is not set to a positive length, or `weight`, `weighting` or `form` is set, which belong to a cost.
         """
         if not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "a constraint"))
         if self.upper is None or not self.upper > 0.0:
             raise OptionError(f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}.")
-        if self.weight != 1.0:
-            raise OptionError(
-                f"{self.name}: weight= {self.weight} weighs the distance only among the stage costs; put it there, or "
-                "leave weight= out for a constraint."
-            )
+        for name, default in (("weight", 1.0), ("weighting", "sigma2"), ("form", None)):
+            if getattr(self, name) != default:
+                raise OptionError(
+                    f"{self.name}: {name}= {getattr(self, name)!r} matters only among the stage costs; put the "
+                    f"distance there, or leave {name}= out for a constraint."
+                )
         return StageConstraint(
             DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
         )

@@ -1,0 +1,71 @@
+"""Trajectories in NumPy's archives, which `numpy.load` opens too: a plan for later, or for another program."""
+
+import io
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.files import write_atomically
+from trajopt_sgp.problem.curve import Curve
+from trajopt_sgp.problem.trajectory import Trajectory
+
+PathLike = str | os.PathLike[str]
+
+_NEEDED = ("states", "controls", "time_step")
+_CURVES = ("state_curve", "control_curve")
+_ARRAYS = (*_NEEDED, "mesh", *_CURVES)
+
+
+def save_trajectory(trajectory: Trajectory, path: PathLike) -> None:
+    """Write a trajectory, or a batch of them, whole or not at all; an existing file is replaced.
+
+    The archive has `states` `(..., N+1, n)`, `controls` `(..., N, m)` and `time_step` [s], and where there are any
+    `mesh` `(N+1,)` and the coefficients `(N, degree+1, size)` of `state_curve` and `control_curve`.
+
+    Raises:
+        OptionError: the file cannot be written.
+    """
+    arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in (*_NEEDED, "mesh")}
+    for name in _CURVES:
+        curve: Curve | None = getattr(trajectory, name)
+        arrays[name] = None if curve is None else curve.coefficients
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: array for name, array in arrays.items() if array is not None})
+    try:
+        write_atomically(Path(path), content.getvalue())
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def load_trajectory(path: PathLike) -> Trajectory:
+    """Read what `save_trajectory` wrote, or an archive with the same arrays by another program.
+
+    Raises:
+        OptionError: the file cannot be read, or is no such archive.
+        ShapeError: its arrays do not fit together.
+        NotFiniteError: a number in it is not finite.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(content)) as archive:
+            names = [name for name in _ARRAYS if name in archive]
+            arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in names}
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise OptionError(f"{path} is no archive of NumPy, or damaged.") from error
+    missing = [name for name in _NEEDED if name not in arrays]
+    if missing:
+        raise OptionError(f"{path} holds no {', '.join(missing)}; a trajectory needs {', '.join(_NEEDED)}.")
+    if arrays["time_step"].size != 1:
+        raise ShapeError(f"{path} has a time_step of shape {arrays['time_step'].shape}; it is one number [s].")
+    curves = {name: Curve(arrays[name]) for name in _CURVES if name in arrays}
+    step, mesh = arrays["time_step"].item(), arrays.get("mesh")
+    trajectory = Trajectory(arrays["states"], arrays["controls"], step, mesh, **curves)
+    return trajectory.check_finite(f"trajectory in {path}")
