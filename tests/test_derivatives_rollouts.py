@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
 from trajopt_sgp.formulations import SingleShooting
@@ -109,7 +110,7 @@ def test_what_differs_far_from_the_example_alone_is_rolled_out_in_pytorch() -> N
 
 @pytest.mark.parametrize("width", [128, 256, 512])
 def test_wide_networks_agree(width: int) -> None:
-    for batch in (1, 64):
+    for batch in (1, 64, 67):
         _compare(_Residual(width, 2, "tanh").double().requires_grad_(False), batch, horizon=4)
 
 
@@ -132,6 +133,30 @@ def test_sines_quotients_and_products_agree() -> None:
 @pytest.mark.parametrize("horizon", [1, 2])
 def test_short_rollouts_of_many_rows_agree(horizon: int, batch: int) -> None:
     _compare(_Residual(8, 1, "tanh").double().requires_grad_(False), batch, horizon=horizon)
+
+
+@pytest.mark.parametrize(
+    ("rows", "largest", "sizes"),
+    [
+        (1, 128 * 128, [1]),
+        (64, 128 * 128, [32, 32]),
+        (67, 128 * 128, [24, 24, 19]),
+        (20, 256 * 256, [8, 8, 4]),
+        (130, 512 * 512, [48, 48, 34]),
+        (70, 0, [24, 24, 22]),
+        (0, 16, []),
+    ],
+)
+def test_every_row_is_in_one_block(rows: int, largest: int, sizes: list[int]) -> None:
+    parts = list(blocks_of_rows(rows, largest))
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
+
+
+def test_no_rows_are_no_states() -> None:
+    rollout = Rollout(_learned())
+    states = rollout(torch.zeros(0, 4, dtype=torch.float64), torch.zeros(0, 3, 1, dtype=torch.float64))
+    assert states.shape == (0, 4, 4)
 
 
 def _learned() -> LearnedDynamics:

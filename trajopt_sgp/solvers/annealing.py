@@ -19,9 +19,9 @@ class AdaptiveAnnealing:
     """The next place on the schedule when progress at this one stalls, for a whole batch together.
 
     A program stalls when its merit at the present place, value or residual energy with the present sigma, fell by less
-    than a share of itself over some iterations. The batch moves on when at least half of those that go on have stalled, or
-    when no more time is left than the places to come need. Solvers of nonlinear programs need no such thing: they solve
-    every stage to convergence.
+    than a share of itself over some iterations. The batch moves on when at least half of those that go on have stalled,
+    or when no more time is left than the places to come need. Solvers of nonlinear programs need no such thing: they
+    solve every stage to convergence.
 
     Raises:
         OptionError: a number that is not positive.

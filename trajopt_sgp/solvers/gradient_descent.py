@@ -47,8 +47,8 @@ class GradientDescent(Solver):
     curvature violates; other constraints by an augmented Lagrangian whose multipliers ascend a little in every
     iteration. Distances to data follow their schedule over the first `annealing` share of the iterations, or
     faster where `adaptive` finds that progress stalls, and stay at its end after that; the step size falls along a half
-    cosine. With `halve_every` fewer and fewer of the starts go on, the best ones. The best iterate of every start is kept, unless `keep` says otherwise; one that meets the constraints is
-    better than any that does not.
+    cosine. With `halve_every` fewer and fewer of the starts go on, the best ones. The best iterate of every start is
+    kept, unless `keep` says otherwise; one that meets the constraints is better than any that does not.
 
     Sources: D. P. Kingma and J. Ba, Adam, ICLR 2015; J. B. Rosen, The gradient projection method for nonlinear
     programming II, J. SIAM 9 (1961); for the ascent J. C. Platt and A. H. Barr, Constrained
@@ -235,7 +235,7 @@ class _Descent:
         self.beaten |= live & ~better_half(live, *judged, self.settings.feasibility, rivals)
 
     def _merit_at(self, place: float) -> Tensor:
-        """Return the merit of programs that go on at a place on the schedules, `(P,)`; infinite of those that do not."""
+        """Return the merit of programs that go on at a place on the schedules, `(P,)`; infinite of others."""
         members = self.live.nonzero()[:, 0]
         merit = torch.full_like(self.merit, math.inf)
         return merit.index_copy(0, members, self.batch.merit(self.variables[members], place, members))

@@ -1,7 +1,7 @@
 """Which of several starts go on: successive halving.
 
-Sources: Z. Karnin, T. Koren and O. Somekh, Almost optimal exploration in multi-armed bandits, ICML 2013; K. Jamieson and
-A. Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
+Sources: Z. Karnin, T. Koren and O. Somekh, Almost optimal exploration in multi-armed bandits, ICML 2013; K. Jamieson
+and A. Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
 """
 
 import torch
@@ -16,7 +16,7 @@ def better_half(live: Tensor, merit: Tensor, violation: Tensor, feasibility: flo
     Args:
         live: which programs take part, `(P,)`.
         merit: `(P,)`; not finite is worst.
-        violation: largest violation of a scaled row, `(P,)`; whoever is beyond `feasibility` comes after all that are not.
+        violation: largest violation of a scaled row, `(P,)`; what is beyond `feasibility` comes after all that is not.
         feasibility: largest violation that counts as feasible.
         rivals: number of programs in a row that make a group.
     """

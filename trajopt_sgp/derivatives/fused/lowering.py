@@ -63,8 +63,10 @@ class _Lowering:
         result = self._start_of(self.tape.result)
         if self.forms[self.tape.result].size != self.state_size:
             raise UnsupportedError("the next state has another size than the state")
+        table = np.array(self.rows, dtype=np.int64).reshape(-1, codes.COUNT + 1)
+        products = table[table[:, codes.OPERATION] == codes.AFFINE]
         return StepProgramme(
-            table=np.array(self.rows, dtype=np.int64).reshape(-1, codes.COUNT + 1),
+            table=table,
             numbers=np.concatenate(self.numbers).astype(self.z.numpy().dtype),
             places=np.concatenate(self.places),
             result=result,
@@ -72,6 +74,7 @@ class _Lowering:
             record_size=max(1, self.record),
             state_size=self.state_size,
             input_size=self.z.shape[1] - self.state_size,
+            largest_product=int((products[:, codes.OUT_SIZE] * products[:, codes.FIRST_SIZE]).max(initial=0)),
         )
 
     def _form(self, operation: Operation) -> LinearForm:

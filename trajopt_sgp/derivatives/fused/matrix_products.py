@@ -1,5 +1,6 @@
 """What the compiled loops need for matrix products: SciPy's BLAS, as all compiled kernels."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -8,6 +9,11 @@ from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
 _NAMES = {"d": "dgemm", "f": "sgemm"}
+
+# Up to so many multiplications OpenBLAS multiplies as matrices lie in memory, without copying them into its own order.
+_SMALL_PRODUCT = 1_000_000
+# Rows that go through a step together: in small products, and in others, which are better the larger they are.
+_LEAST_ROWS, _SMALL_ROWS, _ROWS = 8, 32, 64
 
 
 @cache
@@ -32,3 +38,18 @@ def product_arguments(dtype: "np.dtype[Any]") -> tuple[int, NDArray[np.int32], N
     the factor 1, `(1,)`.
     """
     return gemm_address(dtype.char), _SIZES.copy(), _ONES[dtype.char]
+
+
+def blocks_of_rows(rows: int, largest: int) -> Iterator[slice]:
+    """Return the rows that go through a step together, block by block: their values stay in a cache.
+
+    Args:
+        rows: how many there are.
+        largest: entries of the largest matrix that multiplies them. Where a few rows make a small product with it,
+            blocks are so small.
+    """
+    small = _SMALL_PRODUCT // max(largest, 1) // _LEAST_ROWS * _LEAST_ROWS
+    most = min(small, _SMALL_ROWS) or _ROWS
+    count = max(-(-rows // most), 1)
+    size = max(-(-rows // (count * _LEAST_ROWS)), 1) * _LEAST_ROWS
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))

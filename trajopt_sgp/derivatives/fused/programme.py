@@ -30,5 +30,7 @@ class StepProgramme:
     """Entries of the state n."""
     input_size: int
     """Entries of the input q."""
+    largest_product: int
+    """Entries of the largest matrix that multiplies."""
     spare: list[AnyArray] = field(default_factory=list)
     """Records that are no longer needed: memory that was touched before is faster."""

@@ -1,6 +1,6 @@
 """The fused rollout of a step, and its adjoint, as functions of PyTorch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
-from trajopt_sgp.derivatives.fused.matrix_products import product_arguments
+from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows, product_arguments
 from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
 from trajopt_sgp.derivatives.traced.graph import trace
@@ -20,8 +20,6 @@ from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 Step = Callable[[Tensor, Tensor], Tensor]
 PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]
 
-# Rows that go through a step together: their values stay in the second-level cache.
-_ROWS = 64
 _AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 
@@ -137,9 +135,10 @@ class _Sweeps:
         self.states: AnyArray = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         self.states[:, 0] = initial_state
         inputs = np.ascontiguousarray(controls)
-        kept, rows = (horizon, batch) if differentiated else (1, min(batch, _ROWS))
+        self._parts = list(blocks_of_rows(batch, programme.largest_product))
+        kept, rows = (horizon, batch) if differentiated else (1, self._parts[0].stop if self._parts else 0)
         self._record = _Record(programme, kept * programme.record_size * rows)
-        for part in _blocks(batch):
+        for part in self._parts:
             first = part.start if differentiated else 0
             start, size = kept * programme.record_size * first, programme.record_size * (part.stop - part.start)
             work = np.empty(programme.work_size * (part.stop - part.start), self.states.dtype)
@@ -152,7 +151,7 @@ class _Sweeps:
         direct = np.ascontiguousarray(gradient)
         by_control = np.empty(self._shape, direct.dtype)
         by_start = np.empty((batch, programme.state_size), direct.dtype)
-        for part in _blocks(batch):
+        for part in self._parts:
             rows = part.stop - part.start
             start, size = horizon * programme.record_size * part.start, programme.record_size * rows
             adjoint = np.empty(programme.work_size * rows, direct.dtype)
@@ -176,11 +175,6 @@ class _Rollout(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         by_control, by_start = ctx.sweeps.pull_back(gradient.numpy())
         return torch.from_numpy(by_control), torch.from_numpy(by_start), None
-
-
-def _blocks(batch: int) -> Iterator[slice]:
-    for start in range(0, batch, _ROWS):
-        yield slice(start, min(start + _ROWS, batch))
 
 
 def _arguments(programme: StepProgramme) -> tuple[Any, ...]:
