@@ -56,7 +56,7 @@ class TangentSteps:
         self._age += 1
 
     def tangent(self, gradient: Tensor, live: Tensor) -> Tensor:
-        """Return the gradient of the Lagrangian for one of the objective, `(P, size)`, of the programs `live` `(P,)`."""
+        """Return the gradients of the Lagrangian for those of the objective, `(P, size)`, where `live` `(P,)`."""
         multipliers = -self._solve((self._jacobian @ (gradient * self._free)[..., None])[..., 0])
         self.multipliers = torch.where(live[:, None], multipliers, self.multipliers)
         return gradient + (self.multipliers[:, None] @ self._jacobian)[:, 0]

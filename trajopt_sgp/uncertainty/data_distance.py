@@ -144,7 +144,8 @@ class DataDistance:
 
         Raises:
             IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
-            OptionError: `upper` is not set to a positive length, or `weight`, `weighting` or `form` is set, which belong to a cost.
+            OptionError: `upper` is not set to a positive length, or `weight`, `weighting` or `form` is set, which
+                belong to a cost.
         """
         if not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "a constraint"))
