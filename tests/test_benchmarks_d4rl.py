@@ -12,14 +12,14 @@ from minari.data_collector import EpisodeBuffer
 from benchmarks.d4rl import recipes
 from benchmarks.d4rl.behaviour import StoredPolicy, Uniform, load_policy_file, save_policy_file
 from benchmarks.d4rl.collect import main
-from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import collect_episodes, episode_returns, from_arrays, thin, to_arrays
 from benchmarks.d4rl.learn import Goal, RandomSearch, learn_by_ppo
-from benchmarks.d4rl.play import play
 from benchmarks.d4rl.transcription import Stage
 from benchmarks.d4rl.true_dynamics import TrueStep
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.errors import ModelFileError
+from trajopt_sgp.studies.d4rl.environments import make_environment
+from trajopt_sgp.studies.d4rl.play import play
 
 
 def network(outputs: int, inputs: int, rng: np.random.Generator) -> StoredPolicy:

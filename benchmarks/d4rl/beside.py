@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.d4rl.methods import PLANNERS
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.learning import TRAINING_PRESETS
 from trajopt_sgp.markdown import markdown_table
+from trajopt_sgp.studies.d4rl.methods import PLANNERS
 from trajopt_sgp.studies.runner import CellRecord
 
 Curve = list[tuple[int, list[float]]]

@@ -9,14 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.d4rl.datasets import task_transitions
-from benchmarks.d4rl.environments import make_environment
-from benchmarks.d4rl.methods import Specification, clone_controller, load_clone, planner_models, planner_settings
 from benchmarks.d4rl.peers import train_peer
-from benchmarks.d4rl.play import Controller, play
 from benchmarks.d4rl.true_dynamics import TrueStep
 from trajopt_sgp.data import Transitions, d4rl_score
 from trajopt_sgp.learning import TRAINERS, TRAINING_PRESETS
 from trajopt_sgp.studies.d4rl import RewardPlanner
+from trajopt_sgp.studies.d4rl.environments import make_environment
+from trajopt_sgp.studies.d4rl.methods import (
+    Specification,
+    clone_controller,
+    load_clone,
+    planner_models,
+    planner_settings,
+)
+from trajopt_sgp.studies.d4rl.play import Controller, play, whole_returns
 from trajopt_sgp.studies.runner import CellContext
 
 FloatArray = NDArray[np.float64]
@@ -27,10 +33,8 @@ _FIRST_EVALUATION_SEED = 1000
 def behaviour(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
     """Return the scores of the episodes in the data that ended by themselves or were full."""
     data = _data(settings)
-    _, inverse, lengths = np.unique(data.episodes, return_inverse=True, return_counts=True)
-    returns = np.bincount(inverse, weights=np.asarray(data.rewards))
-    whole = (np.bincount(inverse, weights=data.terminated) > 0) | (lengths >= settings["play_steps"])
-    return {"scores": d4rl_score(settings["task"], returns[whole]).tolist(), "hash": data.dataset.hash}
+    scores = d4rl_score(settings["task"], whole_returns(data, settings["play_steps"]))
+    return {"scores": scores.tolist(), "hash": data.dataset.hash}
 
 
 def train(settings: Mapping[str, Any], context: CellContext) -> Mapping[str, Any]:
@@ -98,7 +102,8 @@ def _scores(settings: Mapping[str, Any], controller: Controller) -> dict[str, An
     """Return scores and lengths of episodes whose seeds are those of no other seed of training."""
     first = _FIRST_EVALUATION_SEED * (1 + settings["seed"])
     played = play(settings["task"], controller, settings["episodes"], first, settings["play_steps"])
-    return {"scores": played.scores.tolist(), "lengths": played.lengths.tolist()}
+    scores = d4rl_score(settings["task"], played.returns)
+    return {"scores": scores.tolist(), "lengths": played.lengths.tolist()}
 
 
 def _milliseconds(planner: RewardPlanner, settings: Mapping[str, Any], count: int) -> float:

@@ -18,13 +18,13 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from benchmarks.d4rl.datasets import dataset_id, task_transitions
-from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import episode_returns
 from benchmarks.d4rl.recipes import Kitchen
 from trajopt_sgp.data import D4RL_TASKS, d4rl_score, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.errors import TrajoptError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.markdown import markdown_table
+from trajopt_sgp.studies.d4rl.environments import make_environment
 
 VERSIONS = {"gymnasium": gymnasium.__version__, "mujoco": mujoco.__version__}
 COLUMNS = ("task", "transitions", "episodes", "return", "sd", "score", "seed", "sha256", "how")

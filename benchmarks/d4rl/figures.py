@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.d4rl.beside import Curve, budgets, sizes, speeds
-from benchmarks.d4rl.methods import OURS
 from benchmarks.d4rl.table import Runs, common, gather, pooled
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.studies.aggregates import mean_interval, performance_profile
+from trajopt_sgp.studies.d4rl.methods import OURS
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
 

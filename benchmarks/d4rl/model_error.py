@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.d4rl.datasets import task_transitions
-from benchmarks.d4rl.environments import make_environment
-from benchmarks.d4rl.methods import clone_controller, load_clone
-from benchmarks.d4rl.play import Controller
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import EnsembleDynamics, load_model_as
+from trajopt_sgp.studies.d4rl.environments import make_environment
+from trajopt_sgp.studies.d4rl.methods import clone_controller, load_clone
+from trajopt_sgp.studies.d4rl.play import Controller
 from trajopt_sgp.studies.runner import CellContext
 
 FloatArray = NDArray[np.float64]

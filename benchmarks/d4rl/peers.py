@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.d4rl.play import Controller
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import DatasetError, OptionError
+from trajopt_sgp.studies.d4rl.play import Controller
 
 FloatArray = NDArray[np.float64]
 

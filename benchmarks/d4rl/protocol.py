@@ -3,11 +3,11 @@
 from typing import Any
 
 from benchmarks.d4rl import cells
-from benchmarks.d4rl.methods import OURS, PLANNERS, specification
 from benchmarks.d4rl.model_error import model_error
 from benchmarks.d4rl.peers import PEERS
 from benchmarks.d4rl.transcription import transcribe
 from trajopt_sgp.data import D4RL_TASKS
+from trajopt_sgp.studies.d4rl.methods import OURS, PLANNERS, specification
 from trajopt_sgp.studies.runner import StudyCell
 
 MAIN_SEEDS, OTHER_SEEDS = 3, 1

@@ -11,12 +11,12 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from benchmarks.d4rl.behaviour import Behaviour, StoredPolicy, Uniform, load_policy_file, save_policy_file
-from benchmarks.d4rl.environments import make_environment
 from benchmarks.d4rl.episodes import collect_episodes, from_arrays, thin, to_arrays
 from benchmarks.d4rl.learn import Goal, Learned, Learner, RandomSearch, learn_by_ppo
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.files import write_atomically
+from trajopt_sgp.studies.d4rl.environments import make_environment
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from benchmarks.d4rl.beside import (
     speed_table,
     true_dynamics_table,
 )
-from benchmarks.d4rl.methods import OURS, PLANNERS, specification
 from benchmarks.d4rl.protocol import METHODS
 from trajopt_sgp.data import D4RL_TASKS
 from trajopt_sgp.errors import OptionError
@@ -25,6 +24,7 @@ from trajopt_sgp.studies.aggregates import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from trajopt_sgp.studies.d4rl.methods import OURS, PLANNERS, specification
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import Estimate
 

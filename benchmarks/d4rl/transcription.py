@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.d4rl.environments import make_environment
-from benchmarks.d4rl.methods import clone_controller, load_clone
-from benchmarks.d4rl.play import Controller
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import BehaviourClone, EnsembleDynamics, OutcomeModel, ScoreNetwork, load_model_as
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageCost, Trajectory
 from trajopt_sgp.solvers import Ipopt, solve
+from trajopt_sgp.studies.d4rl.environments import make_environment
+from trajopt_sgp.studies.d4rl.methods import clone_controller, load_clone
+from trajopt_sgp.studies.d4rl.play import Controller
 from trajopt_sgp.studies.runner import CellContext
 from trajopt_sgp.uncertainty import DataDistance
 

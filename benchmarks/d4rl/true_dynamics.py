@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.d4rl.environments import make_environment
+from trajopt_sgp.studies.d4rl.environments import make_environment
 
 Step = Callable[[Tensor, Tensor], Tensor]
 

@@ -16,6 +16,8 @@ from trajopt_sgp.cli.commands.collect import collect
 from trajopt_sgp.cli.commands.compare import CompareCommand, compare
 from trajopt_sgp.cli.commands.demo import EXAMPLES as DEMO_EXAMPLES
 from trajopt_sgp.cli.commands.demo import demo
+from trajopt_sgp.cli.commands.evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from trajopt_sgp.cli.commands.evaluate import evaluate
 from trajopt_sgp.cli.commands.hardware import hardware
 from trajopt_sgp.cli.commands.import_recordings import EXAMPLES as IMPORT_EXAMPLES
 from trajopt_sgp.cli.commands.import_recordings import import_recordings
@@ -69,6 +71,7 @@ app.command("import", epilog=IMPORT_EXAMPLES)(import_recordings)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=MPC_EXAMPLES)(mpc)
+app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(cls=CompareCommand)(compare)
 app.command(epilog=DEMO_EXAMPLES)(demo)
 app.command(epilog=STUDY_EXAMPLES)(study)

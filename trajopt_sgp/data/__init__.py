@@ -7,6 +7,7 @@ from trajopt_sgp.data.d4rl_score import D4RL_LEVELS as D4RL_LEVELS
 from trajopt_sgp.data.d4rl_score import D4RL_TASKS as D4RL_TASKS
 from trajopt_sgp.data.d4rl_score import d4rl_robot as d4rl_robot
 from trajopt_sgp.data.d4rl_score import d4rl_score as d4rl_score
+from trajopt_sgp.data.d4rl_score import is_d4rl_robot as is_d4rl_robot
 from trajopt_sgp.data.dataset_info import DatasetInfo as DatasetInfo
 from trajopt_sgp.data.dataset_info import describe_dataset as describe_dataset
 from trajopt_sgp.data.dataset_info import hash_arrays as hash_arrays

@@ -39,10 +39,18 @@ def d4rl_robot(name: str) -> str:
     Raises:
         OptionError: D4RL has no such robot; lists those it has.
     """
-    robot = name.lower().partition("-")[0]
-    if robot not in D4RL_RETURNS:
+    if not is_d4rl_robot(name):
         raise OptionError(f"{name!r} is of no robot that D4RL scores; choose from {list(D4RL_RETURNS)}.")
-    return robot
+    return _robot(name)
+
+
+def is_d4rl_robot(name: str) -> bool:
+    """Return whether a task, an environment or a robot is of one of D4RL's robots."""
+    return _robot(name) in D4RL_RETURNS
+
+
+def _robot(name: str) -> str:
+    return name.lower().partition("-")[0]
 
 
 def d4rl_score(name: str, returns: float | Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,6 +81,16 @@ class Transitions:
         """Number of control coordinates m."""
         return int(self.controls.shape[1])
 
+    def require_rewards(self) -> FloatArray:
+        """Return the rewards `(K,)`.
+
+        Raises:
+            DatasetError: there are none.
+        """
+        if self.rewards is None:
+            raise DatasetError(f"Dataset {self.dataset.id!r} has no rewards: load one with `load_transitions`.")
+        return self.rewards
+
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Transitions":
         """Return the transitions at a mask `(K,)` or at indices, with the same dataset description."""
         rewards = None if self.rewards is None else self.rewards[rows]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.spread import as_scale, spread
-from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.offline_losses import clone_loss, outcome_loss, value_loss
 from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings, OutcomeSettings, ValueSettings
@@ -41,7 +40,7 @@ def train_outcome(
         DatasetError: the transitions have no rewards.
     """
     settings = settings or OutcomeSettings()
-    rewards = _rewards(transitions)
+    rewards = transitions.require_rewards()
     model = OutcomeModel(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -92,7 +91,7 @@ def train_value(
         DatasetError: the transitions have no rewards.
     """
     settings = settings or ValueSettings()
-    rewards = _rewards(transitions)
+    rewards = transitions.require_rewards()
     model = StateValue(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -127,17 +126,11 @@ def _task(
 
 
 def _outcome_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
-    return part.states, part.controls, _rewards(part), part.terminated
+    return part.states, part.controls, part.require_rewards(), part.terminated
 
 
 def _value_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
-    return part.states, _rewards(part), part.next_states, part.terminated
-
-
-def _rewards(transitions: Transitions) -> FloatArray:
-    if transitions.rewards is None:
-        raise DatasetError(f"Dataset {transitions.dataset.id!r} has no rewards: load one with `load_transitions`.")
-    return transitions.rewards
+    return part.states, part.require_rewards(), part.next_states, part.terminated
 
 
 def _weights(seed: int) -> torch.Generator:

@@ -7,6 +7,7 @@ from trajopt_sgp.viz.certificate_section import certificate_section as certifica
 from trajopt_sgp.viz.comparison_plots import plot_comparison as plot_comparison
 from trajopt_sgp.viz.cost_plots import plot_cost_by_iteration as plot_cost_by_iteration
 from trajopt_sgp.viz.cost_plots import plot_predicted_against_true as plot_predicted_against_true
+from trajopt_sgp.viz.episode_plots import plot_episodes as plot_episodes
 from trajopt_sgp.viz.learning_plots import plot_gradient_errors as plot_gradient_errors
 from trajopt_sgp.viz.learning_plots import plot_training_curves as plot_training_curves
 from trajopt_sgp.viz.mpc_plots import plot_mpc as plot_mpc

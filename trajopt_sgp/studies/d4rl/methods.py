@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.d4rl.play import Controller
-from trajopt_sgp.data import Transitions, d4rl_robot
+from trajopt_sgp.data import Transitions, d4rl_robot, is_d4rl_robot
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import (
     BehaviourClone,
@@ -19,17 +18,16 @@ from trajopt_sgp.models import (
     StateValue,
     load_model_as,
 )
-from trajopt_sgp.studies.d4rl import (
-    GradientSearch,
+from trajopt_sgp.studies.d4rl.models import (
     Penalty,
     PlannerModels,
-    PlannerSettings,
-    SamplingSearch,
     distance_penalty,
     ensemble_penalty,
     score_penalty,
 )
-from trajopt_sgp.studies.d4rl.search import Searcher
+from trajopt_sgp.studies.d4rl.planner import PlannerSettings
+from trajopt_sgp.studies.d4rl.play import Controller
+from trajopt_sgp.studies.d4rl.search import GradientSearch, SamplingSearch, Searcher
 from trajopt_sgp.uncertainty import ExactSmoothedDistance
 
 FloatArray = NDArray[np.float64]
@@ -61,9 +59,10 @@ PLANNERS: Mapping[str, Specification] = {
 """By name of the method; a price that is not given is that of `BETAS`."""
 
 
-def specification(method: str, task: str) -> Specification:
-    """Return what a method plans a task with."""
-    return {"beta": BETAS[d4rl_robot(task)], **PLANNERS[method]}
+def specification(method: str, environment: str) -> Specification:
+    """Return what a method plans with in an environment, given by its id, robot or task of D4RL."""
+    beta = BETAS[d4rl_robot(environment)] if is_d4rl_robot(environment) else ONE_BETA
+    return {"beta": beta, **PLANNERS[method]}
 
 
 def planner_settings(planner: Specification, seed: int) -> PlannerSettings:
