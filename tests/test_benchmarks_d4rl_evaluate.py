@@ -164,7 +164,7 @@ def test_bars_of_figures_are_intervals_that_are_named() -> None:
     assert segment[:, 1] == pytest.approx([2.0 - half, 2.0 + half])
     legend = figure.axes[0].get_legend()
     assert legend is not None
-    assert legend.get_title().get_text() == "bars: 95 % over episodes of one seed"
+    assert legend.get_title().get_text() == "bars: 95 % over\nepisodes of one seed"
 
 
 def test_errors_along_the_data_are_said_to_be_of_training() -> None:

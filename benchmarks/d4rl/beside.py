@@ -8,6 +8,7 @@ import numpy as np
 from trajopt_sgp.data import d4rl_robot
 from trajopt_sgp.learning import TRAINING_PRESETS
 from trajopt_sgp.markdown import markdown_table
+from trajopt_sgp.studies.aggregates import mean_interval
 from trajopt_sgp.studies.d4rl.methods import PLANNERS
 from trajopt_sgp.studies.runner import CellRecord
 
@@ -15,6 +16,21 @@ Curve = list[tuple[int, list[float]]]
 """Abscissae in order, and the scores of the episodes there."""
 
 _WHOLE = 100_000
+_HALVES = "± 95 % over episodes"
+
+
+def with_half(scores: Sequence[float]) -> str:
+    """Return the mean of scores of one seed, with half of Student's interval where there is more than one."""
+    half = f" ± {half_interval(scores):.1f}" if len(scores) > 1 else ""
+    return f"{np.mean(scores):.1f}{half}"
+
+
+def half_interval(scores: Sequence[float]) -> float:
+    """Return half of Student's interval of the mean of scores; 0 of a single one."""
+    if len(scores) < 2:
+        return 0.0
+    found = mean_interval(np.array(scores))
+    return found.high - found.value
 
 
 def speed_table(records: Sequence[CellRecord]) -> str:
@@ -54,10 +70,10 @@ def budget_table(records: Sequence[CellRecord]) -> str:
         for count, scores in curve:
             taken = times.get(d4rl_robot(task), {}).get(f"{count} iterations")
             rows.append([task, str(count), *(f"{time:.1f}" for time in taken or ()), *([] if taken else ["", ""])])
-            rows[-1].append(f"{np.mean(scores):.1f}")
+            rows[-1].append(with_half(scores))
     columns = ["task", "iterations", "ms per action, alone", "ten together", "score"]
-    head = "The guided planner, models of the first seed. Without iterations it takes the best proposal.\n\n"
-    return head + markdown_table(columns, rows) if rows else ""
+    head = f"The guided planner, models of the first seed; {_HALVES}. Without iterations it takes the best proposal."
+    return f"{head}\n\n{markdown_table(columns, rows)}" if rows else ""
 
 
 def sizes(records: Sequence[CellRecord]) -> dict[tuple[str, str], Curve]:
@@ -77,11 +93,11 @@ def _line(record: CellRecord) -> tuple[str, str]:
 def size_table(records: Sequence[CellRecord]) -> str:
     """Return scores against the number of transitions."""
     rows = [
-        [task, method, f"{count:,}", f"{np.mean(scores):.1f}"]
+        [task, method, f"{count:,}", with_half(scores)]
         for (task, method), curve in sizes(records).items()
         for count, scores in curve
     ]
-    head = "Whole episodes drawn at random, two at least, models of the first seed.\n\n"
+    head = f"Whole episodes drawn at random, two at least, models of the first seed; {_HALVES}.\n\n"
     return head + markdown_table(["task", "method", "transitions", "score"], rows) if rows else ""
 
 
@@ -122,7 +138,7 @@ def true_dynamics_table(records: Sequence[CellRecord]) -> str:
     head = (
         "MuJoCo's next states in plans, in place of learned ones; rewards, value, clone, distance and derivatives are "
     )
-    head += "learned still.\n\n"
+    head += f"learned still; {_HALVES}.\n\n"
     return head + markdown_table(["task", "method", "learned dynamics", "true dynamics"], rows) if rows else ""
 
 
@@ -132,7 +148,7 @@ def _is_plain(record: CellRecord) -> bool:
 
 
 def _mean(record: CellRecord) -> str:
-    return f"{np.mean(record.result['scores']):.1f}"
+    return with_half(record.result["scores"])
 
 
 def program_table(records: Sequence[CellRecord]) -> str:

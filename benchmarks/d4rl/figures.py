@@ -7,15 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from benchmarks.d4rl.beside import Curve, budgets, sizes, speeds
+from benchmarks.d4rl.beside import Curve, budgets, half_interval, sizes, speeds
 from benchmarks.d4rl.table import Runs, common, gather, pooled
 from trajopt_sgp.data import d4rl_robot
-from trajopt_sgp.studies.aggregates import mean_interval, performance_profile
+from trajopt_sgp.studies.aggregates import performance_profile
 from trajopt_sgp.studies.d4rl.methods import OURS
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
 
-_BARS = "bars: 95 % over episodes of one seed"
+_BARS = "bars: 95 % over\nepisodes of one seed"
 
 
 def draw(records: Sequence[CellRecord]) -> dict[str, Figure]:
@@ -85,23 +85,19 @@ def _against_time(timed: Mapping[str, Mapping[int, tuple[tuple[float, float], li
 @styled
 def _against_data(lines: Mapping[tuple[str, str], Curve]) -> Figure:
     tasks = sorted({task for task, _ in lines})
-    figure = new_figure(3.4 * len(tasks) + 0.6, 3.8)
+    figure = new_figure(3.4 * len(tasks) + 2.6, 3.8)
     for axes, task in zip(figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0], tasks, strict=True):
         for (place, method), curve in lines.items():
             if place == task:
                 _errors(axes, [count for count, _ in curve], [scores for _, scores in curve], method)
         axes.set(title=task, xlabel="transitions", xscale="log", ylim=(0.0, None))
-        axes.legend(loc="lower right", title=_BARS)
     figure.axes[0].set_ylabel("score")
+    figure.axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title=_BARS)
     add_heading(figure, "Return against data")
     return figure
 
 
 def _errors(axes: Axes, where: Sequence[float], scores: Sequence[Sequence[float]], label: str) -> None:
     """Draw means with Student's intervals, where there is more than one episode."""
-    means = [float(np.mean(runs)) for runs in scores]
-    halves = [
-        mean_interval(np.array(runs)).high - mean if len(runs) > 1 else 0.0
-        for runs, mean in zip(scores, means, strict=True)
-    ]
+    means, halves = [float(np.mean(runs)) for runs in scores], [half_interval(runs) for runs in scores]
     axes.errorbar(where, means, halves, marker="o", ms=4, capsize=2, label=label)
