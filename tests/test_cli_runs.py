@@ -249,6 +249,16 @@ def test_steps_of_a_model_that_is_not_trained_are_noted(folder: Path) -> None:
     assert [line.split()[0] for line in notes] == ["--steps-score", "--steps-energy", "--steps-ensemble"]
 
 
+def test_dynamics_learn_from_rollouts_on_request(folder: Path) -> None:
+    arguments = ("train", "--dataset", DATASET, *SMALL[:4], "--rollout-steps", "3", "--rollout-decay", "0.5")
+    found = document(execute(folder, *arguments, "--models", "dynamics", "--folder", "rolled", "--json"))
+    settings = found["models"]["dynamics"]["settings"]
+    assert (settings["rollout_steps"], settings["rollout_decay"]) == (3, 0.5)
+    result = execute(folder, *arguments, "--models", "energy", "--steps", "20", "--folder", "rolled")
+    notes = [line.split()[0] for line in result.stderr.splitlines() if "is ignored" in line]
+    assert notes == ["--rollout-steps", "--rollout-decay", "--steps-dynamics"]
+
+
 def test_interrupt_is_one_line_and_leaves_whole_files(folder: Path) -> None:
     arguments = ["train", "--dataset", DATASET, "--models", "energy", "--validate-every", "5", "--folder", "stopped"]
     process = subprocess.Popen([COMMAND, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)

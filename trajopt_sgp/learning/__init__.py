@@ -12,6 +12,8 @@ from trajopt_sgp.learning.losses import denoising_loss as denoising_loss
 from trajopt_sgp.learning.losses import distance_loss as distance_loss
 from trajopt_sgp.learning.losses import dynamics_loss as dynamics_loss
 from trajopt_sgp.learning.losses import ensemble_loss as ensemble_loss
+from trajopt_sgp.learning.losses import ensemble_rollout_loss as ensemble_rollout_loss
+from trajopt_sgp.learning.losses import rollout_loss as rollout_loss
 from trajopt_sgp.learning.offline import train_behaviour_clone as train_behaviour_clone
 from trajopt_sgp.learning.offline import train_outcome as train_outcome
 from trajopt_sgp.learning.offline import train_value as train_value

@@ -32,6 +32,42 @@ def ensemble_loss(model: EnsembleDynamics, batch: Batch, generator: torch.Genera
     return error.square().mean()
 
 
+def rollout_loss(
+    model: LearnedDynamics, batch: Batch, generator: torch.Generator, decay: float = 1.0
+) -> Float[Tensor, ""]:
+    """Return the mean over the steps of rollouts of what `dynamics_loss` is for one; draws nothing.
+
+    `batch` is states `(B, n)`, controls `(B, H, m)`, next states `(B, H, n)`, in raw units, and what each step counts
+    for, `(B, H)`, 0 where its episode has ended. The weight of a step is `decay` times that of the step before.
+
+    Source: A. Benechehab et al., A Multi-step Loss Function for Robust Learning of the Dynamics in Model-based
+    Reinforcement Learning, 2024.
+    """
+    return _rollout_error(model, model.step_scale, batch, decay)
+
+
+def ensemble_rollout_loss(
+    model: EnsembleDynamics, batch: Batch, generator: torch.Generator, decay: float = 1.0
+) -> Float[Tensor, ""]:
+    """Return the mean over the members of `rollout_loss`, each on rollouts of its own; draws nothing.
+
+    `batch` is as there, with an axis of K members after the first.
+    """
+    parts = tuple(values.movedim(1, 0) for values in batch)
+    return _rollout_error(model.advance, model.step_scale, parts, decay)
+
+
+def _rollout_error(step: Callable[[Tensor, Tensor], Tensor], scale: Tensor, batch: Batch, decay: float) -> Tensor:
+    state, controls, targets, weights = batch
+    weights = weights * decay ** torch.arange(controls.shape[-2], dtype=weights.dtype, device=weights.device)
+    total = weights.new_zeros(())
+    for h in range(controls.shape[-2]):
+        state = step(state, controls[..., h, :])
+        error = ((state - targets[..., h, :]) / scale).square().mean(-1)
+        total = total + (weights[..., h] * error).sum()
+    return total / weights.sum()
+
+
 def distance_loss(model: LearnedDistance, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
     """Return the mean absolute error of the distance, in units of its spread; draws nothing.
 

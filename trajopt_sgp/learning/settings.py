@@ -81,6 +81,16 @@ class DynamicsSettings(TrainingSettings):
     schedule: str = "cosine"
     ema_decay: float = 0.995
     validate_every: int = 500
+    rollout_steps: int = 1
+    """Steps of the rollouts whose error is the loss, fewer where an episode ends before; 1: single steps. A step of the
+    optimiser takes as many times as long."""
+    rollout_decay: float = 1.0
+    """Weight of the error of a step in a rollout, as a share of that of the step before."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("rollout_steps", self.rollout_steps >= 1, "at least 1")
+        self._require("rollout_decay", 0.0 < self.rollout_decay <= 1.0, "above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +196,10 @@ class ImageDynamicsSettings(DynamicsSettings):
     steps: int = 6000
     batch_size: int = 32
     learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("rollout_steps", self.rollout_steps == 1, "1: pictures are learned step by step")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,13 @@ from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions, hash_arrays
 from trajopt_sgp.data.spread import step_spread
-from trajopt_sgp.learning.losses import denoising_loss, dynamics_loss, ensemble_loss
+from trajopt_sgp.learning.losses import (
+    denoising_loss,
+    dynamics_loss,
+    ensemble_loss,
+    ensemble_rollout_loss,
+    rollout_loss,
+)
 from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
@@ -30,6 +36,7 @@ from trajopt_sgp.learning.settings import (
 )
 from trajopt_sgp.learning.state import Model
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
+from trajopt_sgp.learning.windows import windows
 from trajopt_sgp.models import (
     Denoiser,
     EnergyNetwork,
@@ -57,7 +64,7 @@ def train_dynamics(
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",
 ) -> TrainingResult[LearnedDynamics]:
-    """Train residual dynamics on the normalised squared error of one step.
+    """Train residual dynamics on the normalised squared error of one step, or of rollouts of several.
 
     Args:
         transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out.
@@ -87,8 +94,11 @@ def train_dynamics(
     ).to(device)
     mean = (parts[0].next_states - parts[0].states).mean(axis=0)
     model.set_step_statistics(mean, step_spread(parts[0]))
-    training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
-    task = Task(model, dynamics_loss, training, validation, seeds.training, seeds.validation)
+    training, validation = (_samples(part, settings, device) for part in parts)
+    loss = dynamics_loss
+    if settings.rollout_steps > 1:
+        loss = partial(rollout_loss, decay=settings.rollout_decay)
+    task = Task(model, loss, training, validation, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
 
 
@@ -119,11 +129,21 @@ def train_ensemble(
     mean = (parts[0].next_states - parts[0].states).mean(axis=0)
     model.set_step_statistics(mean, step_spread(parts[0]))
     rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
-    training, validation = (_tensors(device, part.states, part.controls, part.next_states) for part in parts)
+    training, validation = (_samples(part, settings, device) for part in parts)
     own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
-    same = tuple(values[:, None].expand(-1, settings.members, -1) for values in validation)
-    task = Task(model, ensemble_loss, own, same, seeds.training, seeds.validation)
+    same = tuple(values[:, None].expand(-1, settings.members, *values.shape[1:]) for values in validation)
+    loss = ensemble_loss
+    if settings.rollout_steps > 1:
+        loss = partial(ensemble_rollout_loss, decay=settings.rollout_decay)
+    task = Task(model, loss, own, same, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
+
+
+def _samples(part: Transitions, settings: DynamicsSettings, device: torch.device | str) -> tuple[Tensor, ...]:
+    """Return single steps, or what follows each of them where the loss looks further."""
+    if settings.rollout_steps == 1:
+        return _tensors(device, part.states, part.controls, part.next_states)
+    return _tensors(device, *windows(part, settings.rollout_steps))
 
 
 def _member_rows(count: int, settings: EnsembleSettings, rng: np.random.Generator) -> NDArray[np.int64]:

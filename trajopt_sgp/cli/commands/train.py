@@ -49,6 +49,19 @@ def train(
     steps_energy: Annotated[int | None, _steps("the energy")] = None,
     steps_ensemble: Annotated[int | None, _steps("the ensemble")] = None,
     steps_learned_distance: Annotated[int | None, _steps("the learned distance")] = None,
+    rollout_steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Dynamics and ensemble learn from the error of rollouts of so many steps; 1: of single steps.",
+            rich_help_panel=_OPTIMISATION,
+        ),
+    ] = None,
+    rollout_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of a step of a rollout, as a share of that of the step before.", rich_help_panel=_OPTIMISATION
+        ),
+    ] = None,
     hidden_sizes: Annotated[
         str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
     ] = None,

@@ -11,7 +11,17 @@ from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder, open_run_folder
 from trajopt_sgp.data import Normalizer, Transitions, load_transitions
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.learning import MODEL_FILE, TRAINERS, TRAINING_PRESETS, TrainingPreset, TrainingSettings
+from trajopt_sgp.learning import (
+    MODEL_FILE,
+    TRAINERS,
+    TRAINING_PRESETS,
+    DynamicsSettings,
+    TrainingPreset,
+    TrainingSettings,
+)
+
+_ROLLOUT = ("rollout_steps", "rollout_decay")
+"""Arguments that are for dynamics alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +39,8 @@ class TrainRequest:
     steps_energy: int | None
     steps_ensemble: int | None
     steps_learned_distance: int | None
+    rollout_steps: int | None
+    rollout_decay: float | None
     hidden_sizes: str | None
     batch_size: int | None
     learning_rate: float | None
@@ -50,7 +62,7 @@ def run_train(request: TrainRequest) -> Report:
     """
     preset = _preset(request.preset)
     settings = {kind: _settings(request, kind, preset) for kind in _chosen(request.models, preset)}
-    _note_idle_steps(request, settings)
+    _note_idle_options(request, settings)
     device = _device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
     with open_run_folder(request.folder) as folder:
@@ -146,11 +158,20 @@ def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> Train
         "validate_every": request.validate_every,
         "patience": request.patience,
     }
+    plain = preset.settings.get(kind) or TRAINERS[kind][0]()
+    if isinstance(plain, DynamicsSettings):
+        given |= {name: getattr(request, name) for name in _ROLLOUT}
     changes = {name: value for name, value in given.items() if value is not None}
-    return replace(preset.settings.get(kind) or TRAINERS[kind][0](), **changes)
+    return replace(plain, **changes)
 
 
-def _note_idle_steps(request: TrainRequest, trained: Mapping[str, TrainingSettings]) -> None:
+def _note_idle_options(request: TrainRequest, trained: Mapping[str, TrainingSettings]) -> None:
+    rolled = any(isinstance(settings, DynamicsSettings) for settings in trained.values())
+    for name in _ROLLOUT:
+        value = getattr(request, name)
+        if value is not None and not rolled:
+            option = "--" + name.replace("_", "-")
+            note(f"{option} {value:g} is ignored: no dynamics are trained, see --models.", request.json_output)
     for kind in TRAINERS:
         steps = getattr(request, _own_steps(kind), None)
         if steps is not None and kind not in trained:
