@@ -150,6 +150,57 @@ def test_errors_and_time_limits_are_recorded_and_tried_again_in_the_next_run(tmp
     assert executions(tmp_path) == [0, 0]
 
 
+def start_runner(folder: Path, numbers: int, seconds: float, name: str = "runner") -> subprocess.Popen[bytes]:
+    """Run counting cells in a process of its own, one at a time."""
+    script = folder / f"{name}.py"
+    script.write_text(
+        f"""
+from pathlib import Path
+from tests.test_studies_runner import counting, run
+from trajopt_sgp.studies.runner import ProcessPool
+if __name__ == "__main__":
+    records = run(counting(Path({str(folder)!r}), {numbers}, {seconds}), Path({str(folder)!r}), ProcessPool(1))
+    assert [record.result["number"] for record in records] == list(range({numbers}))
+"""
+    )
+    return subprocess.Popen([sys.executable, str(script)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_two_runs_share_a_folder_and_compute_every_cell_once(tmp_path: Path) -> None:
+    runners = [start_runner(tmp_path, 6, 0.4, f"runner{k}") for k in range(2)]
+    assert [runner.wait(timeout=120.0) for runner in runners] == [0, 0]
+    assert sorted(executions(tmp_path)) == list(range(6))
+    assert len(set((tmp_path / "workers").read_text().split())) == 2
+
+
+def test_a_cell_that_another_run_computes_is_waited_for(tmp_path: Path) -> None:
+    held = CellStore(tmp_path).claim(counting(tmp_path, 2)[0].key("test", 1))
+    assert held is not None
+    runner = start_runner(tmp_path, 2, 0.0)
+    wait_for(lambda: len(list(tmp_path.glob("cells/*.json"))) == 1)
+    time.sleep(1.0)
+    assert executions(tmp_path) == [1]
+    assert runner.poll() is None
+    held.give_up()
+    assert runner.wait(timeout=60.0) == 0
+    assert executions(tmp_path) == [1, 0]
+
+
+def test_claims_end_with_their_process(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from trajopt_sgp.studies.runner.claim import claim
+held = claim(Path({str(tmp_path / "claims/cell")!r}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    held = CellStore(tmp_path).claim("cell")
+    assert held is not None
+    assert CellStore(tmp_path).claim("cell") is None
+    held.give_up()
+
+
 def test_a_killed_runner_leaves_no_worker_and_its_next_run_repeats_nothing_finished(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Running the cells of a study: in order of need, some at a time, each kept as soon as it is done."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.studies.runner.backend import Backend
 from trajopt_sgp.studies.runner.cell import CellContext, CellInput, StudyCell
+from trajopt_sgp.studies.runner.claim import Claim
 from trajopt_sgp.studies.runner.job import Died, Ending, Failed, Finished, Job
 from trajopt_sgp.studies.runner.store import CellRecord, CellStore, package_versions
 
@@ -33,7 +35,8 @@ def run_cells(
 ) -> list[CellRecord]:
     """Compute the cells that have no result in the store and return the records of all, in their order.
 
-    A cell that failed in an earlier run is tried again. Ctrl-C, and whatever else is raised, ends the workers; what was
+    A cell that failed in an earlier run is tried again. What another run with the same folder is computing is waited
+    for. Ctrl-C, and whatever else is raised, ends the workers; what was
     finished is kept, and the next run goes on from there. The back end is closed at the end.
 
     Args:
@@ -52,6 +55,7 @@ def run_cells(
     try:
         return run.all(cells)
     finally:
+        run.give_up()
         backend.close()
 
 
@@ -66,6 +70,7 @@ class _Run:
     records: dict[str, CellRecord] = field(default_factory=dict)
     running: dict[str, StudyCell] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
+    claims: dict[str, Claim] = field(default_factory=dict)
 
     def all(self, cells: Sequence[StudyCell]) -> list[CellRecord]:
         keyed = {self._key(cell): cell for cell in cells}
@@ -84,11 +89,16 @@ class _Run:
         self.progress(len(self.records), len(keyed), "")
         with Interruption() as interruption:
             while waiting or self.running:
-                self._start(waiting)
+                self._start(waiting, len(keyed))
                 self._gather(_POLL, len(keyed))
                 if interruption.requested:
                     raise KeyboardInterrupt
         return [self.records[key] for key in keyed]
+
+    def give_up(self) -> None:
+        """Let other runs have what has not ended."""
+        while self.claims:
+            self.claims.popitem()[1].give_up()
 
     def _key(self, cell: StudyCell) -> str:
         return cell.key(self.study, self.version)
@@ -99,7 +109,7 @@ class _Run:
         left = {key for key in needed if key in self.records and self.records[key].left_files}
         return {key for key in left if not self.store.has_files(key)}
 
-    def _start(self, waiting: dict[str, StudyCell]) -> None:
+    def _start(self, waiting: dict[str, StudyCell], total: int) -> None:
         """Submit cells whose needs are met, and give up those whose needs failed."""
         for key, cell in [*waiting.items()]:
             needed = {role: self.records.get(self._key(other)) for role, other in cell.needs.items()}
@@ -108,8 +118,22 @@ class _Run:
                 del waiting[key]
                 self._end(cell, key, Failed(f"not computed: {failed[0]!r}, which it needs, failed"))
             elif None not in needed.values() and len(self.running) < self.backend.capacity:
-                del waiting[key]
-                self._submit(cell, key)
+                self._take(waiting, key, total)
+
+    def _take(self, waiting: dict[str, StudyCell], key: str, total: int) -> None:
+        """Submit a cell, or take over its result where another run has finished it; it waits while one computes it."""
+        claim, cell = self.store.claim(key), waiting[key]
+        if claim is None:
+            return
+        del waiting[key]
+        record = self.store.load(cell, key)
+        if record is not None and record.finished and (self.store.has_files(key) or not record.left_files):
+            claim.give_up()
+            self.records[key] = record
+            self.progress(len(self.records), total, cell.label)
+            return
+        self.claims[key] = claim
+        self._submit(cell, key)
 
     def _submit(self, cell: StudyCell, key: str) -> None:
         inputs = {}
@@ -121,7 +145,11 @@ class _Run:
         self.backend.submit(Job(key, cell.function, cell.settings, context, cell.time_limit))
 
     def _gather(self, seconds: float, total: int) -> None:
-        for key, ending in self.backend.wait(seconds) if self.running else ():
+        if not self.running:
+            # others are computing what is left
+            time.sleep(seconds)
+            return
+        for key, ending in self.backend.wait(seconds):
             cell = self.running.pop(key)
             if isinstance(ending, Died):
                 self.deaths[key] += 1
@@ -148,6 +176,8 @@ class _Run:
         )
         self.store.save(cell, record)
         self.records[key] = record
+        if key in self.claims:
+            self.claims.pop(key).give_up()
 
 
 def _entries(ending: Ending) -> dict[str, Any]:

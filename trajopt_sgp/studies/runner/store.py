@@ -11,6 +11,7 @@ from typing import Any, Literal
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.runner.cell import StudyCell
+from trajopt_sgp.studies.runner.claim import Claim, claim
 
 TIMINGS = ("seconds", "cpu_seconds", "attempts")
 """Entries of a record that differ between two runs of the same cell."""
@@ -63,7 +64,7 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class CellStore:
-    """The folder of a run: `cells/` with records, `files/` with what cells wrote beside."""
+    """The folder of a run: `cells/` with records, `files/` with what cells wrote beside, `claims/` of running cells."""
 
     folder: Path
     """Where it is."""
@@ -75,6 +76,10 @@ class CellStore:
     def files(self, key: str) -> Path:
         """Return the folder of a cell's own files."""
         return self.folder.resolve() / "files" / key
+
+    def claim(self, key: str) -> Claim | None:
+        """Return the claim on a cell, or None where another run is computing it."""
+        return claim(self.folder / "claims" / key)
 
     def has_files(self, key: str) -> bool:
         """Return whether a cell's folder holds anything."""
