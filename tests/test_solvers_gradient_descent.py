@@ -265,6 +265,16 @@ def test_worse_halves_of_the_starts_stop_and_the_best_goes_on() -> None:
     assert halved.iterations == 20
 
 
+def test_a_start_that_stops_keeps_its_last_iterate_on_request() -> None:
+    problem = cartpole_swing_up(horizon=6)
+    settings: dict[str, Any] = {"count": 2, "halve_every": 4, "keep": "last", "step_size": 1.5, "final_step": 1.0}
+    halved, short = (solve(problem, SHOOTING, GradientDescent(iterations=n, **settings)) for n in (8, 4))
+    (place,) = [k for k, start in enumerate(halved.starts) if start.iterations == 4]
+    stopped = halved.starts[place]
+    assert stopped.cost == pytest.approx(short.starts[place].cost, rel=1e-9)
+    assert stopped.cost not in [entry["merit"] for entry in stopped.log]
+
+
 def test_starts_are_halved_for_each_initial_state_by_itself() -> None:
     problem, solver = cartpole_swing_up(horizon=6), GradientDescent(iterations=12, count=4, halve_every=3)
     states = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])

@@ -246,7 +246,7 @@ class _Descent:
         One that is not finite does not count.
         """
         found = self.batch.evaluate(self.variables, 1.0)
-        where = self.live & torch.isfinite(found.merit)
+        where = ~self.converged & torch.isfinite(found.merit)
         self.best.put(where, self.variables, found.merit.detach(), self.batch.violation(found.rows).detach())
 
     def _differentiate(self, progress: float, live: Tensor, first: bool) -> Tensor:
