@@ -129,6 +129,19 @@ def test_bad_input_is_told_before_anything_is_played(
     assert not (tmp_path / "run").exists()
 
 
+def test_other_data_under_the_same_name_are_noticed(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "data"))
+    collected = ("--dataset", CARTPOLE, "--transitions", "200", "--seed", "7", "--folder", str(tmp_path / "collect"))
+    assert run(("collect", *collected)) == 0
+    arguments = ("--trained", str(workspace / "cartpole"), "--episodes", "1", "--steps", "2", "--no-plots")
+    found = evaluate(capsys, *arguments, "--methods", "clone", "--folder", str(tmp_path / "run"))
+    assert found["behaviour"] is None
+    assert run(("evaluate", *arguments, "--methods", "exact", "--folder", str(tmp_path / "exact"))) == 1
+    assert "on this machine is not what the models were trained on" in capsys.readouterr().err
+
+
 def test_which_environments_have_reference_returns() -> None:
     assert all(map(is_scored, ("hopper", "hopper-medium", "Hopper-v4", "Walker2d-v4", "halfcheetah-random")))
     assert not any(map(is_scored, ("Hopper-v5", "Hopper", CARTPOLE_SWING_UP_ID, "hopperx")))

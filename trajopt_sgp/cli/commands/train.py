@@ -19,7 +19,11 @@ _OPTIMISATION = "Network and optimisation (by default what the preset says; see 
 
 
 def _steps(of: str) -> Any:
-    return typer.Option(help=f"Steps of {of}.", rich_help_panel=_OPTIMISATION)
+    return _optimisation(f"Steps of {of}.")
+
+
+def _optimisation(help_text: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel=_OPTIMISATION)
 
 
 def train(
@@ -51,33 +55,24 @@ def train(
     steps_learned_distance: Annotated[int | None, _steps("the learned distance")] = None,
     rollout_steps: Annotated[
         int | None,
-        typer.Option(
-            help="Dynamics and ensemble learn from the error of rollouts of so many steps; 1: of single steps.",
-            rich_help_panel=_OPTIMISATION,
-        ),
+        _optimisation("Dynamics and ensemble learn from the error of rollouts of so many steps; 1: of single steps."),
     ] = None,
     rollout_decay: Annotated[
         float | None,
-        typer.Option(
-            help="Weight of a step of a rollout, as a share of that of the step before.", rich_help_panel=_OPTIMISATION
-        ),
+        _optimisation("Weight of a step of a rollout, as a share of that of the step before."),
     ] = None,
-    hidden_sizes: Annotated[
-        str | None, typer.Option(help="Layer widths, as 128,128,128.", rich_help_panel=_OPTIMISATION)
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Transitions per step.", rich_help_panel=_OPTIMISATION)] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of Adam, at its largest.", rich_help_panel=_OPTIMISATION)
-    ] = None,
+    hidden_sizes: Annotated[str | None, _optimisation("Layer widths, as 128,128,128.")] = None,
+    batch_size: Annotated[int | None, _optimisation("Transitions per step.")] = None,
+    learning_rate: Annotated[float | None, _optimisation("Of Adam, at its largest.")] = None,
     validate_every: Annotated[
         int | None,
-        typer.Option(help="Steps between validations and checkpoints.", rich_help_panel=_OPTIMISATION),
+        _optimisation("Steps between validations and checkpoints."),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after so many steps without progress; 0: never.", rich_help_panel=_OPTIMISATION),
+        _optimisation("Stop after so many steps without progress; 0: never."),
     ] = None,
-    device: Annotated[str, typer.Option(help="PyTorch device.", rich_help_panel=_OPTIMISATION)] = "cpu",
+    device: Annotated[str, _optimisation("PyTorch device.")] = "cpu",
     folder: Folder = Path("runs/train"),
     seed: Seed = 0,
     json_output: JsonOutput = False,

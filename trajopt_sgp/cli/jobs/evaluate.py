@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trajopt_sgp.cli.report import Block, Report, make_table, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import DatasetInfo, Transitions, load_transitions
-from trajopt_sgp.errors import DatasetError, OptionError, ShapeError
+from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.studies.aggregates import mean_interval
 from trajopt_sgp.studies.d4rl.environments import is_scored, make_environment
 from trajopt_sgp.studies.d4rl.methods import (
@@ -62,8 +62,15 @@ class _Setting:
     """They are played in."""
 
     def transitions(self) -> Transitions:
-        """Return the data, from this machine."""
-        return load_transitions(self.dataset.id)
+        """Return the data, from this machine.
+
+        Raises:
+            DatasetError: they are missing, or others than the models were trained on.
+        """
+        found = load_transitions(self.dataset.id)
+        if found.dataset.hash != self.dataset.hash:
+            raise DatasetError(f"Dataset {self.dataset.id!r} on this machine is not what the models were trained on.")
+        return found
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ class _Player:
     """By name."""
     place: int
     """Of the models among the folders."""
-    make: Callable[[], Controller]
-    """Returns a controller that has played nothing yet."""
+    controller: Controller
+    """That has played nothing yet."""
 
 
 def run_evaluate(request: EvaluateRequest) -> Report:
@@ -86,13 +93,13 @@ def run_evaluate(request: EvaluateRequest) -> Report:
         IncompatibleError: the folders hold models of different datasets.
         OptionError: no environment is known, there is none of this name, or a value is out of range.
         ShapeError: the environment has states or controls of other sizes.
-        DatasetError: the exact distance needs the data, which are missing.
+        DatasetError: the exact distance needs the data, which are missing or others.
     """
     if request.budget is not None and not request.budget > 0.0:
         raise OptionError(f"--budget {request.budget:g}: it must be a positive number of seconds.")
     names, setting = _chosen(request.methods), _setting(request)
     players = [
-        _Player(name, k, _maker(request, setting, name, k)) for name in names for k in range(len(request.trained))
+        _Player(name, k, _controller(request, setting, name, k)) for name in names for k in range(len(request.trained))
     ]
     with open_run_folder(request.folder) as folder:
         return _run(request, setting, players, folder)
@@ -117,7 +124,7 @@ def _run(
         for place, player in enumerate(players):
             report = partial(_tell, update, place * request.steps, player.method)
             seed = request.seed + _SEEDS_APART * player.place
-            run = play(setting.environment, player.make(), request.episodes, seed, request.steps, report)
+            run = play(setting.environment, player.controller, request.episodes, seed, request.steps, report)
             played[player.method].append(run)
             update((place + 1) * request.steps, player.method)
     folder.write_config("evaluate", asdict(request))
@@ -137,7 +144,7 @@ def _setting(request: EvaluateRequest) -> _Setting:
     first = clones[0].dataset
     for clone, path in zip(clones, request.trained, strict=True):
         if clone.dataset.hash != first.hash:
-            raise OptionError(
+            raise IncompatibleError(
                 f"--trained {path} was trained on {clone.dataset.id!r}, not on the data of {request.trained[0]}, "
                 f"{first.id!r}: evaluate them one by one."
             )
@@ -156,12 +163,10 @@ def _setting(request: EvaluateRequest) -> _Setting:
     return _Setting(first, environment)
 
 
-def _maker(request: EvaluateRequest, setting: _Setting, name: str, k: int) -> Callable[[], Controller]:
-    """Return what makes a controller; the models are read now, so that a missing one is told at once."""
+def _controller(request: EvaluateRequest, setting: _Setting, name: str, k: int) -> Controller:
     path = request.trained[k]
     if name == _CLONE:
-        controller = clone_controller(load_clone(path))
-        return lambda: controller
+        return clone_controller(load_clone(path))
     chosen: dict[str, Any] = dict(specification(name, setting.environment))
     chosen |= {key: given for key in ("beta", "horizon") if (given := getattr(request, key)) is not None}
     if name == "beta=0":
@@ -170,7 +175,7 @@ def _maker(request: EvaluateRequest, setting: _Setting, name: str, k: int) -> Ca
         chosen["search"] = {**chosen["search"], "iterations": request.iterations}
     models = planner_models(chosen["penalty"], path, setting.transitions)
     settings = replace(planner_settings(chosen, seed=k), budget=request.budget)
-    return lambda: RewardPlanner(models, settings)
+    return RewardPlanner(models, settings)
 
 
 def _document(request: EvaluateRequest, setting: _Setting, played: Mapping[str, Sequence[Played]]) -> dict[str, Any]:
