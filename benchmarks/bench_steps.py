@@ -21,7 +21,7 @@ STEPS, STARTS, ITERATIONS = 120, 64, 10
 SOLVERS: Mapping[str, Solver] = {
     "Ipopt": Ipopt(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
     "Fatrop": Fatrop(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
-    "SQP": SQP(stages=1, tolerance=1e-4, max_iterations=20),
+    "SQP": SQP(stages=1, tolerance=1e-4, max_iterations=2, qp_solver="hpipm"),
 }
 """For steps that start from an earlier plan."""
 

@@ -32,7 +32,7 @@ from trajopt_sgp.problem import (
     Status,
     TerminalCost,
 )
-from trajopt_sgp.solvers import Fatrop, GradientDescent, Ipopt
+from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
@@ -74,6 +74,23 @@ def riccati_gain(horizon: int) -> FloatArray:
         gain = np.linalg.solve(0.1 * np.eye(1) + b.T @ value @ b, b.T @ value @ a)
         value = np.eye(2) + a.T @ value @ (a - b @ gain)
     return gain
+
+
+def test_a_single_stagewise_iteration_of_each_step_solves_what_is_quadratic() -> None:
+    """Starting from an earlier plan and its multipliers, also where the bounds of the control are active."""
+    problem = quadratic_problem().replaced(control_bounds=(-0.5, 0.5))
+    exact = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    quick = MPC(
+        problem=problem, formulation=DirectTranscription(), solver=SQP(qp_solver="hpipm", stages=1, max_iterations=1)
+    )
+    state, controls = np.array([1.0, 0.4]), []
+    for _ in range(40):
+        controls.append(exact.step(state))
+        np.testing.assert_allclose(quick.step(state), controls[-1], atol=1e-6)
+        assert quick.solutions[0].iterations <= 2
+        state = DoubleIntegrator()(torch.as_tensor(state), torch.as_tensor(controls[-1])).numpy()
+    assert np.min(controls) == pytest.approx(-0.5, abs=1e-6)
+    assert np.max(controls) > -0.1
 
 
 @pytest.mark.parametrize("formulation", [DirectTranscription(), SingleShooting()])

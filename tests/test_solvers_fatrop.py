@@ -21,7 +21,8 @@ from trajopt_sgp.problem import (
 )
 from trajopt_sgp.solvers import Fatrop, Ipopt, prepare, solve
 from trajopt_sgp.solvers.check import check_solver
-from trajopt_sgp.solvers.fatrop import StagewiseDerivatives, Structure
+from trajopt_sgp.solvers.fatrop import StagewiseDerivatives
+from trajopt_sgp.solvers.stages import Structure
 
 PROBLEMS = {
     "bounded linear-quadratic": linear_quadratic(
@@ -51,7 +52,7 @@ def test_fatrop_agrees_with_ipopt(name: str) -> None:
 
 def test_derivatives_in_the_order_of_fatrop_are_those_of_the_program() -> None:
     program = prepare(PROBLEMS["pillar"], DirectTranscription(), Ipopt()).program
-    structure = Structure(program)
+    structure = Structure(program, "Fatrop")
     staged = StagewiseDerivatives(program.assembly, structure)
     x = np.random.default_rng(0).normal(size=program.size)
     parameters = program.problem.values()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.problems import around_a_pillar, block_move, cartpole_swing_up, linear_quadratic
 from tests.zoo import known
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import (
     DirectTranscription,
     Formulation,
@@ -78,7 +78,25 @@ def test_sqp_at_the_optimum_without_multipliers_finds_them() -> None:
     assert again.iterations <= 3
 
 
-@pytest.mark.parametrize("qp_solver", ["qrqp", "osqp", "qpoases"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_stagewise_quadratic_programs_lead_to_the_same_optimum(name: str) -> None:
+    solution = solve(PROBLEMS[name], DirectTranscription(), SQP(qp_solver="hpipm"))
+    assert solution.status is Status.SOLVED
+    assert solution.kkt_residual().holds(1e-6)
+    assert solution.cost == pytest.approx(solve(PROBLEMS[name], DirectTranscription(), Ipopt()).cost, rel=1e-6)
+
+
+def test_stagewise_quadratic_programs_keep_the_promises_of_a_solver() -> None:
+    """Also where rows contradict each other: elastic programs are no chains of stages, and go to another solver."""
+    check_solver(SQP(qp_solver="hpipm"))
+
+
+def test_stagewise_quadratic_programs_are_refused_where_there_are_no_stages() -> None:
+    with pytest.raises(IncompatibleError, match="SQP with qp_solver='hpipm' does not work with SingleShooting"):
+        prepare(block_move(), SingleShooting(), SQP(qp_solver="hpipm"))
+
+
+@pytest.mark.parametrize("qp_solver", ["hpipm", "qrqp", "osqp", "qpoases"])
 def test_a_convex_quadratic_program_takes_one_step(qp_solver: Any) -> None:
     solution = solve(linear_quadratic(), DirectTranscription(), SQP(qp_solver=qp_solver))
     assert solution.status is Status.SOLVED
@@ -95,5 +113,6 @@ def test_warm_start_at_the_solution_takes_no_step() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(OptionError, match="SQP: max_iterations = 0; it must be a whole number"):
         SQP(max_iterations=0)
-    with pytest.raises(OptionError, match="SQP refused its options"):
-        prepare(block_move(), DirectTranscription(), SQP(options={"no_such_option": 1}))
+    for qp_solver in ("ipopt", "hpipm"):
+        with pytest.raises(OptionError, match="SQP refused its options {'no_such_option': 1}"):
+            prepare(block_move(), DirectTranscription(), SQP(qp_solver=qp_solver, options={"no_such_option": 1}))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.solvers.casadi_callbacks import mirror, sparsity
 from trajopt_sgp.solvers.quadratic_solvers import QuadraticProgram, QuadraticSolution, quadratic_solver
+from trajopt_sgp.solvers.stages import Structure
 
 FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray, FloatArray]
@@ -53,6 +54,7 @@ class ElasticProgram:
         convexification: how, a strategy of CasADi's `convexify`.
         options: further ones of the solver.
         stop: asked in every iteration of Ipopt whether it shall end.
+        structure: the stages, where the solver follows them; slack belongs to none, and elastic programs are for Ipopt.
 
     Raises:
         OptionError: the solver does not know one of its options.
@@ -67,6 +69,7 @@ class ElasticProgram:
         convexification: str,
         options: Mapping[str, Any],
         stop: Callable[[], bool],
+        structure: Structure | None = None,
     ) -> None:
         self.size, self.row_count = derivatives.size, derivatives.row_count
         self.sides: Bounds = derivatives.bounds()
@@ -79,9 +82,11 @@ class ElasticProgram:
         slack = 2 * self.row_count
         identity = casadi.Sparsity.diag(self.row_count)
         jacobian = sparsity(self.row_count, self.size, self._pattern)
-        self._rigid = quadratic_solver(solver, hessian, jacobian, options, stop)
-        elastic = casadi.diagcat(hessian, casadi.Sparsity(slack, slack))
-        self._elastic = quadratic_solver(solver, elastic, casadi.horzcat(jacobian, identity, identity), options, stop)
+        self._rigid = quadratic_solver(solver, hessian, jacobian, options, stop, structure)
+        elastic, soft = casadi.diagcat(hessian, casadi.Sparsity(slack, slack)), [jacobian, identity, identity]
+        if structure is not None:
+            solver, options = "ipopt", {}
+        self._elastic = quadratic_solver(solver, elastic, casadi.horzcat(*soft), options, stop)
 
     def model(self, gradient: FloatArray, upper: FloatArray, rows: FloatArray, jacobian: FloatArray) -> Model:
         """Return the model with the nonzeros of the upper triangle of the Hessian, made convex where it must be."""

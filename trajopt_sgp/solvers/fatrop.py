@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
-from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Parameters, Status
 from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Order, Stats, build, schedule
+from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, build, schedule
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
+from trajopt_sgp.solvers.stages import Structure
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -56,14 +56,18 @@ class Fatrop(Solver):
         Raises:
             IncompatibleError: the program does not have the structure; says what does not fit, and what does.
         """
-        structure = Structure(program)
+        structure = Structure(program, self.name)
         derivatives = RememberedDerivatives(program.assembly)
         staged = StagewiseDerivatives(derivatives, structure)
         functions = ProgramFunctions(staged, self.hessian == "exact", symmetric=True, idle=staged.idle)
         nlp = functions.problem()
         held = [functions.objective(), functions.rows(), functions.gradient_alone(), functions.jacobian()]
         held += [functions.lagrangian(), functions.lagrangian_hessian()]
-        callbacks = {"cache": {function.name(): function for function in held}, **structure.options()}
+        callbacks = {
+            "cache": {function.name(): function for function in held},
+            "structure_detection": "manual",
+            **structure.options(),
+        }
         places = schedule(program, self.stages)
         options = [self._options(self.tolerance if place == places[-1] else self.stage_tolerance) for place in places]
         solvers = [build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": own}, own) for own in options]
@@ -84,52 +88,6 @@ class Fatrop(Solver):
 
 
 _WARM = {"warm_start_init_point": True, "mu_init": 1e-3}
-
-
-class Structure(Order):
-    """Rows in the order of Fatrop: for every knot the gap x' - f(x, u) = 0 to the next one, then its constraints.
-
-    Args:
-        program: with variables x_0, u_0, x_1, ..., x_N.
-
-    Raises:
-        IncompatibleError: it has other variables, or a term that joins several knots.
-    """
-
-    def __init__(self, program: NonlinearProgram) -> None:
-        problem, assembly = program.problem, program.assembly
-        self.horizon, self.states, self.controls = problem.horizon, problem.state_size, problem.control_size
-        _check(program)
-        defects = self.horizon * self.states
-        knots = [np.repeat(term.knots, term.rows) for term in program.constraints]
-        knot = np.concatenate([np.zeros(0, np.int64), *knots])
-        gap = np.arange(assembly.row_count) < defects
-        self.sign = np.where(gap, -1.0, 1.0)
-        self.sequence: IntArray = np.lexsort((np.arange(assembly.row_count), ~gap, knot))
-        """Row of the program at each place."""
-        self.places: IntArray = np.argsort(self.sequence)
-        """Place of each row of the program."""
-        self.counts = np.bincount(knot[~gap], minlength=self.horizon + 1)
-
-    def options(self) -> dict[str, Any]:
-        """Return the options by which CasADi's interface learns of the stages."""
-        return {
-            "structure_detection": "manual",
-            "N": self.horizon,
-            "nx": [self.states] * (self.horizon + 1),
-            "nu": [self.controls] * self.horizon + [0],
-            "ng": self.counts.tolist(),
-        }
-
-    def rows(self, values: FloatArray) -> FloatArray:
-        """Return values of rows of the program in the order and with the signs of Fatrop."""
-        staged: FloatArray = (self.sign * values)[self.sequence]
-        return staged
-
-    def own_rows(self, values: FloatArray) -> FloatArray:
-        """Return values of rows of Fatrop in the order and with the signs of the program."""
-        own: FloatArray = self.sign * values[self.places]
-        return own
 
 
 class StagewiseDerivatives:
@@ -216,28 +174,6 @@ class StagewiseDerivatives:
     def row_name(self, row: int) -> tuple[str, int]:
         """Return the name and the knot of a row."""
         return self.inner.row_name(int(self.structure.sequence[row]))
-
-
-def _check(program: NonlinearProgram) -> None:
-    """Refuse what is not a chain of stages.
-
-    Raises:
-        IncompatibleError: names what does not fit.
-    """
-    fits = "Fatrop solves DirectTranscription of problems whose costs and constraints are functions of one knot each"
-    block = program.problem.state_size + program.problem.control_size
-    if program.name != "DirectTranscription":
-        raise IncompatibleError(f"Fatrop does not work with {program.name}. {fits}.")
-    if program.layout.duration is not None:
-        raise IncompatibleError(f"Fatrop does not work with a free duration, which joins all knots. {fits}.")
-    if len(program.slack):
-        raise IncompatibleError(f"Fatrop does not work with soft constraints, whose slack is no control. {fits}.")
-    for term in (*program.costs, *program.constraints):
-        parts = [] if term.function is None else [term.index]
-        if term.linear is not None and term.name != "defect":
-            parts.append(term.linear.index)
-        if any((part // block != term.knots[:, None]).any() for part in parts):
-            raise IncompatibleError(f"Fatrop does not work with {term.name!r}, which joins several knots. {fits}.")
 
 
 def _claimed(stats: Stats) -> Status:

@@ -8,9 +8,11 @@ import casadi
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.solvers.casadi_callbacks import NumericFunction
+from trajopt_sgp.solvers.casadi_callbacks import NumericFunction, sparsity
 from trajopt_sgp.solvers.nlpsol import GENERAL_OPTIONS
+from trajopt_sgp.solvers.stages import Structure
 
 FloatArray = NDArray[np.float64]
 
@@ -31,7 +33,8 @@ _CONVEX: Mapping[str, Mapping[str, Any]] = {
     "osqp": {"osqp": {"verbose": False, "eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000, "polish": True}},
     "qpoases": {"printLevel": "none"},
 }
-QUADRATIC_SOLVERS = ("ipopt", *_CONVEX)
+_QUIET: Mapping[str, Any] = {"print_time": False, "error_on_fail": False}
+QUADRATIC_SOLVERS = ("ipopt", "hpipm", *_CONVEX)
 """Names that `quadratic_solver` knows."""
 
 
@@ -72,6 +75,7 @@ def quadratic_solver(
     jacobian: casadi.Sparsity,
     options: Mapping[str, Any],
     stop: Callable[[], bool],
+    structure: Structure | None = None,
 ) -> QuadraticSolver:
     """Return a solver for programs of one sparsity.
 
@@ -82,6 +86,7 @@ def quadratic_solver(
         jacobian: of A.
         options: further ones of the solver.
         stop: asked in every iteration of Ipopt whether it shall end.
+        structure: the stages, which HPIPM needs and the others do not see.
 
     Raises:
         OptionError: the solver does not know one of its options; tells what CasADi says.
@@ -89,6 +94,8 @@ def quadratic_solver(
     try:
         if name == "ipopt":
             return InteriorPoint(hessian, jacobian, options, stop)
+        if structure is not None:
+            return Stagewise(structure, hessian, jacobian, options)
         return Convex(name, hessian, jacobian, options)
     except RuntimeError as error:
         lines = str(error).strip().splitlines()
@@ -128,7 +135,7 @@ class Convex:
     def __init__(
         self, name: str, hessian: casadi.Sparsity, jacobian: casadi.Sparsity, options: Mapping[str, Any]
     ) -> None:
-        own = {"print_time": False, "error_on_fail": False, **_CONVEX[name], **options}
+        own = {**_QUIET, **_CONVEX[name], **options}
         self._hessian, self._jacobian = hessian, jacobian
         self._solver = casadi.conic("quadratic", name, {"h": hessian, "a": jacobian}, own)
 
@@ -141,6 +148,37 @@ class Convex:
         except RuntimeError:
             return None
         return _finite(result["x"], result["lam_a"], result["lam_x"])
+
+
+class Stagewise:
+    """HPIPM: interior points for convex programs whose linear algebra is a recursion over stages.
+
+    Source: G. Frison and M. Diehl, HPIPM: a high-performance quadratic programming framework for model predictive
+    control, IFAC 2020.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        hessian: casadi.Sparsity,
+        jacobian: casadi.Sparsity,
+        options: Mapping[str, Any],
+    ) -> None:
+        rows, columns = (np.array(places) for places in jacobian.get_triplet())
+        self._structure, self._hessian = structure, hessian
+        self._pattern = Pattern.of(structure.places[rows], columns)
+        self._jacobian = sparsity(*jacobian.shape, self._pattern)
+        own = {**_QUIET, **structure.options(), "hpipm": dict(options)}
+        self._solver = casadi.conic("quadratic", "hpipm", {"h": hessian, "a": self._jacobian}, own)
+
+    def __call__(self, program: QuadraticProgram) -> QuadraticSolution | None:
+        """Solve a program."""
+        (lbx, ubx), (lba, uba) = program.bounds, (side[self._structure.sequence] for side in program.sides)
+        h = casadi.DM(self._hessian, program.hessian)
+        a = casadi.DM(self._jacobian, self._pattern.assemble([program.jacobian]))
+        result = self._solver(h=h, g=program.gradient, a=a, lba=lba, uba=uba, lbx=lbx, ubx=ubx, x0=program.guess)
+        found = _finite(result["x"], result["lam_a"], result["lam_x"]) if self._solver.stats()["success"] else None
+        return found and (found[0], found[1][self._structure.places], found[2])
 
 
 def _finite(*parts: casadi.DM) -> QuadraticSolution | None:

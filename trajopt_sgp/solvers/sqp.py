@@ -15,6 +15,7 @@ from trajopt_sgp.solvers.elastic_program import ElasticProgram
 from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, schedule
 from trajopt_sgp.solvers.quadratic_solvers import QUADRATIC_SOLVERS
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
+from trajopt_sgp.solvers.stages import Structure
 from trajopt_sgp.solvers.trust_region import TrustRegion
 
 FloatArray = NDArray[np.float64]
@@ -44,9 +45,10 @@ class SQP(Solver):
     convexification: Literal["eigen-clip", "eigen-reflect", "regularize"] = "eigen-clip"
     """What becomes of negative eigenvalues where `qp_solver` needs convex programs: zero, their opposite, or all
     eigenvalues are shifted."""
-    qp_solver: Literal["ipopt", "qrqp", "osqp", "qpoases"] = "ipopt"
-    """For the quadratic programs: interior points, which takes those that are not convex as well; sparse active set;
-    operator splitting with polishing; dense active set."""
+    qp_solver: Literal["ipopt", "hpipm", "qrqp", "osqp", "qpoases"] = "ipopt"
+    """For the quadratic programs: interior points, which takes those that are not convex as well; interior points that
+    follow the stages of a `DirectTranscription` whose terms are functions of one knot each, by far the fastest there;
+    sparse active set; operator splitting with polishing; dense active set."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of `qp_solver`, for example `{"max_iter": 100}` of Ipopt."""
 
@@ -65,11 +67,13 @@ class SQP(Solver):
 
         Raises:
             OptionError: `qp_solver` does not know one of `options`; names it.
+            IncompatibleError: `qp_solver` follows stages that the program does not have; says what does not fit.
         """
+        structure = Structure(program, "SQP with qp_solver='hpipm'") if self.qp_solver == "hpipm" else None
         derivatives = RememberedDerivatives(program.assembly)
         functions = ProgramFunctions(derivatives)
         steps = ElasticProgram(
-            derivatives, self.qp_solver, self.convexification, self.options, lambda: functions.must_stop
+            derivatives, self.qp_solver, self.convexification, self.options, lambda: functions.must_stop, structure
         )
         places = schedule(program, self.stages)
         solvers = [
