@@ -1,6 +1,7 @@
 """What training learns, on data whose answer is known, and what it refuses."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -58,6 +59,21 @@ def test_dynamics_learn_a_linear_system() -> None:
     error = (predicted - unseen.next_states) / (unseen.next_states - unseen.states).std(axis=0)
     # fresh data reach a little beyond the range of the training data
     assert np.sqrt(np.square(error).mean()) < 0.04
+
+
+@pytest.mark.parametrize(("offset", "coarse"), [(1e3, False), (1e6, True)])
+def test_states_that_single_precision_cannot_resolve_are_named(offset: float, coarse: bool) -> None:
+    data = linear_transitions(200, 0)
+    shift = np.array([0.0, offset, 0.0])
+    far = make_transitions(data.states + shift, data.controls, data.next_states + shift)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train_dynamics(far, QUICK)
+    assert len(caught) == coarse
+    if coarse:
+        message = str(caught[0].message)
+        assert "too coarse for the steps of 1 of 3 states. State 1 reaches 1" in message
+        assert "Subtract a constant" in message
 
 
 @pytest.mark.parametrize("kind", ["score", "energy"])

@@ -34,6 +34,7 @@ from trajopt_sgp.learning.settings import (
     ScoreSettings,
     TrainingSettings,
 )
+from trajopt_sgp.learning.single_precision import warn_of_coarse_states
 from trajopt_sgp.learning.state import Model
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
 from trajopt_sgp.learning.windows import windows
@@ -47,6 +48,7 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.calibration import calibrate
+from trajopt_sgp.models.dynamics import ResidualDynamics
 from trajopt_sgp.models.model_file import MODEL_FILE
 from trajopt_sgp.models.preconditioning import noise_levels
 
@@ -92,8 +94,7 @@ def train_dynamics(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    mean = (parts[0].next_states - parts[0].states).mean(axis=0)
-    model.set_step_statistics(mean, step_spread(parts[0]))
+    _set_step_statistics(model, parts[0])
     training, validation = (_samples(part, settings, device) for part in parts)
     loss = dynamics_loss
     if settings.rollout_steps > 1:
@@ -126,8 +127,7 @@ def train_ensemble(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    mean = (parts[0].next_states - parts[0].states).mean(axis=0)
-    model.set_step_statistics(mean, step_spread(parts[0]))
+    _set_step_statistics(model, parts[0])
     rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
     training, validation = (_samples(part, settings, device) for part in parts)
     own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
@@ -137,6 +137,11 @@ def train_ensemble(
         loss = partial(ensemble_rollout_loss, decay=settings.rollout_decay)
     task = Task(model, loss, own, same, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
+
+
+def _set_step_statistics(model: ResidualDynamics, part: Transitions) -> None:
+    warn_of_coarse_states(part)
+    model.set_step_statistics((part.next_states - part.states).mean(axis=0), step_spread(part))
 
 
 def _samples(part: Transitions, settings: DynamicsSettings, device: torch.device | str) -> tuple[Tensor, ...]:
