@@ -9,8 +9,8 @@ Extreme Values, 2001, for the profile likelihood.
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its statistics when they are first used, which takes half a second
 from numpy.typing import NDArray
-from scipy.stats import chi2, kstest, weibull_max
 
 FloatArray = NDArray[np.float64]
 
@@ -64,10 +64,11 @@ def fit_reverse_weibull(maxima: FloatArray, confidence: float = 0.95) -> Reverse
     if best == len(_GRID) - 1:
         return _failed(largest, "the maxima show no finite end: a longer tail fits them as well")
     offset = profile.highest(_GRID[best - 1], _GRID[best + 1])
-    limit = profile.limit(offset, 0.5 * float(chi2.ppf(2.0 * confidence - 1.0, df=1)))
+    limit = profile.limit(offset, 0.5 * float(scipy.stats.chi2.ppf(2.0 * confidence - 1.0, df=1)))
     (shape,), (scale,) = (array.tolist() for array in profile.shapes_and_scales(np.array([offset])))
     location, scale = largest + spread * float(np.exp(offset)), spread * scale
-    p_value = float(kstest(maxima, weibull_max(shape, location, scale).cdf).pvalue)
+    fitted = scipy.stats.weibull_max(shape, location, scale)
+    p_value = float(scipy.stats.kstest(maxima, fitted.cdf).pvalue)
     upper = largest + spread * float(np.exp(limit))
     return ReverseWeibullFit(location, upper, scale, shape, p_value, _fault(upper, p_value))
 
