@@ -61,6 +61,16 @@ def test_the_sequence_of_solvers_solves() -> None:
     assert found["best"].status is found["found"].status is Status.SOLVED
 
 
+def test_the_page_on_closed_loops_swings_the_pole_up_and_changes_its_goal(elsewhere: Path) -> None:
+    found = run_page("closed-loop")
+    np.testing.assert_allclose(found["states"][-1], [0.0, np.pi, 0.0, 0.0], atol=0.1)
+    assert found["right"] > 0.0 > found["left"]
+    assert found["moved"].problem.horizon == 20
+    assert found["plan"].trajectory.horizon == 60
+    assert len(found["more"]) == 100
+    assert (elsewhere / "episode.png").stat().st_size > 10_000
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore:The TorchScript type system:UserWarning")
 def test_the_page_on_exports_compiles_a_step() -> None:
     pytest.importorskip("l4casadi", reason="l4casadi is not installed: `make test` builds it")
