@@ -101,6 +101,7 @@ def test_round_trip_keeps_every_bit(cartpole: gymnasium.Env[Any, Any], buffers: 
     assert (info.id, info.environment, info.episodes) == ("trajopt_sgp/round-v0", CARTPOLE_SWING_UP_ID, len(buffers))
     assert (info.control_low, info.control_high) == ((-80.0,), (80.0,))
     assert info.state_high == (np.inf,) * 4
+    assert info.time_step == 0.05
 
 
 def test_written_dataset_is_an_ordinary_one(cartpole: gymnasium.Env[Any, Any], buffers: list[EpisodeBuffer]) -> None:

@@ -52,6 +52,8 @@ def test_controls_may_end_one_sample_earlier() -> None:
     short = Recording(long.states, long.controls[:-1])
     sets = [transitions_from_recordings([recording], "lab/count-v0") for recording in (long, short)]
     assert sets[0].dataset == sets[1].dataset
+    assert sets[0].dataset.time_step is None
+    assert transitions_from_recordings([short], "lab/count-v0", time_step=0.2).dataset.time_step == 0.2
 
 
 def test_gaps_in_time_begin_another_episode() -> None:
@@ -266,6 +268,7 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
     write_transitions(data, "lab/count-v0")
     again = load_transitions("lab/count-v0")
     assert again.dataset.hash == data.dataset.hash
+    assert again.dataset.time_step == data.dataset.time_step == pytest.approx(0.1)
     assert again.dataset.control_high == (50.0,)
     np.testing.assert_array_equal(again.episodes, [0, 0, 1, 2, 2])
     with pytest.raises(DatasetError, match="exists"):

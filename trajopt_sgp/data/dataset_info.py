@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.errors import ModelFileError
+from trajopt_sgp.errors import DatasetError, ModelFileError
 
 Bounds = tuple[ArrayLike, ArrayLike]
 
@@ -40,6 +40,13 @@ class DatasetInfo:
     """Entries of a dict observation that make up the state, in order; empty for a plain observation."""
     minari_version: str | None = None
     """Version of Minari that wrote the dataset."""
+    time_step: float | None = None
+    """Time from a state to the next one [s], where it is known."""
+
+    def __post_init__(self) -> None:
+        step = self.time_step
+        if step is not None and not 0.0 < step < np.inf:
+            raise DatasetError(f"Dataset {self.id!r}: time_step = {step}: it must be a positive number of seconds.")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON document; infinite bounds become the strings "inf" and "-inf"."""
@@ -75,6 +82,7 @@ def describe_dataset(
     environment: str | None = None,
     observation_keys: tuple[str, ...] = (),
     minari_version: str | None = None,
+    time_step: float | None = None,
 ) -> DatasetInfo:
     """Describe transitions and hash them together with their bounds.
 
@@ -86,6 +94,7 @@ def describe_dataset(
         environment: Gymnasium id.
         observation_keys: entries of a dict observation that make up the state.
         minari_version: version that wrote the dataset.
+        time_step: from a state to the next one [s]; not part of the hash.
     """
     names = ("state_low", "state_high", "control_low", "control_high")
     bounds = dict(zip(names, (*map(_vector, state_bounds), *map(_vector, control_bounds)), strict=True))
@@ -97,6 +106,7 @@ def describe_dataset(
         environment=environment,
         observation_keys=observation_keys,
         minari_version=minari_version,
+        time_step=time_step,
         **{name: tuple(bound.tolist()) for name, bound in bounds.items()},
     )
 

@@ -20,6 +20,8 @@ from trajopt_sgp.data.observations import control_box, state_boxes
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import DatasetError
 
+TIME_STEP = "time_step"
+"""Entry of a dataset's metadata: time from a state to the next one [s]; Minari has none of its own."""
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
 
 
@@ -57,6 +59,7 @@ def load_transitions(
         environment=dataset.env_spec.id if dataset.env_spec else None,
         observation_keys=tuple(key for key in boxes if key),
         minari_version=str(dataset.minari_version),
+        time_step=_time_step(dataset),
     )
     return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards))
 
@@ -95,6 +98,12 @@ def local_dataset_ids() -> list[str]:
     root = get_dataset_path()
     folders = (path.parents[1].relative_to(root) for path in root.glob("**/data/metadata.json"))
     return sorted(folder.as_posix() for folder in folders if not folder.parts[0].startswith("."))
+
+
+def _time_step(dataset: MinariDataset) -> float | None:
+    found = dataset.storage.metadata.get(TIME_STEP)
+    # other writers may mean something else by this name
+    return float(found) if isinstance(found, int | float) and found > 0.0 else None
 
 
 def _not_found(dataset_id: str) -> str:

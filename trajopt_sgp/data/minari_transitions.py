@@ -21,6 +21,7 @@ class _Recorded:
 
     observation_space: spaces.Box
     action_space: spaces.Box
+    time_step: float | None
     spec: EnvSpec | None = None
 
 
@@ -51,7 +52,8 @@ def write_transitions(
     """
     info = transitions.dataset
     _check_unbroken(transitions)
-    origin = _Recorded(_box(info.state_low, info.state_high), _box(info.control_low, info.control_high))
+    boxes = _box(info.state_low, info.state_high), _box(info.control_low, info.control_high)
+    origin = _Recorded(*boxes, info.time_step)
     edges = np.flatnonzero(np.diff(transitions.episodes)) + 1
     buffers = [_as_buffer(transitions, rows) for rows in np.split(np.arange(len(transitions)), edges)]
     counts = f"{len(transitions)} transitions in {len(buffers)} episodes."

@@ -15,7 +15,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from trajopt_sgp.data.minari_io import check_dataset_id, open_dataset
+from trajopt_sgp.data.minari_io import TIME_STEP, check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.files import flush
 
@@ -57,8 +57,8 @@ def write_minari_dataset(
     Args:
         buffers: episodes, at least one; T + 1 observations for T actions.
         dataset_id: Minari id; a namespace that is missing is created.
-        environment: the environment the episodes come from; gives spaces, and the specification by which
-            `MinariDataset.recover_environment` makes it again.
+        environment: the environment the episodes come from; gives spaces, the specification by which
+            `MinariDataset.recover_environment` makes it again, and the time step, where it has a `time_step` or `dt`.
         overwrite: replace a dataset of the same id.
         description: one or two sentences; by default the counts and the environment.
         author: stored in the dataset.
@@ -85,6 +85,7 @@ def write_minari_dataset(
         "algorithm_name": algorithm_name,
         "description": description or _describe(buffers, environment),
         **({"code_permalink": code_permalink} if code_permalink else {}),
+        **_time_step(environment),
     }
     try:
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
@@ -123,6 +124,13 @@ def _make_namespace(dataset_id: str) -> None:
     namespace = parse_dataset_id(dataset_id)[0]
     if namespace is not None and namespace not in list_local_namespaces():
         create_namespace(namespace)
+
+
+def _time_step(environment: Origin) -> dict[str, float]:
+    """Return the entry of the metadata that tells the time step, or none."""
+    inner = getattr(environment, "unwrapped", environment)
+    found = getattr(inner, "time_step", None) or getattr(inner, "dt", None)
+    return {TIME_STEP: float(found)} if found else {}
 
 
 def _describe(buffers: Sequence[EpisodeBuffer], environment: Origin) -> str:

@@ -99,7 +99,8 @@ def transitions_from_recordings(
     Args:
         recordings: of the same coordinates, at least one.
         dataset_id: name of the data.
-        time_step: h [s]; by default the median distance in time of all neighbours. Not used without times.
+        time_step: h [s]; by default the median distance in time of all neighbours. Without times it is described with
+            the data, and nothing else.
         jitter: neighbours whose distance in time differs from h by more than this share of h are not paired.
         skip_missing: samples that lack a value, or their time, make a gap; otherwise they are refused. The control of
             the last sample, which has no effect, may always be missing.
@@ -132,7 +133,8 @@ def transitions_from_recordings(
     }
     arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
     states = arrays["states"].shape[1]
-    info = describe_dataset(dataset_id, arrays, (np.full(states, -np.inf), np.full(states, np.inf)), (low, high))
+    free = np.full(states, -np.inf), np.full(states, np.inf)
+    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step)
     return Transitions(**arrays, dataset=info)
 
 

@@ -61,7 +61,12 @@ def sample_transitions(
     }
     limit = parameters.force_limit
     info = describe_dataset(
-        "cartpole-sampled", arrays, ([-np.inf] * 4, [np.inf] * 4), ([-limit], [limit]), CARTPOLE_SWING_UP_ID
+        "cartpole-sampled",
+        arrays,
+        ([-np.inf] * 4, [np.inf] * 4),
+        ([-limit], [limit]),
+        CARTPOLE_SWING_UP_ID,
+        time_step=parameters.time_step,
     )
     return Transitions(**arrays, dataset=info)
 

@@ -46,6 +46,8 @@ def sample_pendulum_transitions(
         "episodes": np.arange(count, dtype=np.int64),
         "terminated": np.zeros(count, dtype=np.bool_),
     }
-    unbounded = [-np.inf] * 3, [np.inf] * 3
-    info = describe_dataset("pendulum-sampled", arrays, unbounded, ([-limit], [limit]), PENDULUM_KEYPOINTS_ID)
+    bounds = ([-np.inf] * 3, [np.inf] * 3), ([-limit], [limit])
+    info = describe_dataset(
+        "pendulum-sampled", arrays, *bounds, environment=PENDULUM_KEYPOINTS_ID, time_step=plant.time_step
+    )
     return Transitions(**arrays, dataset=info)

@@ -66,6 +66,11 @@ class TransitionModel(nn.Module, ABC):
         return len(self.dataset.control_low)
 
     @property
+    def time_step(self) -> float | None:
+        """Time from a state to the next one in the data [s], where it is known."""
+        return self.dataset.time_step
+
+    @property
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
         """Constructor arguments besides dataset and normalizer, as plain JSON values."""

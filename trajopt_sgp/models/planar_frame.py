@@ -78,7 +78,8 @@ class PlanarFrame:
         }
         states_free, controls_free = (([-inf] * size, [inf] * size) for size in (data.state_size, data.control_size))
         name = f"{data.dataset.id}{_FRAMED}"
-        info = describe_dataset(name, arrays, states_free, controls_free, data.dataset.environment)
+        environment, time_step = data.dataset.environment, data.dataset.time_step
+        info = describe_dataset(name, arrays, states_free, controls_free, environment, time_step=time_step)
         return Transitions(**arrays, dataset=info)
 
 
@@ -98,7 +99,7 @@ class FramedDynamics(torch.nn.Module):
     def __init__(self, model: LearnedDynamics, frame: PlanarFrame) -> None:
         super().__init__()
         self.model, self.frame = model, frame
-        self.state_size, self.control_size = model.state_size, model.control_size
+        self.state_size, self.control_size, self.time_step = model.state_size, model.control_size, model.time_step
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

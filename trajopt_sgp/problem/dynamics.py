@@ -61,6 +61,11 @@ class _FunctionDynamics:
 class DiscreteDynamics(_FunctionDynamics):
     """A discrete-time model x' = f(x, u, p...) made of a function."""
 
+    @property
+    def time_step(self) -> float | None:
+        """The function's own time step [s], if it has an attribute of this name."""
+        return own_time_step(self.function)
+
     def to(self, dtype: torch.dtype) -> "DiscreteDynamics":
         """Return the model with its function converted to `dtype` if that is a torch module."""
         return replace(self, function=cast(self.function, dtype))
@@ -78,6 +83,11 @@ class ContinuousDynamics(_FunctionDynamics):
 def parameter_names(dynamics: object) -> tuple[str, ...]:
     """Return the names of the parameters of the problem that a model is called with after state and control."""
     return tuple(dynamics.parameters) if isinstance(dynamics, _FunctionDynamics) else ()
+
+
+def own_time_step(dynamics: object) -> float | None:
+    """Return by how much time a model advances the state [s], if it says so by an attribute `time_step`."""
+    return getattr(dynamics, "time_step", None)
 
 
 def is_continuous(dynamics: object) -> bool:

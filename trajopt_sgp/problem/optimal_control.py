@@ -21,7 +21,7 @@ from trajopt_sgp.problem.boundary import (
     split_bounds,
 )
 from trajopt_sgp.problem.constraints import Constraint, ConstraintEntry, ControlRateLimit, as_constraints
-from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous
+from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous, own_time_step
 from trajopt_sgp.problem.parameters import Parameters, ParameterValue, finite_number, parameter_tensors
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.problem.probing import probe
@@ -99,7 +99,8 @@ class OptimalControlProblem:
     control_bounds: Bounds | None = None
     """Lower and upper bounds of u_0..u_{N-1}, numbers or `(m,)`."""
     time_step: float | None = None
-    """Mean duration of an interval [s]; default 1. Give this or `duration`."""
+    """Mean duration of an interval [s]; default that of the model, where it has an attribute `time_step` as a learned
+    one has whose data tell, else 1. Give this or `duration`."""
     duration: float | FreeTime | None = None
     """Duration of the whole plan [s], or `FreeTime` to let the solver choose it."""
     mesh: ArrayLike | None = None
@@ -165,7 +166,7 @@ class OptimalControlProblem:
         self._derive(
             state_labels=make_labels("state_names", "x", self.state_names, self.state_size),
             control_labels=make_labels("control_names", "u", self.control_names, self.control_size),
-            grid=make_time_grid(self.horizon, self.time_step, self.duration, self.mesh),
+            grid=make_time_grid(self.horizon, self.time_step, self.duration, self.mesh, own_time_step(self.dynamics)),
             stage_terms=as_stage_costs(self.stage_costs),
             terminal_terms=as_terminal_costs(self.terminal_costs),
             trajectory_terms=as_trajectory_costs(self.trajectory_costs),

@@ -13,6 +13,9 @@ from trajopt_sgp.errors import OptionError, ShapeError
 
 FloatArray = NDArray[np.float64]
 
+# By what share an interval may differ from the time step of a model: recordings jitter.
+_OTHER_STEP = 0.05
+
 
 @dataclass(frozen=True)
 class FreeTime:
@@ -79,12 +82,19 @@ def make_horizon(intervals: Any) -> int:
 
 
 def make_time_grid(
-    horizon: int, time_step: float | None, duration: float | FreeTime | None, mesh: ArrayLike | None
+    horizon: int,
+    time_step: float | None,
+    duration: float | FreeTime | None,
+    mesh: ArrayLike | None,
+    own_step: float | None = None,
 ) -> TimeGrid:
     """Return the grid that a user describes by a time step or a duration, and a mesh.
 
+    Where the model has a time step of its own, it is the default, and intervals of another length are refused.
+
     Raises:
-        OptionError: both or neither make sense, or the mesh does not increase from 0 to 1.
+        OptionError: both or neither make sense, the model has another time step, or the mesh does not increase from 0
+            to 1.
         ShapeError: the mesh has not N + 1 knots.
     """
     if time_step is not None and duration is not None:
@@ -95,10 +105,15 @@ def make_time_grid(
     elif duration is not None:
         total = _seconds("duration", duration)
     else:
-        total = horizon * (1.0 if time_step is None else _seconds("time_step", time_step))
+        total = horizon * (own_step or 1.0 if time_step is None else _seconds("time_step", time_step))
     if not (math.isfinite(total) and total > 0.0):
         name, value = ("time_step", time_step) if duration is None else ("duration", duration)
         raise OptionError(f"{name} = {value!r}: it must be a positive number of seconds.")
+    if own_step is not None and abs(total / horizon - own_step) > _OTHER_STEP * own_step:
+        raise OptionError(
+            f"Intervals of {total / horizon:.4g} s: the model advances the state by {own_step:.4g} s. Leave out "
+            "time_step and duration, or take a model of another time step."
+        )
     return TimeGrid(_shares(horizon, mesh), total, limits)
 
 

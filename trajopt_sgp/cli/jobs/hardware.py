@@ -112,6 +112,7 @@ def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
     from trajopt_sgp.data import write_minari_dataset
     from trajopt_sgp.envs import PLANAR_PUSHER_ID
     from trajopt_sgp.hardware.dataset import read_episodes
+    from trajopt_sgp.hardware.replay import log_settings
 
     episodes = read_episodes(log)
     buffers = []
@@ -128,7 +129,8 @@ def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
                 truncations=last,
             )
         )
-    with gymnasium.make(PLANAR_PUSHER_ID) as environment:
+    own = {"time_step": log_settings(log).action_duration}
+    with gymnasium.make(PLANAR_PUSHER_ID, parameters=own) as environment:
         write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")
     found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
     return Report(found, [make_listing("dataset", found)])

@@ -13,7 +13,6 @@ from trajopt_sgp.cli.run_folder import open_run_folder
 from trajopt_sgp.data import (
     Recording,
     Transitions,
-    median_time_step,
     read_recordings,
     transitions_from_recordings,
     write_transitions,
@@ -62,11 +61,8 @@ def run_import(request: ImportRequest) -> Report:
             skip_missing=request.skip_missing,
             control_bounds=(low, high),
         )
-        step = request.time_step or median_time_step(recordings)
-        write_transitions(
-            transitions, request.dataset, overwrite=request.overwrite, description=_describe(transitions, step)
-        )
-        document = _document(recordings, transitions, step)
+        write_transitions(transitions, request.dataset, overwrite=request.overwrite, description=_describe(transitions))
+        document = _document(recordings, transitions)
         folder.write_config("import", asdict(request))
         folder.write_json("import.json", document)
     return Report(document, [make_listing("Dataset", document)])
@@ -93,12 +89,13 @@ def _read(request: ImportRequest) -> list[Recording]:
     return recordings
 
 
-def _describe(transitions: Transitions, step: float | None) -> str:
+def _describe(transitions: Transitions) -> str:
+    step = transitions.dataset.time_step
     pace = "" if step is None else f", one every {step:.6g} s"
     return f"{len(transitions)} transitions of recordings in {transitions.dataset.episodes} episodes{pace}."
 
 
-def _document(recordings: Sequence[Recording], transitions: Transitions, step: float | None) -> dict[str, Any]:
+def _document(recordings: Sequence[Recording], transitions: Transitions) -> dict[str, Any]:
     info, possible = transitions.dataset, sum(len(recording.states) - 1 for recording in recordings)
     return {
         "dataset": info.id,
@@ -109,6 +106,6 @@ def _document(recordings: Sequence[Recording], transitions: Transitions, step: f
         "episodes": info.episodes,
         "state_size": transitions.state_size,
         "control_size": transitions.control_size,
-        "time_step": step,
+        "time_step": info.time_step,
         "hash": info.hash,
     }

@@ -113,5 +113,5 @@ def _noise_levels(model: TransitionModel) -> dict[str, Any]:
 
 
 def _short(dataset: DatasetInfo) -> dict[str, Any]:
-    kept = ("id", "hash", "transitions", "episodes", "environment")
+    kept = ("id", "hash", "transitions", "episodes", "environment", "time_step")
     return {name: getattr(dataset, name) for name in kept}
