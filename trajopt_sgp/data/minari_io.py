@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Sequence
 
@@ -103,7 +104,7 @@ def local_dataset_ids() -> list[str]:
 def _time_step(dataset: MinariDataset) -> float | None:
     found = dataset.storage.metadata.get(TIME_STEP)
     # other writers may mean something else by this name
-    return float(found) if isinstance(found, int | float) and found > 0.0 else None
+    return float(found) if isinstance(found, int | float) and 0.0 < found < math.inf else None
 
 
 def _not_found(dataset_id: str) -> str:

@@ -1,5 +1,6 @@
 """Writing episodes as a Minari dataset, whole or not at all."""
 
+import math
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -129,8 +130,9 @@ def _make_namespace(dataset_id: str) -> None:
 def _time_step(environment: Origin) -> dict[str, float]:
     """Return the entry of the metadata that tells the time step, or none."""
     inner = getattr(environment, "unwrapped", environment)
-    found = getattr(inner, "time_step", None) or getattr(inner, "dt", None)
-    return {TIME_STEP: float(found)} if found else {}
+    told = [getattr(inner, name, None) for name in ("time_step", "dt")]
+    known = [float(step) for step in told if isinstance(step, int | float) and 0.0 < step < math.inf]
+    return {TIME_STEP: known[0]} if known else {}
 
 
 def _describe(buffers: Sequence[EpisodeBuffer], environment: Origin) -> str:

@@ -1,5 +1,6 @@
 """Models of motion: discrete-time maps and continuous-time derivatives."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
@@ -86,8 +87,9 @@ def parameter_names(dynamics: object) -> tuple[str, ...]:
 
 
 def own_time_step(dynamics: object) -> float | None:
-    """Return by how much time a model advances the state [s], if it says so by an attribute `time_step`."""
-    return getattr(dynamics, "time_step", None)
+    """Return by how much time a model advances the state [s], if it says so by a positive number `time_step`."""
+    found = getattr(dynamics, "time_step", None)
+    return float(found) if isinstance(found, int | float) and 0.0 < found < math.inf else None
 
 
 def is_continuous(dynamics: object) -> bool:
