@@ -19,7 +19,7 @@ from trajopt_sgp.formulations import (
     SingleShooting,
 )
 from trajopt_sgp.formulations.shifting import MultiplierShift
-from trajopt_sgp.mpc import MPC, Fallback
+from trajopt_sgp.mpc import MPC, Fallback, usable
 from trajopt_sgp.problem import (
     ContinuousDynamics,
     ControlRateCost,
@@ -31,8 +31,9 @@ from trajopt_sgp.problem import (
     StageCost,
     Status,
     TerminalCost,
+    Trajectory,
 )
-from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt
+from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt, solve
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
@@ -511,3 +512,27 @@ def test_a_number_is_the_state_of_a_model_with_one() -> None:
     ]
     assert controls[0].shape == (1,)
     np.testing.assert_array_equal(controls[0], controls[1])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e-3])
+def test_an_unfinished_plan_is_judged_in_units_of_order_one(unit: float) -> None:
+    """Metres, millimetres or kilometres: the same plans are usable, and rows tell violations in the user's units."""
+
+    def step(state: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        position, velocity = (state / unit).unbind(-1)
+        after = velocity + 0.1 * (control[..., 0] / unit - 3.0 * position.sin())
+        return unit * torch.stack([position + 0.1 * after, after], dim=-1)
+
+    problem = OptimalControlProblem(
+        dynamics=DiscreteDynamics(step, 2, 1),
+        horizon=10,
+        initial_state=[unit, 0.0],
+        stage_costs=[lambda x, u: (x / unit).square().sum(-1) + (u / unit).square().sum(-1)],
+        control_bounds=(-4.0 * unit, 4.0 * unit),
+        state_scale=unit,
+        control_scale=unit,
+    )
+    guess = Trajectory(np.full((11, 2), 0.5 * unit), np.zeros((10, 1)), 1.0)
+    plans = [solve(problem, DirectTranscription(), Ipopt(max_iterations=k), guess=guess) for k in (1, 2)]
+    assert [usable(plan) for plan in plans] == [False, True]
+    assert all(plan.max_violation == pytest.approx(unit * plan.scaled_violation) for plan in plans)

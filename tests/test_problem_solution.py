@@ -40,7 +40,7 @@ def test_perturbed_iterate_names_its_worst_row(
     kind, at, i = place
     index = program.layout.knot_states if kind == "state" else program.layout.controls[0.0]
     variables[index[at, i]] += 30.0 / program.scale[index[at, i]]
-    rows = program.violated_rows(variables, moved_block.problem.values())
+    rows = program.violated_rows(program.excess(variables, moved_block.problem.values()))
     by_name = {(row.name, row.knot): row.violation for row in rows}
     assert [row.violation for row in rows] == sorted(by_name.values(), reverse=True)
     expected = 30.0 if kind == "state" else 10.0 + moved_block.trajectory.controls[at, i]
@@ -49,12 +49,9 @@ def test_perturbed_iterate_names_its_worst_row(
 
 
 def test_violations_are_filtered_by_tolerance(moved_block: Solution) -> None:
-    solution = replace(
-        moved_block,
-        rows=DirectTranscription()
-        .transcribe(moved_block.problem, True)
-        .violated_rows(np.full(62, 0.01), moved_block.problem.values()),
-    )
+    program = DirectTranscription().transcribe(moved_block.problem, True)
+    excess = program.excess(np.full(62, 0.01), moved_block.problem.values())
+    solution = replace(moved_block, rows=program.violated_rows(excess))
     assert solution.max_violation == pytest.approx(0.99)
     assert solution.rows[0].name == "target[0]"
     assert all(row.violation > 0.5 for row in solution.violations(0.5))
@@ -152,7 +149,7 @@ def test_constraint_rows_carry_the_name_of_their_term() -> None:
     problem: OptimalControlProblem = around_a_pillar()
     solution = solve(problem, DirectTranscription(), Ipopt(max_iterations=1))
     program = DirectTranscription().transcribe(problem, needs_value=True)
-    rows = program.violated_rows(np.zeros(program.size), problem.values())
+    rows = program.violated_rows(program.excess(np.zeros(program.size), problem.values()))
     assert {row.knot for row in rows if row.name == "pillar[0]"} == set(range(14))
     assert not solution.success
     assert solution.status.label == "iteration_limit"

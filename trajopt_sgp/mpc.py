@@ -26,6 +26,7 @@ from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
+_NEARLY_FEASIBLE = 1e-3
 Fallback = str | Callable[[FloatArray], ArrayLike]
 """What to apply when a solve fails: "shift", the next control of the previous plan; "hold", the last control again; or
 a function of the state `(n,)`."""
@@ -388,5 +389,5 @@ def _fitted(plan: Trajectory, horizon: int) -> Trajectory:
 def usable(solution: Solution) -> bool:
     """Return whether a plan may be applied: finite and feasible, its solver not failed but at most out of time."""
     ended = solution.success or solution.status.label in ("iteration_limit", "time_limit")
-    feasible = solution.max_violation <= 1e-3 or solution.success
+    feasible = solution.scaled_violation <= _NEARLY_FEASIBLE or solution.success
     return bool(ended and feasible and np.isfinite(solution.trajectory.controls).all())

@@ -308,11 +308,14 @@ class NonlinearProgram:
             return np.zeros(self.problem.horizon)
         return self.estimate_mesh_error(trajectory, parameters)
 
-    def violated_rows(self, variables: FloatArray, parameters: Parameters) -> Sequence[Row]:
-        """Return every row and bound that is violated at `variables` `(size,)`, in its own units, largest first."""
-        rows = excess_of(self.rows(variables, parameters), *self.assembly.bounds()) * self.assembly.row_unscale()
-        bounds = excess_of(variables, *self.bounds(_numpy(parameters.initial_state))) * self.scale
-        return Violations(np.concatenate([rows, bounds]), self._violation_name)
+    def excess(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return how far each scaled row and bound is outside its limits at `variables` `(size,)`; 0 within."""
+        rows = excess_of(self.rows(variables, parameters), *self.assembly.bounds())
+        return np.concatenate([rows, excess_of(variables, *self.bounds(_numpy(parameters.initial_state)))])
+
+    def violated_rows(self, excess: FloatArray) -> Sequence[Row]:
+        """Return every row and bound that is violated, in its own units, largest first."""
+        return Violations(excess * np.concatenate([self.assembly.row_unscale(), self.scale]), self._violation_name)
 
     def _violation_name(self, place: int) -> tuple[str, int]:
         if place < (count := self.assembly.row_count):

@@ -156,6 +156,8 @@ class Solution:
     """Length to the data of each knot 0..N-1 `(N,)`, in normalised coordinates, where the problem has such a term."""
     rows: Sequence[Row] = ()
     """Every row of bounds, constraints and defects that is violated at all, largest first."""
+    scaled_violation: float = 0.0
+    """Largest violation in the units of the program, in which states, controls and rows are of order one."""
     multipliers: Mapping[str, FloatArray] = field(default_factory=dict)
     """Multipliers of the solver for warm starts: `constraints` and `bounds` of the nonlinear program."""
     iterations: int = 0

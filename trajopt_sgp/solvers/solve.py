@@ -310,6 +310,7 @@ class PreparedSolve:
         parameters = parameters.at_end()
         trajectory = program.unpack(outcome.variables, parameters)
         terms = program.costs_at(program.lift(outcome.variables, parameters), parameters)
+        excess = program.excess(outcome.variables, parameters)
         return Solution(
             problem=self.problem,
             transcription=program,
@@ -321,7 +322,8 @@ class PreparedSolve:
             cost_terms=terms,
             surrogates=program.surrogates,
             data_distance=data_lengths(program.problem, trajectory),
-            rows=program.violated_rows(outcome.variables, parameters),
+            rows=program.violated_rows(excess),
+            scaled_violation=float(np.nan_to_num(excess, nan=np.inf).max(initial=0.0)),
             multipliers=outcome.multipliers,
             iterations=outcome.iterations,
             seconds={"build": self.build_seconds, **outcome.seconds, "total": self.build_seconds + elapsed},
