@@ -54,7 +54,7 @@ def test_control_bounds_are_never_violated(dtype: torch.dtype) -> None:
     data = cartpole_data()
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (4,), generator=torch.Generator().manual_seed(0))
     problem = cartpole_swing_up(
-        dynamics=model.to(dtype), horizon=8, stage_costs=[greedy], control_bounds=(lower, upper)
+        dynamics=model.to(dtype), time_step=0.05, horizon=8, stage_costs=[greedy], control_bounds=(lower, upper)
     )
     solution = solve(problem, SHOOTING, GradientDescent(iterations=40, count=4))
     for start in solution.starts:

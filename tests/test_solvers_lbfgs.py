@@ -68,7 +68,7 @@ def test_warm_start_from_a_solution_takes_fewer_evaluations() -> None:
 def test_tolerance_follows_a_model_in_single_precision() -> None:
     data = cartpole_data()
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (4,), generator=torch.Generator().manual_seed(0))
-    solution = solve(cartpole_swing_up(horizon=6, dynamics=model), SHOOTING, LBFGS(count=2))
+    solution = solve(cartpole_swing_up(6, 0.05, dynamics=model), SHOOTING, LBFGS(count=2))
     assert solution.success
     assert len(solution.starts) == 2
 

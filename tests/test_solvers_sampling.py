@@ -93,7 +93,8 @@ def test_the_guess_is_never_made_worse(kind: Any) -> None:
 def test_a_network_in_single_precision_serves(kind: Any) -> None:
     data = cartpole_data()
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (8,), generator=torch.Generator().manual_seed(0))
-    solution = solve(cartpole_swing_up(horizon=6, dynamics=model), SHOOTING, kind(iterations=8, population=64, count=2))
+    problem = cartpole_swing_up(horizon=6, time_step=0.05, dynamics=model)
+    solution = solve(problem, SHOOTING, kind(iterations=8, population=64, count=2))
     assert len(solution.starts) == 2
     assert solution.log[-1]["best"] <= solution.log[0]["best"]
     assert solution.rows == ()
