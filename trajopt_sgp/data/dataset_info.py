@@ -69,7 +69,7 @@ class DatasetInfo:
                 values[name] = tuple(float(entry) for entry in values[name])
             values["observation_keys"] = tuple(values.get("observation_keys", ()))
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (DatasetError, KeyError, TypeError, ValueError) as error:
             known = [field.name for field in fields(cls)]
             raise ModelFileError(f"A stored dataset description needs the entries {known}: {error!r}.") from error
 

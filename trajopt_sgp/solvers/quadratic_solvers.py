@@ -94,7 +94,7 @@ def quadratic_solver(
     try:
         if name == "ipopt":
             return InteriorPoint(hessian, jacobian, options, stop)
-        if structure is not None:
+        if name == "hpipm" and structure is not None:
             return Stagewise(structure, hessian, jacobian, options)
         return Convex(name, hessian, jacobian, options)
     except RuntimeError as error:

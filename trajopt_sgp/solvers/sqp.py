@@ -47,8 +47,8 @@ class SQP(Solver):
     eigenvalues are shifted."""
     qp_solver: Literal["ipopt", "hpipm", "qrqp", "osqp", "qpoases"] = "ipopt"
     """For the quadratic programs: interior points, which takes those that are not convex as well; interior points that
-    follow the stages of a `DirectTranscription` whose terms are functions of one knot each, by far the fastest there;
-    sparse active set; operator splitting with polishing; dense active set."""
+    follow the stages of a `DirectTranscription` whose terms are functions of one knot each; sparse active set;
+    operator splitting with polishing; dense active set."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further options of `qp_solver`, for example `{"max_iter": 100}` of Ipopt."""
 
