@@ -18,6 +18,7 @@ from trajopt_sgp.data import (
     write_transitions,
 )
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError, TrajoptError
+from trajopt_sgp.learning import DynamicsSettings, train_dynamics
 
 TABLE = """t;q 1;q 2;mode;u;trial
 0.0;1.0;10.0;idle;0.1;a
@@ -277,3 +278,60 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
         write_transitions(data.select(np.array([0, 0, 1])), "lab/broken-v0")
     with pytest.raises(DatasetError, match="Transition 3 .* terminated episode 2, which goes on"):
         write_transitions(replace(data, terminated=np.arange(5) == 3), "lab/broken-v0")
+
+
+def heading(samples: int = 400) -> Recording:
+    """An angle that turns slowly, wrapped to [-π, π], beside one that is not."""
+    angle = 0.05 * np.arange(samples)
+    wrapped = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
+    times = 0.05 * np.arange(samples)
+    return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), times, state_names=("turns", "yaw"))
+
+
+def test_wrapped_angles_are_named() -> None:
+    with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
+        data = transitions_from_recordings([heading()], "lab/yaw-v0")
+    quick = DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5)
+    two = replace(data, episodes=np.repeat([0, 1], [200, 199]))
+    with pytest.warns(UserWarning, match="state 1 jumps by about 2π"):
+        train_dynamics(two, quick)
+    degrees = Recording(np.rad2deg(heading().states), heading().controls, heading().times)
+    with pytest.warns(UserWarning, match="state 1 jumps by about 360"):
+        transitions_from_recordings([degrees], "lab/yaw-v0")
+    # large steps of every size are no wraps
+    wild = Recording(np.random.default_rng(0).uniform(-4.0, 4.0, (400, 1)), np.zeros((400, 1)))
+    transitions_from_recordings([wild], "lab/wild-v0")
+
+
+def test_recordings_of_another_rate_are_named() -> None:
+    slow = counting(20, (0.2 * np.arange(20)).tolist(), name="slow")
+    fast = [counting(40, (0.1 * np.arange(40)).tolist(), name=f"fast {i}") for i in range(2)]
+    with pytest.warns(UserWarning, match=r"1 of 3 recordings have another time step than 0.1 s.*'slow': 0.2 s"):
+        data = transitions_from_recordings([*fast, slow], "lab/rates-v0")
+    assert len(data) == 78
+
+
+def test_a_column_of_times_that_is_not_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.csv").write_text(TABLE)
+    with pytest.warns(UserWarning, match="has a column 't' that is not used: with time='t'"):
+        read_recordings(tmp_path / "run.csv", ["q 1"], ["u"], run="trial")
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_arguments_of_the_wrong_form_are_named(tmp_path: Path) -> None:
+    wrong: Any = "q 1,q 2"
+    with pytest.raises(OptionError, match=r"states = 'q 1,q 2': give a list of names, as \['q 1', 'q 2'\]"):
+        read_recordings(tmp_path / "run.csv", wrong, ["u"])
+    files: Any = [tmp_path / "run.csv"]
+    with pytest.raises(OptionError, match="it must be one file; read several in a loop"):
+        read_recordings(files, ["q 1"], ["u"])
+    single: Any = counting(4)
+    with pytest.raises(OptionError, match=r"Give a list of recordings: \[recording\]"):
+        transitions_from_recordings(single, "lab/count-v0")
+    number: Any = 2.0
+    with pytest.raises(OptionError, match=r"control_bounds = 2.0: give a pair \(low, high\)"):
+        transitions_from_recordings([counting(4)], "lab/count-v0", control_bounds=number)
+    pairs: Any = [(-1.0, 1.0), (-1.0, 1.0)]
+    both = Recording(counting(4).states, counting(4).states)
+    with pytest.raises(OptionError, match="leaves every control one value: give a pair"):
+        transitions_from_recordings([both], "lab/count-v0", control_bounds=pairs)

@@ -1,7 +1,9 @@
 """Event logs, the mailbox, settings: what needs no network."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware.bus import LogWriter, Mailbox, Packet, read_log
 from trajopt_sgp.hardware.messages import PLAN_DECODER
-from trajopt_sgp.hardware.settings import HardwareSettings, read_settings, write_settings
+from trajopt_sgp.hardware.settings import HardwareSettings, read_settings, settings_from, write_settings
 from trajopt_sgp.hardware.tracker.plan import make_plan
 
 PACKETS = [Packet(1, "A", b"xyz"), Packet(-5, "channel", b""), Packet(2**60, "A", bytes(range(256)))]
@@ -101,3 +103,28 @@ def test_limits_are_those_of_the_settings() -> None:
     settings = HardwareSettings(plan_age=0.7, period=0.004, state_age=0.2)
     limits = settings.limits
     assert (limits.plan_age, limits.period, limits.state_age) == (0.7, 0.004, 0.2)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({name: math.nan} for name in ("frozen_motion", "start_guard", "heartbeat_age", "clock_jump", "marker_jump")),
+        {"marker_residual": -1.0},
+        {"joint_fraction": 4.0},
+        {"torque_fraction": 3.0},
+        {"robot_from_mocap": [[math.nan] * 4] * 4},
+        {"robot_from_mocap": np.diag([2.0, 2.0, 2.0, 1.0]).tolist()},
+        {"robot_from_mocap": np.diag([1.0, 1.0, -1.0, 1.0]).tolist()},
+    ],
+)
+def test_settings_that_would_switch_a_protection_off_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(values))):
+        settings_from(values)
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"none\.json cannot be read: No such file"):
+        read_settings(tmp_path / "none.json")
+    (tmp_path / "latin.json").write_bytes(b'{"url": "\xff"}')
+    with pytest.raises(OptionError, match=r"latin\.json cannot be read"):
+        read_settings(tmp_path / "latin.json")

@@ -322,3 +322,24 @@ def test_what_waited_on_the_bus_is_no_sign_of_a_driver(monkeypatch: pytest.Monke
     wire.alive = False
     with pytest.raises(HardwareError, match="No driver is ready"):
         robot.connect()
+
+
+def test_a_driver_that_restarts_is_left_alone_until_it_is_ready() -> None:
+    """It would exit at a command that comes too soon, and holds the arm where it is until then."""
+    wire = Wire()
+    robot = connected(wire)
+    for _ in range(10):
+        robot.send_action(robot.get_observation().tip)
+    wire.driver = SimulatedDriver(WIRE, wire.driver.simulation, np.random.default_rng(0))
+    decision = robot.send_action(robot.get_observation().tip)
+    assert decision.interventions == ("driver starting",) and decision.joints is None
+    assert robot.safety.joints is None
+    sent, waited = robot.actions.sent, 0
+    while robot.actions.sent == sent:
+        robot.send_action(robot.get_observation().tip)
+        waited += 1
+        assert waited < 400
+    # its clock is set after 200 packets
+    assert wire.driver.packets > 200
+    assert robot.send_action(robot.get_observation().tip).interventions == ()
+    robot.disconnect()

@@ -123,3 +123,12 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         kind(**settings)
+
+
+def test_rows_that_do_not_follow_each_other_are_no_windows() -> None:
+    data = recorded(episodes=1, length=40)
+    every_other = data.select(np.arange(0, 40, 2))
+    known = windows(every_other, 2)[3]
+    assert known[:, 0].all() and not known[:, 1].any()
+    gap = data.select(np.delete(np.arange(40), 20))
+    assert np.flatnonzero(windows(gap, 2)[3][:, 1] == 0.0).tolist() == [19, 38]

@@ -1,6 +1,7 @@
 """What training learns, on data whose answer is known, and what it refuses."""
 
 import json
+import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
@@ -22,7 +24,9 @@ from trajopt_sgp.learning import (
     train_energy,
     train_score,
 )
+from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.state import Record
+from trajopt_sgp.learning.trainer import Task, fit
 from trajopt_sgp.models import MLP, Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
 
 QUICK = DynamicsSettings(steps=60, hidden_sizes=(16,), batch_size=64, validate_every=20)
@@ -218,3 +222,32 @@ def test_a_single_episode_is_refused() -> None:
 def test_impossible_settings_are_refused(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=f"DynamicsSettings: {name} = "):
         replace(QUICK, **{name: value})  # type: ignore[arg-type]
+
+
+def test_a_validation_loss_that_is_no_number_stops_training() -> None:
+    """It must not be taken for the lowest one, which no later one would be below."""
+
+    def loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Tensor:
+        held_out = len(batch[0]) == 7
+        return next(model.parameters()).square().sum() * (math.nan if held_out else 1.0)
+
+    data = linear_transitions(10, 0)
+    model = LearnedDynamics(data.dataset, fit_normalizer(data), (4,))
+    task = Task(model, loss, (torch.ones(20, 2),), (torch.ones(7, 2),), 0, 1)
+    with pytest.raises(NotFiniteError, match="The validation loss of LearnedDynamics is nan at step 5"):
+        fit(task, replace(QUICK, validate_every=5), None, False, {})
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_arguments_of_another_kind_are_named() -> None:
+    data = linear_transitions(100, 0)
+    wrong: Any = [data]
+    with pytest.raises(OptionError, match="Training takes Transitions, .* not list"):
+        train_dynamics(wrong, QUICK)
+    for settings in (400, ScoreSettings()):
+        other: Any = settings
+        with pytest.raises(OptionError, match=r"this training takes DynamicsSettings\(...\)"):
+            train_dynamics(data, other)
+    number: Any = 0
+    with pytest.raises(OptionError, match=r"generator = 0: give a generator of NumPy, as np.random.default_rng\(0\)"):
+        data.split(0.3, number)

@@ -1,6 +1,10 @@
 """Model files: equal bytes for equal models, and a clear refusal of everything damaged or mismatched."""
 
+import errno
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import torch
 
 from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import ModelFileError, OptionError
+from trajopt_sgp.files import write_atomically
 from trajopt_sgp.learning import MODEL_FILE, DynamicsSettings, train_dynamics
 from trajopt_sgp.models import (
     Calibration,
@@ -96,7 +101,7 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="No such file"):
         load_model(tmp_path / "nothing.safetensors")
     (tmp_path / "text").write_text("Not a model, and long enough to hold the length of a header.")
-    with pytest.raises(ModelFileError, match="damaged"):
+    with pytest.raises(ModelFileError, match="no file of this library: models and the like are safetensors files"):
         load_model(tmp_path / "text")
     with pytest.raises(ModelFileError, match="cannot be written"):
         save_model(make(ScoreNetwork), tmp_path / "no folder" / "model.safetensors")
@@ -120,7 +125,8 @@ def test_the_folder_of_a_training_run_stands_for_its_model(saved: Path, tmp_path
 def test_other_files_of_this_library_are_called_by_their_name(tmp_path: Path) -> None:
     dynamics = make(LearnedDynamics)
     assert isinstance(dynamics, LearnedDynamics)
-    certificate = ModelBiasCertificate.fit(dynamics, TRANSITIONS, np.random.default_rng(0))
+    held_out = TRANSITIONS.select(np.arange(len(TRANSITIONS) - 1))
+    certificate = ModelBiasCertificate.fit(dynamics, held_out, np.random.default_rng(0))
     save_certificate(certificate, tmp_path / "certificate.safetensors")
     with pytest.raises(ModelFileError, match="holds no model but the certificate of one: .*load_certificate"):
         load_model(tmp_path / "certificate.safetensors")
@@ -191,10 +197,37 @@ def test_models_without_a_format_are_refused(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_old_file(saved: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = saved.read_bytes()
-    # a folder in the place of the temporary file: it cannot be opened
-    (saved.parent / f".{saved.name}.partial").mkdir()
-    with pytest.raises(ModelFileError, match="cannot be written"):
+
+    def disk_is_full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    with pytest.raises(ModelFileError, match="cannot be written: No space left"):
         save_model(make(ScoreNetwork), saved)
     assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    """Whoever reads finds one of the contents whole, and nothing is left beside."""
+    path, contents = tmp_path / "shared", [bytes([i]) * 50_000 for i in range(2)]
+    write_atomically(path, contents[0])
+
+    def write(content: bytes) -> None:
+        for _ in range(20):
+            write_atomically(path, content)
+            assert path.read_bytes() in contents
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, contents))
+    assert [found.name for found in tmp_path.iterdir()] == ["shared"]
+
+
+def test_what_a_killed_writer_left_is_removed_in_the_end(tmp_path: Path) -> None:
+    for name, age in ((".file.1-aa.partial", 7200.0), (".file.2-bb.partial", 0.0)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    write_atomically(tmp_path / "file", b"whole")
+    assert sorted(found.name for found in tmp_path.iterdir()) == [".file.2-bb.partial", "file"]

@@ -25,6 +25,7 @@ from trajopt_sgp.problem import (
     ControlRateCost,
     ControlRateLimit,
     DiscreteDynamics,
+    FreeTime,
     OptimalControlProblem,
     Penalty,
     StageConstraint,
@@ -536,3 +537,87 @@ def test_an_unfinished_plan_is_judged_in_units_of_order_one(unit: float) -> None
     plans = [solve(problem, DirectTranscription(), Ipopt(max_iterations=k), guess=guess) for k in (1, 2)]
     assert [usable(plan) for plan in plans] == [False, True]
     assert all(plan.max_violation == pytest.approx(unit * plan.scaled_violation) for plan in plans)
+
+
+class LeavesItsRange:
+    """x' = x + u, which is no number from 1.5 on."""
+
+    state_size, control_size = 1, 1
+
+    def __call__(self, state: torch.Tensor, control: torch.Tensor) -> torch.Tensor:
+        return torch.where(state.abs() < 1.5, state + 0.1 * control, torch.nan)
+
+
+def narrow_problem(**changes: Any) -> OptimalControlProblem:
+    settings: dict[str, Any] = {
+        "dynamics": LeavesItsRange(),
+        "horizon": 5,
+        "initial_state": [0.0],
+        "stage_costs": [StageCost(lambda x, u: x.square().sum(-1) + u.square().sum(-1))],
+        "control_bounds": (-1.0, 1.0),
+        "time_step": 0.1,
+    }
+    return OptimalControlProblem(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.1])
+def test_a_prediction_that_is_no_number_leads_to_the_fallback(latency: float) -> None:
+    controller = MPC(
+        problem=narrow_problem(), formulation=SingleShooting(), solver=Ipopt(), latency=latency, fallback="hold"
+    )
+    first = controller.step([0.4])
+    np.testing.assert_array_equal(controller.step([2.0]), first)
+    assert not controller.records[-1].solved and "not_finite" in controller.records[-1].status
+    controller.step([0.4])
+    assert controller.records[-1].solved
+
+
+def test_the_prediction_over_the_latency_is_integrated_as_the_plan_is() -> None:
+    stiff = narrow_problem(dynamics=ContinuousDynamics(lambda x, u: -60.0 * (x - u), 1, 1))
+    for formulation, tolerance in ((SingleShooting(substeps=20), 1e-3), (OrthogonalCollocation(3), 0.2)):
+        controller = MPC(problem=stiff, formulation=formulation, solver=Ipopt(), latency=0.1)
+        controller.step([1.0])
+        np.testing.assert_allclose(controller.solutions[0].trajectory.states[0], np.exp(-6.0), atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        ([np.nan], NotFiniteError, "what the fallback returned must be finite"),
+        ([0.0, 1.0], ShapeError, r"what the fallback returned has shape \(2,\); give a number or \(1,\)"),
+    ],
+)
+def test_what_a_fallback_returns_is_checked(returned: Any, error: type[Exception], message: str) -> None:
+    controller = MPC(
+        problem=narrow_problem(), formulation=SingleShooting(), solver=Ipopt(), fallback=lambda state: returned
+    )
+    controller.step([0.4])
+    with pytest.raises(error, match=message):
+        controller.step([2.0])
+
+
+def test_a_free_duration_is_refused() -> None:
+    free = narrow_problem(
+        dynamics=ContinuousDynamics(lambda x, u: u, 1, 1), time_step=None, duration=FreeTime(1.0, 0.1, 5.0)
+    )
+    with pytest.raises(IncompatibleError, match="a free duration lets the solver choose"):
+        MPC(problem=free, formulation=DirectTranscription(), solver=Ipopt())
+
+
+@pytest.mark.parametrize("formulation", [DirectTranscription(), HermiteSimpson()])
+def test_a_measured_state_outside_a_constraint_is_led_back(formulation: DirectTranscription | HermiteSimpson) -> None:
+    """No plan can change it; a constraint of the controls holds from the first one on."""
+    problem = narrow_problem(
+        dynamics=ContinuousDynamics(lambda x, u: u, 1, 1),
+        constraints=[
+            StageConstraint(lambda x, u: x, lower=0.3, name="wall"),
+            StageConstraint(lambda x, u: u, upper=0.8, name="effort"),
+        ],
+    )
+    assert solve(problem.replaced(initial_state=[0.27]), formulation, Ipopt()).status is Status.INFEASIBLE
+    controller = MPC(problem=problem, formulation=formulation, solver=Ipopt())
+    control = controller.step([0.27])
+    assert controller.records[-1].solved
+    states = controller.solutions[0].trajectory.states
+    assert states[0, 0] == 0.27 and (states[1:, 0] >= 0.3 - 1e-6).all()
+    assert 0.3 - 1e-6 <= control[0] <= 0.8 + 1e-6

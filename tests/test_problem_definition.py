@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from tests.problems import LQ_DYNAMICS, LQ_START, cartpole_swing_up, linear_quadratic, lq_cost, lq_terminal
+from trajopt_sgp.data import points_as_transitions
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.problem import (
     Box,
     ControlRateCost,
+    ControlRateLimit,
     LeastSquaresCost,
     OptimalControlProblem,
     StageConstraint,
@@ -29,6 +31,7 @@ from trajopt_sgp.problem import (
     TrajectoryCost,
 )
 from trajopt_sgp.problem.probing import count_rows
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance
 
 
 def rows_of_two(state: Tensor, control: Tensor) -> Tensor:
@@ -147,6 +150,41 @@ REFUSED: dict[str, tuple[dict[str, Any], type[TrajoptError], str]] = {
         "control_bounds = 5: give a pair (lower, upper), each a number, a vector, or None for no bound.",
     ),
     "bounds of three": ({"state_bounds": (-1, 0, 1)}, OptionError, "state_bounds = (-1, 0, 1): give a pair"),
+    "bounds in pairs": (
+        {"control_bounds": [(-1.0, 1.0), (-1.0, 1.0)]},
+        OptionError,
+        "control_bounds = [(-1.0, 1.0), (-1.0, 1.0)] leaves every coordinate one value only: give a pair (lower, ",
+    ),
+    "constraint without bounds": (
+        {"constraints": [StageConstraint(rows_of_two, name="corridor")]},
+        OptionError,
+        "The constraint 'corridor' has no bounds: give lower=, upper=, or both.",
+    ),
+    "limit of change below zero": (
+        {"constraints": [ControlRateLimit(-1.0)]},
+        OptionError,
+        "control_rate_limit: lower = [1. 1.] lies above upper = [-1. -1.]",
+    ),
+    "limit of change NaN": (
+        {"constraints": [ControlRateLimit(float("nan"))]},
+        NotFiniteError,
+        "upper of 'control_rate_limit' must be finite",
+    ),
+    "start of vectors": (
+        {"initial_state": {"x[0]": [1.0, 2.0]}},
+        ShapeError,
+        "initial_state: x[0] = [1.0, 2.0]: it must be one number.",
+    ),
+    "cost that raises": (
+        {"stage_costs": [StageCost(lambda x, u: x[..., 7].square(), name="far")]},
+        OptionError,
+        "The stage cost 'far' could not be computed for arguments (2, 6, 3), (2, 6, 2) of float64: IndexError",
+    ),
+    "cost that takes more": (
+        {"terminal_costs": [TerminalCost(lambda x, goal: (x - goal).square().sum(-1), name="aim")]},
+        OptionError,
+        "The terminal cost 'aim' could not be computed for arguments (2, 6, 3) of float64: TypeError",
+    ),
     "unit of zero": ({"state_scale": 0.0}, OptionError, "state_scale must be positive, not [0. 0. 0.]."),
     "unit below zero": ({"control_scale": [1.0, -1.0]}, OptionError, "control_scale must be positive, not [ 1. -1.]."),
     "unit NaN": ({"state_scale": np.nan}, NotFiniteError, "state_scale must be finite, not nan."),
@@ -285,6 +323,26 @@ def test_middle_of_a_box_lies_within_it() -> None:
     box = Box("box", np.array([-np.inf, 2.0, -4.0, -np.inf]), np.array([np.inf, np.inf, -1.0, -3.0]))
     np.testing.assert_array_equal(box.middle(), [0.0, 2.0, -2.5, -3.0])
     np.testing.assert_array_equal(box.clip(np.array([7.0, 0.0, 0.0, 0.0])), [7.0, 2.0, -1.0, -3.0])
+
+
+def test_a_changed_field_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(OptionError, match="A problem has no 'horizn'; choose from dynamics, horizon, initial_state"):
+        linear_quadratic().replaced(horizn=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("squares.weight", -1.0), ("data_distance.weight", -5.0), ("data_distance.sigma", 50.0)]
+)
+def test_numbers_that_a_term_cannot_have_are_refused_in_every_solve(name: str, value: float) -> None:
+    problem = linear_quadratic()
+    model = ExactSmoothedDistance(points_as_transitions(np.random.default_rng(0).normal(size=(40, 5)), "cloud", 2))
+    problem = problem.replaced(
+        stage_costs=[LeastSquaresCost(lambda x, u: x, name="squares"), DataDistance(model, sigma=0.3)]
+    )
+    with pytest.raises(OptionError, match=name.split(".")[0]):
+        problem.values(changes={name: value})
+    with pytest.raises(OptionError, match=r"squares.weight = -1.0: it must not be negative"):
+        LeastSquaresCost(lambda x, u: x, weight=-1.0, name="squares")
 
 
 def test_replaced_problem_is_checked_anew() -> None:

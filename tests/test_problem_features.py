@@ -207,6 +207,23 @@ def test_limits_of_the_rate_of_change_hold_from_the_control_before(formulation: 
     assert (first <= np.array([2.0, 1.0]) + 1e-6).all()
 
 
+def test_a_control_that_is_held_over_a_block_changes_within_one_interval() -> None:
+    limit, blocks = ControlRateLimit(1.0), [4, 4, 4]
+    problem = linear_quadratic(constraints=[limit], move_blocks=blocks, previous_control=[0.0, 0.0])
+    solution = solve(problem, DirectTranscription(), Ipopt())
+    rates = np.diff(np.vstack([[0.0, 0.0], solution.trajectory.controls]), axis=0) / 0.1
+    assert np.abs(rates).max() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_limits_of_change_that_leave_out_zero_say_nothing_of_the_first_control_alone() -> None:
+    """Without a control before it, which change it is is not known."""
+    problem = linear_quadratic(constraints=[ControlRateLimit(5.0, lower=0.5)])
+    solution = solve(problem, DirectTranscription(), Ipopt())
+    assert solution.success
+    rates = np.diff(solution.trajectory.controls, axis=0) / 0.1
+    assert (rates >= 0.5 - 1e-5).all() and (rates <= 5.0 + 1e-5).all()
+
+
 @each_held
 def test_the_cost_of_changing_controls_is_what_it_says(formulation: Formulation) -> None:
     problem = linear_quadratic(

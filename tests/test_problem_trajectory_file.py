@@ -1,6 +1,7 @@
 """Trajectories in files: all that they are comes back, also between the knots; refusals."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +73,22 @@ def test_what_is_no_trajectory_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"plan\.npz cannot be written: No such file or directory"):
         save_trajectory(Trajectory(np.zeros((3, 1)), np.zeros((2, 1))), tmp_path / "none" / "plan.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"time_step": np.nan}, OptionError, "time_step"),
+        ({"time_step": -1.0}, OptionError, "time_step = -1.0: it must be a positive number of seconds"),
+        ({"mesh": np.array([0.0, np.nan, 0.5, 1.0])}, OptionError, "mesh: the knots must increase from 0 to 1"),
+        ({"state_curve": np.zeros((7, 2, 5))}, ShapeError, r"state_curve of shape \(7, 2, 5\); it needs \(3, degree"),
+        ({"control_curve": np.full((3, 2, 1), np.inf)}, NotFiniteError, "The control_curve in .* is not finite"),
+    ],
+)
+def test_archives_whose_parts_do_not_fit_are_refused(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    arrays = {"states": np.zeros((4, 2)), "controls": np.zeros((3, 1)), "time_step": 0.1, **changes}
+    np.savez(tmp_path / "plan.npz", **arrays)
+    with pytest.raises(error, match=message):
+        load_trajectory(tmp_path / "plan.npz")

@@ -5,15 +5,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.formulations import DirectTranscription, SingleShooting
-from trajopt_sgp.problem import Trajectory
-from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, SingleShooting
+from trajopt_sgp.models import LearnedDynamics, fit_normalizer
+from trajopt_sgp.problem import ContinuousDynamics, OptimalControlProblem, StageCost, Trajectory
+from trajopt_sgp.solvers import CEM, LBFGS, GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.solvers.solve import data_lengths
+from trajopt_sgp.studies.problems import van_der_pol
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
@@ -155,3 +159,80 @@ def test_random_starts_beside_a_guess_on_another_mesh_stay_rollouts() -> None:
 
 def _batch_of_one(guess: Trajectory) -> Trajectory:
     return replace(guess, states=guess.states[None], controls=guess.controls[None])
+
+
+def detached(state: Tensor, control: Tensor) -> Tensor:
+    return state.detach().square().sum(-1) + control.detach().square().sum(-1)
+
+
+def in_numpy(state: Tensor, control: Tensor) -> Tensor:
+    return torch.as_tensor(np.square(state.detach().numpy()).sum(-1))
+
+
+HIDDEN = "changes with its arguments, but gives torch no gradient"
+
+
+@pytest.mark.parametrize("cost", [detached, in_numpy])
+def test_costs_that_hide_their_gradient_are_refused_where_it_is_followed(cost: Any) -> None:
+    problem = linear_quadratic(stage_costs=[StageCost(cost, name="hidden")])
+    for formulation, solver in ((DirectTranscription(), Ipopt()), (SingleShooting(), GradientDescent())):
+        with pytest.raises(OptionError, match=f"The stage cost 'hidden' {HIDDEN}"):
+            solve(problem, formulation, solver)
+    sampled = solve(problem, SingleShooting(), CEM(iterations=3))
+    assert sampled.cost < solve(problem, SingleShooting(), CEM(iterations=1)).cost
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_functions_that_numpy_cannot_differentiate_are_named() -> None:
+    problem = linear_quadratic(stage_costs=[StageCost(lambda x, u: np.cos(x)[..., 0], name="wave")])
+    with pytest.raises(OptionError, match=r"The stage cost 'wave' could not be computed .* RuntimeError: Can't call"):
+        solve(problem, SingleShooting(), GradientDescent())
+
+
+def test_constants_of_another_precision_are_named() -> None:
+    """What fits a model in single precision does not fit where the solver computes in double."""
+    data, weights = cartpole_data(), torch.eye(4)
+    problem = cartpole_swing_up(
+        dynamics=LearnedDynamics(data.dataset, fit_normalizer(data)),
+        time_step=0.05,
+        stage_costs=[StageCost(lambda x, u: ((x @ weights) * x).sum(-1), name="tracking")],
+    )
+    solve(problem, SingleShooting(), GradientDescent(iterations=1))
+    with pytest.raises(OptionError, match=r"The stage cost 'tracking' could not be .* of float64: .*matrix\.to\(x\)"):
+        solve(problem, DirectTranscription(), Ipopt())
+
+
+def test_a_guess_without_the_dimension_of_the_batch_is_refused() -> None:
+    guess = Trajectory(np.zeros((13, 3)), np.zeros((12, 2)))
+    for count in (12, 3):
+        with pytest.raises(ShapeError, match=rf"leading dimensions \(\); for {count} initial states it needs"):
+            solve_batch(linear_quadratic(), np.zeros((count, 3)), DirectTranscription(), Ipopt(), guess)
+
+
+def test_starts_beside_a_solution_of_collocation() -> None:
+    """Its controls are polynomials within the intervals, which every member of the batch shares."""
+    problem = van_der_pol().replaced(horizon=6)
+    first = solve(problem, HermiteSimpson(), Ipopt())
+    again = solve(problem, HermiteSimpson(), LBFGS(count=3, iterations=5), guess=first)
+    assert len(again.starts) == 3
+    np.testing.assert_allclose(again.trajectory.states[0], first.trajectory.states[0])
+
+
+def test_random_guesses_are_integrated_as_the_formulation_does_it() -> None:
+    """A stiff model leaves every range under a single step of Runge and Kutta."""
+    stiff = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: -60.0 * (x - u), 1, 1),
+        horizon=10,
+        initial_state=[1.0],
+        stage_costs=[lambda x, u: x.square().sum(-1) + u.square().sum(-1)],
+        control_bounds=(-1.0, 1.0),
+        time_step=0.1,
+    )
+    formulation = SingleShooting(substeps=20)
+    prepared = prepare(stiff, formulation, GradientDescent(iterations=1))
+    guess = prepared._guesses(np.array([[1.0]]), None, np.random.default_rng(0))
+    assert np.abs(guess.states).max() <= 1.0
+    controls = np.zeros((10, 1))
+    assert np.abs(rollout(stiff, controls).states).max() > 1e6
+    exact = np.exp(-60.0 * 0.1 * np.arange(11))
+    np.testing.assert_allclose(rollout(stiff, controls, formulation=formulation).states[:, 0], exact, atol=1e-4)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -354,3 +355,27 @@ def test_what_does_not_fit_is_refused(certificate: ModelBiasCertificate) -> None
         certificate.evaluate(plans[0]).compare(random_plans(1, 0, horizon=3)[1][0])
     with pytest.raises(NotFiniteError):
         certificate.evaluate(Trajectory(np.full((3, 2), np.nan), np.zeros((2, 1))))
+
+
+def test_certificates_of_other_models_and_plans_are_refused(certificate: ModelBiasCertificate) -> None:
+    other = Bend(bend=0.5)
+    solution = solve(make_problem(dynamics=other), SingleShooting(), GradientDescent(iterations=1))
+    with pytest.raises(IncompatibleError, match="about another model than that of the problem"):
+        solution.with_certificate(certificate)
+    with pytest.raises(ShapeError, match="The plan has 1 states and 2 controls, the model of the certificate 2 and 1"):
+        certificate.evaluate(Trajectory(np.zeros((3, 1)), np.zeros((2, 2))))
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_solutions_in_place_of_trajectories_are_named(certificate: ModelBiasCertificate) -> None:
+    solution: Any = solve(make_problem(), SingleShooting(), GradientDescent(iterations=1))
+    with pytest.raises(OptionError, match=r"evaluates a Trajectory, as solution.trajectory is, not Solution"):
+        certificate.evaluate(solution)
+
+
+def test_a_model_is_a_plant_too() -> None:
+    solution = solve(make_problem(), SingleShooting(), GradientDescent(iterations=5))
+    np.testing.assert_allclose(solution.resimulate(MODEL).gap, 0.0, atol=1e-12)
+    assert np.abs(solution.resimulate(PLANT).gap).max() > 1e-4
+    with pytest.raises(OptionError, match="A plant must be discrete in time"):
+        solution.resimulate(ContinuousDynamics(MODEL, 2, 1))

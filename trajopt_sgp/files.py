@@ -1,10 +1,17 @@
 """Files that are written whole or not at all."""
 
+import contextlib
+import glob
 import json
 import os
+import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_ABANDONED = 3600.0
+"""Nobody writes to a file for so long [s]."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,10 +24,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    # a fixed name: what a killed run leaves behind is overwritten by the next one
-    temporary = path.with_name(f".{path.name}.partial")
+    _remove_left_behind(path)
+    # a name of its own: others may be writing the same file
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -28,6 +36,14 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     flush(path.parent)
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what killed runs have left of a file."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                partial.unlink()
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

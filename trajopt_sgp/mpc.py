@@ -18,8 +18,12 @@ from trajopt_sgp.problem import (
     ControlRateLimit,
     OptimalControlProblem,
     Solution,
+    StageConstraint,
+    Status,
     Trajectory,
 )
+from trajopt_sgp.problem.boundary import make_scale
+from trajopt_sgp.problem.probing import depends_on_control
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
@@ -115,12 +119,14 @@ class MPC:
     solver has any. A plan is used when its solver ended without failure; running out of iterations or time is no
     failure, since the best iterate is at hand.
 
+    Constraints of states alone hold from the next state on: the measured one is what it is.
+
     With a `latency` the control that a step returns takes effect that much later. The controller then plans from where
     the model says the system will be by that time, under the controls that are still on their way.
 
     Raises:
         OptionError: an unknown fallback, a time limit or latency out of range, or a latency longer than the horizon.
-        IncompatibleError: formulation and solver do not work together, or the mesh has unequal intervals.
+        IncompatibleError: formulation and solver do not work together, or intervals are unequal or of free length.
     """
 
     problem: OptimalControlProblem
@@ -187,8 +193,9 @@ class MPC:
                 `solve`; they hold for this step.
 
         Raises:
-            ShapeError: the state has the wrong shape, or another batch size than in the step before.
-            NotFiniteError: the state holds NaN or infinity.
+            ShapeError: the state has the wrong shape, or another batch size than in the step before; or what a fallback
+                function returned is neither a number nor `(m,)`.
+            NotFiniteError: the state holds NaN or infinity, or what a fallback function returned does.
             OptionError: an unknown parameter.
             IncompatibleError: a batch, of a problem that limits or prices the rate of change of its controls.
             KeyboardInterrupt: Ctrl-C was pressed meanwhile; the controller is left as after a step.
@@ -201,7 +208,9 @@ class MPC:
 
     def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         begin = time.perf_counter()
-        states = self._predict(self._check(measured), parameters)
+        predicted = self._predict(self._check(measured), parameters)
+        known = np.isfinite(predicted).all(axis=1, keepdims=True)
+        states = np.where(known, predicted, measured)
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
@@ -215,11 +224,12 @@ class MPC:
             checked=starts is None,
             multipliers=self._multipliers(cold),
         )
-        used = np.array([usable(solution) for solution in self.solutions])
+        used = np.logical_and(known.ravel(), [usable(solution) for solution in self.solutions])
         controls = self._adopt(used, guess, states)
         self._applied = controls
         self._pending = [*self._pending, controls][-self.delay_steps :] if self.delay_steps else []
-        statuses = ",".join(sorted({solution.status.label for solution in self.solutions}))
+        found = {solution.status.label for solution in self.solutions}
+        statuses = ",".join(sorted(found if known.all() else found | {Status.NOT_FINITE.label}))
         seconds = time.perf_counter() - begin
         late = self.time_limit is not None and seconds > self.time_limit
         self.records.append(StepRecord(seconds, bool(used.all()), int(self._ages.max()), statuses, late))
@@ -260,8 +270,9 @@ class MPC:
     def _build(self, problem: OptimalControlProblem) -> None:
         """Make ready for a problem; if that raises, nothing has changed."""
         self._check_times(problem)
-        # what is free before the first measurement is measured then
-        measured = problem.replaced(initial_state=problem.start)
+        # what is free before the first measurement is measured then, and no plan can change it
+        constraints = [_of_what_is_to_come(problem, entry) for entry in problem.constraints]
+        measured = problem.replaced(initial_state=problem.start, constraints=constraints)
         prepared = first = prepare(measured, self.formulation, self.solver)
         if self.first_solver is not None:
             first = prepare(measured, self.formulation, self.first_solver)
@@ -275,6 +286,11 @@ class MPC:
             raise IncompatibleError(
                 "MPC needs equal intervals, each a step of the controller: leave out the mesh. With move_blocks the "
                 "later controls of a plan last longer."
+            )
+        if problem.grid.free:
+            raise IncompatibleError(
+                "MPC needs intervals that are steps of the controller, where a free duration lets the solver choose "
+                "their length: give time_step."
             )
         if (steps := self._delay_steps(problem)) > problem.horizon:
             raise OptionError(
@@ -308,7 +324,7 @@ class MPC:
         # before the first controls nothing was under way, and after a change of the time step more than now
         under_way = [*[idle] * steps, *self._pending][-steps:]
         controls = np.stack(under_way, axis=1)
-        return rollout(self.problem, controls, states, parameters).states[:, -1]
+        return rollout(self.problem, controls, states, parameters, self.formulation).states[:, -1]
 
     def _with_proposals(
         self,
@@ -325,7 +341,7 @@ class MPC:
             controls = np.concatenate([guess.controls[:, None], controls], axis=1)
         controls = self.problem.control_box.clip(controls)
         changes = self._changes(parameters)
-        started = rollout(self.problem, controls, states[:, None], changes)
+        started = rollout(self.problem, controls, states[:, None], changes, self.formulation)
         merits = prepared.merits(started, states, changes)
         best = np.argsort(merits, axis=1)[:, : self.kept, None, None]
         return replace(
@@ -369,11 +385,18 @@ class MPC:
 
     def _fall_back(self, episode: int, planned: FloatArray, state: FloatArray) -> FloatArray:
         if callable(self.fallback):
-            return np.asarray(self.fallback(state), dtype=np.float64).reshape(self.problem.control_size)
+            return make_scale("what the fallback returned", self.fallback(state), self.problem.control_size)
         if self.fallback == "hold" and self._applied is not None:
             held: FloatArray = self._applied[episode]
             return held
         return planned
+
+
+def _of_what_is_to_come(problem: OptimalControlProblem, entry: Any) -> Any:
+    """Return a constraint without the measured state, where it is one of the states alone."""
+    if isinstance(entry, StageConstraint) and not depends_on_control(problem, entry):
+        return replace(entry, after_start=True)
+    return entry
 
 
 def _fitted(plan: Trajectory, horizon: int) -> Trajectory:

@@ -48,6 +48,10 @@ _FILES = {
 """Names by the module that has them, loaded when they are used: Minari, Gymnasium and HDF5 take a tenth of a second."""
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FILES})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from trajopt_sgp.errors import DatasetError, OptionError
 Columns = Mapping[str, NDArray[Any]]
 """By name, each `(S, k)`: numbers, or text as it stands in a table."""
 
+_TIMES = ("t", "time", "times", "timestamp", "stamp", "seconds")
 _DELIMITERS = ",;\t"
 _UNDIVIDED = " Its first line has blanks alone between words: commas, semicolons or tabs divide columns."
 
@@ -50,6 +52,7 @@ def read_recordings(
         OptionError: a name that is not in the file, lists those that are; or a column that is state and control.
         ShapeError: the arrays do not fit together.
     """
+    _check_arguments(path, states, controls)
     contents = _read(Path(path))
     chosen = {"states": _choose(contents, states), "controls": _choose(contents, controls)}
     both = [name for name in chosen["states"] if name in chosen["controls"]]
@@ -61,6 +64,8 @@ def read_recordings(
     labels: dict[str, Any] = {f"{role.removesuffix('s')}_names": _labels(contents, chosen[role]) for role in chosen}
     if time is not None:
         arrays["times"] = _numbers(contents, _choose(contents, [time])).ravel()
+    else:
+        _warn_of_unused_times(contents, [name for names in chosen.values() for name in names])
     name = str(contents.file)
     if run is None:
         return [Recording(**arrays, name=name, **labels, lines=contents.lines)]
@@ -77,6 +82,26 @@ def read_recordings(
         )
         for rows in runs
     ]
+
+
+def _check_arguments(path: object, states: object, controls: object) -> None:
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"path = {path!r}: it must be one file; read several in a loop.")
+    for role, names in (("states", states), ("controls", controls)):
+        if isinstance(names, str):
+            parts = [part.strip() for part in names.split(",")]
+            raise OptionError(f"{role} = {names!r}: give a list of names, as {parts}.")
+
+
+def _warn_of_unused_times(contents: "_Contents", chosen: Sequence[str]) -> None:
+    """Warn of a column that looks like times, without which gaps are steps like others."""
+    unused = [name for name in contents.columns if name.lower() in _TIMES and name not in chosen]
+    if unused:
+        warnings.warn(
+            f"{contents.file} has a column {unused[0]!r} that is not used: with time={unused[0]!r} (--time) gaps are "
+            "told from steps, and models know their time step.",
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)

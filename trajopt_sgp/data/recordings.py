@@ -1,5 +1,6 @@
 """Transitions of a robot's own recordings: pairs of neighbouring samples, but not across gaps."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
+from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _UNBOUNDED = (-np.inf, np.inf)
+# of the recordings that a warning is about
+_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,8 @@ def transitions_from_recordings(
         DatasetError: nothing is left, or no recording was given.
         OptionError: a time step or jitter that is not positive, or bounds that are NaN or cross.
     """
+    if isinstance(recordings, Recording):
+        raise OptionError("Give a list of recordings: [recording] for a single one.")
     _check(recordings, dataset_id, time_step, jitter)
     low, high = _bounds(control_bounds, recordings[0].controls.shape[1])
     step = time_step if time_step is not None else median_time_step(recordings)
@@ -124,6 +130,8 @@ def transitions_from_recordings(
             f"Dataset {dataset_id!r} would be empty: no two neighbouring samples are whole and "
             f"{'' if step is None else f'{step:.4g} s '}apart, within {100 * jitter:.0f} %."
         )
+    if step is not None:
+        _warn_of_other_rates(recordings, step, jitter)
     taken = list(zip(recordings, pairs, strict=True))
     arrays: dict[str, NDArray[Any]] = {
         "states": np.concatenate([recording.states[:-1][kept] for recording, kept in taken]),
@@ -131,6 +139,7 @@ def transitions_from_recordings(
         "next_states": np.concatenate([recording.states[1:][kept] for recording, kept in taken]),
         "episodes": _number_stretches(pairs),
     }
+    warn_of_wrapped_angles(arrays["next_states"] - arrays["states"], dataset_id, recordings[0].state_names)
     arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
@@ -184,6 +193,23 @@ def _are_paired(recording: Recording, step: float | None, jitter: float) -> Bool
     return paired
 
 
+def _warn_of_other_rates(recordings: Sequence[Recording], step: float, jitter: float) -> None:
+    """Warn of recordings most of whose samples are not one time step apart, which leaves them out."""
+    others = {}
+    for recording in recordings:
+        steps = recording.time_steps[np.isfinite(recording.time_steps)]
+        if len(steps) and np.abs(np.median(steps) - step) > jitter * step:
+            others[recording.name] = float(np.median(steps))
+    if others:
+        shown = ", ".join(f"{name!r}: {own:.4g} s" for name, own in list(others.items())[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        warnings.warn(
+            f"{len(others)} of {len(recordings)} recordings have another time step than {step:.4g} s, and most of "
+            f"their samples are left out: {shown}{more}. Resample them, or make a dataset of each rate.",
+            stacklevel=3,
+        )
+
+
 def _are_whole(samples: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(samples).all(axis=1))
 
@@ -196,7 +222,17 @@ def _number_stretches(pairs: Sequence[BoolArray]) -> NDArray[np.int64]:
 
 
 def _bounds(bounds: tuple[ArrayLike | float, ArrayLike | float], size: int) -> tuple[FloatArray, FloatArray]:
-    low, high = (_filled(bound, size) for bound in bounds)
+    try:
+        low, high = (_filled(bound, size) for bound in bounds)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"control_bounds = {bounds!r}: give a pair (low, high), each a number or ({size},)."
+        ) from error
+    if size > 1 and all(map(np.ndim, bounds)) and (low == high).all():
+        raise OptionError(
+            f"control_bounds = {bounds!r} leaves every control one value: give a pair (low, high), each a number or "
+            f"({size},), not a pair for each control."
+        )
     if not (low <= high).all():
         raise OptionError(
             f"control_bounds = ({low.tolist()}, {high.tolist()}): each low must be a number up to its high; infinity "

@@ -140,17 +140,28 @@ class Transitions:
         )
 
 
+def check_generator(generator: object) -> None:
+    """Check a source of random numbers.
+
+    Raises:
+        OptionError: it is something else than a generator of NumPy.
+    """
+    if not isinstance(generator, np.random.Generator):
+        raise OptionError(f"generator = {generator!r}: give a generator of NumPy, as np.random.default_rng(0).")
+
+
 def split_episodes(
     episodes: IntArray, validation_fraction: float, generator: np.random.Generator, dataset_id: str
 ) -> BoolArray:
     """Return which transitions `(K,)` are held out when whole episodes, numbered in `episodes` `(K,)`, are split.
 
     Raises:
-        OptionError: the fraction is outside (0, 1).
+        OptionError: the fraction is outside (0, 1), or the generator is something else.
         DatasetError: there are fewer than two episodes; names the dataset.
     """
     if not 0.0 < validation_fraction < 1.0:
         raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
+    check_generator(generator)
     labels, lengths = np.unique(episodes, return_counts=True)
     if len(labels) < 2:
         raise DatasetError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, Stepper, check_stepping
+from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 
 
@@ -30,5 +30,4 @@ class DirectTranscription(Formulation):
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program with K = N instances of every stage term."""
-        stepper = Stepper(problem, self.integrator, self.substeps)
-        return HeldControl(problem, stepper, needs_value).program(self, steps=None)
+        return HeldControl(problem, self.stepper(problem), needs_value).program(self, steps=None)

@@ -71,6 +71,11 @@ class PolicySearch(Formulation):
         if self.gradient == "zeroth" and not (noise > 0.0).all():
             raise OptionError('PolicySearch: gradient="zeroth" compares noisy controls; it needs noise= above 0.')
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether the gradient is that of the functions, and not estimated from values."""
+        return self.gradient != "zeroth"
+
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.
 

@@ -19,6 +19,7 @@ from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh, recorded
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
+from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
@@ -26,6 +27,9 @@ from trajopt_sgp.problem.precision import Copies, noted_copies
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+# of the Runge-Kutta method, where a formulation has none of its own
+_SUBSTEPS = 4
 
 Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
 """Variables `(size,)` in the units of the problem to states and controls between the knots."""
@@ -44,6 +48,21 @@ class Formulation(ABC):
     def name(self) -> str:
         """Name for tables and messages."""
         return type(self).__name__
+
+    @property
+    def differentiates(self) -> bool:
+        """Whether its gradients come from derivatives of the functions of the problem."""
+        return True
+
+    def stepper(self, problem: OptimalControlProblem) -> Stepper:
+        """Return how states move over an interval whose control is held, for guesses and predictions.
+
+        With the integrator of the formulation and its substeps, where it has them.
+
+        Raises:
+            IncompatibleError: the problem has no dynamics.
+        """
+        return Stepper(problem, getattr(self, "integrator", "rk4"), getattr(self, "substeps", _SUBSTEPS))
 
     @abstractmethod
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> "NonlinearProgram":

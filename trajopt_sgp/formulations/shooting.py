@@ -6,7 +6,7 @@ from typing import ClassVar
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, Stepper, check_stepping
+from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 
 
@@ -30,8 +30,7 @@ class SingleShooting(Formulation):
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program; x_0 is a variable only where it is free."""
-        stepper = Stepper(problem, self.integrator, self.substeps)
-        return HeldControl(problem, stepper, needs_value).program(self, steps=problem.horizon)
+        return HeldControl(problem, self.stepper(problem), needs_value).program(self, steps=problem.horizon)
 
 
 @dataclass(frozen=True)
@@ -71,5 +70,4 @@ class MultipleShooting(Formulation):
                 f"MultipleShooting: steps_per_interval = {self.steps_per_interval} does not divide the horizon "
                 f"{problem.horizon}; choose from {', '.join(divisors)}."
             )
-        stepper = Stepper(problem, self.integrator, self.substeps)
-        return HeldControl(problem, stepper, needs_value).program(self, steps=self.steps_per_interval)
+        return HeldControl(problem, self.stepper(problem), needs_value).program(self, steps=self.steps_per_interval)

@@ -26,7 +26,7 @@ from trajopt_sgp.problem import (
     TerminalCost,
     TrajectoryCost,
 )
-from trajopt_sgp.problem.boundary import make_scale, make_unit
+from trajopt_sgp.problem.boundary import make_unit
 from trajopt_sgp.problem.probing import constraint_bounds, count_rows
 from trajopt_sgp.problem.terms import FaceFunction, StageCostTerm
 
@@ -223,8 +223,12 @@ class TermBuilder:
         position, sizes = self._end(), [n]
         labels: tuple[str, ...] = ()
         if isinstance(constraint, StageConstraint):
-            index = np.hstack([self.points.states, self.points.controls])
-            position, labels = self.points.position, self.points.labels
+            chosen = self.points.position > 0.0 if constraint.after_start else np.full(len(self.points.position), True)
+            index = np.hstack([self.points.states, self.points.controls])[chosen]
+            position = self.points.position[chosen]
+            labels = tuple(label for label, kept in zip(self.points.labels, chosen, strict=True) if kept)
+            if not len(index):
+                return
             sizes = [n, problem.control_size]
         elif isinstance(constraint, BoundaryConstraint):
             index, sizes = np.hstack([self.layout.states[0.0][:1], self.layout.states[1.0][-1:]]), [n, n]
@@ -291,12 +295,15 @@ class TermBuilder:
     def _changes(self) -> tuple[IntArray, FloatArray, IntArray]:
         """Return each control with the one before it `(K, 2m)`, the time between them as a share, and knots `(K,)`.
 
-        The first control follows the one that was applied before the plan; without that it follows itself.
+        The first control follows the one that was applied before the plan; without that it follows itself. A control
+        that is held over several intervals changes within the last of them.
         """
         index, times = self.layout.control_sequence()
         before = np.concatenate([index[:1], index[:-1]])
         knots = np.searchsorted(self.problem.grid.mesh, times + 1e-12, side="right") - 1
         shares = np.concatenate([self.problem.grid.shares[:1], np.diff(times)])
+        if self.problem.move_blocks is not None:
+            shares[1:] = self.problem.grid.shares[knots[1:] - 1]
         return np.hstack([before, index]), shares, np.concatenate([[0], knots[1:]])
 
     def _change(self, z: Tensor, parameters: Parameters) -> Tensor:
@@ -320,13 +327,16 @@ class TermBuilder:
     def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
         index, shares, knots = self._changes()
         m = self.problem.control_size
-        upper = make_scale(f"upper of {limit.name!r}", limit.upper, m)
-        lower = -upper if limit.lower is None else make_scale(f"lower of {limit.name!r}", limit.lower, m)
-        spans = torch.tensor(shares)
+        lower, upper = limit.bounds(m)
+        spans, allowed = torch.tensor(shares), torch.tensor(np.clip(0.0, lower, upper))
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
             seconds = spans.to(z.dtype) * self.duration(z[..., 2 * m :])
-            return self._change(z, parameters) / seconds[..., None]
+            rates = self._change(z, parameters) / seconds[..., None]
+            if parameters.previous_control is None:
+                # nothing is known of a change to the first control: it is whatever is allowed
+                return torch.cat([rates[..., :1, :] + allowed.to(z.dtype), rates[..., 1:, :]], dim=-2)
+            return rates
 
         return self.term(
             limit.name,

@@ -179,13 +179,20 @@ class FilteredRobot(ABC):
         last = self.safety.joints
         commanded = self._kinematics.tip(last.position)[0] if last else None
         inputs = replace(self._inputs(pusher, emergency), commanded_pusher=commanded)
-        decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
+        if waits := self._reasons_to_wait():
+            decision = SafetyDecision(None, waits, self.safety)
+        else:
+            decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
         self._safety = decision.state
         if decision.joints is not None and not self.dry:
             self._command(decision.joints)
             self.actions.sent += 1
         self._log.write(decision)
         return decision
+
+    def _reasons_to_wait(self) -> tuple[str, ...]:
+        """Return why nothing may be sent now, whatever is wanted; the arm is held where it is meanwhile."""
+        return ()
 
     def _joints(self, measured: ArmState) -> FloatArray:
         """Return the joints to compare commands with; in a dry run nothing follows, and commands are taken for them."""

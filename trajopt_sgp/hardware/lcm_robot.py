@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.errors import HardwareError
-from trajopt_sgp.hardware.bus import Bus, Mailbox, PacketBus
+from trajopt_sgp.hardware.bus import Bus, Letter, Mailbox, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, box_pose, take_frame
-from trajopt_sgp.hardware.safety import SafetyInputs
+from trajopt_sgp.hardware.safety import SafetyInputs, SafetyState
 from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.state import ArmState, state_of
@@ -50,6 +50,10 @@ class LcmRobot(FilteredRobot):
         self._keypoints = KeypointState()
         self._sent: deque[bytes] = deque(maxlen=OWN_COMMANDS)
         self._foreign = False
+        self._begun: int | None = None
+        """When waiting for the driver that speaks now began [µs]."""
+        self._utime = -1
+        """Of its last status [µs]; negative until its clock is set."""
 
     def get_observation(self) -> ArmState:
         """Return what was measured last; the box is NaN while no good frame of it is younger than `keypoint_age`.
@@ -76,8 +80,8 @@ class LcmRobot(FilteredRobot):
         channels = (settings.status_channel, settings.frame_channel, settings.command_channel)
         self._bus = self._bus or Bus(settings.url, channels)
         self._forget(self._bus)
-        begun = now()
-        while not self._ready(begun):
+        begun = self._begun = now()
+        while self._reasons_to_wait():
             if now() - begun > 1e6 * CONNECT_TIMEOUT:
                 raise HardwareError(f"No driver is ready on {settings.status_channel} of {settings.url}.")
             self._listen(settings.period)
@@ -87,12 +91,14 @@ class LcmRobot(FilteredRobot):
         """Forget what has come until now: it says nothing of the driver and the box as they are."""
         bus.receive(0.0)
         self._mailbox.clear()
-        self._keypoints = KeypointState()
+        self._keypoints, self._utime = KeypointState(), -1
 
-    def _ready(self, begun: int) -> bool:
+    def _reasons_to_wait(self) -> tuple[str, ...]:
+        """Return why the driver is not ready: it exits at a command that comes too soon after its start."""
         letter = self._mailbox.newest(self.settings.status_channel)
-        guarded = now() - begun < 1e6 * self.settings.start_guard
-        return letter is not None and letter.message.utime >= 0 and not guarded
+        starting = letter is None or letter.message.utime < 0
+        young = self._begun is not None and now() - self._begun < 1e6 * self.settings.start_guard
+        return ("driver starting",) if starting or young else ()
 
     def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
         deadline = time.monotonic() + self.settings.period
@@ -126,6 +132,16 @@ class LcmRobot(FilteredRobot):
         for letter in self._mailbox.put(packets):
             if letter.channel == self.settings.frame_channel:
                 self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
+            else:
+                self._heed(letter)
+
+    def _heed(self, status: Letter) -> None:
+        """Notice a driver that has restarted: it holds the arm where it is until the first command, and so do we."""
+        if status.message.utime < 0 <= self._utime:
+            self._begun = status.time
+            if self._safety is not None:
+                self._safety = SafetyState(latched=self._safety.latched, counts=self._safety.counts)
+        self._utime = status.message.utime
 
     def _state(self, message: Any) -> ArmState:
         if message is None:

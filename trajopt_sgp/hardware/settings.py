@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.files import write_json
 from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
+from trajopt_sgp.hardware.safety.motion import FloatArray
 
 SUGAR_BOX_KEYPOINTS = ((0.04335, 0.08515), (-0.04335, 0.08515), (-0.04335, -0.08515), (0.04335, -0.08515), (0.0, 0.0))
 """Corners and centre of the box in its own frame [m]."""
@@ -25,8 +27,18 @@ _POSITIVE = (
     "plan_period",
     "plan_time",
     "goal_tolerance",
+    "joint_fraction",
+    "torque_fraction",
+    "heartbeat_period",
+    "heartbeat_age",
+    "frozen_motion",
+    "clock_jump",
+    "marker_residual",
+    "marker_jump",
     "simulated_mass",
 )
+_NOT_NEGATIVE = ("beta", "start_guard", "simulated_table_friction", "simulated_pusher_friction")
+_FRACTIONS = ("joint_fraction", "torque_fraction")
 
 
 @dataclass(frozen=True)
@@ -125,20 +137,40 @@ class HardwareSettings:
     simulated_pusher_friction: float = 0.3
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_places()
+        self._check_markers()
+
+    def _check_numbers(self) -> None:
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < np.inf:
                 raise OptionError(f"{name} must be positive and finite, not {getattr(self, name)}.")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < np.inf:
+                raise OptionError(f"{name} must be finite and not negative, not {getattr(self, name)}.")
+        for name in _FRACTIONS:
+            if getattr(self, name) > 1:
+                raise OptionError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}.")
         if not self.plan_time <= self.plan_period <= self.action_duration:
             raise OptionError("plan_time must be at most plan_period, and that at most action_duration.")
+
+    def _check_places(self) -> None:
         for name in ("goal", "simulated_box"):
             if np.shape(getattr(self, name)) != (3,) or not np.isfinite(getattr(self, name)).all():
                 raise OptionError(f"{name} must be x, y and an angle, not {getattr(self, name)}.")
-        if len(self.simulated_tip) not in (0, 3):
+        if len(self.simulated_tip) not in (0, 3) or not np.isfinite(self.simulated_tip).all():
             raise OptionError(f"simulated_tip must be x, y and z, or nothing, not {self.simulated_tip}.")
-        if np.shape(self.robot_from_mocap) != (4, 4):
-            raise OptionError("robot_from_mocap must be four rows of four numbers.")
+
+    def _check_markers(self) -> None:
+        if np.shape(self.robot_from_mocap) != (4, 4) or not _moves_rigidly(np.array(self.robot_from_mocap)):
+            raise OptionError(
+                "robot_from_mocap must be four rows of four numbers: a rotation and a shift [m], and in the last row "
+                "0, 0, 0, 1."
+            )
         if len(self.box_keypoints) < 3 or np.shape(self.box_keypoints)[1:] != (2,):
             raise OptionError("box_keypoints must be at least three pairs of numbers.")
+        if not np.isfinite(self.box_keypoints).all():
+            raise OptionError("box_keypoints must be at least three pairs of finite numbers.")
         if not np.ptp(self.box_keypoints, axis=0).max() > 0:
             raise OptionError("box_keypoints must not all be at one point.")
 
@@ -172,9 +204,16 @@ def settings_from(values: dict[str, Any]) -> HardwareSettings:
 
 
 def write_settings(settings: HardwareSettings, path: Path) -> None:
-    """Write all settings as JSON."""
+    """Write all settings as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dataclasses.asdict(settings), indent=2))
+    write_json(path, dataclasses.asdict(settings))
+
+
+def _moves_rigidly(matrix: FloatArray) -> bool:
+    """Return whether a homogeneous matrix `(4, 4)` keeps all distances and mirrors nothing, to 1e-3."""
+    rotation = matrix[:3, :3]
+    turns = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
+    return bool(np.isfinite(matrix).all() and turns and (matrix[3] == (0.0, 0.0, 0.0, 1.0)).all())
 
 
 def _value(name: str, kind: type, value: Any) -> Any:
@@ -191,7 +230,10 @@ def _tuples(value: Any) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     try:
         if path.suffix == ".json":
             found: dict[str, Any] = json.loads(text)

@@ -21,6 +21,7 @@ from trajopt_sgp.learning.settings import (
     ImageScoreSettings,
     ScoreSettings,
     TrainingSettings,
+    chosen,
 )
 from trajopt_sgp.learning.train import Seeds, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
@@ -53,7 +54,7 @@ def train_image_dynamics(
     All pixels are measured by one unit, the root mean square of their changes: one that hardly ever changes would weigh
     most if each had its own. At most 1024 of the transitions held out are looked at.
     """
-    settings = settings or ImageDynamicsSettings()
+    settings = chosen(ImageDynamicsSettings, settings)
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
     sizes = settings.hidden_sizes, settings.activation
@@ -77,7 +78,7 @@ def train_image_ensemble(
 
     Arguments and errors as of `train_dynamics`; units as of `train_image_dynamics`.
     """
-    settings = settings or ImageEnsembleSettings()
+    settings = chosen(ImageEnsembleSettings, settings)
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
     sizes = settings.members, settings.hidden_sizes, settings.activation
@@ -109,7 +110,7 @@ def train_image_score(
     At most 1024 of the transitions held out are looked at. With `next_state` the next picture belongs to it, as
     `ScoreTranscription` needs.
     """
-    settings = settings or ImageScoreSettings()
+    settings = chosen(ImageScoreSettings, settings)
     seeds = Seeds.spawn(seed)
     training, validation = _split(images, settings, seeds)
     count = 3 if next_state else 2

@@ -8,7 +8,7 @@ from torch import Tensor
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.learning.losses import Batch, distance_loss
 from trajopt_sgp.learning.progress import ProgressCallback
-from trajopt_sgp.learning.settings import LearnedDistanceSettings
+from trajopt_sgp.learning.settings import LearnedDistanceSettings, chosen
 from trajopt_sgp.learning.train import Seeds, run
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import LearnedDistance, fit_normalizer
@@ -36,7 +36,7 @@ def train_learned_distance(
 
     Arguments and errors as of `train_dynamics`.
     """
-    settings = settings or LearnedDistanceSettings()
+    settings = chosen(LearnedDistanceSettings, settings)
     seeds = Seeds.spawn(seed)
     parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
     normalizer = normalizer or fit_normalizer(transitions)

@@ -15,7 +15,7 @@ from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.offline_losses import clone_loss, outcome_loss, value_loss
 from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings, OutcomeSettings, ValueSettings
 from trajopt_sgp.learning.progress import ProgressCallback
-from trajopt_sgp.learning.settings import TrainingSettings
+from trajopt_sgp.learning.settings import TrainingSettings, chosen
 from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
@@ -39,7 +39,7 @@ def train_outcome(
     Raises:
         DatasetError: the transitions have no rewards.
     """
-    settings = settings or OutcomeSettings()
+    settings = chosen(OutcomeSettings, settings)
     rewards = transitions.require_rewards()
     model = OutcomeModel(
         transitions.dataset,
@@ -64,7 +64,7 @@ def train_behaviour_clone(
     device: torch.device | str = "cpu",
 ) -> TrainingResult[BehaviourClone]:
     """Train a policy by maximum likelihood of the controls; arguments and errors as of `train_dynamics`."""
-    settings = settings or BehaviourCloneSettings()
+    settings = chosen(BehaviourCloneSettings, settings)
     model = BehaviourClone(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -90,7 +90,7 @@ def train_value(
     Raises:
         DatasetError: the transitions have no rewards.
     """
-    settings = settings or ValueSettings()
+    settings = chosen(ValueSettings, settings)
     rewards = transitions.require_rewards()
     model = StateValue(
         transitions.dataset,

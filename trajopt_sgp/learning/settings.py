@@ -1,12 +1,14 @@
 """How each model is built and trained."""
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
 from trajopt_sgp.models import ARCHITECTURES, IMAGE_ARCHITECTURES
 from trajopt_sgp.models.preconditioning import check_sigma_range, noise_levels
+
+Settings = TypeVar("Settings", bound="TrainingSettings")
 
 SCHEDULES = ("constant", "cosine")
 """Learning-rate schedules by name."""
@@ -253,3 +255,16 @@ class CoarseScoreSettings(ScoreSettings):
     weight_decay: float = 0.0
     validation_fraction: float = 0.01
     sigma_range: tuple[float, float] = (0.02, 0.5)
+
+
+def chosen(kind: type[Settings], settings: Settings | None) -> Settings:
+    """Return the settings given, or the defaults of their kind.
+
+    Raises:
+        OptionError: they are of another kind.
+    """
+    if settings is None:
+        return kind()
+    if not isinstance(settings, kind):
+        raise OptionError(f"settings = {settings!r}: this training takes {kind.__name__}(...).")
+    return settings

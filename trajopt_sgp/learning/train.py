@@ -17,6 +17,8 @@ from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions, hash_arrays
 from trajopt_sgp.data.spread import step_spread
+from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.losses import (
     denoising_loss,
     dynamics_loss,
@@ -33,6 +35,7 @@ from trajopt_sgp.learning.settings import (
     EnsembleSettings,
     ScoreSettings,
     TrainingSettings,
+    chosen,
 )
 from trajopt_sgp.learning.single_precision import warn_of_coarse_states
 from trajopt_sgp.learning.state import Model
@@ -84,7 +87,7 @@ def train_dynamics(
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
-    settings = settings or DynamicsSettings()
+    settings = chosen(DynamicsSettings, settings)
     seeds = Seeds.spawn(seed)
     parts = training_split(transitions, settings, seed)
     model = LearnedDynamics(
@@ -116,7 +119,7 @@ def train_ensemble(
 
     Arguments and errors as of `train_dynamics`. Training data take K times their memory.
     """
-    settings = settings or EnsembleSettings()
+    settings = chosen(EnsembleSettings, settings)
     seeds = Seeds.spawn(seed)
     parts = training_split(transitions, settings, seed)
     model = EnsembleDynamics(
@@ -141,6 +144,7 @@ def train_ensemble(
 
 def _set_step_statistics(model: ResidualDynamics, part: Transitions) -> None:
     warn_of_coarse_states(part)
+    warn_of_wrapped_angles(part.next_states - part.states, part.dataset.id)
     model.set_step_statistics((part.next_states - part.states).mean(axis=0), step_spread(part))
 
 
@@ -168,7 +172,7 @@ def train_score(
     device: torch.device | str = "cpu",
 ) -> TrainingResult[ScoreNetwork]:
     """Train a score network by denoising score matching; arguments and errors as of `train_dynamics`."""
-    settings = settings or ScoreSettings()
+    settings = chosen(ScoreSettings, settings)
     task = _denoising_task(ScoreNetwork, transitions, settings, seed, normalizer, device)
     return run(task, settings, seed, folder, progress)
 
@@ -186,7 +190,7 @@ def train_energy(
 
     Arguments and errors as of `train_dynamics`.
     """
-    settings = settings or EnergySettings()
+    settings = chosen(EnergySettings, settings)
     task = _denoising_task(EnergyNetwork, transitions, settings, seed, normalizer, device)
     return run(task, settings, seed, folder, progress, _calibrate)
 
@@ -198,7 +202,13 @@ def training_split(
 
     Raises:
         DatasetError: there is only one episode.
+        OptionError: these are no transitions.
     """
+    if not hasattr(transitions, "split"):
+        raise OptionError(
+            f"Training takes Transitions, as of load_transitions or transitions_from_recordings, not "
+            f"{type(transitions).__name__}."
+        )
     return transitions.split(settings.validation_fraction, np.random.default_rng(Seeds.spawn(seed).split))
 
 

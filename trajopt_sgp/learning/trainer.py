@@ -206,6 +206,11 @@ def _validate(state: TrainingState[Model], task: Task[Model], tolerance: float) 
     chunks = zip(*(torch.split(values, _VALIDATION_CHUNK) for values in task.validation), strict=True)
     total = math.fsum(task.loss(state.average, chunk, generator).item() * len(chunk[0]) for chunk in chunks)
     loss = total / len(task.validation[0])
+    if not math.isfinite(loss):
+        raise NotFiniteError(
+            f"The validation loss of {type(state.model).__name__} is {loss} at step {state.step}: look for outliers in "
+            "the data, or try a lower learning rate."
+        )
     lowest = min((record["validation_loss"] for record in state.history), default=0.0)
     if task.keep_last or not state.history or loss < lowest + tolerance * abs(lowest):
         state.best_loss, state.best_step = loss, state.step

@@ -12,14 +12,18 @@ def windows(transitions: Transitions, steps: int) -> tuple[FloatArray, FloatArra
     """Return what follows every transition within its episode.
 
     Args:
-        transitions: K of them, those of an episode consecutive and in order.
+        transitions: K of them.
         steps: how far to look, H.
 
     Returns:
-        States `(K, n)`, controls `(K, H, m)`, next states `(K, H, n)`, and 1 where the episode goes so far, else 0,
-        `(K, H)`; beyond its end stand transitions of others.
+        States `(K, n)`, controls `(K, H, m)`, next states `(K, H, n)`, and 1 where the episode goes on so far, each
+        transition from where the one before it ended, else 0, `(K, H)`; beyond that stand transitions of others.
     """
     ahead = np.arange(len(transitions))[:, None] + np.arange(steps)
     inside = np.minimum(ahead, len(transitions) - 1)
-    known = (ahead == inside) & (transitions.episodes[inside] == transitions.episodes[:, None])
+    joined = (transitions.next_states[:-1] == transitions.states[1:]).all(axis=1)
+    joined &= transitions.episodes[:-1] == transitions.episodes[1:]
+    # the first row of each unbroken stretch tells it from the others
+    stretch = np.concatenate([[0], np.cumsum(~joined)])
+    known = (ahead == inside) & (stretch[inside] == stretch[:, None])
     return transitions.states, transitions.controls[inside], transitions.next_states[inside], known.astype(np.float64)

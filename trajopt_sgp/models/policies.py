@@ -81,7 +81,7 @@ class PolicySpace:
         """Return the outputs `(..., m)` of order one that `act` turns into controls; a little within closed bounds."""
         offsets: FloatArray = controls - self.middle
         if squash == "tanh":
-            half = np.where(self._closed, self.upper - self.middle, 1.0)
+            half = np.where(self._closed & (self.upper > self.lower), self.upper - self.middle, 1.0)
             bounded = np.arctanh(np.clip(offsets / half, -_NEAR_BOUND, _NEAR_BOUND))
             return np.where(self._closed, bounded, offsets / self.control_scale)
         return offsets / self.control_scale

@@ -54,6 +54,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror}.") from error
+    if content[_LENGTH_BYTES : _LENGTH_BYTES + 1] not in (b"{", b""):
+        raise ModelFileError(f"{path} is no file of this library: models and the like are safetensors files.")
     _check_length(path, content)
     found = _CHECKSUM.search(content)
     if found is None:

@@ -35,7 +35,8 @@ class Box:
             i = int(crossed[0])
             what = self.labels[i] if self.labels else f"coordinate {i}"
             raise OptionError(
-                f"{self.name}: the lower bound {self.lower[i]} of {what} is above the upper, {self.upper[i]}."
+                f"{self.name}: the lower bound {self.lower[i]} of {what} is above the upper, {self.upper[i]}. Bounds "
+                "are a pair (lower, upper), each a number or a vector."
             )
 
     @property
@@ -100,7 +101,10 @@ def make_boundary(
         for label, value in (values or {}).items():
             if label not in labels:
                 raise OptionError(f"{name}: there is no state {label!r}; choose from {', '.join(labels)}.")
-            vector[labels.index(label)], held[labels.index(label)] = _floats(f"{name}: {label}", value), True
+            number = _floats(f"{name}: {label}", value)
+            if number.ndim:
+                raise ShapeError(f"{name}: {label} = {value!r}: it must be one number.")
+            vector[labels.index(label)], held[labels.index(label)] = number, True
     else:
         vector, held = _floats(name, values), np.ones(len(labels), dtype=np.bool_)
     if vector.shape != (len(labels),):
@@ -132,7 +136,7 @@ def make_box(name: str, bounds: Any, labels: Sequence[str]) -> Box:
     Raises:
         ShapeError, NotFiniteError, OptionError: they are no pair; a bound does not fit, is NaN, or crosses the other.
     """
-    sides, size = [], len(labels)
+    sides, size, vectors = [], len(labels), True
     for side, values in zip(("lower", "upper"), split_bounds(name, bounds), strict=True):
         array = _floats(f"{name}: the {side} bound", values)
         if array.shape not in ((), (size,)):
@@ -140,6 +144,12 @@ def make_box(name: str, bounds: Any, labels: Sequence[str]) -> Box:
         if np.isnan(array).any():
             raise NotFiniteError(f"{name}: the {side} bound holds NaN; use infinity for no bound.")
         sides.append(np.broadcast_to(array, (size,)).copy())
+        vectors = vectors and array.ndim > 0
+    if vectors and size > 1 and (sides[0] == sides[1]).all():
+        raise OptionError(
+            f"{name} = {bounds!r} leaves every coordinate one value only: give a pair (lower, upper), each a number or "
+            f"({size},), not a pair for each coordinate."
+        )
     return Box(name, sides[0], sides[1], tuple(labels))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.problem.dynamics import Dynamics
 from trajopt_sgp.problem.trajectory import Trajectory
 
 FloatArray = NDArray[np.float64]
@@ -125,6 +126,14 @@ class Certificate(Protocol):
 
     def evaluate(self, trajectory: Trajectory) -> PlanCertificate:
         """Return what it says of a plan, or of a batch of them."""
+        ...
+
+    def check_about(self, dynamics: Dynamics) -> None:
+        """Check that it is about a model.
+
+        Raises:
+            IncompatibleError: it is about another one.
+        """
         ...
 
 

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.terms import FunctionTerm, Numbers, StageFunction
+
+FloatArray = NDArray[np.float64]
 
 
 @runtime_checkable
@@ -29,6 +33,21 @@ class ControlRateLimit:
     lower: Numbers | None = None
     """A number or `(m,)`; -upper if not given."""
     name: str = "control_rate_limit"
+
+    def bounds(self, size: int) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper bounds `(m,)` for so many controls.
+
+        Raises:
+            ShapeError, NotFiniteError, OptionError: they do not fit, are not finite, or cross.
+        """
+        upper = make_scale(f"upper of {self.name!r}", self.upper, size)
+        lower = -upper if self.lower is None else make_scale(f"lower of {self.name!r}", self.lower, size)
+        if (lower > upper).any():
+            raise OptionError(
+                f"{self.name}: lower = {lower} lies above upper = {upper}; without lower= it is -upper, and upper must "
+                "not be negative."
+            )
+        return lower, upper
 
 
 @dataclass(frozen=True)
@@ -70,9 +89,14 @@ class _Bounded(FunctionTerm):
 
 @dataclass(frozen=True)
 class StageConstraint(_Bounded):
-    """lower <= g(x, u) <= upper at the knots 0..N-1; equal bounds make an equation."""
+    """lower <= g(x, u) <= upper at the knots 0..N-1; equal bounds make an equation.
+
+    The last state has no control: what shall hold there too is a `TerminalConstraint` besides.
+    """
 
     name: str = "stage_constraint"
+    after_start: bool = False
+    """Whether the first knot is left out, whose state is given."""
 
 
 @dataclass(frozen=True)

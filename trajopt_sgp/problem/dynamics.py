@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import casadi
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 
@@ -88,8 +91,32 @@ def parameter_names(dynamics: object) -> tuple[str, ...]:
 
 def own_time_step(dynamics: object) -> float | None:
     """Return by how much time a model advances the state [s], if it says so by a positive number `time_step`."""
-    found = getattr(dynamics, "time_step", None)
-    return float(found) if isinstance(found, int | float) and 0.0 < found < math.inf else None
+    try:
+        found = float(getattr(dynamics, "time_step", math.nan))
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return found if 0.0 < found < math.inf else None
+
+
+def model_as_plant(dynamics: Dynamics) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
+    """Return a model as a function of arrays, state `(n,)` and control `(m,)` to the next state `(n,)`.
+
+    Raises:
+        OptionError: the model is continuous in time, or takes parameters.
+    """
+    if is_continuous(dynamics) or parameter_names(dynamics):
+        raise OptionError(
+            "A plant must be discrete in time and without parameters: give a function of state and control as NumPy "
+            "arrays that integrates the rates, or fills in the parameters."
+        )
+    dtype = parameter_dtype(dynamics)
+
+    def step(state: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
+        with torch.no_grad():
+            after = dynamics(torch.as_tensor(state, dtype=dtype), torch.as_tensor(control, dtype=dtype))
+        return after.to(torch.float64).numpy()
+
+    return step
 
 
 def is_continuous(dynamics: object) -> bool:

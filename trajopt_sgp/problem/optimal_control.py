@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -231,7 +231,11 @@ class OptimalControlProblem:
             OptionError: an unknown name; lists the valid ones. Or a weight or noise level that is not finite.
         """
         kind, rest = dtype or self.dtype, dict(changes or {})
-        numbers = {name: finite_number(name, rest.pop(name)) for name in list(rest) if name in self.number_names}
+        numbers = {}
+        for term in self._costs:
+            for name in set(getattr(term, "numbers", ())) & set(rest):
+                numbers[name] = finite_number(name, rest.pop(name))
+                term.check_number(name, numbers[name])
         previous = rest.pop("previous_control", self.previous_control)
         unknown = sorted(set(rest) - set(self.parameters))
         if unknown:
@@ -248,7 +252,14 @@ class OptimalControlProblem:
         )
 
     def replaced(self, **changes: Any) -> "OptimalControlProblem":
-        """Return the same problem with some fields changed, checked anew."""
+        """Return the same problem with some fields changed, checked anew.
+
+        Raises:
+            OptionError: a name that is no field; lists those that are.
+        """
+        known = [field.name for field in fields(self) if field.init]
+        if unknown := sorted(set(changes) - set(known)):
+            raise OptionError(f"A problem has no {unknown[0]!r}; choose from {', '.join(known)}.")
         return replace(self, **changes)
 
     def to(self, dtype: torch.dtype) -> "OptimalControlProblem":
@@ -270,6 +281,8 @@ class OptimalControlProblem:
             self._derive(move_blocks=make_move_blocks(self.move_blocks, self.horizon))
         if self.previous_control is not None:
             make_scale("previous_control", self.previous_control, self.control_size)
+        for limit in self.rate_limits:
+            limit.bounds(self.control_size)
         for name, size in (("state_scale", self.state_size), ("control_scale", self.control_size)):
             if getattr(self, name) is not None:
                 make_unit(name, getattr(self, name), size)

@@ -84,6 +84,16 @@ def finite_number(name: str, value: Any) -> float:
     return number
 
 
+def not_negative(name: str, value: float) -> None:
+    """Check a weight.
+
+    Raises:
+        OptionError: it is negative.
+    """
+    if value < 0.0:
+        raise OptionError(f"{name} = {value!r}: it must not be negative.")
+
+
 def parameter_tensors(
     declared: Mapping[str, ParameterValue], changes: Mapping[str, ParameterValue], horizon: int, dtype: torch.dtype
 ) -> dict[str, Tensor]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.problem.constraints import BoundaryConstraint, Constraint, StageConstraint
 from trajopt_sgp.problem.dynamics import parameter_names
-from trajopt_sgp.problem.terms import LeastSquaresCost, StageCost
+from trajopt_sgp.problem.parameters import Parameters
+from trajopt_sgp.problem.terms import FunctionTerm, LeastSquaresCost, StageCost, StageCostTerm
 
 if TYPE_CHECKING:
     from trajopt_sgp.problem.optimal_control import OptimalControlProblem
@@ -22,6 +27,42 @@ FloatArray = NDArray[np.float64]
 # Functions of so many numbers are dear: two programs of two thousand pictures would take minutes and gigabytes.
 _LONGEST = 256
 _SHORT = 5
+# how far apart points are that differ, relative to 1 and their size
+_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A call of one function of a problem."""
+
+    what: str
+    """The function, for messages."""
+    function: Callable[..., Tensor]
+    """Of the points."""
+    points: tuple[Tensor, ...]
+    """States and controls, or whatever else it takes."""
+    check: Callable[[object], object]
+    """Of the result."""
+
+    def call(self) -> Tensor:
+        """Return the result.
+
+        Raises:
+            OptionError: the function raised something; names it and says what it was called with.
+        """
+        try:
+            return self.function(*self.points)
+        except TrajoptError:
+            raise
+        except Exception as error:
+            shapes = ", ".join(str(tuple(point.shape)) for point in self.points)
+            dtype = str(self.points[0].dtype).removeprefix("torch.")
+            reason = str(error).strip().partition("\n")[0]
+            raise OptionError(
+                f"The {self.what} could not be computed for arguments {shapes} of {dtype}: {type(error).__name__}: "
+                f"{reason}. It is called with batches: write it in torch operations on the last dimension, and bring "
+                "tensors of its own to the type of its arguments, as by matrix.to(x)."
+            ) from error
 
 
 def probe(problem: OptimalControlProblem) -> None:
@@ -33,48 +74,131 @@ def probe(problem: OptimalControlProblem) -> None:
     Raises:
         ShapeError, NotFiniteError, OptionError: names the function, or the parameter it asks for that does not exist.
     """
-    sizes = problem.state_size, problem.control_size
-    leading = (2, 1 + sum(sizes) if sum(sizes) < _LONGEST else _other_length(sizes))
-    state = torch.as_tensor(np.tile(problem.start, (*leading, 1)), dtype=problem.dtype)
-    control = torch.as_tensor(np.tile(problem.control_box.middle(), (*leading, 1)), dtype=problem.dtype)
     check_parameter_names(problem)
-    parameters = problem.values().local(np.zeros(leading[1]))
     with torch.no_grad():
-        if problem.dynamics is not None:
-            extra = [parameters.values[name] for name in parameter_names(problem.dynamics)]
-            check_result("dynamics", problem.dynamics(state, control, *extra), leading, (problem.state_size,))
-        for stage in problem.stage_terms:
-            if isinstance(stage, StageCost):
-                points = (state, control, state) if stage.next_state else (state, control)
-                value = stage.evaluate(*points, parameters=parameters)
-                check_result(f"stage cost {stage.name!r}", value, leading)
-            elif isinstance(stage, LeastSquaresCost):
-                check_rows(f"residual {stage.name!r}", stage.evaluate(state, control, parameters=parameters), leading)
-            else:
-                last = torch.cat([control, state], dim=-1) if stage.next_state else control
-                value = stage.face(needs_value=False).function(state, last, parameters)
-                check_result(f"stage cost {stage.name!r}", value, leading)
-        for terminal in problem.terminal_terms:
-            value = terminal.evaluate(state, parameters=parameters)
-            check_result(f"terminal cost {terminal.name!r}", value, leading)
-        for whole in problem.trajectory_terms:
-            value = whole.evaluate(*_plans(problem, leading), parameters=problem.values())
-            check_result(f"trajectory cost {whole.name!r}", value, leading)
-        for constraint in problem.constraint_terms:
-            rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
-            check_constraint(constraint, rows, leading)
+        for trial in _trials(problem, needs_value=False, spread=0.0):
+            trial.check(trial.call())
+
+
+def check_differentiable(problem: OptimalControlProblem, needs_value: bool) -> None:
+    """Check that every function can be differentiated by torch, for solvers that follow derivatives.
+
+    Args:
+        problem: in the precision of the solver.
+        needs_value: whether the solver compares values.
+
+    Raises:
+        OptionError: a function cannot be computed in this precision or with gradients, or changes with its arguments
+            and hides that from torch; names it.
+    """
+    for trial in _trials(problem, needs_value, _SPREAD):
+        with torch.enable_grad():
+            for point in trial.points:
+                point.requires_grad_(True)
+            result = trial.call()
+        if not result.requires_grad and (result != result[:1, :1])[torch.isfinite(result)].any():
+            raise OptionError(
+                f"The {trial.what} changes with its arguments, but gives torch no gradient: is there detach(), "
+                "numpy(), item() or a comparison in it? Write it in torch operations, or take CEM or MPPI, which need "
+                "no derivatives."
+            )
+
+
+def depends_on_control(problem: OptimalControlProblem, constraint: StageConstraint) -> bool:
+    """Return whether a constraint is one of the controls too, as far as its derivatives show at a few points."""
+    state, control = _points(problem, _leading(problem), _SPREAD)
+    parameters = problem.values().local(np.zeros(state.shape[1]))
+    control.requires_grad_(True)
+    with torch.enable_grad():
+        rows = constraint.evaluate(state, control, parameters=parameters)
+    if not rows.requires_grad:
+        return False
+    (slope,) = torch.autograd.grad(rows.sum(), control, materialize_grads=True)
+    return bool((slope != 0.0).any())
+
+
+def _trials(problem: OptimalControlProblem, needs_value: bool, spread: float) -> Iterator[_Trial]:
+    leading = _leading(problem)
+    state, control = _points(problem, leading, spread)
+    parameters = problem.values().local(np.zeros(leading[1]))
+    if problem.dynamics is not None:
+        extra = [parameters.values[name] for name in parameter_names(problem.dynamics)]
+        size = (problem.state_size,)
+        yield _Trial(
+            "dynamics",
+            lambda x, u: problem.dynamics(x, u, *extra),  # type: ignore[misc]
+            (state, control),
+            lambda result: check_result("dynamics", result, leading, size),
+        )
+    for stage in problem.stage_terms:
+        yield _stage_trial(stage, needs_value, state, control, parameters, leading)
+    for terminal in problem.terminal_terms:
+        yield _cost_trial(f"terminal cost {terminal.name!r}", terminal, (state,), parameters, leading)
+    for whole in problem.trajectory_terms:
+        plans = tuple(
+            values.unsqueeze(-2).expand(*leading, count, -1).clone()
+            for values, count in ((state, problem.horizon + 1), (control, problem.horizon))
+        )
+        yield _cost_trial(f"trajectory cost {whole.name!r}", whole, plans, problem.values(), leading)
+    for constraint in problem.constraint_terms:
+        yield _Trial(
+            f"constraint {constraint.name!r}",
+            partial(constraint.evaluate, parameters=parameters),
+            constraint_points(constraint, state, control),
+            partial(_check_constraint, constraint, leading),
+        )
+
+
+def _stage_trial(
+    stage: StageCostTerm, needs_value: bool, state: Tensor, control: Tensor, parameters: Parameters, leading: Leading
+) -> _Trial:
+    if isinstance(stage, LeastSquaresCost):
+        what = f"residual {stage.name!r}"
+        function = partial(stage.evaluate, parameters=parameters)
+        return _Trial(what, function, (state, control), lambda result: check_rows(what, result, leading))
+    what = f"stage cost {stage.name!r}"
+    if isinstance(stage, StageCost):
+        points = (state, control, state.clone()) if stage.next_state else (state, control)
+        return _cost_trial(what, stage, points, parameters, leading)
+    last = torch.cat([control, state], dim=-1) if stage.next_state else control
+    face = stage.face(needs_value).function
+    return _Trial(
+        what,
+        lambda x, u: face(x, u, parameters),
+        (state, last),
+        lambda result: check_result(what, result, leading),
+    )
+
+
+def _cost_trial(
+    what: str, term: FunctionTerm, points: tuple[Tensor, ...], parameters: Parameters, leading: Leading
+) -> _Trial:
+    function = partial(term.evaluate, parameters=parameters)
+    return _Trial(what, function, points, lambda result: check_result(what, result, leading))
+
+
+def _check_constraint(constraint: Constraint, leading: Leading, rows: object) -> None:
+    check_constraint(constraint, rows, leading)
+
+
+def _leading(problem: OptimalControlProblem) -> Leading:
+    sizes = problem.state_size, problem.control_size
+    return 2, 1 + sum(sizes) if sum(sizes) < _LONGEST else _other_length(sizes)
+
+
+def _points(problem: OptimalControlProblem, leading: Leading, spread: float) -> tuple[Tensor, Tensor]:
+    """Return states `(*leading, n)` and controls `(*leading, m)`, each moved by another share of a spread."""
+    shares = np.random.default_rng(0).uniform(-spread, spread, (*leading, 1))
+    state, control = (
+        torch.tensor(values + shares * (1.0 + np.abs(values)), dtype=problem.dtype)
+        for values in (problem.start, problem.control_box.middle())
+    )
+    return state, control
 
 
 def _other_length(sizes: tuple[int, int]) -> int:
     """Return a small length that is neither of two sizes."""
     return next(length for length in range(_SHORT, _SHORT + 3) if length not in sizes)
-
-
-def _plans(problem: OptimalControlProblem, leading: Leading) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return states `(*leading, N+1, n)` that stay at the initial one, and middle controls `(*leading, N, m)`."""
-    states = torch.tensor(problem.start, dtype=problem.dtype).expand(*leading, problem.horizon + 1, -1)
-    controls = torch.tensor(problem.control_box.middle(), dtype=problem.dtype)
-    return states, controls.expand(*leading, problem.horizon, -1)
 
 
 def check_parameter_names(problem: OptimalControlProblem) -> None:
@@ -101,9 +225,7 @@ def check_parameter_names(problem: OptimalControlProblem) -> None:
                 )
 
 
-def constraint_points(
-    constraint: Constraint, state: torch.Tensor, control: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor] | tuple[torch.Tensor]:
+def constraint_points(constraint: Constraint, state: Tensor, control: Tensor) -> tuple[Tensor, Tensor] | tuple[Tensor]:
     """Return what a kind of constraint is a function of, besides parameters, to try it out."""
     if isinstance(constraint, StageConstraint):
         return state, control
@@ -126,7 +248,7 @@ def check_result(what: str, result: object, leading: Leading, size: tuple[int, .
     Raises:
         ShapeError: names the function, what it returned and what it must return.
     """
-    if not isinstance(result, torch.Tensor):
+    if not isinstance(result, Tensor):
         raise ShapeError(f"The {what} returned {type(result).__name__}; it must return a torch tensor.")
     shape = tuple(result.shape)
     if shape != (*leading, *size):
@@ -142,8 +264,8 @@ def check_rows(what: str, rows: object, leading: Leading) -> int:
     Raises:
         ShapeError: it did not.
     """
-    if not isinstance(rows, torch.Tensor) or rows.shape[:-1] != leading:
-        returned = tuple(rows.shape) if isinstance(rows, torch.Tensor) else type(rows).__name__
+    if not isinstance(rows, Tensor) or rows.shape[:-1] != leading:
+        returned = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
         raise ShapeError(
             f"The {what} returned {returned} for leading dimensions {leading}; it must return rows (..., r)."
         )
@@ -156,12 +278,14 @@ def check_constraint(constraint: Constraint, rows: object, leading: Leading) -> 
     Raises:
         ShapeError: the function does not return rows `(..., r)`, or its bounds do not fit them.
         NotFiniteError: a bound is NaN.
-        OptionError: a lower bound is above its upper bound.
+        OptionError: a lower bound is above its upper bound, or no bound is finite.
     """
     what = f"constraint {constraint.name!r}"
     lower, upper = constraint_bounds(constraint, check_rows(what, rows, leading))
     if np.isnan(lower).any() or np.isnan(upper).any():
         raise NotFiniteError(f"The bounds of {what} hold NaN; use infinity for no bound.")
+    if not (np.isfinite(lower) | np.isfinite(upper)).any():
+        raise OptionError(f"The {what} has no bounds: give lower=, upper=, or both.")
     if (lower > upper).any():
         row = int(np.argmax(lower > upper))
         raise OptionError(f"The {what} has lower bound {lower[row]} above upper bound {upper[row]} in row {row}.")

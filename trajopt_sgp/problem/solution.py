@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
+from trajopt_sgp.problem.dynamics import Dynamics, model_as_plant
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.status import Status
@@ -232,16 +233,21 @@ class Solution:
         """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
         return self.trajectory.sample(times)
 
-    def resimulate(self, plant: Plant) -> "Resimulation":
+    def resimulate(self, plant: Plant | Dynamics) -> "Resimulation":
         """Roll the controls, or the policy, through `plant` from the plan's first state and report the gap.
+
+        Args:
+            plant: a function of NumPy arrays, a state `(n,)` and a control `(m,)`, or a discrete-time model.
 
         Raises:
             ShapeError: the plant returns a state of another shape.
+            OptionError: the model is continuous in time, or takes parameters.
         """
         plan = self.trajectory
         starts = plan.states[..., 0, :].reshape(-1, plan.states.shape[-1])
         planned = plan.controls.reshape(-1, *plan.controls.shape[-2:])
-        runs = [self._run(plant, *run) for run in zip(starts, planned, strict=True)]
+        step = model_as_plant(plant) if isinstance(plant, Dynamics) else plant
+        runs = [self._run(step, *run) for run in zip(starts, planned, strict=True)]
         states, controls = (np.stack(part) for part in zip(*runs, strict=True))
         truth = Trajectory(
             states.reshape(plan.states.shape), controls.reshape(plan.controls.shape), plan.time_step, plan.mesh
@@ -251,7 +257,13 @@ class Solution:
         return Resimulation(truth, truth.states - plan.states, terms, check)
 
     def with_certificate(self, certificate: Certificate) -> "Solution":
-        """Return the solution with what a certificate of the model's bias says of its plan."""
+        """Return the solution with what a certificate of the model's bias says of its plan.
+
+        Raises:
+            IncompatibleError: the certificate is about another model than that of the problem.
+        """
+        if self.problem.dynamics is not None:
+            certificate.check_about(self.problem.dynamics)
         return replace(self, certificate=certificate.evaluate(self.trajectory))
 
     def _run(self, plant: Plant, start: FloatArray, planned: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from torch import Tensor, dtype
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.functions import as_torch_function
-from trajopt_sgp.problem.parameters import Parameters, finite_number
+from trajopt_sgp.problem.parameters import Parameters, finite_number, not_negative
 from trajopt_sgp.problem.precision import cast
 
 Numbers = ArrayLike | float
@@ -86,6 +86,14 @@ class StageCostTerm(Protocol):
         """Return these numbers by name, as they are with these parameters."""
         ...
 
+    def check_number(self, name: str, value: float) -> None:
+        """Refuse a finite value that one of these numbers cannot have.
+
+        Raises:
+            OptionError: names it.
+        """
+        ...
+
     def face(self, needs_value: bool) -> Face:
         """Return the face for a solver that needs values (line search) or can follow a gradient field alone."""
         ...
@@ -133,6 +141,9 @@ class _Weighted(FunctionTerm):
     def numbers(self) -> tuple[str, ...]:
         """The name of its weight."""
         return (f"{self.name}.weight",)
+
+    def check_number(self, name: str, value: float) -> None:
+        """A weight of either sign will do: the cost may be a reward."""
 
     def number_values(self, parameters: Parameters) -> Mapping[str, float]:
         """Return its weight by name."""
@@ -192,12 +203,17 @@ class LeastSquaresCost(_Weighted):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_number(self.numbers[0], self.weight)
         object.__setattr__(self, "_torch", as_torch_function(self.function, scalar=False))
 
     @property
     def next_state(self) -> bool:
         """Always False."""
         return False
+
+    def check_number(self, name: str, value: float) -> None:
+        """Refuse a negative weight, which is the square of no residual."""
+        not_negative(name, value)
 
     def face(self, needs_value: bool) -> Face:
         """Return the cost with its residual; every solver sees the same face."""

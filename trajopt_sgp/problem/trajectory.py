@@ -36,8 +36,9 @@ class Trajectory:
     """Controls between the knots."""
 
     def __post_init__(self) -> None:
-        for name in ("states", "controls"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        for name in ("states", "controls", "mesh"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         states, controls = self.states.shape, self.controls.shape
         if len(states) < 2 or len(states) != len(controls) or states[:-2] != controls[:-2]:
             raise ShapeError(
@@ -66,11 +67,10 @@ class Trajectory:
         return self.duration * self.mesh
 
     def sample(self, times: ArrayLike | float) -> tuple[FloatArray, FloatArray]:
-        """Return states `(k, n)` and controls `(k, m)` at times `(k,)` [s] from the beginning.
+        """Return states `(..., k, n)` and controls `(..., k, m)` at times `(k,)` [s] from the beginning.
 
         Raises:
             OptionError: a time lies outside the trajectory; names it.
-            ShapeError: this is a batch of trajectories.
         """
         when = np.atleast_1d(np.asarray(times, dtype=np.float64))
         end = float(self.times[-1])
@@ -83,8 +83,7 @@ class Trajectory:
     def at_fraction(self, fraction: float, mesh: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return states `(..., N', n)` and controls `(..., N', m)` at a fraction of every interval of a mesh `(N'+1,)`.
 
-        At the end of an interval the controls are those just before it. Works on a batch of trajectories too, as long
-        as it has no curves.
+        At the end of an interval the controls are those just before it. Members of a batch share its curves, if any.
         """
         if self._has_knots(mesh):
             return self._at(np.arange(self.horizon), np.full(self.horizon, fraction))
@@ -158,7 +157,11 @@ class Trajectory:
             share = fraction[:, None]
             states = (1.0 - share) * self.states[..., interval, :] + share * self.states[..., interval + 1, :]
         else:
-            states = self.state_curve.at(interval, fraction)
+            states = self._for_all(self.state_curve.at(interval, fraction))
         if self.control_curve is None:
             return states, self.controls[..., interval, :]
-        return states, self.control_curve.at(interval, fraction)
+        return states, self._for_all(self.control_curve.at(interval, fraction))
+
+    def _for_all(self, values: FloatArray) -> FloatArray:
+        """Return values `(k, size)` along the curves for every member of the batch, of which each has these curves."""
+        return np.broadcast_to(values, (*self.controls.shape[:-2], *values.shape))

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.files import write_atomically
 from trajopt_sgp.problem.curve import Curve
+from trajopt_sgp.problem.time_grid import make_time_grid
 from trajopt_sgp.problem.trajectory import Trajectory
 
 PathLike = str | os.PathLike[str]
@@ -46,7 +47,8 @@ def load_trajectory(path: PathLike) -> Trajectory:
     """Read what `save_trajectory` wrote, or an archive with the same arrays by another program.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive.
+        OptionError: the file cannot be read, or is no such archive; the time step is not positive, or the mesh does not
+            increase from 0 to 1.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
@@ -68,4 +70,20 @@ def load_trajectory(path: PathLike) -> Trajectory:
     curves = {name: Curve(arrays[name]) for name in _CURVES if name in arrays}
     step, mesh = arrays["time_step"].item(), arrays.get("mesh")
     trajectory = Trajectory(arrays["states"], arrays["controls"], step, mesh, **curves)
+    _check(trajectory, path)
     return trajectory.check_finite(f"trajectory in {path}")
+
+
+def _check(trajectory: Trajectory, path: PathLike) -> None:
+    """Check what makes up a trajectory besides states and controls."""
+    horizon, n, m = trajectory.horizon, trajectory.states.shape[-1], trajectory.controls.shape[-1]
+    make_time_grid(horizon, trajectory.time_step, None, trajectory.mesh)
+    for name, size in zip(_CURVES, (n, m), strict=True):
+        curve: Curve | None = getattr(trajectory, name)
+        if curve is None:
+            continue
+        shape = curve.coefficients.shape
+        if len(shape) != 3 or shape[::2] != (horizon, size):
+            raise ShapeError(f"{path} has a {name} of shape {shape}; it needs ({horizon}, degree + 1, {size}).")
+        if not np.isfinite(curve.coefficients).all():
+            raise NotFiniteError(f"The {name} in {path} is not finite.")

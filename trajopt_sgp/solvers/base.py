@@ -65,6 +65,8 @@ class Solver(ABC):
 
     needs_value: ClassVar[bool]
     """Whether it compares values of the objective, so that a gradient field alone does not serve it."""
+    differentiates: ClassVar[bool] = True
+    """Whether it follows derivatives of the functions of the problem."""
     needs_rollout: ClassVar[bool] = False
     """Whether it searches controls alone, and so needs a formulation whose dynamics hold at every iterate."""
     precision: ClassVar[torch.dtype | None]

@@ -45,10 +45,17 @@ def _check(program: NonlinearProgram, term: StageTerm, full: Tensor, parameters:
         what = "dynamics" if term.name == "defect" else f"constraint {term.name!r}"
         where = f"The {what} in row {name}"
     else:
-        kind = "terminal cost" if knot == program.problem.horizon else "stage cost"
-        where = f"The {kind} {term.name!r}"
+        where = f"The {_kind(program, term)} {term.name!r}"
     culprit = _culprit(program, term, z[member, instance], instance)
     raise NotFiniteError(f"{where} is NaN or infinite at knot {knot}{place}{culprit}.")
+
+
+def _kind(program: NonlinearProgram, term: StageTerm) -> str:
+    """Return what kind of cost a term is."""
+    for kind in ("terminal", "trajectory"):
+        if any(term.name == own.name for own in getattr(program.problem, f"{kind}_terms")):
+            return f"{kind} cost"
+    return "stage cost"
 
 
 def _culprit(program: NonlinearProgram, term: StageTerm, z: Tensor, instance: int) -> str:

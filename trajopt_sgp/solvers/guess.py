@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Trajectory
 
@@ -58,18 +59,21 @@ def rollout(
     controls: FloatArray,
     initial_state: FloatArray | None = None,
     changes: Mapping[str, Any] | None = None,
+    formulation: Formulation | None = None,
 ) -> Trajectory:
     """Return the trajectory of controls `(..., k, m)` under the problem's model from its (or another) initial state.
 
-    There may be fewer intervals than the horizon has. Continuous dynamics are integrated by the classical Runge-Kutta
-    method. Without dynamics, states go straight to where the problem holds the last state, or stay. Other values of
-    parameters are given as `changes`, as in `OptimalControlProblem.values`.
+    There may be fewer intervals than the horizon has. Continuous dynamics are integrated as a formulation does it, or
+    else by a step of the classical Runge-Kutta method in each interval. Without dynamics, states go straight to where
+    the problem holds the last state, or stay. Other values of parameters are given as `changes`, as in
+    `OptimalControlProblem.values`.
     """
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
     if problem.dynamics is None:
         return straight_line(problem, controls, start)
     knots = np.arange(problem.horizon, dtype=np.float64)
-    stepper, parameters = Stepper(problem), problem.values(changes=changes).local(knots)
+    stepper = Stepper(problem) if formulation is None else formulation.stepper(problem)
+    parameters = problem.values(changes=changes).local(knots)
     spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]

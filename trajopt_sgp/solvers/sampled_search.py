@@ -43,6 +43,7 @@ class SamplingSolver(Solver):
     """Rollouts evaluated at once, at most, to bound memory."""
 
     needs_value: ClassVar[bool] = True
+    differentiates: ClassVar[bool] = False
     needs_rollout: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = None
 

@@ -15,6 +15,7 @@ from trajopt_sgp.formulations import Formulation, NonlinearProgram
 from trajopt_sgp.problem import Certificate, OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
+from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
@@ -99,13 +100,15 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
     Raises:
         IncompatibleError: formulation and solver do not work together; lists the pairs that do. Or there is nothing to
             be found.
-        OptionError: formulation or solver is something else.
+        OptionError: formulation or solver is something else, or follows derivatives that a function does not have.
     """
     check_pair(formulation, solver)
     begin = time.perf_counter()
     with noted_copies() as copies:
         cast = problem if solver.precision is None else problem.to(solver.precision)
         program = formulation.transcribe(cast, solver.needs_value)
+    if solver.differentiates and formulation.differentiates:
+        check_differentiable(cast, solver.needs_value)
     if not program.size:
         raise IncompatibleError(
             f"{formulation.name} leaves nothing to be found: the model has no controls, and the initial state is given."
@@ -184,11 +187,22 @@ class PreparedSolve:
             raise ShapeError(f"Initial states have shape {states.shape}; they must be (B, {self.problem.state_size}).")
         if not np.isfinite(states).all():
             raise NotFiniteError(f"Initial state {int(np.argmin(np.isfinite(states).all(axis=1)))} is not finite.")
-        if guess is not None and len(check_guess(self.problem, guess).controls) != len(states):
-            raise ShapeError(f"The guess is for {len(guess.controls)} initial states, not for {len(states)}.")
+        if guess is not None:
+            self._check_batch(guess, len(states))
         if not len(states):
             return []
         return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
+
+    def _check_batch(self, guess: Trajectory, count: int) -> None:
+        """Check that a guess is for so many initial states."""
+        leading = check_guess(self.problem, guess).controls.shape[:-2]
+        if len(leading) not in (1, 2):
+            raise ShapeError(
+                f"The guess has leading dimensions {leading}; for {count} initial states it needs ({count},), or "
+                f"({count}, S) for S starts of each."
+            )
+        if leading[0] != count:
+            raise ShapeError(f"The guess is for {leading[0]} initial states, not for {count}.")
 
     def merits(self, guesses: Trajectory, initial_states: FloatArray, parameters: Changes | None = None) -> FloatArray:
         """Return the merit `(B, S)` of guesses with leading shape `(B, S)` from states `(B, n)`; not finite is inf."""
@@ -210,7 +224,7 @@ class PreparedSolve:
         problem = self.program.problem
         with limited_threads(1):
             controls = np.tile(problem.control_box.middle(), (problem.horizon, 1))
-            plan = rollout(problem, controls)
+            plan = rollout(problem, controls, formulation=self.formulation)
             self.program.full_assembly.trace(self.program.pack_all(plan), problem.values(progress=0.0))
 
     def _check_held(self) -> None:
@@ -290,7 +304,7 @@ class PreparedSolve:
             parts = [self._on_own_mesh(part) for part in parts]
             random = random_controls(self.problem, len(states) * missing, generator)
             controls = random.reshape(len(states), missing, *random.shape[1:])
-            parts.append(rollout(self.problem, controls, states[:, None]))
+            parts.append(rollout(self.problem, controls, states[:, None], formulation=self.formulation))
         if len(parts) == 1:
             return parts[0]
         return Trajectory(

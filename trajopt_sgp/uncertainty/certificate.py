@@ -4,6 +4,7 @@ Sources: H. J. T. Suh et al., Fighting Uncertainty with Gradients, CoRL 2023, se
 Lipschitz constant of the error; C. Knuth et al., arXiv 2010.08993, for its estimate.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
-from trajopt_sgp.errors import DatasetError, OptionError, ShapeError
+from trajopt_sgp.data.transitions import check_generator
+from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.problem import Dynamics, PlanCertificate, Trajectory
 from trajopt_sgp.problem.certificate import CertificateCheck
@@ -27,6 +29,11 @@ from trajopt_sgp.uncertainty.model_error import check_model, model_errors, scale
 
 FloatArray = NDArray[np.float64]
 
+SAME_MODEL = 1e-4
+"""What a model's errors may differ by between machines, relative to the largest."""
+
+# transitions on which models are compared
+_COMPARED = 256
 # no plant is off a learned model by so small a share of the bounds in every plan
 _FOLLOWS = 1e-3
 
@@ -116,7 +123,9 @@ class ModelBiasCertificate:
             ShapeError: model and transitions do not fit together.
             NotFiniteError: the model returns NaN or infinity; names the transition.
         """
+        check_generator(generator)
         check_model(model, held_out)
+        _warn_of_training_data(model, held_out)
         model = cast(model, torch.float64)
         normalizer = normalizer or getattr(model, "normalizer", None) or fit_normalizer(held_out)
         scale = spread_of_steps(held_out) if error_scale is None else np.asarray(error_scale, dtype=np.float64)
@@ -164,10 +173,21 @@ class ModelBiasCertificate:
         """Return bound and tube along a plan, or along every plan of a batch.
 
         Raises:
+            OptionError: this is no trajectory.
             ShapeError: the sizes of state and control are not the model's.
             NotFiniteError: the plan holds NaN or infinity.
         """
+        if not isinstance(trajectory, Trajectory):
+            raise OptionError(
+                f"A certificate evaluates a Trajectory, as solution.trajectory is, not {type(trajectory).__name__}."
+            )
         trajectory.check_finite("plan")
+        sizes = trajectory.states.shape[-1], trajectory.controls.shape[-1]
+        if sizes != (own := (self.held_out.state_size, self.held_out.control_size)):
+            raise ShapeError(
+                f"The plan has {sizes[0]} states and {sizes[1]} controls, the model of the certificate {own[0]} and "
+                f"{own[1]}."
+            )
         states, controls = torch.tensor(trajectory.states), torch.tensor(trajectory.controls)
         with torch.no_grad():
             bound, tube = self.bounds(states, controls), self.tube(states, controls)
@@ -175,6 +195,26 @@ class ModelBiasCertificate:
         return PlanCertificate(
             trajectory, bound.numpy(), tube.numpy(), confidence, self.error_scale, self.measure_errors
         )
+
+    def check_about(self, dynamics: Dynamics) -> None:
+        """Check that a model is the one whose errors were measured, by its errors on some of the transitions.
+
+        Raises:
+            IncompatibleError: it is another model.
+        """
+        some = self.held_out.select(np.arange(min(len(self.held_out), _COMPARED)))
+        try:
+            check_model(dynamics, some)
+            found = model_errors(cast(dynamics, torch.float64), some, self.error_scale)
+        except (OptionError, ShapeError) as error:
+            raise IncompatibleError(f"The certificate is about another model: {error}") from error
+        stored = self.bound.errors[: len(found)]
+        difference = float(np.abs(found - stored).max())
+        if not difference <= SAME_MODEL * float(self.bound.errors.max()):
+            raise IncompatibleError(
+                f"The certificate is about another model than that of the problem: errors on its transitions differ by "
+                f"{difference:.2g}."
+            )
 
     def bounds(
         self, states: Float[Tensor, "*batch knots n"], controls: Float[Tensor, "*batch N m"]
@@ -216,6 +256,18 @@ class ModelBiasCertificate:
         center, scale = (torch.tensor(part).to(states) for part in (self.normalizer.center, self.normalizer.scale))
         z: Tensor = (torch.cat([states, controls], dim=-1) - center) / scale
         return z
+
+
+def _warn_of_training_data(model: object, held_out: Transitions) -> None:
+    """Warn where the transitions are the whole dataset that a model was trained on."""
+    dataset = getattr(model, "dataset", None)
+    if dataset is not None and dataset.hash == held_out.dataset.hash and len(held_out) == dataset.transitions:
+        warnings.warn(
+            f"The certificate is fitted to all {len(held_out)} transitions of {held_out.dataset.id!r}, on which the "
+            "model was trained: its errors are larger on what it has not seen. Hold some episodes out, as by "
+            "transitions.split, and train on the others.",
+            stacklevel=3,
+        )
 
 
 def _check_executed(checks: Sequence[CertificateCheck]) -> None:

@@ -14,13 +14,11 @@ from trajopt_sgp.errors import IncompatibleError, ModelFileError, OptionError, T
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 from trajopt_sgp.problem import Dynamics
 from trajopt_sgp.problem.precision import cast
-from trajopt_sgp.uncertainty.certificate import ModelBiasCertificate, PlanCalibration
+from trajopt_sgp.uncertainty.certificate import SAME_MODEL, ModelBiasCertificate, PlanCalibration
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate
 
 _KIND, _FORMAT = "ModelBiasCertificate", 1
 _ARRAYS = ("states", "controls", "next_states", "episodes", "terminated")
-# what a model's errors may differ by between machines, relative to the largest
-_SAME_MODEL = 1e-4
 
 PathLike = str | os.PathLike[str]
 
@@ -62,11 +60,11 @@ def load_certificate(path: PathLike, model: Dynamics) -> ModelBiasCertificate:
         raise ModelFileError(f"{file} holds a {found}, not a {_KIND} of format {_FORMAT}.")
     try:
         certificate = _build(header, tensors, model)
+        stored = tensors["errors"].numpy()
     except (TrajoptError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{file} holds no valid {_KIND} for this model: {error}") from error
-    stored = tensors["errors"].numpy()
     difference = float(np.abs(certificate.bound.errors - stored).max())
-    if not difference <= _SAME_MODEL * float(stored.max()):
+    if not difference <= SAME_MODEL * float(stored.max()):
         raise IncompatibleError(f"{file} is about another model: errors on its transitions differ by {difference:.2g}.")
     return certificate
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models.preconditioning import check_sigma
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
+from trajopt_sgp.problem.parameters import not_negative
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
@@ -91,6 +92,17 @@ class DataDistance:
         """Return its weight and its σ by name, σ where the schedule has arrived."""
         values = parameters.number(f"{self.name}.weight", self.weight), self._sigma(parameters)
         return dict(zip(self.numbers, values, strict=False))
+
+    def check_number(self, name: str, value: float) -> None:
+        """Refuse a negative weight, and a σ outside the range of the model.
+
+        Raises:
+            OptionError: names it.
+        """
+        if name == f"{self.name}.weight":
+            not_negative(name, value)
+        elif self.model.sigma_range is not None:
+            self._check_level(value, self.model.sigma_range)
 
     def sigma_at(self, progress: float) -> float:
         """Return σ at `progress` in [0, 1]; 0 for a model without noise levels."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.safety.filter import SafetyLimits
 from trajopt_sgp.hardware.safety.motion import MotionLimits
 
@@ -34,6 +35,9 @@ def iiwa_limits(
     Raises:
         OptionError: a limit that is none.
     """
+    for name, share in (("fraction", fraction), ("torque_fraction", torque_fraction)):
+        if not 0.0 < share <= 1.0:
+            raise OptionError(f"{name} must be above 0 and at most 1, not {share}.")
     box = np.array([*workspace, height], dtype=np.float64)
     # three equal accelerations together are as long as the one allowed
     each = np.full(3, acceleration / np.sqrt(3))
