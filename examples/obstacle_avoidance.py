@@ -16,6 +16,7 @@ from trajopt_sgp.problem import (
     Penalty,
     StageConstraint,
     StageCost,
+    TerminalConstraint,
     Trajectory,
 )
 from trajopt_sgp.solvers import Ipopt, solve
@@ -41,6 +42,8 @@ def make_problem(price: float) -> OptimalControlProblem:
         stage_costs=[StageCost(lambda x, u: u.square().sum(-1), name="effort", integral=True)],
         constraints=[
             StageConstraint(lambda x, u: squared_distance(x, (-0.8, -0.2)), lower=0.25, name="wall"),
+            # a constraint of the stages ends before the last state
+            TerminalConstraint(lambda x: squared_distance(x, (-0.8, -0.2)), lower=0.25, name="wall_at_the_end"),
             StageConstraint(lambda x, u: squared_distance(x, (0.9, 0.6)), lower=0.49, name="lawn", soft=soft),
         ],
         control_bounds=(-10.0, 10.0),

@@ -284,8 +284,9 @@ def heading(samples: int = 400) -> Recording:
     """An angle that turns slowly, wrapped to [-π, π], beside one that is not."""
     angle = 0.05 * np.arange(samples)
     wrapped = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
-    times = 0.05 * np.arange(samples)
-    return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), times, state_names=("turns", "yaw"))
+    times = 0.05 * np.arange(float(samples))
+    clock = np.asarray(times, dtype=np.float64)
+    return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), clock, state_names=("turns", "yaw"))
 
 
 def test_wrapped_angles_are_named() -> None:
@@ -295,7 +296,8 @@ def test_wrapped_angles_are_named() -> None:
     two = replace(data, episodes=np.repeat([0, 1], [200, 199]))
     with pytest.warns(UserWarning, match="state 1 jumps by about 2π"):
         train_dynamics(two, quick)
-    degrees = Recording(np.rad2deg(heading().states), heading().controls, heading().times)
+    radians = heading()
+    degrees = replace(radians, states=np.rad2deg(radians.states))
     with pytest.warns(UserWarning, match="state 1 jumps by about 360"):
         transitions_from_recordings([degrees], "lab/yaw-v0")
     # large steps of every size are no wraps

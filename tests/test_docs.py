@@ -54,6 +54,21 @@ def test_the_page_on_certificates_certifies_a_plan() -> None:
     assert (promised.confidence, promised.bound.shape, promised.tube.shape) == (0.95, (15,), (16, 2))
     assert not set(found["seen"].episodes) & set(found["held_out"].episodes)
     assert found["solution"].cost_terms["tube"] > 0.0
+    assert 1.0 < found["factor"] < 100.0
+
+
+def test_the_page_on_problems_defines_and_solves_them(elsewhere: Path) -> None:
+    found = run_page("define-a-problem")
+    assert found["solution"].status is found["near"].status is found["cheap"].status is Status.SOLVED
+    assert found["near"].cost > 0.0
+    assert "A block, moved" in (elsewhere / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_on_uncertainties_calibrates_and_plans() -> None:
+    found = run_page("uncertainty")
+    assert found["variance"].calibration is not None
+    assert found["limit"].upper == 0.3
+    assert found["solution"].cost < found["plain"].horizon * 10.0
 
 
 def test_the_sequence_of_solvers_solves() -> None:
