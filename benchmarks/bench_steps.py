@@ -12,7 +12,7 @@ from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.mpc import MPC
-from trajopt_sgp.solvers import SQP, Fatrop, GradientDescent, Ipopt
+from trajopt_sgp.solvers import DDP, SQP, Fatrop, GradientDescent, Ipopt
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
@@ -22,20 +22,29 @@ SOLVERS: Mapping[str, Solver] = {
     "Ipopt": Ipopt(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
     "Fatrop": Fatrop(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3}),
     "SQP": SQP(stages=1, tolerance=1e-4, max_iterations=2, qp_solver="hpipm"),
+    "DDP": DDP(stages=1, tolerance=1e-4, max_iterations=2),
 }
 """For steps that start from an earlier plan."""
 
 
 def cases() -> list[Case]:
     """One case for each solver."""
-    found = [Case(f"steps/{name}", f"Transcription with {name}.", partial(_transcribed, name)) for name in SOLVERS]
+    found = [
+        Case(f"steps/{name}", f"{_formulation(name).name} with {name}.", partial(_steps, name)) for name in SOLVERS
+    ]
     summary = f"Single shooting by gradient descent, {STARTS} starts, halved in each of {ITERATIONS} iterations."
     return [*found, Case("steps/descent", summary, _descent)]
 
 
-def _transcribed(name: str, quick: bool) -> Iterator[Row]:
-    first = Ipopt(stages=1, tolerance=1e-4)
-    controller = _controller(DirectTranscription(), SOLVERS[name], first, quick)
+def _formulation(name: str) -> Formulation:
+    return SingleShooting() if SOLVERS[name].needs_rollout else DirectTranscription()
+
+
+def _steps(name: str, quick: bool) -> Iterator[Row]:
+    first: Solver = Ipopt(stages=1, tolerance=1e-4)
+    if SOLVERS[name].needs_rollout:
+        first = DDP(stages=1, tolerance=1e-4, count=1 if quick else 4)
+    controller = _controller(_formulation(name), SOLVERS[name], first, quick)
     seconds, upright = _run(controller, 5 if quick else STEPS)
     yield _row(f"step, T={controller.problem.horizon}, {name}", seconds, upright)
 

@@ -57,6 +57,7 @@ SOLVERS: dict[str, Choice] = {
     "Ipopt": Choice("ipopt", "NLP", {"tolerance": 1e-9}),
     "Fatrop": Choice("fatrop", "NLP", {}),
     "SQP": Choice("sqp", "NLP", {}),
+    "DDP": Choice("ddp", "NLP", {}),
     "Scipy": Choice("scipy", "NLP", {}),
     "LBFGS": Choice("lbfgs", "first-order", {"iterations": 6000}),
     "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 2000, "step_size": 0.05}),

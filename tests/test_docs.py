@@ -80,6 +80,7 @@ def test_the_page_on_closed_loops_swings_the_pole_up_and_changes_its_goal(elsewh
     found = run_page("closed-loop")
     np.testing.assert_allclose(found["states"][-1], [0.0, np.pi, 0.0, 0.0], atol=0.1)
     assert found["right"] > 0.0 > found["left"]
+    assert found["shooting"].records[0].solved and found["law"] is not None
     assert found["moved"].problem.horizon == 20
     assert found["plan"].trajectory.horizon == 60
     assert len(found["more"]) == 100

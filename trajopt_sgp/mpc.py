@@ -16,6 +16,7 @@ from trajopt_sgp.problem import (
     ControlLaw,
     ControlRateCost,
     ControlRateLimit,
+    FeedbackLaw,
     OptimalControlProblem,
     Solution,
     StageConstraint,
@@ -32,8 +33,8 @@ from trajopt_sgp.solvers.interruption import Interruption
 FloatArray = NDArray[np.float64]
 _NEARLY_FEASIBLE = 1e-3
 Fallback = str | Callable[[FloatArray], ArrayLike]
-"""What to apply when a solve fails: "shift", the next control of the previous plan; "hold", the last control again; or
-a function of the state `(n,)`."""
+"""What to apply when a solve fails: "shift", the next control of the previous plan, with the feedback along it where
+its solver has found one; "hold", the last control again; or a function of the state `(n,)`."""
 
 
 @runtime_checkable
@@ -56,21 +57,27 @@ class Controller(Protocol):
 
 @dataclass(eq=False)
 class PolicyController:
-    """Runs the policy of a solution: no solving in the loop. Beyond the horizon a time-varying policy stays at its end.
+    """Runs the policy of a solution, or the feedback along its plan: no solving in the loop.
+
+    Beyond the horizon what varies with time stays at its end.
 
     Raises:
-        OptionError: the solution holds no policy.
+        OptionError: the solution holds neither.
     """
 
     solution: Solution
-    """Of a `PolicySearch`."""
+    """Of a `PolicySearch`, or by `DDP`."""
     knot: int = field(init=False, default=0)
     """Steps since the last reset."""
 
     def __post_init__(self) -> None:
-        if self.solution.policy is None:
-            raise OptionError(f"This solution by {self.solution.transcription.name} holds no policy; use PolicySearch.")
-        self.policy: ControlLaw = self.solution.policy
+        policy: ControlLaw | None = self.solution.policy or self.solution.feedback
+        if policy is None:
+            raise OptionError(
+                f"This solution by {self.solution.transcription.name} holds neither a policy nor a feedback along its "
+                "plan; use PolicySearch, or SingleShooting with DDP."
+            )
+        self.policy: ControlLaw = policy
 
     @property
     def problem(self) -> OptimalControlProblem:
@@ -115,9 +122,9 @@ class StepRecord:
 class MPC:
     """A receding-horizon controller for one state `(n,)` or a batch `(B, n)`, all episodes in one batched solve.
 
-    Every step starts from the plan of the step before, moved on by one interval, and from its multipliers where the
-    solver has any. A plan is used when its solver ended without failure; running out of iterations or time is no
-    failure, since the best iterate is at hand.
+    Every step starts from the plan of the step before, moved on by one interval, and from its multipliers and the
+    feedback along it where the solver has any. A plan is used when its solver ended without failure; running out of
+    iterations or time is no failure, since the best iterate is at hand.
 
     Constraints of states alone hold from the next state on: the measured one is what it is.
 
@@ -183,6 +190,8 @@ class MPC:
         self._ages = np.zeros(0, dtype=np.int64)
         self._applied: FloatArray | None = None
         self._pending: list[FloatArray] = []
+        self._laws: list[FeedbackLaw | None] = []
+        """Feedback along the plan in use of each episode, where its solver has found one."""
 
     def step(self, state: ArrayLike, parameters: Mapping[str, Any] | None = None) -> FloatArray:
         """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`.
@@ -214,6 +223,7 @@ class MPC:
         cold = self.plan is None
         prepared: PreparedSolve = self._first if cold else self._prepared
         guess = None if self.plan is None else self.plan.shift()
+        self._laws = [law and law.shift() for law in self._laws]
         starts = self._with_proposals(prepared, guess, states, parameters)
         self.solutions = prepared.solve_batch(
             states,
@@ -223,6 +233,7 @@ class MPC:
             generator=self.generator,
             checked=starts is None,
             multipliers=self._multipliers(cold),
+            laws=[law for law in self._laws if law is not None] if all(self._laws) else (),
         )
         used = np.logical_and(known.ravel(), [usable(solution) for solution in self.solutions])
         controls = self._adopt(used, guess, states)
@@ -246,7 +257,7 @@ class MPC:
         problem = self.problem.replaced(**changes)
         self._build(problem)
         if self.plan is not None and self.plan.horizon != problem.horizon:
-            self.plan = _fitted(self.plan, problem.horizon)
+            self.plan, self._laws = _fitted(self.plan, problem.horizon), []
         self.problem, self.solutions = problem, []
 
     def statistics(self) -> Mapping[str, float]:
@@ -381,6 +392,11 @@ class MPC:
         controls = self.plan.controls[:, 0].copy()
         for b in np.flatnonzero(~used):
             controls[b] = self._fall_back(int(b), controls[b], states[b])
+        earlier = self._laws or [None] * len(states)
+        self._laws = [
+            solution.feedback if good else law
+            for solution, good, law in zip(self.solutions, used, earlier, strict=True)
+        ]
         return self.problem.control_box.clip(controls)
 
     def _fall_back(self, episode: int, planned: FloatArray, state: FloatArray) -> FloatArray:
@@ -389,7 +405,8 @@ class MPC:
         if self.fallback == "hold" and self._applied is not None:
             held: FloatArray = self._applied[episode]
             return held
-        return planned
+        law = self._laws[episode] if self._laws else None
+        return planned if law is None else law(state)
 
 
 def _of_what_is_to_come(problem: OptimalControlProblem, entry: Any) -> Any:

@@ -14,6 +14,8 @@ from trajopt_sgp.problem.constraints import TerminalConstraint as TerminalConstr
 from trajopt_sgp.problem.dynamics import ContinuousDynamics as ContinuousDynamics
 from trajopt_sgp.problem.dynamics import DiscreteDynamics as DiscreteDynamics
 from trajopt_sgp.problem.dynamics import Dynamics as Dynamics
+from trajopt_sgp.problem.feedback_law import FeedbackLaw as FeedbackLaw
+from trajopt_sgp.problem.feedback_law import load_feedback_law as load_feedback_law
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem as OptimalControlProblem
 from trajopt_sgp.problem.parameters import Parameters as Parameters
 from trajopt_sgp.problem.parameters import TimeVarying as TimeVarying

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
 from trajopt_sgp.problem.dynamics import Dynamics, model_as_plant
+from trajopt_sgp.problem.feedback_law import FeedbackLaw
 from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.status import Status
@@ -171,6 +172,8 @@ class Solution:
     """The local solutions of all guesses in their order, one where there was one guess."""
     policy: ControlLaw | None = None
     """The control law that was found, where a policy was sought."""
+    feedback: FeedbackLaw | None = None
+    """How to follow the plan from states beside it, by solvers that find that on their way."""
     certificate: PlanCertificate | None = None
     """How wrong the model may be along the plan; None unless asked for, see `with_certificate`."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.problem import Parameters, Status
+from trajopt_sgp.problem import FeedbackLaw, Parameters, Status
 
 FloatArray = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ class Outcome:
     """Wall time [s] by `derivatives`, `solver`."""
     log: Sequence[Mapping[str, Any]] = ()
     """One entry per iteration."""
+    gains: FloatArray | None = None
+    """Feedback along the plan, `(N, m, n)` in units of controls and states, where the solver has found one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Start:
     """Of this solve; initial states `(P, n)`."""
     multipliers: Sequence[Mapping[str, FloatArray]] = ()
     """Multipliers of earlier solutions, `P` entries or none."""
+    laws: Sequence[FeedbackLaw] = ()
+    """Feedback along the guesses, for solvers that begin by following it, `P` entries or none."""
     time_limit: float | None = None
     """Wall time for the whole batch [s]."""
     rivals: int = 1

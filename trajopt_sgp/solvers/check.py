@@ -34,7 +34,8 @@ def check_solver(
 
     Args:
         solver: what to check, with settings that suffice for 16 variables.
-        formulation: what to pair it with; direct transcription for solvers in double precision, else shooting.
+        formulation: what to pair it with; direct transcription for solvers in double precision that do not need a
+            rollout, else shooting.
         tolerance: by how much the cost may exceed the optimum, relative.
         feasibility: largest violation of defects and constraints in a plan that is called successful.
 
@@ -42,7 +43,8 @@ def check_solver(
         ConformanceError: names the fault.
         IncompatibleError: formulation and solver do not work together.
     """
-    formulation = formulation or (DirectTranscription() if solver.precision is torch.float64 else SingleShooting())
+    precise = solver.precision is torch.float64 and not solver.needs_rollout
+    formulation = formulation or (DirectTranscription() if precise else SingleShooting())
     prepared = prepare(_regulator(), formulation, solver)
     optimum = _optimum(_START)
     _check_claim("regulator", prepared.solve(_infeasible_guess()), feasibility)

@@ -141,6 +141,7 @@ class _Pool:
             self.start.variables[chosen],
             replace(self.start.parameters, initial_state=states),
             self.start.multipliers[chosen],
+            self.start.laws[chosen],
             left,
         )
 

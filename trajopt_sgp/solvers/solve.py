@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
-from trajopt_sgp.problem import Certificate, OptimalControlProblem, Parameters, Solution, Trajectory
+from trajopt_sgp.problem import (
+    Certificate,
+    FeedbackLaw,
+    OptimalControlProblem,
+    Parameters,
+    Solution,
+    Trajectory,
+)
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.problem.probing import check_differentiable
@@ -155,11 +162,12 @@ class PreparedSolve:
             return self._solve(self.problem.start[None], variables, [], parameters, time_limit, generator, True)[0]
         trajectory = guess.trajectory if isinstance(guess, Solution) else guess
         multipliers = [guess.multipliers] if isinstance(guess, Solution) and self._fits(guess) else []
+        laws = [guess.feedback] if isinstance(guess, Solution) and guess.feedback is not None else []
         if trajectory is not None:
             check_guess(self.problem, trajectory)
             trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
         start = self.problem.start[None]
-        return self._solve(start, trajectory, multipliers, parameters, time_limit, generator, checked=True)[0]
+        return self._solve(start, trajectory, multipliers, parameters, time_limit, generator, True, laws)[0]
 
     def solve_batch(
         self,
@@ -171,11 +179,13 @@ class PreparedSolve:
         generator: np.random.Generator | None = None,
         checked: bool = True,
         multipliers: Sequence[Mapping[str, FloatArray]] = (),
+        laws: Sequence[FeedbackLaw] = (),
     ) -> list[Solution]:
         """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
 
         With `checked=False` a term that is not finite on the guess is a numerical failure, told by the status: for
-        controllers, which must not stop there. `multipliers`, one entry for each state, start a solver warm.
+        controllers, which must not stop there. `multipliers` and `laws`, one entry for each state, start a solver warm:
+        the plan of a law takes the place of the guess where the solver begins by following it.
 
         Raises:
             ShapeError, NotFiniteError: the states or the guess do not fit or are not finite.
@@ -191,7 +201,7 @@ class PreparedSolve:
             self._check_batch(guess, len(states))
         if not len(states):
             return []
-        return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked)
+        return self._solve(states, guess, multipliers, parameters, time_limit, generator, checked, laws)
 
     def _check_batch(self, guess: Trajectory, count: int) -> None:
         """Check that a guess is for so many initial states."""
@@ -264,6 +274,7 @@ class PreparedSolve:
         time_limit: float | None,
         generator: np.random.Generator | None,
         checked: bool,
+        laws: Sequence[FeedbackLaw] = (),
     ) -> list[Solution]:
         if time_limit is not None and not time_limit > 0.0:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
@@ -279,7 +290,9 @@ class PreparedSolve:
                 variables = self.program.pack(flat)
             starts = len(variables) // len(states)
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
-            start = Start(variables, values, multipliers if starts == 1 else (), time_limit, rivals=starts)
+            single = starts == 1
+            warm = (multipliers, laws) if single else ((), ())
+            start = Start(variables, values, *warm, time_limit, rivals=starts)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
@@ -343,7 +356,12 @@ class PreparedSolve:
             seconds={"build": self.build_seconds, **outcome.seconds, "total": self.build_seconds + elapsed},
             log=outcome.log,
             policy=program.policy(outcome.variables),
+            feedback=None if outcome.gains is None else self._law(trajectory, outcome.gains),
         )
+
+    def _law(self, plan: Trajectory, gains: FloatArray) -> FeedbackLaw:
+        bare, box = Trajectory(plan.states, plan.controls, plan.time_step, plan.mesh), self.problem.control_box
+        return FeedbackLaw(bare, gains, box.lower, box.upper)
 
 
 def _best(outcomes: Sequence[Outcome], group: range, build: Callable[[int], Solution]) -> Solution:

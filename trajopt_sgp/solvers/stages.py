@@ -27,7 +27,7 @@ class Structure(Order):
     def __init__(self, program: NonlinearProgram, solver: str) -> None:
         problem, assembly = program.problem, program.assembly
         self.horizon, self.states, self.controls = problem.horizon, problem.state_size, problem.control_size
-        _check(program, solver)
+        check_stages(program, solver, "DirectTranscription")
         defects = self.horizon * self.states
         knots = [np.repeat(term.knots, term.rows) for term in program.constraints]
         knot = np.concatenate([np.zeros(0, np.int64), *knots])
@@ -59,20 +59,27 @@ class Structure(Order):
         return own
 
 
-def _check(program: NonlinearProgram, solver: str) -> None:
+def check_stages(program: NonlinearProgram, solver: str, formulation: str) -> None:
     """Refuse what is not a chain of stages.
+
+    Args:
+        program: of the formulation.
+        solver: what needs it, for messages.
+        formulation: name of the one that fits.
 
     Raises:
         IncompatibleError: names what does not fit.
     """
-    fits = f"{solver} solves DirectTranscription of problems whose costs and constraints are functions of one knot each"
+    fits = f"{solver} solves {formulation} of problems whose costs and constraints are functions of one knot each"
     block = program.problem.state_size + program.problem.control_size
-    if program.name != "DirectTranscription":
+    if program.name != formulation:
         raise IncompatibleError(f"{solver} does not work with {program.name}. {fits}.")
     if program.layout.duration is not None:
         raise IncompatibleError(f"{solver} does not work with a free duration, which joins all knots. {fits}.")
     if len(program.slack):
         raise IncompatibleError(f"{solver} does not work with soft constraints, whose slack is no control. {fits}.")
+    if program.elimination is not None and not program.elimination.fixed_start:
+        raise IncompatibleError(f"{solver} does not work with a free initial state, which is no control. {fits}.")
     for term in (*program.costs, *program.constraints):
         parts = [] if term.function is None else [term.index]
         if term.linear is not None and term.name != "defect":

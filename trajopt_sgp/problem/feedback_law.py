@@ -1,0 +1,107 @@
+"""Following a plan: affine feedback along it, as a control law and as a file."""
+
+import io
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.files import write_atomically
+from trajopt_sgp.problem.trajectory import Trajectory
+
+FloatArray = NDArray[np.float64]
+PathLike = str | os.PathLike[str]
+
+_ARRAYS = ("states", "controls", "time_step", "gains", "lower", "upper")
+
+
+@dataclass(frozen=True, eq=False)
+class FeedbackLaw:
+    """u = u_t + K_t (x - x_t) within bounds, along one plan; beyond its end as in its last interval, at its last state.
+
+    Raises:
+        ShapeError: plan, gains and bounds do not fit together.
+    """
+
+    plan: Trajectory
+    """States x_t `(N+1, n)` and controls u_t `(N, m)`."""
+    gains: FloatArray
+    """K_t, `(N, m, n)`, in units of the controls for each unit of the states."""
+    lower: FloatArray
+    """Bounds of the controls, infinite where there are none, `(m,)`."""
+    upper: FloatArray
+    """`(m,)`."""
+
+    def __post_init__(self) -> None:
+        (horizon, m), n = self.plan.controls.shape[-2:], self.plan.states.shape[-1]
+        shapes = self.plan.controls.shape, self.gains.shape, self.lower.shape, self.upper.shape
+        if shapes != ((horizon, m), (horizon, m, n), (m,), (m,)):
+            raise ShapeError(
+                f"A feedback along one plan of {horizon} intervals, {n} states and {m} controls needs gains "
+                f"({horizon}, {m}, {n}) and bounds ({m},); the shapes of controls, gains and bounds are {shapes}."
+            )
+
+    def __call__(self, state: ArrayLike, knot: int = 0) -> FloatArray:
+        """Return controls `(..., m)` at states `(..., n)` and a knot.
+
+        Raises:
+            ShapeError: the states have another number of coordinates.
+        """
+        states, plan = np.asarray(state, dtype=np.float64), self.plan
+        if states.shape[-1:] != plan.states.shape[-1:]:
+            raise ShapeError(f"This feedback takes states (..., {plan.states.shape[-1]}), not {states.shape}.")
+        place, interval = (min(max(knot, 0), last) for last in (plan.horizon, plan.horizon - 1))
+        deviation = states - plan.states[place]
+        wanted: FloatArray = plan.controls[interval] + (self.gains[interval] @ deviation[..., None])[..., 0]
+        return np.clip(wanted, self.lower, self.upper)
+
+    def shift(self, steps: int = 1) -> "FeedbackLaw":
+        """Return the law along the plan that `Trajectory.shift` makes of its own.
+
+        Raises:
+            OptionError: `steps` is negative or more than there are intervals.
+        """
+        plan = self.plan.shift(steps)
+        gains = np.concatenate([self.gains[steps:], self.gains[-1:].repeat(steps, axis=0)])
+        return replace(self, plan=plan, gains=gains)
+
+    def save(self, path: PathLike) -> None:
+        """Write it to an archive of NumPy, whole or not at all; an existing file is replaced.
+
+        Raises:
+            OptionError: the file cannot be written.
+        """
+        plan, content = self.plan, io.BytesIO()
+        arrays = plan.states, plan.controls, np.array(plan.time_step), self.gains, self.lower, self.upper
+        named: dict[str, Any] = dict(zip(_ARRAYS, arrays, strict=True))
+        np.savez_compressed(content, **named)
+        try:
+            write_atomically(Path(path), content.getvalue())
+        except OSError as error:
+            raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def load_feedback_law(path: PathLike) -> FeedbackLaw:
+    """Read what `FeedbackLaw.save` wrote.
+
+    Raises:
+        OptionError: the file cannot be read, or is no such archive.
+        ShapeError: its arrays do not fit together.
+        NotFiniteError: a number in it is not finite.
+    """
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(Path(path).read_bytes())) as archive:
+            states, controls, step, gains, lower, upper = (archive[name].astype(np.float64) for name in _ARRAYS)
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        cause = getattr(error, "strerror", None) or f"it is no archive of {', '.join(_ARRAYS)}"
+        raise OptionError(f"{path} cannot be read: {cause}.") from error
+    plan = Trajectory(states, controls, float(step)).check_finite(f"plan in {path}")
+    if not np.isfinite(gains).all() or np.isnan([lower, upper]).any():
+        raise NotFiniteError(f"The gains or bounds in {path} are not finite.")
+    return FeedbackLaw(plan, gains, lower, upper)

@@ -1,0 +1,372 @@
+"""Differential dynamic programming: Newton steps in single shooting by a recursion over the stages, under feedback."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trajopt_sgp.derivatives.elimination import Elimination
+from trajopt_sgp.derivatives.feedback_rollout import FeedbackRollout
+from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.problem import FeedbackLaw, Parameters, Status
+from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.nlpsol import schedule
+from trajopt_sgp.solvers.riccati import Feedback, sweep
+from trajopt_sgp.solvers.run import OPTIMAL
+from trajopt_sgp.solvers.stage_model import StageDerivatives, StageModel
+from trajopt_sgp.solvers.stages import check_stages
+
+FloatArray = NDArray[np.float64]
+
+_LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
+_ARMIJO = 1e-4
+_ATTEMPTS = 12
+# In units of the largest curvature of a knot.
+_LEAST_DAMPING, _DAMPING_FACTOR = 1e-5, 4.0
+# A decrease that rounding hides.
+_NEGLIGIBLE = 1e-13
+_FIRST_INNER_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class DDP(Solver):
+    """Single shooting that keeps unstable systems in hand: every step is a feedback along the last plan.
+
+    A recursion over the stages finds the minimum of the Lagrangian's quadratic model as feedback on the deviations of
+    the states, and the step is rolled out under it: what the model leaves out is corrected on the way instead of
+    growing along the horizon. Controls at a bound that the slope pushes against are held; where the model has no
+    minimum its negative curvature is left out, then it is damped. Constraints besides the bounds of the controls are
+    met by an augmented Lagrangian. The feedback of the solution is `solution.feedback`, and `MPC` starts the next step
+    under it.
+
+    Sources: D. H. Jacobson and D. Q. Mayne, Differential Dynamic Programming (1970); J. C. Dunn and D. P. Bertsekas, J.
+    Optimization Theory and Applications 63 (1989); with `hessian="gauss-newton"` the iterative LQR of W. Li and E.
+    Todorov, ICINCO 2004; constraints as in T. A. Howell et al., ALTRO, IROS 2019.
+    """
+
+    tolerance: float = 1e-8
+    """Of the derivative of the augmented objective by the controls, bounds considered; where rounding hides any
+    progress, 1e-6 relative to the largest multiplier above 1 will do."""
+    feasibility: float = 1e-6
+    """Largest violation of a scaled constraint, and of complementarity."""
+    max_iterations: int = 300
+    """Per stage."""
+    stages: int = 4
+    """Places on the schedule of an annealed distance to data; 1 solves at its end only."""
+    stage_tolerance: float = 1e-3
+    """As `tolerance`, in the stages before the last."""
+    hessian: Literal["exact", "gauss-newton"] = "exact"
+    """Second derivatives: all of them, or those that squares of residuals and other costs give."""
+    penalty: float = 10.0
+    """First penalty of constraints in the augmented Lagrangian."""
+    count: int = 1
+    """Guesses made where the user gives fewer: the first as given, the rest at random; solved one after another."""
+
+    needs_value: ClassVar[bool] = True
+    needs_rollout: ClassVar[bool] = True
+    precision: ClassVar[torch.dtype | None] = torch.float64
+
+    def __post_init__(self) -> None:
+        positive = {name: getattr(self, name) for name in ("tolerance", "feasibility", "stage_tolerance", "penalty")}
+        check_positive("DDP", **positive)
+        check_counts("DDP", max_iterations=self.max_iterations, stages=self.stages, count=self.count)
+        check_choice("DDP", "hessian", self.hessian, ("exact", "gauss-newton"))
+
+    @property
+    def starts(self) -> int:
+        """Number of guesses made where the user gives none."""
+        return self.count
+
+    def prepare(self, program: NonlinearProgram) -> Minimiser:
+        """Check that the program is a chain of stages.
+
+        Raises:
+            IncompatibleError: it has other variables than the controls, or a term that joins several knots; names it.
+        """
+        check_stages(program, "DDP", "SingleShooting")
+        if program.elimination is None:
+            raise IncompatibleError("DDP needs states that follow from the controls.")
+        plant = _Plant(program, program.elimination)
+        derivatives = StageDerivatives(program, self.hessian == "exact")
+
+        def minimise(start: Start) -> list[Outcome]:
+            deadline = np.inf if start.time_limit is None else time.perf_counter() + start.time_limit
+            plant.recheck()
+            with Interruption() as interruption:
+                return [
+                    _Search(self, program, plant, derivatives, start, member, deadline, interruption).solve()
+                    for member in range(len(start.variables))
+                ]
+
+        return minimise
+
+
+class _Plant:
+    """Rolls plans of a program out under feedback; plans are all variables of its transcription, scaled."""
+
+    def __init__(self, program: NonlinearProgram, elimination: Elimination) -> None:
+        layout, box = program.layout, program.problem.control_box
+        self._program, self._inputs = program, elimination.inputs
+        self._rollout = FeedbackRollout(elimination.advance, program.problem.state_size, box.lower, box.upper)
+        self._states, self._controls = layout.knot_states, layout.controls[0.0]
+        self.state_units = program.full_scale[self._states[0]]
+        """Of the states, `(n,)`."""
+        self.control_units = program.full_scale[self._controls[0]]
+        """Of the controls, `(m,)`."""
+        self.lower, self.upper = box.lower / self.control_units, box.upper / self.control_units
+        """Bounds of the scaled controls, `(m,)` each."""
+
+    def recheck(self) -> None:
+        """Compare the compiled step with the model before it is used again."""
+        self._rollout.recheck()
+
+    def controls(self, full: FloatArray) -> FloatArray:
+        """Return the scaled controls of a plan, `(N, m)`."""
+        return full[self._controls]
+
+    def under_law(self, law: FeedbackLaw, parameters: Parameters) -> FloatArray:
+        """Return the plan that a feedback law makes from the initial state."""
+        full = self._program.pack_all(law.plan)
+        return self._roll(full, law.plan.controls, law.plan.states[:-1], law.gains, parameters)
+
+    def open_loop(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return the plan of scaled controls `(N * m,)`."""
+        full = np.zeros(len(self._program.full_scale))
+        full[self._program.decided] = variables
+        horizon, m = self._controls.shape
+        n = len(self.state_units)
+        controls = full[self._controls] * self.control_units
+        return self._roll(full, controls, np.zeros((horizon, n)), np.zeros((horizon, m, n)), parameters)
+
+    def step(self, full: FloatArray, feedback: Feedback, length: float, parameters: Parameters) -> FloatArray:
+        """Return the plan a step along a feedback away from another one."""
+        controls = (full[self._controls] + length * feedback.step) * self.control_units
+        states = full[self._states[:-1]] * self.state_units
+        return self._roll(full, controls, states, self.gains(feedback), parameters)
+
+    def gains(self, feedback: Feedback) -> FloatArray:
+        """Return the gains of a feedback in units of controls and states, `(N, m, n)`."""
+        gains: FloatArray = feedback.gains * self.control_units[:, None] / self.state_units
+        return gains
+
+    def _roll(
+        self,
+        full: FloatArray,
+        controls: FloatArray,
+        reference: FloatArray,
+        gains: FloatArray,
+        parameters: Parameters,
+    ) -> FloatArray:
+        inputs = self._inputs(full[None], parameters)
+        inputs[..., : controls.shape[-1]] = controls
+        start = parameters.initial_state.numpy()[None]
+        states, applied = self._rollout(start, inputs, reference[None], gains[None])
+        rolled = np.empty_like(full)
+        rolled[self._states] = states[0] / self.state_units
+        rolled[self._controls] = applied[0] / self.control_units
+        return rolled
+
+
+class _Search:
+    """One program: its iterates obey the dynamics, and each is better than the one before."""
+
+    def __init__(
+        self,
+        settings: DDP,
+        program: NonlinearProgram,
+        plant: _Plant,
+        derivatives: StageDerivatives,
+        start: Start,
+        member: int,
+        deadline: float,
+        interruption: Interruption,
+    ) -> None:
+        self.settings, self.program, self.plant, self.derivatives = settings, program, plant, derivatives
+        self.parameters, self.deadline, self.interruption = start.one(member), deadline, interruption
+        self.begin, self.seconds = time.perf_counter(), 0.0
+        lower, upper = (torch.from_numpy(side) for side in derivatives.row_bounds)
+        self.lagrangian = AugmentedLagrangian(lower, upper, 1, settings.penalty)
+        if start.multipliers and len(known := start.multipliers[member].get("constraints", ())) == len(lower):
+            self.lagrangian.multipliers[0] = torch.from_numpy(np.asarray(known))
+        law = start.laws[member] if start.laws else None
+        fits = law is not None and law.plan.horizon == program.problem.horizon
+        self.full = (
+            plant.under_law(law, self.parameters)
+            if law is not None and fits
+            else plant.open_loop(start.variables[member], self.parameters)
+        )
+        self.rows = np.zeros(0)
+        self.value = np.inf
+        """Of the augmented objective."""
+        self.model: StageModel | None = None
+        """At the plan, None where it has to be made."""
+        self.feedback: Feedback | None = None
+        self.damping = 0.0
+        self.log: list[Mapping[str, Any]] = []
+
+    def solve(self) -> Outcome:
+        """Return the plan after the last stage."""
+        places, status = schedule(self.program, self.settings.stages).tolist(), Status.NOT_FINITE
+        for place in places:
+            self.parameters = replace(self.parameters, progress=place)
+            self.value, self.rows = self._evaluate(self.full)
+            if not np.isfinite(self.value):
+                return self._outcome(Status.NOT_FINITE)
+            self.model, self.damping = None, 0.0
+            last = place == places[-1]
+            status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
+            if status in (Status.TIME_LIMIT, Status.INTERRUPTED, Status.NOT_FINITE):
+                break
+        return self._outcome(status)
+
+    def _minimise(self, tolerance: float) -> Status:
+        """Search in one stage."""
+        inner = max(tolerance, _FIRST_INNER_TOLERANCE) if self.derivatives.row_count else tolerance
+        for _ in range(self.settings.max_iterations):
+            stopped = self._stopped()
+            if stopped is not None:
+                return stopped
+            model = self._model()
+            if not model.finite:
+                return Status.NOT_FINITE
+            stationarity, residual = self._stationarity(model), self._residual()
+            self._note(stationarity, residual)
+            if stationarity <= tolerance and residual <= self.settings.feasibility:
+                self._find_feedback(model)
+                return Status.SOLVED
+            if stationarity > inner and self._improve(model):
+                continue
+            if residual <= self.settings.feasibility and stationarity > inner:
+                return self._stopped() or self._end(stationarity)
+            if not self._move_multipliers():
+                return Status.INFEASIBLE if residual > self.settings.feasibility else Status.CONVERGED
+            inner = max(tolerance, 0.1 * min(inner, residual))
+        return Status.ITERATION_LIMIT
+
+    def _end(self, stationarity: float) -> Status:
+        """Return what a plan is that no step improves: rounding may hide what is left of the slope."""
+        largest = float(self.lagrangian.multipliers.abs().amax()) if len(self.rows) else 0.0
+        return Status.SOLVED if stationarity <= OPTIMAL * max(1.0, largest) else Status.CONVERGED
+
+    def _improve(self, model: StageModel) -> bool:
+        """Move to a better plan, and return whether there was one."""
+        held, unit = self._held(model), max(float(np.abs(model.curvature).max()), 1e-12)
+        convex = False
+        for _ in range(_ATTEMPTS):
+            feedback = sweep(model, held, self.damping * unit)
+            if feedback is not None:
+                self.feedback = feedback
+                if -feedback.decrease <= _NEGLIGIBLE * (1.0 + abs(self.value)):
+                    return False
+                if self._search_line(feedback):
+                    return True
+            if self._stopped() is not None:
+                return False
+            if feedback is not None or convex:
+                self.damping = max(_DAMPING_FACTOR * self.damping, _LEAST_DAMPING)
+            if not convex:
+                model, convex = model.convex(), True
+        return False
+
+    def _search_line(self, feedback: Feedback) -> bool:
+        for length in _LENGTHS:
+            trial = self.plant.step(self.full, feedback, length, self.parameters)
+            value, rows = self._evaluate(trial)
+            if value <= self.value + _ARMIJO * length * feedback.decrease:
+                self.full, self.value, self.rows, self.model = trial, value, rows, None
+                if length == 1.0:
+                    lower = self.damping / _DAMPING_FACTOR
+                    self.damping = lower if lower >= _LEAST_DAMPING else 0.0
+                return True
+        return False
+
+    def _find_feedback(self, model: StageModel) -> None:
+        """Find the feedback along the plan that stays, where the search has none or one along another plan."""
+        found = sweep(model, self._held(model), 0.0) or sweep(model.convex(), self._held(model), 1e-8)
+        self.feedback = found or self.feedback
+
+    def _evaluate(self, full: FloatArray) -> tuple[float, FloatArray]:
+        """Return the augmented objective, infinite where it is not finite, and the rows."""
+        begin = time.perf_counter()
+        value, rows = np.inf, np.zeros(self.derivatives.row_count)
+        if np.isfinite(full).all():
+            value = self.derivatives.objective(full, self.parameters)
+            rows = self.derivatives.rows(full, self.parameters)
+            if len(rows):
+                value += float(self.lagrangian.term(torch.from_numpy(rows)[None])[0])
+        self.seconds += time.perf_counter() - begin
+        return value if np.isfinite(value) else np.inf, rows
+
+    def _model(self) -> StageModel:
+        if self.model is None:
+            begin = time.perf_counter()
+            multipliers = self.lagrangian.estimate(torch.from_numpy(self.rows)[None])[0].numpy()
+            penalties = np.where(multipliers != 0.0, float(self.lagrangian.penalty[0, 0]), 0.0)
+            self.model = self.derivatives.model(self.full, self.parameters, multipliers, penalties)
+            self.seconds += time.perf_counter() - begin
+        return self.model
+
+    def _held(self, model: StageModel) -> NDArray[np.bool_]:
+        controls, slope = self.plant.controls(self.full), model.slope
+        held: NDArray[np.bool_] = ((controls <= self.plant.lower) & (slope > 0.0)) | (
+            (controls >= self.plant.upper) & (slope < 0.0)
+        )
+        return held
+
+    def _stationarity(self, model: StageModel) -> float:
+        controls = self.plant.controls(self.full)
+        moved = np.clip(controls - model.slope, self.plant.lower, self.plant.upper)
+        return float(np.abs(moved - controls).max(initial=0.0))
+
+    def _residual(self) -> float:
+        return float(self.lagrangian.residual(torch.from_numpy(self.rows)[None])[0])
+
+    def _move_multipliers(self) -> bool:
+        """Let the multipliers follow the plan, and return whether that may help."""
+        rows = torch.from_numpy(self.rows)[None]
+        if not len(self.rows) or bool(self.lagrangian.exhausted(rows, torch.zeros(1, dtype=torch.int64))):
+            return False
+        self.lagrangian.update(rows)
+        self.value, self.rows = self._evaluate(self.full)
+        self.model, self.damping = None, 0.0
+        return True
+
+    def _stopped(self) -> Status | None:
+        if self.interruption.requested:
+            return Status.INTERRUPTED
+        return Status.TIME_LIMIT if time.perf_counter() > self.deadline else None
+
+    def _note(self, stationarity: float, residual: float) -> None:
+        entry = {"merit": self.value, "stationarity": stationarity, "violation": residual, "damping": self.damping}
+        self.log.append({"progress": self.parameters.progress, **entry})
+
+    def _outcome(self, status: Status) -> Outcome:
+        variables = self.full[self.program.decided]
+        merit = np.inf
+        if np.isfinite(self.full).all() and self._residual() <= 10.0 * self.settings.feasibility:
+            merit = self.derivatives.objective(self.full, self.parameters.at_end())
+        total = time.perf_counter() - self.begin
+        return Outcome(
+            variables=np.nan_to_num(variables),
+            status=status,
+            iterations=len(self.log),
+            merit=merit,
+            multipliers=self._multipliers(),
+            seconds={"derivatives": self.seconds, "solver": total - self.seconds},
+            log=self.log,
+            gains=None if self.feedback is None else self.plant.gains(self.feedback),
+        )
+
+    def _multipliers(self) -> Mapping[str, FloatArray]:
+        if self.model is None or not self.model.finite:
+            return {}
+        bounds = np.where(self._held(self.model), -self.model.slope, 0.0)
+        constraints = self.lagrangian.estimate(torch.from_numpy(self.rows)[None])[0].numpy()
+        return {"constraints": constraints, "bounds": bounds.ravel()}
