@@ -139,6 +139,16 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
         "ModelFileError",
         ("train0 is a folder without model.safetensors", "dynamics, energy, score"),
     ),
+    "neither file nor dataset to describe": (
+        ("info", "nope"),
+        "DatasetError",
+        ("'nope' is neither a file or folder that exists nor a Minari id",),
+    ),
+    "models without a clone to play": (
+        ("evaluate", "--trained", "{place}/train0"),
+        "ModelFileError",
+        ("train0 holds no cloned behaviour: train it by trajopt-sgp train --preset d4rl",),
+    ),
     "folder above models to describe": (
         ("info", "{place}/train0"),
         "ModelFileError",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 FormulationName = Literal["single-shooting", "multiple-shooting", "direct-transcription"]
-SolverName = Literal["gradient-descent", "lbfgs", "ipopt", "fatrop", "sqp", "scipy", "cem", "mppi"]
+SolverName = Literal["gradient-descent", "lbfgs", "ipopt", "fatrop", "sqp", "ddp", "scipy", "cem", "mppi"]
 
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")

@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Preset] = {
         settings={"iterations": 250, "step_size": 0.3, "annealing": 0.6},
     ),
     **{name: _with_values("direct-transcription") for name in ("ipopt", "fatrop", "sqp", "scipy")},
-    **{name: _with_values("single-shooting") for name in ("lbfgs", "cem", "mppi")},
+    **{name: _with_values("single-shooting") for name in ("ddp", "lbfgs", "cem", "mppi")},
 }
 """By the name of the solver on the command line."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trajopt_sgp.files import write_json
+from trajopt_sgp.files import write_atomically, write_json
 from trajopt_sgp.studies.runner import CellRecord, StudyCell
 from trajopt_sgp.viz.style import save_figure
 
@@ -62,7 +62,7 @@ def write_study(
     parts = [_head(study, records, reduced, total or len(records)), study.page(finished) if finished else ""]
     parts += [f"![{name.replace('-', ' ')}]({path.name})" for name, path in figures.items()]
     page = folder / PAGE
-    page.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    write_atomically(page, ("\n\n".join(part for part in parts if part) + "\n").encode())
     return {"page": page, "results": folder / RESULTS, **figures}
 
 

@@ -11,6 +11,7 @@ from minari.storage.datasets_root_dir import get_dataset_path
 from trajopt_sgp.cli.report import Report, make_listing
 from trajopt_sgp.cli.run_folder import versions
 from trajopt_sgp.data import DatasetInfo, load_transitions, local_dataset_ids
+from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.models import EnergyNetwork, TransitionModel, load_model
 from trajopt_sgp.models.denoiser import Denoiser
 from trajopt_sgp.models.model_file import find_model_file
@@ -29,6 +30,8 @@ def run_info(target: str | None) -> Report:
     path = Path(target)
     if path.suffix == ".safetensors" or path.exists():
         return _file(find_model_file(path))
+    if "-v" not in target:
+        raise DatasetError(f"{target!r} is neither a file or folder that exists nor a Minari id (namespace/name-v0).")
     return _dataset(target)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.files import write_json
 from trajopt_sgp.hardware.goals.outcome import GoalOutcome, judge_goal
 from trajopt_sgp.hardware.goals.run import run_goal
 from trajopt_sgp.hardware.goals.tasks import GoalTask, draw_tasks
@@ -58,7 +59,7 @@ def run_series(count: int, seed: int, settings: HardwareSettings, folder: Path) 
             continue
         outcome, load = run_goal(task, settings, place), os.getloadavg()[2]
         # written last: a goal without it is run again
-        (place / _RECORD).write_text(json.dumps({**asked, "outcome": _plain(outcome), "load": load}, indent=2))
+        write_json(place / _RECORD, {**asked, "outcome": _plain(outcome), "load": load})
         yield GoalRecord(task, place / LOG, outcome, load)
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.data import Transitions, d4rl_robot, is_d4rl_robot
+from trajopt_sgp.errors import ModelFileError
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import (
     BehaviourClone,
@@ -99,7 +100,13 @@ def planner_models(penalty: str, folder: Path, transitions: Callable[[], Transit
 
 
 def load_clone(folder: Path) -> BehaviourClone:
-    """Return the cloned behaviour among trained models."""
+    """Return the cloned behaviour among trained models.
+
+    Raises:
+        ModelFileError: there is none, or its file is damaged.
+    """
+    if not (folder / "clone" / MODEL_FILE).exists():
+        raise ModelFileError(f"{folder} holds no cloned behaviour: train it by trajopt-sgp train --preset d4rl.")
     return load_model_as(BehaviourClone, folder / "clone" / MODEL_FILE)
 
 
