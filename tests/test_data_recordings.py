@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trajopt_sgp.data import (
     Recording,
+    as_triples,
     load_transitions,
     median_time_step,
     read_recordings,
@@ -19,6 +20,8 @@ from trajopt_sgp.data import (
 )
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.learning import DynamicsSettings, train_dynamics
+from trajopt_sgp.models import load_model
+from trajopt_sgp.problem import OptimalControlProblem
 
 TABLE = """t;q 1;q 2;mode;u;trial
 0.0;1.0;10.0;idle;0.1;a
@@ -289,16 +292,44 @@ def heading(samples: int = 400) -> Recording:
     return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), clock, state_names=("turns", "yaw"))
 
 
+def test_names_of_columns_travel_with_the_data_to_models_and_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    lines = [f"{0.1 * i:.1f},{i % 7},{-i % 5},1" for i in range(40)]
+    (tmp_path / "arm.csv").write_text("\n".join(["t,elbow,wrist,torque", *lines]))
+    recordings = read_recordings(tmp_path / "arm.csv", ["elbow", "wrist"], ["torque"], time="t")
+    data = transitions_from_recordings([*recordings, *recordings], "lab/named-v0", control_bounds=(-2.0, 2.0))
+    write_transitions(data, "lab/named-v0")
+    loaded = load_transitions("lab/named-v0")
+    assert (loaded.dataset.state_names, loaded.dataset.control_names) == (("elbow", "wrist"), ("torque",))
+    assert loaded.dataset.hash == data.dataset.hash
+    train_dynamics(loaded, DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5), folder=tmp_path)
+    model = load_model(tmp_path)
+    problem = OptimalControlProblem(
+        dynamics=model,
+        horizon=3,
+        initial_state=[0.0, 0.0],
+        final_state={"wrist": 1.0},
+        control_bounds=(-2.0, 2.0),
+    )
+    assert (problem.state_labels, problem.control_labels) == (("elbow", "wrist"), ("torque",))
+    assert problem.replaced(state_names=["a", "b"], final_state={"b": 1.0}).state_labels == ("a", "b")
+    assert as_triples(loaded).dataset.control_names == ()
+    with pytest.raises(DatasetError, match="state_names lists 1 names of 2 coordinates"):
+        replace(loaded.dataset, state_names=("elbow",))
+
+
 def test_wrapped_angles_are_named() -> None:
     with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
         data = transitions_from_recordings([heading()], "lab/yaw-v0")
     quick = DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5)
     two = replace(data, episodes=np.repeat([0, 1], [200, 199]))
-    with pytest.warns(UserWarning, match="state 1 jumps by about 2π"):
+    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 2π"):
         train_dynamics(two, quick)
     radians = heading()
     degrees = replace(radians, states=np.rad2deg(radians.states))
-    with pytest.warns(UserWarning, match="state 1 jumps by about 360"):
+    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 360"):
         transitions_from_recordings([degrees], "lab/yaw-v0")
     # large steps of every size are no wraps
     wild = Recording(np.random.default_rng(0).uniform(-4.0, 4.0, (400, 1)), np.zeros((400, 1)))

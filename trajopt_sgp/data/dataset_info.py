@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -42,8 +42,16 @@ class DatasetInfo:
     """Version of Minari that wrote the dataset."""
     time_step: float | None = None
     """Time from a state to the next one [s], where it is known."""
+    state_names: tuple[str, ...] = ()
+    """Names of the n coordinates, where they are known."""
+    control_names: tuple[str, ...] = ()
+    """Names of the m coordinates, where they are known."""
 
     def __post_init__(self) -> None:
+        for kind in ("state", "control"):
+            names, size = getattr(self, f"{kind}_names"), len(getattr(self, f"{kind}_low"))
+            if len(names) not in (0, size):
+                raise DatasetError(f"Dataset {self.id!r}: {kind}_names lists {len(names)} names of {size} coordinates.")
         step = self.time_step
         if step is not None and not 0.0 < step < np.inf:
             raise DatasetError(f"Dataset {self.id!r}: time_step = {step}: it must be a positive number of seconds.")
@@ -67,7 +75,8 @@ class DatasetInfo:
         try:
             for name in ("state_low", "state_high", "control_low", "control_high"):
                 values[name] = tuple(float(entry) for entry in values[name])
-            values["observation_keys"] = tuple(values.get("observation_keys", ()))
+            for name in ("observation_keys", "state_names", "control_names"):
+                values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except (DatasetError, KeyError, TypeError, ValueError) as error:
             known = [field.name for field in fields(cls)]
@@ -83,6 +92,7 @@ def describe_dataset(
     observation_keys: tuple[str, ...] = (),
     minari_version: str | None = None,
     time_step: float | None = None,
+    names: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> DatasetInfo:
     """Describe transitions and hash them together with their bounds.
 
@@ -95,9 +105,10 @@ def describe_dataset(
         observation_keys: entries of a dict observation that make up the state.
         minari_version: version that wrote the dataset.
         time_step: from a state to the next one [s]; not part of the hash.
+        names: of the states and of the controls, none where they are not known; not part of the hash.
     """
-    names = ("state_low", "state_high", "control_low", "control_high")
-    bounds = dict(zip(names, (*map(_vector, state_bounds), *map(_vector, control_bounds)), strict=True))
+    sides = ("state_low", "state_high", "control_low", "control_high")
+    bounds = dict(zip(sides, (*map(_vector, state_bounds), *map(_vector, control_bounds)), strict=True))
     return DatasetInfo(
         id=dataset_id,
         hash=hash_arrays({**arrays, **bounds}),
@@ -107,6 +118,8 @@ def describe_dataset(
         observation_keys=observation_keys,
         minari_version=minari_version,
         time_step=time_step,
+        state_names=tuple(names[0]),
+        control_names=tuple(names[1]),
         **{name: tuple(bound.tolist()) for name, bound in bounds.items()},
     )
 

@@ -4,9 +4,11 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import minari
@@ -14,6 +16,7 @@ import numpy as np
 from minari import MinariDataset
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.storage.datasets_root_dir import get_dataset_path
+from numpy.typing import NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.episodes import REMEDY, assemble, read_episodes
@@ -23,6 +26,8 @@ from trajopt_sgp.errors import DatasetError
 
 TIME_STEP = "time_step"
 """Entry of a dataset's metadata: time from a state to the next one [s]; Minari has none of its own."""
+NAMES = ("state_names", "control_names")
+"""Entries of a dataset's metadata: names of the coordinates, a list in JSON."""
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
 
 
@@ -61,6 +66,7 @@ def load_transitions(
         observation_keys=tuple(key for key in boxes if key),
         minari_version=str(dataset.minari_version),
         time_step=_time_step(dataset),
+        names=_names(dataset, arrays),
     )
     return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards))
 
@@ -105,6 +111,19 @@ def _time_step(dataset: MinariDataset) -> float | None:
     found = dataset.storage.metadata.get(TIME_STEP)
     # other writers may mean something else by this name
     return float(found) if isinstance(found, int | float) and 0.0 < found < math.inf else None
+
+
+def _names(dataset: MinariDataset, arrays: Mapping[str, NDArray[Any]]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return names of states and controls, none where they are not told or are those of other coordinates."""
+    found = []
+    for entry, field in zip(NAMES, ("states", "controls"), strict=True):
+        try:
+            names = json.loads(dataset.storage.metadata.get(entry, "[]"))
+        except (TypeError, ValueError):
+            names = []
+        fits = isinstance(names, list) and len(names) == arrays[field].shape[1]
+        found.append([str(name) for name in names] if fits else [])
+    return found[0], found[1]
 
 
 def _not_found(dataset_id: str) -> str:

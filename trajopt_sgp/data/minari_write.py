@@ -1,5 +1,6 @@
 """Writing episodes as a Minari dataset, whole or not at all."""
 
+import json
 import math
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from trajopt_sgp.data.minari_io import TIME_STEP, check_dataset_id, open_dataset
+from trajopt_sgp.data.minari_io import NAMES, TIME_STEP, check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.files import flush
 
@@ -59,7 +60,8 @@ def write_minari_dataset(
         buffers: episodes, at least one; T + 1 observations for T actions.
         dataset_id: Minari id; a namespace that is missing is created.
         environment: the environment the episodes come from; gives spaces, the specification by which
-            `MinariDataset.recover_environment` makes it again, and the time step, where it has a `time_step` or `dt`.
+            `MinariDataset.recover_environment` makes it again, the time step, where it has a `time_step` or `dt`, and
+            names of coordinates, where it has tuples `state_names` and `control_names`.
         overwrite: replace a dataset of the same id.
         description: one or two sentences; by default the counts and the environment.
         author: stored in the dataset.
@@ -87,6 +89,7 @@ def write_minari_dataset(
         "description": description or _describe(buffers, environment),
         **({"code_permalink": code_permalink} if code_permalink else {}),
         **_time_step(environment),
+        **_names(environment),
     }
     try:
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
@@ -133,6 +136,13 @@ def _time_step(environment: Origin) -> dict[str, float]:
     told = [getattr(inner, name, None) for name in ("time_step", "dt")]
     known = [float(step) for step in told if isinstance(step, int | float) and 0.0 < step < math.inf]
     return {TIME_STEP: known[0]} if known else {}
+
+
+def _names(environment: Origin) -> dict[str, str]:
+    """Return the entries of the metadata that tell the names of the coordinates, or none."""
+    inner = getattr(environment, "unwrapped", environment)
+    told = {entry: getattr(inner, entry, None) for entry in NAMES}
+    return {entry: json.dumps(list(names)) for entry, names in told.items() if isinstance(names, tuple) and names}
 
 
 def _describe(buffers: Sequence[EpisodeBuffer], environment: Origin) -> str:

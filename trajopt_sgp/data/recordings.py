@@ -41,7 +41,7 @@ class Recording:
     name: str = "recording"
     """Called so in messages."""
     state_names: Sequence[str] = ()
-    """Of the n coordinates, for messages; empty for `states[0]`, `states[1]` and so on."""
+    """Of the n coordinates, for messages, plots and problems with models of them; empty for `states[0]` and so on."""
     control_names: Sequence[str] = ()
     """Of the m coordinates, alike."""
     lines: Sequence[int] = ()
@@ -143,7 +143,8 @@ def transitions_from_recordings(
     arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
-    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step)
+    names = recordings[0].state_names, recordings[0].control_names
+    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=names)
     return Transitions(**arrays, dataset=info)
 
 

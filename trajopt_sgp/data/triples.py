@@ -29,6 +29,7 @@ def describe_triples(dataset: DatasetInfo) -> DatasetInfo:
         hash=hashlib.sha256(f"{dataset.hash} with next states".encode()).hexdigest(),
         control_low=(*dataset.control_low, *dataset.state_low),
         control_high=(*dataset.control_high, *dataset.state_high),
+        control_names=(),
     )
 
 

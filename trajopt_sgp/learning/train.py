@@ -144,7 +144,7 @@ def train_ensemble(
 
 def _set_step_statistics(model: ResidualDynamics, part: Transitions) -> None:
     warn_of_coarse_states(part)
-    warn_of_wrapped_angles(part.next_states - part.states, part.dataset.id)
+    warn_of_wrapped_angles(part.next_states - part.states, part.dataset.id, part.dataset.state_names)
     model.set_step_statistics((part.next_states - part.states).mean(axis=0), step_spread(part))
 
 

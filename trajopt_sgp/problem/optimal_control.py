@@ -117,9 +117,9 @@ class OptimalControlProblem:
     control_scale: Numbers | None = None
     """Units in which controls are of order one, a number or `(m,)`; chosen from bounds or data if not given."""
     state_names: Sequence[str] | None = None
-    """Names for messages, plots and mappings; x[0], x[1], ... if not given."""
+    """Names for messages, plots and mappings; those of a learned model's data if not given, or else x[0], x[1], ..."""
     control_names: Sequence[str] | None = None
-    """Names for messages and plots; u[0], u[1], ... if not given."""
+    """Names for messages and plots; those of a learned model's data if not given, or else u[0], u[1], ..."""
     name: str = "problem"
     """Name for tables and plots."""
 
@@ -164,8 +164,8 @@ class OptimalControlProblem:
         self._derive(**{name: copy.deepcopy(getattr(self, name)) for name in _ARRAYS})
         self._derive(state_size=self._size("state"), control_size=self._size("control"))
         self._derive(
-            state_labels=make_labels("state_names", "x", self.state_names, self.state_size),
-            control_labels=make_labels("control_names", "u", self.control_names, self.control_size),
+            state_labels=make_labels("state_names", "x", self._names("state"), self.state_size),
+            control_labels=make_labels("control_names", "u", self._names("control"), self.control_size),
             grid=make_time_grid(self.horizon, self.time_step, self.duration, self.mesh, own_time_step(self.dynamics)),
             stage_terms=as_stage_costs(self.stage_costs),
             terminal_terms=as_terminal_costs(self.terminal_costs),
@@ -294,6 +294,13 @@ class OptimalControlProblem:
     def _derive(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _names(self, kind: str) -> Sequence[str] | None:
+        """Return the names given, or those of the data of the model."""
+        own: Sequence[str] | None = getattr(self, f"{kind}_names")
+        told = getattr(getattr(self.dynamics, "dataset", None), f"{kind}_names", ())
+        distinct = len(set(told)) == getattr(self, f"{kind}_size")
+        return told if own is None and distinct else own
 
     def _size(self, kind: str) -> int:
         if self.dynamics is not None:
