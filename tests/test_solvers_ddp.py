@@ -109,6 +109,13 @@ def test_multipliers_and_feedback_of_a_solution_are_a_warm_start() -> None:
     assert again.cost == pytest.approx(first.cost, rel=1e-6)
 
 
+def test_the_feedback_belongs_to_the_first_of_several_starts() -> None:
+    problem = linear_quadratic(stage_costs=[lambda x, u: (x.square().sum(-1) + 1.0).log() + 0.1 * u.square().sum(-1)])
+    first = solve(problem, SingleShooting(), DDP())
+    again = solve(problem, SingleShooting(), DDP(count=3), guess=first)
+    assert [start.iterations <= 2 for start in again.starts] == [True, False, False]
+
+
 def test_members_of_a_batch_are_solved_for_themselves() -> None:
     states = np.stack([LQ_START, -LQ_START])
     for solution, state in zip(solve_batch(linear_quadratic(), states, SingleShooting(), DDP()), states, strict=True):

@@ -233,7 +233,7 @@ class MPC:
             generator=self.generator,
             checked=starts is None,
             multipliers=self._multipliers(cold),
-            laws=[law for law in self._laws if law is not None] if all(self._laws) else (),
+            laws=self._laws if self.proposals is None else (),
         )
         used = np.logical_and(known.ravel(), [usable(solution) for solution in self.solutions])
         controls = self._adopt(used, guess, states)

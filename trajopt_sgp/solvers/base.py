@@ -48,8 +48,8 @@ class Start:
     """Of this solve; initial states `(P, n)`."""
     multipliers: Sequence[Mapping[str, FloatArray]] = ()
     """Multipliers of earlier solutions, `P` entries or none."""
-    laws: Sequence[FeedbackLaw] = ()
-    """Feedback along the guesses, for solvers that begin by following it, `P` entries or none."""
+    laws: Sequence[FeedbackLaw | None] = ()
+    """Feedback along the guesses that have any, for solvers that begin by following it, `P` entries or none."""
     time_limit: float | None = None
     """Wall time for the whole batch [s]."""
     rivals: int = 1

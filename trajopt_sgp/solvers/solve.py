@@ -179,7 +179,7 @@ class PreparedSolve:
         generator: np.random.Generator | None = None,
         checked: bool = True,
         multipliers: Sequence[Mapping[str, FloatArray]] = (),
-        laws: Sequence[FeedbackLaw] = (),
+        laws: Sequence[FeedbackLaw | None] = (),
     ) -> list[Solution]:
         """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
 
@@ -274,7 +274,7 @@ class PreparedSolve:
         time_limit: float | None,
         generator: np.random.Generator | None,
         checked: bool,
-        laws: Sequence[FeedbackLaw] = (),
+        laws: Sequence[FeedbackLaw | None] = (),
     ) -> list[Solution]:
         if time_limit is not None and not time_limit > 0.0:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
@@ -290,9 +290,9 @@ class PreparedSolve:
                 variables = self.program.pack(flat)
             starts = len(variables) // len(states)
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
-            single = starts == 1
-            warm = (multipliers, laws) if single else ((), ())
-            start = Start(variables, values, *warm, time_limit, rivals=starts)
+            # a law belongs to the guess, which is the first start of its state
+            followed = [law if k == 0 else None for law in laws for k in range(starts)]
+            start = Start(variables, values, multipliers if starts == 1 else (), followed, time_limit, rivals=starts)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
