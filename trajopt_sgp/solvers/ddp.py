@@ -1,5 +1,6 @@
 """Differential dynamic programming: Newton steps in single shooting by a recursion over the stages, under feedback."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trajopt_sgp.derivatives.elimination import Elimination
-from trajopt_sgp.derivatives.feedback_rollout import FeedbackRollout
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.problem import FeedbackLaw, Parameters, Status
+from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.nlpsol import schedule
+from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep
 from trajopt_sgp.solvers.run import OPTIMAL
 from trajopt_sgp.solvers.stage_model import StageDerivatives, StageModel
@@ -33,6 +33,7 @@ _LEAST_DAMPING, _DAMPING_FACTOR = 1e-5, 4.0
 # A decrease that rounding hides.
 _NEGLIGIBLE = 1e-13
 _FIRST_INNER_TOLERANCE = 1e-2
+_ENDS = (Status.TIME_LIMIT, Status.INTERRUPTED, Status.NOT_FINITE)
 
 
 @dataclass(frozen=True)
@@ -93,115 +94,66 @@ class DDP(Solver):
         check_stages(program, "DDP", "SingleShooting")
         if program.elimination is None:
             raise IncompatibleError("DDP needs states that follow from the controls.")
-        plant = _Plant(program, program.elimination)
-        derivatives = StageDerivatives(program, self.hessian == "exact")
+        plans = PlanRollout(program, program.elimination)
+        workshop = _Workshop(self, program, plans, StageDerivatives(program, self.hessian == "exact"))
 
         def minimise(start: Start) -> list[Outcome]:
-            deadline = np.inf if start.time_limit is None else time.perf_counter() + start.time_limit
-            plant.recheck()
+            deadline = math.inf if start.time_limit is None else time.perf_counter() + start.time_limit
+            plans.recheck()
             with Interruption() as interruption:
-                return [
-                    _Search(self, program, plant, derivatives, start, member, deadline, interruption).solve()
-                    for member in range(len(start.variables))
-                ]
+                limits = _Limits(deadline, interruption)
+                return [_Search(workshop, start, member, limits).solve() for member in range(len(start.variables))]
 
         return minimise
 
 
-class _Plant:
-    """Rolls plans of a program out under feedback; plans are all variables of its transcription, scaled."""
+@dataclass(frozen=True, eq=False)
+class _Workshop:
+    """What all searches of a program share."""
 
-    def __init__(self, program: NonlinearProgram, elimination: Elimination) -> None:
-        layout, box = program.layout, program.problem.control_box
-        self._program, self._inputs = program, elimination.inputs
-        self._rollout = FeedbackRollout(elimination.advance, program.problem.state_size, box.lower, box.upper)
-        self._states, self._controls = layout.knot_states, layout.controls[0.0]
-        self.state_units = program.full_scale[self._states[0]]
-        """Of the states, `(n,)`."""
-        self.control_units = program.full_scale[self._controls[0]]
-        """Of the controls, `(m,)`."""
-        self.lower, self.upper = box.lower / self.control_units, box.upper / self.control_units
-        """Bounds of the scaled controls, `(m,)` each."""
+    settings: DDP
+    """Of the solver."""
+    program: NonlinearProgram
+    """What is solved."""
+    plans: PlanRollout
+    """Makes plans."""
+    derivatives: StageDerivatives
+    """At plans."""
 
-    def recheck(self) -> None:
-        """Compare the compiled step with the model before it is used again."""
-        self._rollout.recheck()
 
-    def controls(self, full: FloatArray) -> FloatArray:
-        """Return the scaled controls of a plan, `(N, m)`."""
-        return full[self._controls]
+@dataclass(frozen=True)
+class _Limits:
+    """When a search must end."""
 
-    def under_law(self, law: FeedbackLaw, parameters: Parameters) -> FloatArray:
-        """Return the plan that a feedback law makes from the initial state."""
-        full = self._program.pack_all(law.plan)
-        return self._roll(full, law.plan.controls, law.plan.states[:-1], law.gains, parameters)
+    deadline: float
+    """On the clock of `time.perf_counter`."""
+    interruption: Interruption
+    """Whether Ctrl-C was pressed."""
 
-    def open_loop(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
-        """Return the plan of scaled controls `(N * m,)`."""
-        full = np.zeros(len(self._program.full_scale))
-        full[self._program.decided] = variables
-        horizon, m = self._controls.shape
-        n = len(self.state_units)
-        controls = full[self._controls] * self.control_units
-        return self._roll(full, controls, np.zeros((horizon, n)), np.zeros((horizon, m, n)), parameters)
-
-    def step(self, full: FloatArray, feedback: Feedback, length: float, parameters: Parameters) -> FloatArray:
-        """Return the plan a step along a feedback away from another one."""
-        controls = (full[self._controls] + length * feedback.step) * self.control_units
-        states = full[self._states[:-1]] * self.state_units
-        return self._roll(full, controls, states, self.gains(feedback), parameters)
-
-    def gains(self, feedback: Feedback) -> FloatArray:
-        """Return the gains of a feedback in units of controls and states, `(N, m, n)`."""
-        gains: FloatArray = feedback.gains * self.control_units[:, None] / self.state_units
-        return gains
-
-    def _roll(
-        self,
-        full: FloatArray,
-        controls: FloatArray,
-        reference: FloatArray,
-        gains: FloatArray,
-        parameters: Parameters,
-    ) -> FloatArray:
-        inputs = self._inputs(full[None], parameters)
-        inputs[..., : controls.shape[-1]] = controls
-        start = parameters.initial_state.numpy()[None]
-        states, applied = self._rollout(start, inputs, reference[None], gains[None])
-        rolled = np.empty_like(full)
-        rolled[self._states] = states[0] / self.state_units
-        rolled[self._controls] = applied[0] / self.control_units
-        return rolled
+    def reached(self) -> Status | None:
+        """Return which limit is reached, if any."""
+        if self.interruption.requested:
+            return Status.INTERRUPTED
+        return Status.TIME_LIMIT if time.perf_counter() > self.deadline else None
 
 
 class _Search:
-    """One program: its iterates obey the dynamics, and each is better than the one before."""
+    """The search of one program."""
 
-    def __init__(
-        self,
-        settings: DDP,
-        program: NonlinearProgram,
-        plant: _Plant,
-        derivatives: StageDerivatives,
-        start: Start,
-        member: int,
-        deadline: float,
-        interruption: Interruption,
-    ) -> None:
-        self.settings, self.program, self.plant, self.derivatives = settings, program, plant, derivatives
-        self.parameters, self.deadline, self.interruption = start.one(member), deadline, interruption
+    def __init__(self, workshop: _Workshop, start: Start, member: int, limits: _Limits) -> None:
+        self.workshop, self.settings, self.limits = workshop, workshop.settings, limits
+        self.plans, self.derivatives = workshop.plans, workshop.derivatives
+        self.parameters = start.one(member)
         self.begin, self.seconds = time.perf_counter(), 0.0
-        lower, upper = (torch.from_numpy(side) for side in derivatives.row_bounds)
-        self.lagrangian = AugmentedLagrangian(lower, upper, 1, settings.penalty)
+        lower, upper = (torch.from_numpy(side) for side in self.derivatives.row_bounds)
+        self.lagrangian = AugmentedLagrangian(lower, upper, 1, self.settings.penalty)
         if start.multipliers and len(known := start.multipliers[member].get("constraints", ())) == len(lower):
             self.lagrangian.multipliers[0] = torch.from_numpy(np.asarray(known))
         law = start.laws[member] if start.laws else None
-        fits = law is not None and law.plan.horizon == program.problem.horizon
-        self.full = (
-            plant.under_law(law, self.parameters)
-            if law is not None and fits
-            else plant.open_loop(start.variables[member], self.parameters)
-        )
+        if law is not None and law.plan.horizon == workshop.program.problem.horizon:
+            self.full = self.plans.under_law(law, self.parameters)
+        else:
+            self.full = self.plans.open_loop(start.variables[member], self.parameters)
         self.rows = np.zeros(0)
         self.value = np.inf
         """Of the augmented objective."""
@@ -213,7 +165,7 @@ class _Search:
 
     def solve(self) -> Outcome:
         """Return the plan after the last stage."""
-        places, status = schedule(self.program, self.settings.stages).tolist(), Status.NOT_FINITE
+        places, status = schedule(self.workshop.program, self.settings.stages).tolist(), Status.NOT_FINITE
         for place in places:
             self.parameters = replace(self.parameters, progress=place)
             self.value, self.rows = self._evaluate(self.full)
@@ -222,7 +174,7 @@ class _Search:
             self.model, self.damping = None, 0.0
             last = place == places[-1]
             status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
-            if status in (Status.TIME_LIMIT, Status.INTERRUPTED, Status.NOT_FINITE):
+            if status in _ENDS:
                 break
         return self._outcome(status)
 
@@ -230,7 +182,7 @@ class _Search:
         """Search in one stage."""
         inner = max(tolerance, _FIRST_INNER_TOLERANCE) if self.derivatives.row_count else tolerance
         for _ in range(self.settings.max_iterations):
-            stopped = self._stopped()
+            stopped = self.limits.reached()
             if stopped is not None:
                 return stopped
             model = self._model()
@@ -244,7 +196,7 @@ class _Search:
             if stationarity > inner and self._improve(model):
                 continue
             if residual <= self.settings.feasibility and stationarity > inner:
-                return self._stopped() or self._end(stationarity)
+                return self.limits.reached() or self._end(stationarity)
             if not self._move_multipliers():
                 return Status.INFEASIBLE if residual > self.settings.feasibility else Status.CONVERGED
             inner = max(tolerance, 0.1 * min(inner, residual))
@@ -267,7 +219,7 @@ class _Search:
                     return False
                 if self._search_line(feedback):
                     return True
-            if self._stopped() is not None:
+            if self.limits.reached() is not None:
                 return False
             if feedback is not None or convex:
                 self.damping = max(_DAMPING_FACTOR * self.damping, _LEAST_DAMPING)
@@ -277,7 +229,7 @@ class _Search:
 
     def _search_line(self, feedback: Feedback) -> bool:
         for length in _LENGTHS:
-            trial = self.plant.step(self.full, feedback, length, self.parameters)
+            trial = self.plans.step(self.full, feedback, length, self.parameters)
             value, rows = self._evaluate(trial)
             if value <= self.value + _ARMIJO * length * feedback.decrease:
                 self.full, self.value, self.rows, self.model = trial, value, rows, None
@@ -314,15 +266,15 @@ class _Search:
         return self.model
 
     def _held(self, model: StageModel) -> NDArray[np.bool_]:
-        controls, slope = self.plant.controls(self.full), model.slope
-        held: NDArray[np.bool_] = ((controls <= self.plant.lower) & (slope > 0.0)) | (
-            (controls >= self.plant.upper) & (slope < 0.0)
+        controls, slope = self.plans.controls(self.full), model.slope
+        held: NDArray[np.bool_] = ((controls <= self.plans.lower) & (slope > 0.0)) | (
+            (controls >= self.plans.upper) & (slope < 0.0)
         )
         return held
 
     def _stationarity(self, model: StageModel) -> float:
-        controls = self.plant.controls(self.full)
-        moved = np.clip(controls - model.slope, self.plant.lower, self.plant.upper)
+        controls = self.plans.controls(self.full)
+        moved = np.clip(controls - model.slope, self.plans.lower, self.plans.upper)
         return float(np.abs(moved - controls).max(initial=0.0))
 
     def _residual(self) -> float:
@@ -338,17 +290,12 @@ class _Search:
         self.model, self.damping = None, 0.0
         return True
 
-    def _stopped(self) -> Status | None:
-        if self.interruption.requested:
-            return Status.INTERRUPTED
-        return Status.TIME_LIMIT if time.perf_counter() > self.deadline else None
-
     def _note(self, stationarity: float, residual: float) -> None:
         entry = {"merit": self.value, "stationarity": stationarity, "violation": residual, "damping": self.damping}
         self.log.append({"progress": self.parameters.progress, **entry})
 
     def _outcome(self, status: Status) -> Outcome:
-        variables = self.full[self.program.decided]
+        variables = self.full[self.workshop.program.decided]
         merit = np.inf
         if np.isfinite(self.full).all() and self._residual() <= 10.0 * self.settings.feasibility:
             merit = self.derivatives.objective(self.full, self.parameters.at_end())
@@ -361,7 +308,7 @@ class _Search:
             multipliers=self._multipliers(),
             seconds={"derivatives": self.seconds, "solver": total - self.seconds},
             log=self.log,
-            gains=None if self.feedback is None else self.plant.gains(self.feedback),
+            gains=None if self.feedback is None else self.plans.gains(self.feedback),
         )
 
     def _multipliers(self) -> Mapping[str, FloatArray]:
