@@ -294,6 +294,7 @@ def test_help_lists_what_exists() -> None:
     assert "Exit codes: 0, a pair succeeded; 1, none did" in re.sub(r"[\s│]+", " ", result.output)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_pictures_draw_what_was_given() -> None:
     problem = BUILT_IN["bryson-denham"].make()
     solution = solve(problem, HermiteSimpson(), Ipopt(), line_guess(problem))
@@ -304,5 +305,7 @@ def test_pictures_draw_what_was_given() -> None:
     assert figure.axes[0].get_ylim()[1] > 1.0 / 9.0
     both = plot_comparison({"one": solution, "two": solution}, optimum=4.0)
     assert len(both.axes) == 6
-    with pytest.raises(OptionError, match="at least one solution"):
-        plot_comparison({})
+    refused: list[Any] = [{}, [solution]]
+    for wrong in refused:
+        with pytest.raises(OptionError, match="at least one solution by its label"):
+            plot_comparison(wrong)

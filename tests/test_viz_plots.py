@@ -275,6 +275,8 @@ def test_mpc_refuses_arrays_that_do_not_fit() -> None:
         plot_mpc(np.arange(6.0), np.zeros((2, 5, 1)), np.zeros((2, 5, 1)))
     with pytest.raises(ShapeError, match=r"must be \(2, 5, m\)"):
         plot_mpc(np.arange(6.0), np.zeros((2, 6, 1)), np.zeros((2, 6, 1)))
+    with pytest.raises(ShapeError, match=r"The goal has shape \(2,\); it must be \(1,\)"):
+        plot_mpc(np.arange(6.0), np.zeros((2, 6, 1)), np.zeros((2, 5, 1)), goal=[0.0, 1.0])
 
 
 def test_saved_figure_has_its_resolution_and_replaces_the_old(tmp_path: Path, plans: list[PlanView]) -> None:

@@ -46,8 +46,10 @@ def measure_calibration(
 
     Raises:
         OptionError: the model has noise levels, whose value is a distance already; it reads zero on more than half of
-            the points off the data; or no point came off the data.
+            the points off the data; or no point came off the data. Or the generator is not one of torch.
     """
+    if not isinstance(generator, torch.Generator):
+        raise OptionError(f"generator = {generator!r}: give one of torch, as torch.Generator().manual_seed(0).")
     if model.sigma_range is not None:
         raise OptionError(f"{type(model).__name__} has noise levels: its lengths need an offset for each, and no gain.")
     unseen = normalized(model, held_out)

@@ -68,8 +68,9 @@ def plot_comparison(
 
 
 def _common_problem(solutions: Mapping[str, Solution]) -> Solution:
-    if not solutions:
-        raise OptionError("plot_comparison needs at least one solution.")
+    given: object = solutions
+    if not isinstance(given, Mapping) or not given:
+        raise OptionError('plot_comparison needs at least one solution by its label: {"Ipopt": solution, ...}.')
     first, *others = solutions.values()
     wanted = first.problem.state_size, first.problem.control_size
     for other in others:

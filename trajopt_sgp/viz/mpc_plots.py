@@ -54,6 +54,8 @@ def plot_mpc(
     time, state, control = (np.asarray(array, dtype=np.float64) for array in (times, states, controls))
     good = np.ones(len(state), dtype=bool) if success is None else np.asarray(success, dtype=bool)
     _check_shapes(time, state, control, good)
+    if goal is not None and np.shape(goal) != state.shape[2:]:
+        raise ShapeError(f"The goal has shape {np.shape(goal)}; it must be {state.shape[2:]}, NaN where there is none.")
     size, inputs = state.shape[2], control.shape[2]
     names = list(state_names or (f"x[{i}]" for i in range(size)))
     chosen = list(range(size)) if show is None else list(show)
