@@ -29,6 +29,8 @@ _LONGEST = 256
 _SHORT = 5
 # how far apart points are that differ, relative to 1 and their size
 _SPREAD = 0.1
+# how many controls are tried, and how far from the middle where they have no bounds
+_DRAWS, _FAR = 16, 100.0
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,19 @@ def check_differentiable(problem: OptimalControlProblem, needs_value: bool) -> N
 
 
 def depends_on_control(problem: OptimalControlProblem, constraint: StageConstraint) -> bool:
-    """Return whether a constraint is one of the controls too, as far as its derivatives show at a few points."""
-    state, control = _points(problem, _leading(problem), _SPREAD)
-    parameters = problem.values().local(np.zeros(state.shape[1]))
-    control.requires_grad_(True)
-    with torch.enable_grad():
-        rows = constraint.evaluate(state, control, parameters=parameters)
-    if not rows.requires_grad:
-        return False
-    (slope,) = torch.autograd.grad(rows.sum(), control, materialize_grads=True)
-    return bool((slope != 0.0).any())
+    """Return whether the rows of a constraint change with the control within its bounds, as far as draws show."""
+    leading = _DRAWS, _leading(problem)[1]
+    state, middle = _points(problem, leading, _SPREAD)
+    box, reach = problem.control_box, _FAR * (1.0 + np.abs(problem.control_box.middle()))
+    lower, upper = np.maximum(box.lower, box.middle() - reach), np.minimum(box.upper, box.middle() + reach)
+    drawn = np.random.default_rng(0).uniform(lower, upper, (*leading, problem.control_size))
+    parameters = problem.values().local(np.zeros(leading[1]))
+    with torch.no_grad():
+        pair = [
+            constraint.evaluate(state, control, parameters=parameters)
+            for control in (middle, torch.tensor(drawn, dtype=problem.dtype))
+        ]
+    return not torch.equal(*(torch.nan_to_num(rows) for rows in pair))
 
 
 def _trials(problem: OptimalControlProblem, needs_value: bool, spread: float) -> Iterator[_Trial]:
