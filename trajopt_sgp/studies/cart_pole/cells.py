@@ -156,6 +156,7 @@ def _beta_cells(extent: Extent, models: Models, tuning: Mapping[str, StudyCell])
 
 def _settings(name: str, size: int, seed: int, extent: Extent) -> dict[str, Any]:
     return {
+        **({"sequential": True} if METHODS[name].sequential else {}),
         "method": name,
         "size": size,
         "seed": seed,

@@ -67,7 +67,10 @@ class Method:
     make: "Maker"
     """Models and settings to a recipe."""
     sequential: bool = False
-    """Whether plans are made one after another, as many as the time allows, instead of all in one batch."""
+    """Whether plans are made one after another, as many as the time allows, instead of all in one batch.
+
+    For solvers without batches, and for methods that a batch would leave only a few iterations of in the time.
+    """
 
     def __post_init__(self) -> None:
         if set(self.space) != set(self.defaults):
@@ -273,6 +276,7 @@ METHODS: dict[str, Method] = {
         _GUIDED,
         _GUIDED_DEFAULTS,
         _exact,
+        sequential=True,
     ),
     "ensemble-descent": Method(
         "mean cost of six members + β variance of their total costs: shooting by gradient descent",
@@ -287,6 +291,7 @@ METHODS: dict[str, Method] = {
         _SAMPLED,
         {"beta": 1.0, **_SAMPLED_DEFAULTS},
         _by_samples(_ensemble, CEM),
+        sequential=True,
     ),
     "ensemble-mppi": Method(
         "mean cost of six members + β variance of their total costs: MPPI",
@@ -294,6 +299,7 @@ METHODS: dict[str, Method] = {
         _SAMPLED,
         {"beta": 1.0, **_SAMPLED_DEFAULTS},
         _by_samples(_ensemble, MPPI),
+        sequential=True,
     ),
     "learned-distance-descent": Method(
         "network regressed to the smoothed distance at σ = 0.1, weighting σ²: shooting by gradient descent",
@@ -308,6 +314,7 @@ METHODS: dict[str, Method] = {
         _SAMPLED,
         {"beta": 5.0, **_SAMPLED_DEFAULTS},
         _by_samples(_learned_distance, CEM),
+        sequential=True,
     ),
 }
 """By name, in the order of the table."""

@@ -116,7 +116,10 @@ def _in_one_batch(prepared: PreparedSolve, guesses: Trajectory, deadline: float)
 def _one_by_one(prepared: PreparedSolve, guesses: Trajectory, deadline: float) -> list[Solution]:
     solutions = []
     for k in range(len(guesses.controls)):
-        solutions.append(prepared.solve(guesses.select(k), time_limit=_left(deadline)))
+        solution = prepared.solve(guesses.select(k), time_limit=_left(deadline))
+        # the plan that the clock has cut short does not count beside whole ones
+        if not solutions or solution.status is not Status.TIME_LIMIT:
+            solutions.append(solution)
         if time.perf_counter() >= deadline:
             break
     return solutions
