@@ -114,7 +114,7 @@ def _in_one_batch(prepared: PreparedSolve, guesses: Trajectory, deadline: float)
 
 
 def _one_by_one(prepared: PreparedSolve, guesses: Trajectory, deadline: float) -> list[Solution]:
-    solutions = []
+    solutions: list[Solution] = []
     for k in range(len(guesses.controls)):
         solution = prepared.solve(guesses.select(k), time_limit=_left(deadline))
         # the plan that the clock has cut short does not count beside whole ones
