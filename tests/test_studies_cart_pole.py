@@ -13,9 +13,11 @@ from trajopt_sgp.studies.cart_pole import STUDY
 from trajopt_sgp.studies.cart_pole.cells import BETA_METHOD, FULL
 from trajopt_sgp.studies.cart_pole.methods import METHODS, find_method
 from trajopt_sgp.studies.cart_pole.models import KINDS, study_data
+from trajopt_sgp.studies.cart_pole.page import verdict
 from trajopt_sgp.studies.cart_pole.plan import DataMeasure
-from trajopt_sgp.studies.cart_pole.table import choose_betas, pool
+from trajopt_sgp.studies.cart_pole.table import Pooled, choose_betas, pool
 from trajopt_sgp.studies.runner import CellRecord, CellStore, Serial, run_cells
+from trajopt_sgp.studies.statistics import success_rate
 
 
 def test_full_tree_has_every_method_size_and_seed_once() -> None:
@@ -63,6 +65,27 @@ def test_the_whole_study_on_a_tiny_budget(tmp_path: Path) -> None:
     for heading in (*headings, "Choosing β", "Settings", "Training"):
         assert f"## {heading}" in page
     assert set(STUDY.figures(records)) == {"success", "beta"}
+
+
+def pooled(method: str, size: int, successes: int, plans: int) -> Pooled:
+    rate = success_rate(successes, plans)
+    return Pooled(method, size, (0,), "", 1.0, 1.0, rate, (rate.value,), rate, 0.0, float(plans), 0.0, 0.0)
+
+
+def test_the_page_says_where_the_guided_method_is_not_better() -> None:
+    table = [
+        pooled("sgp-shooting", 1000, 60, 64),
+        pooled("ensemble-cem", 1000, 10, 64),
+        pooled("unguided-shooting", 1000, 64, 64),
+        pooled("exact-shooting", 1000, 1, 1),
+        pooled("sgp-shooting", 10_000, 0, 64),
+        pooled("unguided-shooting", 10_000, 64, 64),
+    ]
+    assert verdict(table).splitlines()[2:] == [
+        "- N = 1,000: above `ensemble-cem`; not told apart from `unguided-shooting`, `exact-shooting`.",
+        "- N = 10,000: below `unguided-shooting`.",
+    ]
+    assert verdict(table[1:3]) == ""
 
 
 def test_data_of_one_size_and_seed_are_the_same_and_of_others_are_not() -> None:

@@ -9,6 +9,9 @@ from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Choice, Pooled, choos
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import percent
 
+_REFERENCE = "sgp-shooting"
+"""What the others are compared with."""
+
 _SETTING = """A plan succeeds when the terminal cost of its controls in the true environment, open loop, is below 0.1.
 Every cell plans from the same random guesses within the same wall time; methods that plan one after another are judged
 by the plans that fitted in. Transcription and compilation are not counted. Data, models and their seeds are shared by
@@ -28,7 +31,9 @@ def write_page(records: Sequence[CellRecord]) -> str:
         _SETTING,
         _methods(table),
         success_table(table),
+        verdict(table),
         told,
+        verdict(unlimited),
         _details(table),
         _beta(curve, choose_betas(records)),
     ]
@@ -53,6 +58,23 @@ def success_table(table: Sequence[Pooled]) -> str:
     columns = ["method", *(f"N = {size:,}" for size in sizes)]
     text = "Plans that succeed, with the Wilson interval over all plans; in brackets the range over seeds."
     return f"## Success\n\n{text}\n\n{markdown_table(columns, rows)}"
+
+
+def verdict(table: Sequence[Pooled]) -> str:
+    """Return, by number of transitions, which methods the guided one is above beyond the intervals, and which not."""
+    lines = []
+    for size in sorted({entry.size for entry in table}):
+        entries = {entry.method: entry for entry in table if entry.size == size}
+        reference = entries.pop(_REFERENCE, None)
+        if reference is None or not entries:
+            continue
+        below = [name for name, entry in entries.items() if entry.success.high < reference.success.low]
+        above = [name for name, entry in entries.items() if entry.success.low > reference.success.high]
+        level = [name for name in entries if name not in (*below, *above)]
+        parts = [("above", below), ("not told apart from", level), ("below", above)]
+        told = "; ".join(f"{word} {', '.join(f'`{name}`' for name in names)}" for word, names in parts if names)
+        lines.append(f"- N = {size:,}: {told}.")
+    return "\n".join([f"By these intervals `{_REFERENCE}` is", "", *lines]) if lines else ""
 
 
 def rate(entry: Pooled) -> str:
