@@ -64,7 +64,7 @@ def test_the_whole_study_on_a_tiny_budget(tmp_path: Path) -> None:
     headings = ("Success", "Success where planners do not know the motor's limits", "Details", "Sensitivity to β")
     for heading in (*headings, "Choosing β", "Settings", "Training"):
         assert f"## {heading}" in page
-    assert set(STUDY.figures(records)) == {"success", "beta"}
+    assert set(STUDY.figures(records)) == {"success", "limits", "beta"}
 
 
 def pooled(method: str, size: int, successes: int, plans: int) -> Pooled:

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from trajopt_sgp.studies.cart_pole.table import Pooled, pool
+from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Pooled, pool
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
 
@@ -19,8 +19,11 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     table = [entry for entry in pooled if not entry.varied]
     curve = sorted((entry for entry in pooled if entry.varied == "beta" and entry.factor), key=lambda e: e.factor)
     figures = {}
+    unlimited = [entry for entry in pooled if entry.varied == UNLIMITED]
     if table:
         figures["success"] = plot_success(table)
+    if table and unlimited:
+        figures["limits"] = plot_limits(table, unlimited)
     if curve:
         figures["beta"] = plot_betas(curve)
     return figures
@@ -42,6 +45,29 @@ def plot_success(table: Sequence[Pooled]) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     add_heading(figure, "Swing-up on the true system, 95 % intervals")
+    return figure
+
+
+@styled
+def plot_limits(known: Sequence[Pooled], unknown: Sequence[Pooled]) -> Figure:
+    """Draw the success rate of each method where planners know the motor's limits, and where they do not."""
+    size = unknown[0].size
+    names = [entry.method for entry in unknown]
+    figure = new_figure(7.6, 0.38 * len(names) + 1.6)
+    axes = figure.subplots()
+    groups = (("motor's limits known", known, 0.13), ("unknown", unknown, -0.13))
+    for (label, entries, shift), colour in zip(groups, PALETTE, strict=False):
+        found = {entry.method: entry.success for entry in entries if entry.size == size}
+        rates = [found[name] for name in names if name in found]
+        places = [len(names) - 1 - k + shift for k, name in enumerate(names) if name in found]
+        sides = [[max(0.0, r.value - r.low) for r in rates], [max(0.0, r.high - r.value) for r in rates]]
+        values = [r.value for r in rates]
+        axes.errorbar(values, places, xerr=sides, fmt="o", color=colour, label=label, markersize=5.0, capsize=2.0)
+    axes.set_yticks(range(len(names)), names[::-1])
+    axes.set(xlabel="plans that succeed", xlim=(-0.03, 1.03))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    legend_above(axes)
+    add_heading(figure, f"Swing-up from {size:,} transitions, 95 % intervals")
     return figure
 
 
