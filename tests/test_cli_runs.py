@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from trajopt_sgp.data import Normalizer, load_transitions
+from trajopt_sgp.data import Normalizer, Transitions, load_transitions
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.models import (
     EnsembleDynamics,
@@ -181,9 +181,15 @@ def test_plan_writes_what_it_prints_and_is_judged_by_the_environment(folder: Pat
     environment.close()
 
 
+def some_transitions() -> Transitions:
+    """A part of the data, as if the models had not seen them."""
+    data = load_transitions(DATASET)
+    return data.select(np.arange(len(data) - 1))
+
+
 def test_plan_shows_what_a_certificate_promised(folder: Path) -> None:
     dynamics = load_model_as(LearnedDynamics, folder / "train/dynamics/model.safetensors")
-    certificate = ModelBiasCertificate.fit(dynamics, load_transitions(DATASET), np.random.default_rng(0))
+    certificate = ModelBiasCertificate.fit(dynamics, some_transitions(), np.random.default_rng(0))
     save_certificate(certificate, folder / "bias.safetensors")
     small = ("--option", "iterations=5", "--starts", "1", "--horizon", "6", "--certificate", "bias.safetensors")
     output = execute(folder, "plan", *models("dynamics"), *small, "--folder", "certified").stdout
@@ -233,7 +239,7 @@ def test_info_tells_a_model_from_a_dataset(folder: Path) -> None:
 
 def test_info_tells_certificates_and_checkpoints(folder: Path) -> None:
     dynamics = load_model_as(LearnedDynamics, folder / "train/dynamics")
-    certificate = ModelBiasCertificate.fit(dynamics, load_transitions(DATASET), np.random.default_rng(0))
+    certificate = ModelBiasCertificate.fit(dynamics, some_transitions(), np.random.default_rng(0))
     save_certificate(certificate, folder / "told.safetensors")
     told = document(execute(folder, "info", "told.safetensors", "--json"))
     assert (told["kind"], told["dataset"]["id"], told["calibration"]) == ("certificate", DATASET, None)

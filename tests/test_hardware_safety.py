@@ -210,7 +210,7 @@ def test_external_torque_is_latched_below_the_trip_of_the_driver_and_a_push_is_n
     blocked = run(moving(), replace(INPUTS, external_torques=1.1 * LIMITS.external_torques), 60)[-1].state
     assert run(blocked, INPUTS, 1)[-1].interventions == ("external torque",)
     assert run(reset(blocked), INPUTS, 1)[-1].state.mode is Mode.RUNNING
-    with pytest.raises(OptionError, match="external_torques"):
+    with pytest.raises(OptionError, match="torque_fraction must be above 0 and at most 1, not 0.0"):
         iiwa_limits(torque_fraction=0.0)
 
 

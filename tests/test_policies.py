@@ -403,7 +403,7 @@ def test_policy_runs_a_gymnasium_environment_as_planned() -> None:
     environment.close()
     with pytest.raises(NotFiniteError, match="measured state must be finite"):
         controller.step([np.nan, 0.0, 0.0, 0.0])
-    with pytest.raises(OptionError, match="SingleShooting holds no policy; use PolicySearch"):
+    with pytest.raises(OptionError, match="SingleShooting holds neither a policy nor a feedback .*; use PolicySearch"):
         PolicyController(solve(problem, SingleShooting(), GradientDescent(iterations=1)))
 
 

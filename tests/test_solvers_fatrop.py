@@ -113,7 +113,10 @@ def joined(first: Tensor, last: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
-        (block_move(constraints=[BoundaryConstraint(joined, name="joined")]), "'joined', which joins several knots"),
+        (
+            block_move(constraints=[BoundaryConstraint(joined, upper=1.0, name="joined")]),
+            "'joined', which joins several knots",
+        ),
         (
             around_a_pillar(
                 constraints=[
