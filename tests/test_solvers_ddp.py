@@ -166,7 +166,7 @@ def test_the_feedback_of_a_plan_follows_it_where_its_controls_alone_do_not() -> 
 
 
 def test_single_shooting_holds_an_unstable_system_in_closed_loop() -> None:
-    """What a measured state is off by would grow five-hundredfold along the shifted controls of the plan."""
+    """What a measured state is off by would grow exponentially along the shifted controls of the plan."""
     problem = swing_up_problem(CartPoleDynamics(), horizon=40, effort_weight=1e-3, tracking_weight=0.05)
     controller = MPC(
         problem=problem,
@@ -188,7 +188,6 @@ def test_the_fallback_of_a_step_is_the_feedback_along_the_plan_in_use() -> None:
     law = controller.solutions[0].feedback
     assert law is not None
     state = np.array([0.2, -0.1, 0.3])
-    controller.time_limit = 1e-9
     object.__setattr__(controller, "_prepared", prepare(broken_problem(), SingleShooting(), DDP()))
     np.testing.assert_allclose(controller.step(state), law.shift()(state), atol=1e-12)
     assert not controller.records[-1].solved
@@ -227,9 +226,11 @@ def test_laws_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match="gains or bounds"):
         load_feedback_law(tmp_path / "law.npz")
     (tmp_path / "other.npz").write_bytes(b"PK\x03\x04 damaged")
-    for name, cause in (("other.npz", "it is no archive of states"), ("none.npz", "No such file")):
-        with pytest.raises(OptionError, match=f"{name} cannot be read: {cause}"):
-            load_feedback_law(tmp_path / name)
+    np.savez(tmp_path / "plan.npz", states=plan.states, controls=plan.controls)
+    refused = {"other": "is no archive of NumPy", "none": "cannot be read: No such", "plan": "is no feedback along"}
+    for name, cause in refused.items():
+        with pytest.raises(OptionError, match=f"{name}.npz {cause}"):
+            load_feedback_law(tmp_path / f"{name}.npz")
     with pytest.raises(OptionError, match="none/law.npz cannot be written"):
         law.save(tmp_path / "none/law.npz")
     open_loop = solve(linear_quadratic(), SingleShooting(), Ipopt())
@@ -284,5 +285,5 @@ def test_guided_swing_up_of_the_study_is_a_chain_of_stages() -> None:
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (16,))
     terms = Guidance(beta=0.5, sigma_start=0.3, sigma_stop=0.3).term(energy_network(data))
     solution = solve(swing_up_problem(model, terms, horizon=10), SingleShooting(), DDP(max_iterations=20))
-    assert np.isfinite(solution.cost)
-    assert solution.backends["rollout"] == "not rolled out yet" or solution.backends["rollout"].startswith("compiled")
+    merits = [entry["merit"] for entry in solution.log]
+    assert (np.diff(merits) < 0.0).all() and solution.cost <= merits[-1] < merits[0]

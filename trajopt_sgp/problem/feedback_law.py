@@ -1,22 +1,15 @@
 """Following a plan: affine feedback along it, as a control law and as a file."""
 
-import io
-import os
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.files import write_atomically
+from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.trajectory import Trajectory
 
 FloatArray = NDArray[np.float64]
-PathLike = str | os.PathLike[str]
 
 _ARRAYS = ("states", "controls", "time_step", "gains", "lower", "upper")
 
@@ -77,14 +70,9 @@ class FeedbackLaw:
         Raises:
             OptionError: the file cannot be written.
         """
-        plan, content = self.plan, io.BytesIO()
-        arrays = plan.states, plan.controls, np.array(plan.time_step), self.gains, self.lower, self.upper
-        named: dict[str, Any] = dict(zip(_ARRAYS, arrays, strict=True))
-        np.savez_compressed(content, **named)
-        try:
-            write_atomically(Path(path), content.getvalue())
-        except OSError as error:
-            raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+        plan = self.plan
+        arrays = plan.states, plan.controls, plan.time_step, self.gains, self.lower, self.upper
+        write_archive(path, dict(zip(_ARRAYS, arrays, strict=True)))
 
 
 def load_feedback_law(path: PathLike) -> FeedbackLaw:
@@ -95,12 +83,10 @@ def load_feedback_law(path: PathLike) -> FeedbackLaw:
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
-    try:
-        with np.lib.npyio.NpzFile(io.BytesIO(Path(path).read_bytes())) as archive:
-            states, controls, step, gains, lower, upper = (archive[name].astype(np.float64) for name in _ARRAYS)
-    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        cause = getattr(error, "strerror", None) or f"it is no archive of {', '.join(_ARRAYS)}"
-        raise OptionError(f"{path} cannot be read: {cause}.") from error
+    arrays = read_archive(path, _ARRAYS)
+    if len(arrays) < len(_ARRAYS):
+        raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(_ARRAYS)}.")
+    states, controls, step, gains, lower, upper = arrays.values()
     plan = Trajectory(states, controls, float(step)).check_finite(f"plan in {path}")
     if not np.isfinite(gains).all() or np.isnan([lower, upper]).any():
         raise NotFiniteError(f"The gains or bounds in {path} are not finite.")

@@ -150,7 +150,7 @@ def _trials(problem: OptimalControlProblem, needs_value: bool, spread: float) ->
             f"constraint {constraint.name!r}",
             partial(constraint.evaluate, parameters=parameters),
             constraint_points(constraint, state, control),
-            partial(_check_constraint, constraint, leading),
+            partial(check_constraint, constraint, leading=leading),
         )
 
 
@@ -180,10 +180,6 @@ def _cost_trial(
 ) -> _Trial:
     function = partial(term.evaluate, parameters=parameters)
     return _Trial(what, function, points, lambda result: check_result(what, result, leading))
-
-
-def _check_constraint(constraint: Constraint, leading: Leading, rows: object) -> None:
-    check_constraint(constraint, rows, leading)
 
 
 def _leading(problem: OptimalControlProblem) -> Leading:

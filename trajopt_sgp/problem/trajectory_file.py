@@ -1,21 +1,14 @@
 """Trajectories in NumPy's archives, which `numpy.load` opens too: a plan for later, or for another program."""
 
-import io
-import os
-import zipfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.files import write_atomically
+from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.time_grid import make_time_grid
 from trajopt_sgp.problem.trajectory import Trajectory
-
-PathLike = str | os.PathLike[str]
 
 _NEEDED = ("states", "controls", "time_step")
 _CURVES = ("state_curve", "control_curve")
@@ -35,12 +28,7 @@ def save_trajectory(trajectory: Trajectory, path: PathLike) -> None:
     for name in _CURVES:
         curve: Curve | None = getattr(trajectory, name)
         arrays[name] = None if curve is None else curve.coefficients
-    content = io.BytesIO()
-    np.savez_compressed(content, **{name: array for name, array in arrays.items() if array is not None})
-    try:
-        write_atomically(Path(path), content.getvalue())
-    except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+    write_archive(path, {name: array for name, array in arrays.items() if array is not None})
 
 
 def load_trajectory(path: PathLike) -> Trajectory:
@@ -52,16 +40,7 @@ def load_trajectory(path: PathLike) -> Trajectory:
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise OptionError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        with np.lib.npyio.NpzFile(io.BytesIO(content)) as archive:
-            names = [name for name in _ARRAYS if name in archive]
-            arrays = {name: np.asarray(archive[name], dtype=np.float64) for name in names}
-    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise OptionError(f"{path} is no archive of NumPy, or damaged.") from error
+    arrays = read_archive(path, _ARRAYS)
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise OptionError(f"{path} holds no {', '.join(missing)}; a trajectory needs {', '.join(_NEEDED)}.")

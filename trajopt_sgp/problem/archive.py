@@ -1,0 +1,49 @@
+"""Archives of named arrays by NumPy, written whole or not at all, and read without trust."""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trajopt_sgp.errors import OptionError
+from trajopt_sgp.files import write_atomically
+
+FloatArray = NDArray[np.float64]
+PathLike = str | os.PathLike[str]
+
+
+def write_archive(path: PathLike, arrays: Mapping[str, Any]) -> None:
+    """Write arrays by name; an existing file is replaced.
+
+    Raises:
+        OptionError: the file cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    try:
+        write_atomically(Path(path), content.getvalue())
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def read_archive(path: PathLike, names: Sequence[str]) -> dict[str, FloatArray]:
+    """Return those of some arrays that an archive holds, as float64.
+
+    Raises:
+        OptionError: the file cannot be read, or is no archive of numbers.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        with np.lib.npyio.NpzFile(io.BytesIO(content)) as archive:
+            return {name: np.asarray(archive[name], dtype=np.float64) for name in names if name in archive}
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise OptionError(f"{path} is no archive of NumPy, or damaged.") from error
