@@ -16,8 +16,9 @@ from tests.problems import (
     score_network,
 )
 from trajopt_sgp.formulations import DirectTranscription, MultipleShooting, PolicySearch, SingleShooting
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.evaluation import Evaluation
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.models import TimeVaryingAffine
 from trajopt_sgp.problem import DiscreteDynamics, FreeTime, OptimalControlProblem, TimeVarying
 from trajopt_sgp.problem.parameters import Parameters

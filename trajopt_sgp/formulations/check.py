@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import ConformanceError
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.base import Formulation
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.elimination import Elimination, eliminated_knots
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.held_inputs import HeldInputs
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.mesh_error import mesh_error
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.formulations.term_builder import TermBuilder

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.policy_program import Exploration, GradientKind, PolicyProgram, Sampler
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.formulations.shooting import SingleShooting
 from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping

@@ -1,10 +1,8 @@
 """The nonlinear program that a formulation makes and a solver solves."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,10 +14,10 @@ from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh, recorded
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
-from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
@@ -28,53 +26,11 @@ from trajopt_sgp.problem.precision import Copies, noted_copies
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-# of the Runge-Kutta method, where a formulation has none of its own
-_SUBSTEPS = 4
-
 Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
 """Variables `(size,)` in the units of the problem to states and controls between the knots."""
 
 MeshError = Callable[[Trajectory, Parameters], FloatArray]
 """A plan to the error of discretisation of each interval `(N,)`."""
-
-
-class Formulation(ABC):
-    """A way to turn an optimal control problem into a nonlinear program."""
-
-    rolls_out: ClassVar[bool] = False
-    """Whether the dynamics hold at every iterate, so that sampling solvers can search the controls."""
-
-    @property
-    def name(self) -> str:
-        """Name for tables and messages."""
-        return type(self).__name__
-
-    @property
-    def differentiates(self) -> bool:
-        """Whether its gradients come from derivatives of the functions of the problem."""
-        return True
-
-    def stepper(self, problem: OptimalControlProblem) -> Stepper:
-        """Return how states move over an interval whose control is held, for guesses and predictions.
-
-        With the integrator of the formulation and its substeps, where it has them.
-
-        Raises:
-            IncompatibleError: the problem has no dynamics.
-        """
-        return Stepper(problem, getattr(self, "integrator", "rk4"), getattr(self, "substeps", _SUBSTEPS))
-
-    @abstractmethod
-    def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> "NonlinearProgram":
-        """Make the nonlinear program.
-
-        Args:
-            problem: in the precision in which the solver wants it evaluated.
-            needs_value: whether the solver compares values, so that distances to data must offer one.
-
-        Raises:
-            IncompatibleError: the formulation cannot handle something in the problem; names it.
-        """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

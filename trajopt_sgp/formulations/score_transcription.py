@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.layout import Layout
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.term_builder import TermBuilder
 from trajopt_sgp.problem import OptimalControlProblem
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.held_control import HeldControl
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 

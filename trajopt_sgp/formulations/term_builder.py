@@ -12,8 +12,9 @@ from torch import Tensor
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.layout import Layout, Points
-from trajopt_sgp.formulations.program import Formulation, NonlinearProgram
+from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import row_scale
 from trajopt_sgp.problem import (
     BoundaryConstraint,

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,110 +12,27 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
+from trajopt_sgp.mpc.plans import fitted, of_what_is_to_come, usable
+from trajopt_sgp.mpc.step_record import StepRecord, summarise
 from trajopt_sgp.problem import (
-    ControlLaw,
     ControlRateCost,
     ControlRateLimit,
     FeedbackLaw,
     OptimalControlProblem,
     Solution,
-    StageConstraint,
     Status,
     Trajectory,
 )
 from trajopt_sgp.problem.boundary import make_scale
-from trajopt_sgp.problem.probing import depends_on_control
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
-_NEARLY_FEASIBLE = 1e-3
 Fallback = str | Callable[[FloatArray], ArrayLike]
 """What to apply when a solve fails: "shift", the next control of the previous plan, with the feedback along it where
 its solver has found one; "hold", the last control again; or a function of the state `(n,)`."""
-
-
-@runtime_checkable
-class Controller(Protocol):
-    """What runs a plant: `MPC`, or a policy that a solver has found."""
-
-    @property
-    def problem(self) -> OptimalControlProblem:
-        """What it was made for; its time step is that of the controller."""
-        ...
-
-    def reset(self) -> None:
-        """Begin a new episode."""
-        ...
-
-    def step(self, state: ArrayLike) -> FloatArray:
-        """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`."""
-        ...
-
-
-@dataclass(eq=False)
-class PolicyController:
-    """Runs the policy of a solution, or the feedback along its plan: no solving in the loop.
-
-    Beyond the horizon what varies with time stays at its end.
-
-    Raises:
-        OptionError: the solution holds neither.
-    """
-
-    solution: Solution
-    """Of a `PolicySearch`, or by `DDP`."""
-    knot: int = field(init=False, default=0)
-    """Steps since the last reset."""
-
-    def __post_init__(self) -> None:
-        policy: ControlLaw | None = self.solution.policy or self.solution.feedback
-        if policy is None:
-            raise OptionError(
-                f"This solution by {self.solution.transcription.name} holds neither a policy nor a feedback along its "
-                "plan; use PolicySearch, or SingleShooting with DDP."
-            )
-        self.policy: ControlLaw = policy
-
-    @property
-    def problem(self) -> OptimalControlProblem:
-        """What the policy was made for."""
-        return self.solution.problem
-
-    def reset(self) -> None:
-        """Begin a new episode."""
-        self.knot = 0
-
-    def step(self, state: ArrayLike) -> FloatArray:
-        """Return the control `(m,)` for a state `(n,)`, or `(B, m)` for `(B, n)`.
-
-        Raises:
-            ShapeError, NotFiniteError: the state does not fit, or is not finite.
-        """
-        measured = np.asarray(state, dtype=np.float64)
-        if not np.isfinite(measured).all():
-            raise NotFiniteError(f"The measured state must be finite, not {measured}.")
-        control = self.policy(measured, self.knot)
-        self.knot += 1
-        return control
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What happened in one step of a controller."""
-
-    seconds: float
-    """Wall time of the step [s]."""
-    solved: bool
-    """Whether the plan of this step was used; otherwise the fallback was."""
-    age: int
-    """Steps since the plan in use was made."""
-    status: str
-    """How the solve ended."""
-    late: bool = False
-    """Whether the step took longer than the time limit."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -257,32 +174,18 @@ class MPC:
         problem = self.problem.replaced(**changes)
         self._build(problem)
         if self.plan is not None and self.plan.horizon != problem.horizon:
-            self.plan, self._laws = _fitted(self.plan, problem.horizon), []
+            self.plan, self._laws = fitted(self.plan, problem.horizon), []
         self.problem, self.solutions = problem, []
 
     def statistics(self) -> Mapping[str, float]:
-        """Return median and 99th percentile of the step time [ms], the first step apart, and shares of steps.
-
-        `fallback_rate` is the share of steps that used the fallback, `miss_rate` of those that took longer than the
-        time limit, `age_max` the greatest age of a plan in steps.
-        """
-        if not self.records:
-            raise OptionError("No statistics before the first step.")
-        milliseconds = 1e3 * np.array([r.seconds for r in self.records[1:] or self.records])
-        return {
-            "step_ms_p50": float(np.percentile(milliseconds, 50)),
-            "step_ms_p99": float(np.percentile(milliseconds, 99)),
-            "first_step_ms": 1e3 * self.records[0].seconds,
-            "fallback_rate": float(np.mean([not record.solved for record in self.records])),
-            "miss_rate": float(np.mean([record.late for record in self.records])),
-            "age_max": float(max(record.age for record in self.records)),
-        }
+        """Return medians and shares over the steps since the last reset, see `summarise`."""
+        return summarise(self.records)
 
     def _build(self, problem: OptimalControlProblem) -> None:
         """Make ready for a problem; if that raises, nothing has changed."""
         self._check_times(problem)
         # what is free before the first measurement is measured then, and no plan can change it
-        constraints = [_of_what_is_to_come(problem, entry) for entry in problem.constraints]
+        constraints = [of_what_is_to_come(problem, entry) for entry in problem.constraints]
         measured = problem.replaced(initial_state=problem.start, constraints=constraints)
         prepared = first = prepare(measured, self.formulation, self.solver)
         if self.first_solver is not None:
@@ -407,27 +310,3 @@ class MPC:
             return held
         law = self._laws[episode] if self._laws else None
         return planned if law is None else law(state)
-
-
-def _of_what_is_to_come(problem: OptimalControlProblem, entry: Any) -> Any:
-    """Return a constraint without the measured state, where it is one of the states alone."""
-    if isinstance(entry, StageConstraint) and not depends_on_control(problem, entry):
-        return replace(entry, after_start=True)
-    return entry
-
-
-def _fitted(plan: Trajectory, horizon: int) -> Trajectory:
-    """Return a batch of plans cut to another horizon, or continued by repeating the last control and state."""
-    if horizon <= plan.horizon:
-        return replace(plan, states=plan.states[:, : horizon + 1], controls=plan.controls[:, :horizon])
-    more = horizon - plan.horizon
-    states = np.concatenate([plan.states, plan.states[:, -1:].repeat(more, axis=1)], axis=1)
-    controls = np.concatenate([plan.controls, plan.controls[:, -1:].repeat(more, axis=1)], axis=1)
-    return replace(plan, states=states, controls=controls)
-
-
-def usable(solution: Solution) -> bool:
-    """Return whether a plan may be applied: finite and feasible, its solver not failed but at most out of time."""
-    ended = solution.success or solution.status.label in ("iteration_limit", "time_limit")
-    feasible = solution.scaled_violation <= _NEARLY_FEASIBLE or solution.success
-    return bool(ended and feasible and np.isfinite(solution.trajectory.controls).all())
