@@ -150,10 +150,49 @@ def test_the_closed_form_has_the_face_of_a_value_model(exact: ExactSmoothedDista
     assert isinstance(exact, ValueModel)
 
 
-@pytest.mark.parametrize("neighbors", [0, 400])
+@pytest.mark.parametrize("neighbors", [0, 400, True])
 def test_impossible_numbers_of_neighbours_are_refused(neighbors: int) -> None:
-    with pytest.raises(OptionError, match="between 1 and 399"):
+    with pytest.raises(OptionError, match="whole number from 1 to 399"):
         ExactSmoothedDistance(TRANSITIONS, neighbors=neighbors)
+
+
+@pytest.mark.parametrize("neighbors", [1, 40, 399])
+def test_truncated_lengths_are_calibrated_over_as_many_neighbours(neighbors: int) -> None:
+    """Over all others the data themselves would read as far away, the more the fewer neighbours count."""
+    model = ExactSmoothedDistance(TRANSITIONS, neighbors=neighbors)
+    assert model.calibration is not None
+    sigma = model.calibration.sigmas[-1]
+    values = []
+    for k in range(len(model.points)):
+        others = torch.cat((model.points[:k], model.points[k + 1 :]))
+        nearest = torch.cdist(model.points[k : k + 1], others)[0].argsort()[:neighbors]
+        values.append(brute_force(model.points[k : k + 1], others[nearest], sigma)[0])
+    expected = torch.quantile(torch.cat(values), model.calibration.quantile).item()
+    assert model.calibration.offset(sigma) == pytest.approx(expected, rel=1e-9)
+
+
+def test_duplicates_leave_out_one_of_themselves() -> None:
+    points = np.zeros((50, 2))
+    model = ExactSmoothedDistance.from_points(points, neighbors=3)
+    assert model.calibration is not None
+    assert model.calibration.offset(0.5) == pytest.approx(-0.25 * np.log(3.0))
+
+
+@pytest.mark.parametrize("neighbors", [None, 40])
+def test_queries_of_any_number_and_anywhere(neighbors: int | None) -> None:
+    model = ExactSmoothedDistance(TRANSITIONS, neighbors=neighbors)
+    assert model.derivatives(torch.zeros(0, 5, dtype=torch.float64), 0.1).hessian.shape == (0, 5, 5)
+    for place in (1e200, torch.nan):
+        assert not torch.isfinite(model.distance(torch.full((1, 5), place, dtype=torch.float64), 0.1)).any()
+    assert np.isnan(model.nearest(np.full((2, 5), np.nan))).all()
+
+
+def test_queries_of_another_width_or_kind_are_refused(exact: ExactSmoothedDistance) -> None:
+    for refused in (lambda: exact.nearest(np.zeros((2, 4))), lambda: exact.distance(torch.zeros(2, 4), 0.1)):
+        with pytest.raises(ShapeError, match=r"takes z \(\.\.\., 5\), not \(2, 4\)"):
+            refused()
+    with pytest.raises(OptionError, match="int64"):
+        exact.distance(torch.zeros(2, 5, dtype=torch.int64), 0.1)
 
 
 def test_sigma_out_of_range_is_refused(exact: ExactSmoothedDistance, z: Tensor) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions, as_triples, points_as_transitions, triple_normalizer
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
 from trajopt_sgp.models.preconditioning import as_sigma, check_sigma_range
@@ -61,7 +61,8 @@ class ExactSmoothedDistance(TransitionModel):
     the k nearest points. Either way `truncation_bound` and `gradient_bound` bound the errors, and both jump by no more
     than their bounds where another point begins to count.
 
-    Lengths are calibrated by leaving out one data point at a time; a single point has no calibration. Points are kept
+    Lengths are calibrated by leaving out one data point at a time, over as many others as count; a single point has no
+    calibration. Points are kept
     in float64. The model has no file: build it again from its dataset, which takes seconds.
 
     Args:
@@ -95,7 +96,8 @@ class ExactSmoothedDistance(TransitionModel):
         self.register_buffer("points", torch.from_numpy(data))
         self.double()
         self._blocks = PointBlocks.of(data)
-        self._field = _make_field(data, self._blocks, neighbors, tolerance)
+        self._searched = self._blocks if neighbors is None else NeighborSums(data, neighbors)
+        self._field = _make_field(self._searched, data.shape[1], tolerance)
         self.calibration = self._calibrate() if len(data) > 1 else None
 
     @classmethod
@@ -186,36 +188,47 @@ class ExactSmoothedDistance(TransitionModel):
         return as_batch(error, z.shape[:-1], z)
 
     def nearest(self, z: ArrayLike) -> NDArray[np.float64]:
-        """Return the plain distance to the nearest data point, a length, `(..., d) -> (...)`."""
+        """Return the plain distance to the nearest data point, a length, `(..., d) -> (...)`.
+
+        Raises:
+            ShapeError: `z` has another number of coordinates than the data.
+        """
         queries = np.asarray(z, dtype=np.float64)
+        self._check_width(queries.shape)
         squares = self._blocks.nearest(np.ascontiguousarray(queries.reshape(-1, queries.shape[-1])))[0]
+        # nothing is nearest to nowhere
         lengths: NDArray[np.float64] = np.sqrt(squares).reshape(queries.shape[:-1])
-        return lengths
+        return np.where(np.isnan(queries).any(axis=-1), np.nan, lengths)
 
     def _levels(self, z: Tensor, sigma: float | Tensor) -> Tensor:
+        self._check_width(z.shape)
+        if not z.is_floating_point():
+            raise OptionError(f"z holds {z.dtype}; it must hold floating-point numbers.")
         return as_sigma(sigma, z, self.sigma_range).expand(*z.shape[:-1], 1)
+
+    def _check_width(self, shape: tuple[int, ...]) -> None:
+        size = self.points.shape[1]
+        if not shape or shape[-1] != size:
+            raise ShapeError(f"{type(self).__name__} takes z (..., {size}), not {tuple(shape)}.")
 
     def _calibrate(self) -> Calibration:
         count = len(self.points)
         rows = np.linspace(0, count, _calibration_points(count), endpoint=False).astype(np.int64)
-        places = np.empty(count, dtype=np.int64)
-        places[self._blocks.rows] = np.arange(count)
-        return calibrate(self._leave_one_out, torch.from_numpy(places[rows]), self.sigma_range)
+        return calibrate(self._leave_one_out, torch.from_numpy(rows), self.sigma_range)
 
-    def _leave_one_out(self, places: Int[Tensor, " rows"], sigma: float) -> Float[Tensor, " rows"]:
-        """Return d_sigma of data points, at places among the sorted ones, with respect to the others."""
-        excluded = places.numpy()
-        queries = np.ascontiguousarray(self._blocks.columns[:, excluded].T)
-        sigmas = np.full(len(queries), sigma)
-        sums = self._blocks.sums(queries, sigmas, order=0, excluded=excluded)
+    def _leave_one_out(self, rows: Int[Tensor, " rows"], sigma: float) -> Float[Tensor, " rows"]:
+        """Return d_sigma of data points with respect to the others, as many of them as count at other places."""
+        queries, sigmas = self.points[rows].numpy(), np.full(len(rows), sigma)
+        sums = self._searched.sums_without(queries, sigmas, rows.numpy())
         return torch.from_numpy(0.5 * sums.nearest - sigma**2 * np.log(sums.moments[0]))
 
 
 def _check_options(
     count: int, neighbors: int | None, sigma_range: tuple[float, float], tolerance: float | None
 ) -> None:
-    if neighbors is not None and not 1 <= neighbors < count:
-        raise OptionError(f"neighbors = {neighbors}: it must lie between 1 and {count - 1}, or be None.")
+    whole = isinstance(neighbors, int | np.integer) and not isinstance(neighbors, bool)
+    if neighbors is not None and not (whole and 1 <= neighbors < count):
+        raise OptionError(f"neighbors = {neighbors}: it must be a whole number from 1 to {count - 1}, or None.")
     check_sigma_range(sigma_range)
     if tolerance is not None and not 0.0 < tolerance < math.inf:
         raise OptionError(f"tolerance = {tolerance}: it must be positive, in units of d_sigma, or None.")
@@ -223,13 +236,10 @@ def _check_options(
         raise OptionError("Give either neighbors= or tolerance=: a tolerance finds out by itself how many data count.")
 
 
-def _make_field(
-    data: NDArray[np.float64], blocks: PointBlocks, neighbors: int | None, tolerance: float | None
-) -> SmoothedField:
-    if neighbors is None:
-        return SmoothedField(partial(blocks.sums, tolerance=tolerance), _QUERIES_AT_ONCE)
-    numbers = neighbors * data.shape[1] ** 2
-    return SmoothedField(NeighborSums(data, neighbors).sums, max(1, _NUMBERS_AT_ONCE // numbers))
+def _make_field(searched: PointBlocks | NeighborSums, size: int, tolerance: float | None) -> SmoothedField:
+    if isinstance(searched, PointBlocks):
+        return SmoothedField(partial(searched.sums, tolerance=tolerance), _QUERIES_AT_ONCE)
+    return SmoothedField(searched.sums, max(1, _NUMBERS_AT_ONCE // (searched.neighbors * size**2)))
 
 
 def _calibration_points(count: int) -> int:

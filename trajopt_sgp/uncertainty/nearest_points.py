@@ -6,14 +6,17 @@ from scipy.spatial import cKDTree
 
 FloatArray = NDArray[np.float64]
 
+# whose square is still a number
+_FARTHEST = 1e150
+
 
 def nearest_points(tree: cKDTree, queries: FloatArray, count: int) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return distances and rows of the nearest points, nearest first, `(Q, d) -> (Q, count), (Q, count)`.
 
-    A query with NaN or infinity, as a diverging plan has, is NaN from the first points: whoever sums or bounds what is
-    found gets NaN, which solvers know how to meet.
+    A query with NaN or infinity, as a diverging plan has, or too far away for a number is NaN from the first points:
+    whoever sums or bounds what is found gets NaN, which solvers know how to meet.
     """
-    finite = np.isfinite(queries).all(axis=1)
+    finite = (np.abs(queries) < _FARTHEST).all(axis=1)
     lengths = np.full((len(queries), count), np.nan)
     rows = np.tile(np.arange(count), (len(queries), 1))
     lengths[finite], rows[finite] = tree.query(queries[finite], np.arange(1, count + 1))

@@ -77,6 +77,12 @@ class PointBlocks:
         farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
         return unpack(packed, centers, order, squares, left, farthest)
 
+    def sums_without(self, queries: FloatArray, sigmas: FloatArray, rows: IntArray) -> Sums:
+        """Return moments of order 0 where for each query one point does not count, by its row before sorting."""
+        places = np.empty(len(self.rows), dtype=np.int64)
+        places[self.rows] = np.arange(len(places))
+        return self.sums(queries, sigmas, 0, excluded=places[rows])
+
 
 def _shares(sigmas: FloatArray, tolerance: float | None) -> FloatArray:
     """Return the share of the sum that may be left out: sigma^2 log(1 + share) is the error of the value."""
