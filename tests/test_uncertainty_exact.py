@@ -175,7 +175,8 @@ def test_duplicates_leave_out_one_of_themselves() -> None:
     points = np.zeros((50, 2))
     model = ExactSmoothedDistance.from_points(points, neighbors=3)
     assert model.calibration is not None
-    assert model.calibration.offset(0.5) == pytest.approx(-0.25 * np.log(3.0))
+    sigma = model.calibration.sigmas[-1]
+    assert model.calibration.offset(sigma) == pytest.approx(-(sigma**2) * np.log(3.0))
 
 
 @pytest.mark.parametrize("neighbors", [None, 40])
