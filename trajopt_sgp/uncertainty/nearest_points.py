@@ -6,8 +6,8 @@ from scipy.spatial import cKDTree
 
 FloatArray = NDArray[np.float64]
 
-# whose square is still a number
-_FARTHEST = 1e150
+FARTHEST = 1e150
+"""What is farther away is nowhere: its square is no number any more."""
 
 
 def nearest_points(tree: cKDTree, queries: FloatArray, count: int) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -16,7 +16,7 @@ def nearest_points(tree: cKDTree, queries: FloatArray, count: int) -> tuple[Floa
     A query with NaN or infinity, as a diverging plan has, or too far away for a number is NaN from the first points:
     whoever sums or bounds what is found gets NaN, which solvers know how to meet.
     """
-    finite = (np.abs(queries) < _FARTHEST).all(axis=1)
+    finite = (np.abs(queries) < FARTHEST).all(axis=1)
     lengths = np.full((len(queries), count), np.nan)
     rows = np.tile(np.arange(count), (len(queries), 1))
     lengths[finite], rows[finite] = tree.query(queries[finite], np.arange(1, count + 1))

@@ -74,8 +74,7 @@ class PointBlocks:
         block_kernels.add_sums(queries, scales, shares, *data, order, squares, places, packed, left)
         centers = np.zeros_like(queries) if order < 2 else self.columns[:, places].T
         low, high = self.boxes[2].min(axis=0), self.boxes[3].max(axis=0)
-        with np.errstate(over="ignore"):
-            farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
+        farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
         return unpack(packed, centers, order, squares, left, farthest)
 
     def sums_without(self, queries: FloatArray, sigmas: FloatArray, rows: IntArray) -> Sums:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.uncertainty.moments import HIGHEST_ORDER, Expansion, Sums, expand
+from trajopt_sgp.uncertainty.nearest_points import FARTHEST
 
 FloatArray = NDArray[np.float64]
 
@@ -67,7 +68,9 @@ def _rows(z: Tensor, sigma: Tensor) -> tuple[FloatArray, FloatArray]:
         for t in (z, sigma)
     )
     # a copy, because what is remembered must not change with the caller's tensor
-    return np.array(queries, order="C"), np.array(sigmas[:, 0])
+    copied = np.array(queries, order="C")
+    copied[np.abs(copied) > FARTHEST] = np.nan
+    return copied, np.array(sigmas[:, 0])
 
 
 def _same(first: FloatArray, second: FloatArray) -> bool:
