@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up, energy_network, score_network
@@ -14,7 +15,7 @@ from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.derivatives.threads import limited_threads
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import (
     DirectTranscription,
     Formulation,
@@ -22,7 +23,8 @@ from trajopt_sgp.formulations import (
     NonlinearProgram,
     SingleShooting,
 )
-from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, TerminalConstraint
+from trajopt_sgp.problem import LeastSquaresCost, OptimalControlProblem, StageConstraint, StageCost, TerminalConstraint
+from trajopt_sgp.solvers import Ipopt, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
@@ -303,3 +305,45 @@ def test_threads_are_limited_inside_the_block_only() -> None:
     assert torch.get_num_threads() == before
     with pytest.raises(OptionError, match=r"threads = 0: it must be at least 1"), limited_threads(0):
         pass
+
+
+def test_threads_that_overlap_leave_as_many_as_they_found() -> None:
+    """The block that began last ends last: what it found was the limit of the other."""
+    controller = ThreadpoolController()
+    with controller.limit(limits=2, user_api="blas"):
+        before = [library["num_threads"] for library in controller.info()]
+        first, second = limited_threads(1), limited_threads(1)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert [library["num_threads"] for library in controller.info()] == before
+
+
+@pytest.mark.parametrize("formulation", [SingleShooting(), MultipleShooting(2)], ids=lambda f: f.name)
+def test_gradients_of_shooting_by_the_adjoint_and_by_tangents_agree(formulation: Formulation) -> None:
+    problem = everything(DATA_TERMS["exact"])
+    program, parameters = formulation.transcribe(problem, needs_value=True), problem.values(progress=PROGRESS)
+    point = np.random.default_rng(4).normal(scale=0.3, size=program.size)
+    by_adjoint = program.assembly.gradient(point, parameters)
+    program.assembly.jacobian(point, parameters)
+    by_tangents = program.assembly.gradient(point, parameters)
+    assert by_adjoint[0] == by_tangents[0]
+    np.testing.assert_allclose(by_adjoint[1], by_tangents[1], rtol=1e-10, atol=1e-12)
+
+
+def test_residuals_are_differentiated_in_closed_form() -> None:
+    problem = cartpole_swing_up(horizon=4).replaced(stage_costs=[LeastSquaresCost(stage_rows)])
+    program, parameters = DirectTranscription().transcribe(problem, needs_value=True), problem.values()
+    point = np.random.default_rng(5).normal(scale=0.3, size=program.size)
+    program.assembly.hessian(point, 1.0, np.zeros(program.assembly.row_count), parameters, exact=False)
+    (residual,) = program.full_assembly.residuals.values()
+    assert residual.backend.startswith("closed form")
+
+
+def test_a_function_without_second_derivatives_is_named() -> None:
+    problem = cartpole_swing_up(horizon=4).replaced(
+        stage_costs=[StageCost(lambda x, u: torch.cdist(x, x.new_ones(3, 4)).sum(-1), name="centres")]
+    )
+    with pytest.raises(IncompatibleError, match=r"'centres' has no second derivatives .*limited-memory"):
+        solve(problem, DirectTranscription(), Ipopt())

@@ -301,6 +301,8 @@ def test_back_and_there_cannot_be_saved(step: Callable[..., Tensor]) -> None:
         (torch.sum, [2], "f", ShapeError, r"'f' returns shape \(\) for 7 samples: it must be \(7, r\) or \(7,\)"),
         (lambda z: z[0], [2], "f", ShapeError, r"'f' returns shape \(2, 1\)"),
         (lambda z: z[..., None], [2], "f", ShapeError, r"'f' returns shape \(7, 2, 1\)"),
+        (lambda z: (z, z), [2], "f", ShapeError, "returns tuple: it must return one tensor"),
+        (nn.Linear(2, 1).forward, [2], "f", IncompatibleError, r"'f' could not be computed .* torch.float64"),
         (lambda z: z.float(), [2], "f", IncompatibleError, "'f' returns torch.float32 for arguments in torch.float64"),
     ],
 )
@@ -309,3 +311,10 @@ def test_what_cannot_be_converted(
 ) -> None:
     with pytest.raises(error, match=message):
         to_casadi(function, sizes, name=name)
+
+
+def test_functions_that_write_to_their_arguments_are_differentiated() -> None:
+    function = to_casadi(lambda z: z.mul_(2.0).sin(), [2])
+    z = casadi.MX.sym("z", 2)
+    jacobian = casadi.Function("J", [z], [casadi.jacobian(function(z), z)])([0.3, -0.4])
+    np.testing.assert_allclose(np.array(jacobian), np.diag(2.0 * np.cos([0.6, -0.8])), rtol=1e-12)

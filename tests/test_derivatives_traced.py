@@ -18,11 +18,18 @@ from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 from trajopt_sgp.envs import CartPoleDynamics
-from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.formulations import (
+    DirectTranscription,
+    Formulation,
+    HermiteSimpson,
+    OrthogonalCollocation,
+    SingleShooting,
+    TrapezoidalCollocation,
+)
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import Parameters
+from trajopt_sgp.problem import ContinuousDynamics, OptimalControlProblem, Parameters
 from trajopt_sgp.problem.casadi_function import CasadiFunction
-from trajopt_sgp.solvers import Ipopt, prepare
+from trajopt_sgp.solvers import Ipopt, prepare, solve
 from trajopt_sgp.studies.swing_up import swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
@@ -416,3 +423,22 @@ def test_a_solve_does_not_depend_on_the_backend(monkeypatch: pytest.MonkeyPatch)
     second = prepare(problem, DirectTranscription(), Ipopt(stages=2)).solve(guess)
     assert second.iterations == first.iterations
     np.testing.assert_allclose(second.trajectory.controls, first.trajectory.controls, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "formulation",
+    [TrapezoidalCollocation(), HermiteSimpson(), OrthogonalCollocation(2), DirectTranscription(), SingleShooting()],
+    ids=lambda formulation: formulation.name,
+)
+def test_every_formulation_differentiates_a_network_in_closed_form(formulation: Formulation) -> None:
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
+    problem = OptimalControlProblem(
+        dynamics=ContinuousDynamics(lambda x, u: net(torch.cat([x, u], dim=-1)), 2, 1),
+        horizon=5,
+        time_step=0.1,
+        initial_state=[0.1, -0.2],
+        stage_costs=[lambda x, u: x.square().sum(-1) + u.square().sum(-1)],
+        control_bounds=(-1.0, 1.0),
+    )
+    backends = solve(problem, formulation, Ipopt()).backends
+    assert all(backend.startswith(("closed form", "compiled")) for backend in backends.values()), backends

@@ -14,7 +14,7 @@ from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import OptimalControlProblem, Status, Trajectory
-from trajopt_sgp.solvers import LBFGS, GradientDescent, Ipopt, Scipy, prepare, solve
+from trajopt_sgp.solvers import DDP, LBFGS, GradientDescent, Ipopt, Scipy, prepare, solve
 from trajopt_sgp.solvers.base import Outcome, Solver
 from trajopt_sgp.solvers.solve import _best
 
@@ -151,7 +151,7 @@ def test_what_a_function_of_the_user_raises_comes_through_scipy() -> None:
         calls.append(None)
         if len(calls) > 20:
             raise TypeError("a mistake of the user")
-        return float(u.detach().abs().max()) + u.square().sum(-1)
+        return u.detach().abs().amax(-1) + u.square().sum(-1)
 
     with pytest.raises(TypeError, match="a mistake of the user"):
         solve(reach(Cart()).replaced(stage_costs=[broken]), SingleShooting(), Scipy(), at_rest())
@@ -174,3 +174,63 @@ def test_copies_of_a_model_whose_layers_have_changed_are_refused() -> None:
     cart.net = nn.Linear(1, 1)
     with pytest.raises(IncompatibleError, match=r"The layers of Cart have changed .* call prepare\(\) again"):
         prepared.solve(at_rest())
+
+
+class Wall:
+    """A cart that a wall holds back beyond a half, by a share that may change."""
+
+    state_size, control_size = 1, 1
+    share = 0.0
+
+    def __call__(self, state: Tensor, control: Tensor) -> Tensor:
+        return state + control - self.share * torch.relu(state - 0.5)
+
+
+@pytest.mark.parametrize(("formulation", "solver"), [*PAIRS, (SingleShooting(), DDP())], ids=lambda each: each.name)
+def test_a_change_that_shows_at_the_plan_alone_is_seen(formulation: Formulation, solver: Solver) -> None:
+    """Neither the guess nor anything beside it touches the wall."""
+    wall = Wall()
+    prepared = prepare(reach(wall), formulation, solver)
+    before = prepared.solve(at_rest()).trajectory.controls
+    wall.share = 1.5
+    after, fresh = prepared.solve(at_rest()), solve(reach(wall), formulation, solver, at_rest())
+    assert np.abs(before - fresh.trajectory.controls).max() > 0.01
+    np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-6)
+
+
+def test_a_cost_that_has_moved_into_the_way_is_seen() -> None:
+    place = torch.full((1,), 50.0, dtype=torch.float64)
+
+    def hill(state: Tensor, control: Tensor) -> Tensor:
+        return 1e-3 * control.square().sum(-1) + torch.relu(0.2 - (state - place).abs()).sum(-1)
+
+    problem = reach(Cart()).replaced(stage_costs=[hill])
+    prepared = prepare(problem, SingleShooting(), LBFGS())
+    before = prepared.solve(at_rest())
+    # not on a knot of the first plan, where the hill has its kink
+    place.copy_(torch.tensor(before.trajectory.states[2]) + 0.05)
+    found, fresh = prepared.solve(at_rest()), solve(problem, SingleShooting(), LBFGS(), at_rest())
+    assert found.cost == pytest.approx(fresh.cost) and fresh.cost > 1.1 * before.cost
+
+
+class Geared(Cart):
+    """A cart with a number of its own, and a layer that knows whether it is in training."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.float32)
+        self.gear = 1.0
+
+    def forward(self, state: Tensor, control: Tensor) -> Tensor:
+        after: Tensor = state + self.gear * self.net(control) * (1.0 if self.net.training else 0.5)
+        return after
+
+
+@pytest.mark.parametrize(("formulation", "solver"), PAIRS, ids=lambda each: each.name)
+def test_plain_fields_of_models_in_another_precision_may_change(formulation: Formulation, solver: Solver) -> None:
+    cart = Geared()
+    prepared = prepare(reach(cart), formulation, solver)
+    prepared.solve(at_rest())
+    cart.gear = 3.0
+    cart.eval()
+    after, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
+    np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-4)

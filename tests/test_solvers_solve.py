@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from tests.problems import cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
+from tests.problems import LQ_DYNAMICS, cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import ContinuousDynamics, OptimalControlProblem, StageCost, Trajectory
+from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, StageCost, Trajectory
 from trajopt_sgp.solvers import CEM, LBFGS, GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.solvers.solve import data_lengths
@@ -187,6 +187,21 @@ def test_functions_that_numpy_cannot_differentiate_are_named() -> None:
     problem = linear_quadratic(stage_costs=[StageCost(lambda x, u: np.cos(x)[..., 0], name="wave")])
     with pytest.raises(OptionError, match=r"The stage cost 'wave' could not be computed .* RuntimeError: Can't call"):
         solve(problem, SingleShooting(), GradientDescent())
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(3)], ids=["by chance", "by the batch"])
+def test_models_in_training_are_refused(layer: nn.Module) -> None:
+    net = nn.Sequential(layer).double()
+
+    def driven(state: Tensor, control: Tensor) -> Tensor:
+        push: Tensor = net(state.reshape(-1, 3)).reshape(state.shape)
+        return LQ_DYNAMICS(state, control) + 0.1 * push
+
+    problem = linear_quadratic(dynamics=DiscreteDynamics(driven, 3, 2), initial_state=[1.0, 0.5, -0.3])
+    with pytest.raises(OptionError, match=r"The dynamics gives other values .* Call eval\(\) on models"):
+        prepare(problem, DirectTranscription(), Ipopt())
+    net.eval()
+    prepare(problem, DirectTranscription(), Ipopt())
 
 
 def test_constants_of_another_precision_are_named() -> None:

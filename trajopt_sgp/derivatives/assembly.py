@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 
-from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
 from trajopt_sgp.derivatives.term_blocks import TermBlocks
 
@@ -63,17 +61,23 @@ class Assembly:
     """Number of constraint rows."""
     backends: Mapping[int, TermBlocks] = field(init=False)
     """Derivatives of each term that has any, by identity."""
+    residuals: Mapping[int, TermBlocks] = field(init=False)
+    """Those of the residuals of costs that are squares."""
     point: "Point" = field(init=False)
     """Where derivatives were asked for last."""
 
     def __post_init__(self) -> None:
         terms = (*self.costs, *self.constraints)
         blocks = {
-            id(term): TermBlocks(term.function, term.numbers, traced=not term.whole_plan)
+            id(term): TermBlocks(term.function, term.numbers, not term.whole_plan, term.name)
             for term in terms
             if term.function is not None
         }
+        residuals = {
+            id(t): TermBlocks(t.residual, t.numbers, name=t.name) for t in self.costs if t.residual is not None
+        }
         object.__setattr__(self, "backends", blocks)
+        object.__setattr__(self, "residuals", residuals)
         object.__setattr__(self, "point", Point(np.zeros(0)))
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -195,8 +199,17 @@ class Assembly:
 
     def recheck(self) -> None:
         """Begin another solve, for which functions may have changed."""
-        for blocks in self.backends.values():
+        for blocks in (*self.backends.values(), *self.residuals.values()):
             blocks.recheck()
+
+    def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
+        """Return whether every trace that has been used still is the function, at a point that a solver has found."""
+        at = self._at(variables)
+        return all(
+            self._blocks(term).holds(at(term), parameters)
+            for term in (*self.costs, *self.constraints)
+            if term.function is not None
+        )
 
     def trace(self, variables: FloatArray, parameters: Parameters) -> None:
         """Trace every term now, instead of when it is first differentiated."""
@@ -221,8 +234,8 @@ class Assembly:
         if exact or term.residual is None:
             weights = np.full(term.instances, factor)
             return triangle.entries(self._blocks(term).hessian(z, weights, parameters))
-        jacobian = GenericBlocks(term.residual).jacobian(torch.from_numpy(z), parameters)[1]
-        return triangle.entries((factor * jacobian.mT @ jacobian).numpy())
+        jacobian = self.residuals[id(term)].jacobian(z, parameters)[1]
+        return triangle.entries(factor * jacobian.swapaxes(1, 2) @ jacobian)
 
     def _jacobian_pattern(self) -> Pattern:
         rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

@@ -83,6 +83,8 @@ class CondensedAssembly:
     """Rows of the transcription that remain."""
     memory: PointMemory = field(init=False, default_factory=PointMemory)
     """Rollout and derivatives of the transcription at the last point."""
+    linearised: bool = field(init=False, default=False)
+    """Whether S has been asked for, which then serves the gradient too; before, an adjoint sweep is less work."""
 
     def __post_init__(self) -> None:
         gone = np.flatnonzero(self.elimination.eliminated) - 1
@@ -134,9 +136,15 @@ class CondensedAssembly:
 
     def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
         """Return the objective and its gradient `(size,)`."""
-        v = self.lift(variables, parameters)
-        value, gradient = self._full_gradient(v, parameters)
-        return value, self._tangents(v, parameters).T @ gradient
+        if self.linearised:
+            v = self.lift(variables, parameters)
+            value, gradient = self._full_gradient(v, parameters)
+            return value, self._tangents(v, parameters).T @ gradient
+        lifted, pull_back = self.elimination.lift_with_adjoint(variables[None], parameters)
+        self.memory.keep("lift", variables, parameters, lifted[0])
+        value, gradient = self._full_gradient(lifted[0], parameters)
+        reduced: FloatArray = pull_back(gradient[None])[0]
+        return value, reduced
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled constraint rows `(row_count,)`."""
@@ -144,6 +152,7 @@ class CondensedAssembly:
 
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
+        self._linearise()
         v = self.lift(variables, parameters)
         rows, values = self._full_jacobian(v, parameters)
         jacobian = self._sparse(self.full.jacobian_pattern, values, rows=True)[self.row_places]
@@ -158,6 +167,7 @@ class CondensedAssembly:
         exact: bool = True,
     ) -> FloatArray:
         """Return the nonzeros of the Hessian of cost_factor * objective + multipliers . rows, upper triangle."""
+        self._linearise()
         v = self.lift(variables, parameters)
         every = np.zeros(self.full.row_count)
         every[self.row_places] = multipliers
@@ -183,6 +193,9 @@ class CondensedAssembly:
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all variables of the transcription `(full size,)`."""
         return self.memory.once("lift", variables, parameters, lambda: self._lift(variables, parameters))
+
+    def _linearise(self) -> None:
+        object.__setattr__(self, "linearised", True)
 
     def _lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         full: FloatArray = self.elimination.lift_array(variables[None], parameters)[0]

@@ -102,6 +102,11 @@ class Elimination:
         self._put(full, self.rollout.states(*self._driven(full, parameters)))
         return full
 
+    def holds(self, variables: AnyArray, parameters: Parameters) -> bool:
+        """Return whether compiled rollouts still are those of the dynamics, along plans `(P, k)` of variables kept."""
+        start, inputs = self._driven(self.lift_array(variables, parameters), parameters)
+        return self.rollout.holds(self.rollout.states(start, inputs), inputs)
+
     def lift_with_adjoint(self, variables: AnyArray, parameters: Parameters) -> tuple[AnyArray, PullBack]:
         """Return the same, and what takes gradients `(P, size)` by it to those by the variables kept, `(P, k)`."""
         full = self._known(variables, parameters)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trajopt_sgp.derivatives.second_order import second_derivatives
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
+from trajopt_sgp.errors import IncompatibleError
 
 # Above this many passes one batched pass is faster than a loop, despite the overhead of batching.
 _LOOP_LIMIT = 12
@@ -24,6 +25,8 @@ class GenericBlocks:
 
     function: TermFunction
     """phi: z `(K, d)` to `(K,)` for a cost, `(K, r)` for a constraint."""
+    name: str = "function"
+    """Of its term, for messages."""
 
     def value(self, z: Tensor, parameters: Parameters) -> Tensor:
         """Return phi `(K,)` or `(K, r)`."""
@@ -39,14 +42,25 @@ class GenericBlocks:
         return value.detach(), differentiate(value, point)
 
     def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
-        """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi."""
+        """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi.
+
+        Raises:
+            IncompatibleError: torch has no second derivative of an operation in it; names the term.
+        """
         point = z.detach().requires_grad_(True)
         with second_derivatives():
             value = self.function(point, parameters)
         if not value.requires_grad:
             return z.new_zeros((*z.shape, z.shape[-1]))
         (gradient,) = torch.autograd.grad(value, point, multipliers, create_graph=True, materialize_grads=True)
-        return differentiate(gradient, point)
+        try:
+            return differentiate(gradient, point)
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise IncompatibleError(
+                f"{self.name!r} has no second derivatives in torch: {reason}. Solvers that "
+                'need none: Ipopt(hessian="limited-memory") or "gauss-newton", LBFGS, GradientDescent, CEM, MPPI.'
+            ) from error
 
 
 def differentiate(columns: Tensor, point: Tensor) -> Tensor:

@@ -83,6 +83,13 @@ class Rollout:
         """Compare the compiled step with the step itself before it is used again."""
         self._checked = False
 
+    def holds(self, states: AnyArray, controls: AnyArray) -> bool:
+        """Return whether the compiled step, if there is one, takes every state `(P, N+1, n)` to that of the step."""
+        if self._fused is None:
+            return True
+        before, inputs = (torch.from_numpy(part).flatten(0, 1) for part in (states[:, :-1], controls))
+        return not self._fused.serves(before, inputs) or bool(self._fused.agrees(self._step, before, inputs))
+
     def states(self, initial_state: AnyArray, controls: AnyArray) -> AnyArray:
         """Return the same states of arrays `(P, n)` and `(P, N, m)`, not differentiable."""
         start, inputs = torch.from_numpy(initial_state), torch.from_numpy(controls)
@@ -124,9 +131,11 @@ class Rollout:
         return True
 
     def _holds(self, start: Tensor, controls: Tensor) -> bool:
-        """Return whether the compiled step still is the step, as far as one value shows."""
+        """Return whether the compiled step still is the step, as far as one value shows, beside the example."""
         if not self._checked:
-            self._checked = bool(self._fused.agrees(self._step, start[0].detach(), controls[0, 0].detach()))
+            examples = start[:1].detach(), controls[:1, 0].detach()
+            points = (value + 0.01 * (1.0 + value.abs()) for value in examples)
+            self._checked = bool(self._fused.agrees(self._step, *points))
         return self._checked
 
 

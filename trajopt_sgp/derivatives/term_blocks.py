@@ -30,19 +30,23 @@ class TermBlocks:
 
     It is traced when it is first evaluated, and again for instances or parameters of other shapes. A function whose
     traced derivatives are not those of autograd stays with autograd. A trace holds the values of everything but its
-    arguments: every solve checks the first value against the function itself, and traces anew where they differ.
+    arguments: every solve compares the first value with the function itself, and traces anew where they differ; what is
+    seen only at the plan that comes out, `holds` tells.
 
     Args:
         function: of the term.
         numbers: its weights and noise levels, which the traced function takes as inputs.
         traced: whether to try a closed form at all.
+        name: of the term, for messages.
     """
 
     backend: str = "none: not evaluated yet"
     """Which backend was used last, and why."""
 
-    def __init__(self, function: TermFunction, numbers: Numbers | None = None, traced: bool = True) -> None:
-        self._generic, self._numbers, self._traceable = GenericBlocks(function), numbers, traced
+    def __init__(
+        self, function: TermFunction, numbers: Numbers | None = None, traced: bool = True, name: str = "function"
+    ) -> None:
+        self._generic, self._numbers, self._traceable = GenericBlocks(function, name), numbers, traced
         self._function = function
         self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
@@ -74,6 +78,11 @@ class TermBlocks:
         """Begin another solve, for which the function may have changed."""
         self._checked = False
 
+    def holds(self, z: FloatArray, parameters: Parameters) -> bool:
+        """Return whether the trace, if there is one, has the value of the function at z `(K, d)`."""
+        traced = self._traced.get(self._signature(z, parameters))
+        return traced is None or self._same_value(traced, z, parameters)
+
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
         """Trace it now, if it has not been; z `(K, d)` is an example."""
         self._closed_form(z, parameters)
@@ -82,23 +91,26 @@ class TermBlocks:
         if not self._traceable:
             self.backend = "autograd: a function of the whole plan"
             return None
-        sizes = tuple((name, value.shape) for name, value in parameters.values.items())
-        signature = (z.shape, sizes, parameters.previous_control is None)
-        if signature not in self._traced or not self._holds(self._traced[signature], z, parameters):
+        signature = self._signature(z, parameters)
+        if signature not in self._traced or not self._checked_once(self._traced[signature], z, parameters):
             self._traced[signature] = self._trace(z, parameters)
         self._checked = True
         return self._traced[signature]
 
-    def _holds(self, traced: TracedBlocks | None, z: FloatArray, parameters: Parameters) -> bool:
+    def _signature(self, z: FloatArray, parameters: Parameters) -> tuple[object, ...]:
+        sizes = tuple((name, value.shape) for name, value in parameters.values.items())
+        return z.shape, sizes, parameters.previous_control is None
+
+    def _checked_once(self, traced: TracedBlocks | None, z: FloatArray, parameters: Parameters) -> bool:
         """Return whether a trace still is the function, as far as one value shows once in a solve.
 
         Beside z, where a change shows that is multiplied by zero at z.
         """
-        if self._checked or traced is None:
-            return True
-        beside = _moved(z, _BESIDE)
-        expected = _array(self._generic.value(torch.from_numpy(beside), parameters))
-        return _close(traced.value(beside, self._data(parameters)), expected)
+        return self._checked or traced is None or self._same_value(traced, _moved(z, _BESIDE), parameters)
+
+    def _same_value(self, traced: TracedBlocks, z: FloatArray, parameters: Parameters) -> bool:
+        expected = _array(self._generic.value(torch.from_numpy(z), parameters))
+        return _close(traced.value(z, self._data(parameters)), expected)
 
     def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:
@@ -143,12 +155,9 @@ class TermBlocks:
         return closed
 
     def _agree(self, traced: TracedBlocks, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether both backends give the same, at the example and beside it, and the same values far from it."""
+        """Return whether both backends give the same, at the example, beside it and far from it."""
         data = self._data(parameters)
-        for point in (_moved(z, distance) for distance in _FAR):
-            if not _close(traced.value(point, data), _array(self._generic.value(torch.from_numpy(point), parameters))):
-                return False
-        for point in (z, _moved(z, _BESIDE)):
+        for point in (z, *(_moved(z, distance) for distance in (_BESIDE, *_FAR))):
             expected = self._generic.jacobian(torch.from_numpy(point), parameters)
             pairs = zip(traced.jacobian(point, data), expected, strict=True)
             if not all(_close(found, _array(other)) for found, other in pairs):

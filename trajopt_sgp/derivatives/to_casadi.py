@@ -116,15 +116,25 @@ def _stacked(function: TorchFunction, sizes: Sequence[int]) -> _StackedFunction:
     """Return a function of the stack of all arguments; a cost gets a row."""
 
     def stacked(z: Tensor) -> Tensor:
-        value: Tensor = function(*torch.split(z, list(sizes), dim=-1))
+        # of their own, so that a function that writes to its arguments can be differentiated
+        value: Any = function(*(part.clone() for part in torch.split(z, list(sizes), dim=-1)))
+        if not isinstance(value, Tensor):
+            raise ShapeError(f"The function returns {type(value).__name__}: it must return one tensor.")
         return value.unsqueeze(-1) if value.ndim == 1 else value
 
     return stacked
 
 
 def _count_rows(stacked: _StackedFunction, size: int, name: str) -> int:
-    with torch.no_grad():
-        value = stacked(torch.zeros(_PROBES, size, dtype=torch.float64))
+    try:
+        with torch.no_grad():
+            value = stacked(torch.zeros(_PROBES, size, dtype=torch.float64))
+    except (RuntimeError, TypeError, ValueError, LookupError) as error:
+        reason = str(error).partition("\n")[0]
+        raise IncompatibleError(
+            f"{name!r} could not be computed for {_PROBES} samples in torch.float64: {reason}. It is called with "
+            "batches (B, size) in double precision; hand over a torch module itself, which is then copied to float64."
+        ) from error
     if value.ndim != 2 or len(value) != _PROBES:
         shape = tuple(value.shape)
         raise ShapeError(

@@ -10,6 +10,7 @@ orthogonal, L. T. Biegler, Nonlinear Programming (2010), chapter 10.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -250,8 +251,7 @@ class _Collocation:
         """Return a term with one instance for each interval, all its defects and the rates at all its points."""
         layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
         points, defects = list(self.scheme.quadrature), self.scheme.defects
-        rates_by_defect = [[defect.rates.get(point, 0.0) for point in points] for defect in defects]
-        weights = torch.tensor(rates_by_defect, dtype=torch.float64)
+        weights = [[defect.rates.get(point, 0.0) for point in points] for defect in defects]
         shares, horizon = self.problem.grid.shares, self.problem.horizon
         width = n + m
 
@@ -265,8 +265,8 @@ class _Collocation:
                 )
                 for i, point in enumerate(points)
             ]
-            combined = torch.einsum("dp,...pn->...dn", weights.to(z.dtype), torch.stack(rates, dim=-2))
-            return (-span[..., None, None] * combined).flatten(-2)
+            combined = [reduce(torch.add, [w * r for w, r in zip(row, rates, strict=True) if w]) for row in weights]
+            return -span[..., None] * torch.cat(combined, dim=-1)
 
         coefficients = np.array([[defect.states.get(point, 0.0) for point in points] for defect in defects])
         units, names = state_scale(self.problem), self.problem.state_labels

@@ -104,6 +104,10 @@ class PolicyProgram(NonlinearProgram):
         """Begin again with the same noise and the same sampled states."""
         self.generator[:] = [np.random.default_rng(self.exploration.seed)]
 
+    def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
+        """Always True: the functions themselves are evaluated."""
+        return True
+
     def bounds(self, initial_state: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bounds of the parameters, `(..., k)` for initial states `(..., n)`."""
         shape = (*np.shape(initial_state)[:-1], self.size)

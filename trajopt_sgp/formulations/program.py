@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,9 +166,12 @@ class NonlinearProgram:
         """Return all scaled variables of the transcription `(full size,)`, eliminated states by rolling out."""
         if self.elimination is None:
             return variables
-        own = variables.astype(np.float64 if self.problem.dtype == torch.float64 else np.float32)
-        full: FloatArray = self.elimination.lift_array(own[None], parameters)[0].astype(np.float64)
+        full: FloatArray = self.elimination.lift_array(self._own(variables)[None], parameters)[0].astype(np.float64)
         return full
+
+    def _own(self, variables: FloatArray) -> NDArray[Any]:
+        """Return an array in the precision of the program."""
+        return variables.astype(np.float64 if self.problem.dtype == torch.float64 else np.float32)
 
     def expand(self, variables: Tensor, parameters: Parameters) -> Tensor:
         """Return all scaled variables `(P, full size)` of a batch of decision variables `(P, size)`."""
@@ -188,6 +192,15 @@ class NonlinearProgram:
             program, copies = self._in_double
             copies.refresh()
             program.recheck()
+
+    def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
+        """Return whether traces and compiled rollouts still are the functions, at a plan `(size,)` that was found."""
+        if not np.isfinite(variables).all():
+            return True
+        if self.elimination is not None and not self.elimination.holds(self._own(variables)[None], parameters):
+            return False
+        double = self.problem.dtype == torch.float64
+        return not double or self.full_assembly.holds(self.lift(variables, parameters), parameters)
 
     def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
         """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""

@@ -26,6 +26,8 @@ class Copies:
     def refresh(self) -> None:
         """Bring the weights of the copies to those of the originals, where they have changed in whatever way.
 
+        Plain values among their fields follow too: numbers, texts, and whether a layer is in training.
+
         Raises:
             IncompatibleError: an original has other weights than it had, not just other numbers.
         """
@@ -39,6 +41,8 @@ class Copies:
             for name, held in own.items():
                 if not torch.equal(held, now[name].to(held.dtype)):
                     held.copy_(now[name])
+            for part, counterpart in zip(original.modules(), copied.modules(), strict=True):
+                vars(counterpart).update({name: value for name, value in vars(part).items() if _plain(value)})
 
 
 _COPIES: ContextVar[Copies | None] = ContextVar("copies", default=None)
@@ -80,6 +84,12 @@ def _copied(module: Any, dtype: torch.dtype) -> Any:
     if (copies := _COPIES.get()) is not None:
         copies.pairs.append((module, copied))
     return copied
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, int | float | complex | str | bytes)
 
 
 def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

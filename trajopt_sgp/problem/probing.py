@@ -29,6 +29,8 @@ _LONGEST = 256
 _SHORT = 5
 # how far apart points are that differ, relative to 1 and their size
 _SPREAD = 0.1
+# what rounding may change, in single precision too
+_SAME = 1e-4
 # how many controls are tried, and how far from the middle where they have no bounds
 _DRAWS, _FAR = 16, 100.0
 
@@ -90,10 +92,11 @@ def check_differentiable(problem: OptimalControlProblem, needs_value: bool) -> N
         needs_value: whether the solver compares values.
 
     Raises:
-        OptionError: a function cannot be computed in this precision or with gradients, or changes with its arguments
-            and hides that from torch; names it.
+        OptionError: a function cannot be computed in this precision or with gradients, changes with its arguments and
+            hides that from torch, or looks at the whole batch; names it.
     """
     for trial in _trials(problem, needs_value, _SPREAD):
+        _check_alone(trial)
         with torch.enable_grad():
             for point in trial.points:
                 point.requires_grad_(True)
@@ -104,6 +107,21 @@ def check_differentiable(problem: OptimalControlProblem, needs_value: bool) -> N
                 "numpy(), item() or a comparison in it? Write it in torch operations, or take CEM or MPPI, which need "
                 "no derivatives."
             )
+
+
+@torch.no_grad()
+def _check_alone(trial: _Trial) -> None:
+    """Check that a function computes a row of a batch whatever the others are."""
+    first = trial.call()[0]
+    for point in trial.points:
+        point[1:] += _SPREAD * (1.0 + point[1:].abs())
+    again = trial.call()[0]
+    if not torch.allclose(first, again, rtol=_SAME, atol=_SAME, equal_nan=True):
+        raise OptionError(
+            f"The {trial.what} gives other values for the same arguments, by chance or where the rest of the batch "
+            "differs: is a dropout or a batch normalisation in training? Call eval() on models before planning, and "
+            "index and reduce the last dimension only."
+        )
 
 
 def depends_on_control(problem: OptimalControlProblem, constraint: StageConstraint) -> bool:

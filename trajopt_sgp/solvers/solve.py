@@ -111,20 +111,15 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
     """
     check_pair(formulation, solver)
     begin = time.perf_counter()
-    with noted_copies() as copies:
-        cast = problem if solver.precision is None else problem.to(solver.precision)
-        program = formulation.transcribe(cast, solver.needs_value)
+    prepared = PreparedSolve(problem, formulation, solver)
+    program = prepared.program
     if solver.differentiates and formulation.differentiates:
-        check_differentiable(cast, solver.needs_value)
-    if not program.size:
-        raise IncompatibleError(
-            f"{formulation.name} leaves nothing to be found: the model has no controls, and the initial state is given."
-        )
-    minimiser = solver.prepare(program)
-    return PreparedSolve(problem, formulation, solver, program, minimiser, time.perf_counter() - begin, copies)
+        check_differentiable(program.problem, solver.needs_value)
+    prepared.build_seconds = time.perf_counter() - begin
+    return prepared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PreparedSolve:
     """A problem made ready for a solver; solving it again rebuilds nothing. Solves in several threads take turns."""
 
@@ -134,16 +129,31 @@ class PreparedSolve:
     """How it was transcribed."""
     solver: Solver
     """Its settings."""
-    program: NonlinearProgram
+    program: NonlinearProgram = field(init=False)
     """In the precision of the solver."""
-    minimiser: Minimiser
+    minimiser: Minimiser = field(init=False)
     """The solver made ready for the program."""
-    build_seconds: float
+    build_seconds: float = field(init=False, default=0.0)
     """Wall time of the preparation [s]."""
-    copies: Copies
+    copies: Copies = field(init=False)
     """Models that the solver evaluates in another precision."""
     turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     """Held while it is solved."""
+
+    def __post_init__(self) -> None:
+        self._build()
+
+    def _build(self) -> None:
+        problem, formulation, solver = self.problem, self.formulation, self.solver
+        with noted_copies() as self.copies:
+            cast = problem if solver.precision is None else problem.to(solver.precision)
+            self.program = formulation.transcribe(cast, solver.needs_value)
+        if not self.program.size:
+            raise IncompatibleError(
+                f"{formulation.name} leaves nothing to be found: the model has no controls, and the initial state is "
+                "given."
+            )
+        self.minimiser = solver.prepare(self.program)
 
     def solve(
         self,
@@ -296,6 +306,10 @@ class PreparedSolve:
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
+            if not self._hold(outcomes, start):
+                # a function has changed where neither guess nor first iterate showed it
+                self._build()
+                outcomes = self.minimiser(start)
         elapsed = time.perf_counter() - begin
 
         def build(k: int) -> Solution:
@@ -304,6 +318,11 @@ class PreparedSolve:
 
         groups = [range(first, first + starts) for first in range(0, len(outcomes), starts)]
         return [_best(outcomes, group, build) for group in groups]
+
+    def _hold(self, outcomes: Sequence[Outcome], start: Start) -> bool:
+        """Return whether the best plan is one of the functions as they are, not of what they were when traced."""
+        best = min(range(len(outcomes)), key=lambda k: outcomes[k].merit)
+        return self.program.holds(outcomes[best].variables, start.one(best).at_end())
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
         """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""

@@ -72,15 +72,14 @@ class FusedRollout:
         return fits and state.device.type == "cpu" and not self.watched.changed
 
     @torch.no_grad()
-    def agrees(self, step: Step, state: Tensor, control: Tensor) -> bool:
-        """Return whether a step beside a state `(n,)` and a control `(q,)` is that of `step`."""
-        points = [value[None] + 0.01 * (1.0 + value.abs()) for value in (state, control)]
-        return _close(self._one_step(*points), step(*points), _AGREEMENT[state.dtype])
+    def agrees(self, step: Step, states: Tensor, controls: Tensor) -> bool:
+        """Return whether a step from states `(K, n)` under inputs `(K, q)` is that of `step`."""
+        return _close(self._one_step(states, controls), step(states, controls), _AGREEMENT[states.dtype])
 
     def _check(self, step: Step, z: Tensor, n: int) -> None:
         """Compare with the step itself, far off, where it may have other branches, and for one row and for several."""
-        far = (z[0] + distance * (1.0 + z[0].abs()) for distance in (1.0, -30.0))
-        if not all(self.agrees(step, point[:n], point[n:]) for point in far):
+        far = torch.stack([z[0] + distance * (1.0 + z[0].abs()) for distance in (1.0, -30.0)])
+        if not self.agrees(step, far[:, :n], far[:, n:]):
             raise UnsupportedError("its compiled step is not that of PyTorch")
         for rows in (1, 5):
             points = z[0] + torch.linspace(0.0, 0.02, rows, dtype=z.dtype)[:, None] * (1.0 + z[0].abs())
