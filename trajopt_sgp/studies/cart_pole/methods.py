@@ -24,7 +24,7 @@ Numbers = Mapping[str, float]
 SIGMA_START = 0.3
 """Where every annealing of σ begins."""
 
-_EXACT_NEIGHBORS = 256
+_EXACT_TOLERANCE = 0.002
 _EFFORT_WEIGHT = 1e-3
 
 
@@ -142,9 +142,9 @@ def _shooting(kind: str) -> Maker:
 
 
 def _exact(ingredients: Ingredients, settings: Numbers) -> Recipe:
-    data = ingredients.data
-    neighbors = min(_EXACT_NEIGHBORS, len(data) - 1)
-    model = ExactSmoothedDistance(data, ingredients.models["dynamics"].normalizer, neighbors)
+    model = ExactSmoothedDistance(
+        ingredients.data, ingredients.models["dynamics"].normalizer, tolerance=_EXACT_TOLERANCE
+    )
     terms = _guidance(settings).term(model)
     return Recipe(ingredients.problem(*terms), SingleShooting(), _descent(ingredients, settings))
 
@@ -271,10 +271,12 @@ METHODS: dict[str, Method] = {
         _score_transcription,
     ),
     "exact-shooting": Method(
-        "exact smoothed distance over 256 neighbours, weighting σ², σ annealed from 0.3: shooting, gradient descent",
+        f"exact smoothed distance (to {_EXACT_TOLERANCE}), weighting σ², σ annealed from 0.3: shooting by gradient "
+        "descent",
         ("dynamics",),
         _GUIDED,
-        _GUIDED_DEFAULTS,
+        # the field of single points is stiffer than that of a network
+        {**_GUIDED_DEFAULTS, "beta": 0.1, "sigma_stop": 0.03},
         _exact,
         sequential=True,
     ),
