@@ -24,7 +24,6 @@ Numbers = Mapping[str, float]
 SIGMA_START = 0.3
 """Where every annealing of σ begins."""
 
-_EXACT_TOLERANCE = 0.002
 _EFFORT_WEIGHT = 1e-3
 
 
@@ -142,10 +141,11 @@ def _shooting(kind: str) -> Maker:
 
 
 def _exact(ingredients: Ingredients, settings: Numbers) -> Recipe:
-    model = ExactSmoothedDistance(
-        ingredients.data, ingredients.models["dynamics"].normalizer, tolerance=_EXACT_TOLERANCE
-    )
-    terms = _guidance(settings).term(model)
+    guidance = _guidance(settings)
+    # so little that the gradient is that of all data too
+    tolerance = 1e-3 * guidance.sigma_stop**2
+    model = ExactSmoothedDistance(ingredients.data, ingredients.models["dynamics"].normalizer, tolerance=tolerance)
+    terms = guidance.term(model)
     return Recipe(ingredients.problem(*terms), SingleShooting(), _descent(ingredients, settings))
 
 
@@ -271,8 +271,7 @@ METHODS: dict[str, Method] = {
         _score_transcription,
     ),
     "exact-shooting": Method(
-        f"exact smoothed distance (to {_EXACT_TOLERANCE}), weighting σ², σ annealed from 0.3: shooting by gradient "
-        "descent",
+        "exact smoothed distance, weighting σ², σ annealed from 0.3: shooting by gradient descent",
         ("dynamics",),
         _GUIDED,
         # the field of single points is stiffer than that of a network
