@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, ScoreTranscription
 from trajopt_sgp.formulations.check import check_formulation
 from trajopt_sgp.learning import ScoreSettings, train_score
-from trajopt_sgp.problem import OptimalControlProblem, StageCost
+from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, StageCost
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
@@ -112,6 +113,46 @@ def test_exact_distance_to_triples_keeps_a_plan_near_them() -> None:
     assert solution.data_distance.max() < 0.1
 
 
+@pytest.mark.parametrize("formulation", [ScoreTranscription(), DirectTranscription()], ids=lambda each: each.name)
+def test_every_transition_stays_within_a_length_of_the_data(formulation: Any) -> None:
+    """With or without a model of the dynamics; the rows are those of the distance, and they are active."""
+    triples = as_triples(sampled(INTEGRATOR, 1000))
+    model = ExactSmoothedDistance(triples, triple_normalizer(triples, stretch=4.0))
+    limit = 0.48
+    bound = DataDistance(model, sigma=0.3, upper=limit, next_state=True, name="bound")
+    beyond = {"horizon": 14, "final_state": [1.7, 0.0]}
+    free = reach(DataDistance(model, weight=0.0, sigma=0.3, next_state=True), **beyond)
+    if isinstance(formulation, DirectTranscription):
+        free = free.replaced(dynamics=INTEGRATOR)
+    problem = free.replaced(constraints=[bound])
+    check_formulation(formulation, problem.replaced(horizon=2), tolerance=1e-4)
+    loose, solution = solve(free, formulation, Ipopt()), solve(problem, formulation, Ipopt())
+    assert solution.status.label == "solved" and loose.data_distance is not None
+    states, controls = (torch.tensor(part) for part in (solution.trajectory.states, solution.trajectory.controls))
+    with torch.no_grad():
+        z = model.normalize(states[:-1], torch.cat([controls, states[1:]], dim=-1))
+        lengths = model.calibrated_length(z, 0.3).numpy()
+    assert solution.data_distance is not None
+    np.testing.assert_allclose(solution.data_distance, lengths, atol=1e-9)
+    assert lengths.max() <= limit + 1e-6
+    assert loose.data_distance.max() > limit + 0.01
+
+
+def test_transitions_constrained_by_a_function_obey_it() -> None:
+    """As an equation it is the dynamics themselves."""
+    expected = solve(linear_quadratic(), DirectTranscription(), Ipopt())
+    problem = linear_quadratic(
+        dynamics=None,
+        state_names=["a", "b", "c"],
+        control_names=["u", "v"],
+        constraints=[StageConstraint(lambda x, u, after: LQ_DYNAMICS(x, u) - after, 0.0, 0.0, next_state=True)],
+    )
+    solution = solve(problem, ScoreTranscription(), Ipopt())
+    np.testing.assert_allclose(solution.trajectory.states, expected.trajectory.states, atol=1e-6)
+    with pytest.raises(OptionError, match="leave out after_start="):
+        StageConstraint(lambda x, u, after: after, 0.0, 0.0, after_start=True, next_state=True)
+
+
 def test_learned_score_of_triples_carries_the_dynamics() -> None:
     """Gradient descent follows the field alone, sigma annealed; no value, no model of the dynamics."""
     triples = as_triples(sampled(INTEGRATOR, 3000))
@@ -140,7 +181,7 @@ def test_triples_have_a_dataset_of_their_own() -> None:
 
 
 def test_problems_without_a_distance_of_transitions_are_refused() -> None:
-    with pytest.raises(IncompatibleError, match="needs a stage cost that carries the dynamics"):
+    with pytest.raises(IncompatibleError, match="needs a stage cost or constraint that carries the dynamics"):
         ScoreTranscription().transcribe(linear_quadratic(), needs_value=True)
     with pytest.raises(IncompatibleError, match="has no dynamics"):
         DirectTranscription().transcribe(

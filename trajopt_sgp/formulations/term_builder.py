@@ -223,7 +223,11 @@ class TermBuilder:
         count = count_rows(problem, constraint)
         position, sizes = self._end(), [n]
         labels: tuple[str, ...] = ()
-        if isinstance(constraint, StageConstraint):
+        if isinstance(constraint, StageConstraint) and constraint.next_state:
+            layout, sizes = self.layout, [n, problem.control_size, n]
+            index = np.hstack([layout.states[0.0], layout.first_controls, layout.states[1.0]])
+            position = np.arange(problem.horizon, dtype=np.float64)
+        elif isinstance(constraint, StageConstraint):
             chosen = self.points.position > 0.0 if constraint.after_start else np.full(len(self.points.position), True)
             index = np.hstack([self.points.states, self.points.controls])[chosen]
             position = self.points.position[chosen]
@@ -258,7 +262,8 @@ class TermBuilder:
         if constraint.scale is not None:
             return 1.0 / make_unit(f"scale of {constraint.name!r}", constraint.scale, count)
         start, middle = self.problem.start, self.problem.control_box.middle()
-        centre = np.resize(np.concatenate([start, middle]), index.shape[1])
+        # a next state is where the state is
+        centre = np.concatenate([start, middle, start])[: index.shape[1]]
         if not isinstance(constraint, StageConstraint):
             centre = np.resize(start, index.shape[1])
         parameters = self.problem.values(dtype=torch.float64).local(np.zeros(8))

@@ -3,7 +3,7 @@
 from trajopt_sgp.mpc.controller import Controller
 from trajopt_sgp.mpc.plans import usable
 from trajopt_sgp.mpc.policy_controller import PolicyController
-from trajopt_sgp.mpc.receding_horizon import MPC, Fallback
+from trajopt_sgp.mpc.receding_horizon import MPC, Fallback, Signal
 from trajopt_sgp.mpc.step_record import StepRecord, summarise
 
-__all__ = ["MPC", "Controller", "Fallback", "PolicyController", "StepRecord", "summarise", "usable"]
+__all__ = ["MPC", "Controller", "Fallback", "PolicyController", "Signal", "StepRecord", "summarise", "usable"]

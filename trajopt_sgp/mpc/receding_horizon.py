@@ -21,6 +21,7 @@ from trajopt_sgp.problem import (
     OptimalControlProblem,
     Solution,
     Status,
+    TimeVarying,
     Trajectory,
 )
 from trajopt_sgp.problem.boundary import make_scale
@@ -30,6 +31,9 @@ from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
+Signal = Callable[[FloatArray], ArrayLike]
+"""Times since the reset `(N+1,)` [s], of the knots of a plan, to values of a parameter `(N+1, k)`."""
+
 Fallback = str | Callable[[FloatArray], ArrayLike]
 """What to apply when a solve fails: "shift", the next control of the previous plan, with the feedback along it where
 its solver has found one; "hold", the last control again; or a function of the state `(n,)`."""
@@ -41,7 +45,8 @@ class MPC:
 
     Every step starts from the plan of the step before, moved on by one interval, and from its multipliers and the
     feedback along it where the solver has any. A plan is used when its solver ended without failure; running out of
-    iterations or time is no failure, since the best iterate is at hand.
+    iterations or time is no failure, since the best iterate is at hand. Before the first such plan there is none to
+    fall back on: the controls are zero then, or the nearest to it within their bounds, and `first_solver` tries again.
 
     Constraints of states alone hold from the next state on: the measured one is what it is.
 
@@ -49,7 +54,8 @@ class MPC:
     the model says the system will be by that time, under the controls that are still on their way.
 
     Raises:
-        OptionError: an unknown fallback, a time limit or latency out of range, or a latency longer than the horizon.
+        OptionError: an unknown fallback, a time limit or latency out of range, a latency longer than the horizon, or
+            a signal that is no parameter of the problem.
         IncompatibleError: formulation and solver do not work together, or intervals are unequal or of free length.
     """
 
@@ -60,7 +66,9 @@ class MPC:
     solver: Solver
     """For steps that start from an earlier plan."""
     first_solver: Solver | None = None
-    """For the first step, which has no earlier plan: usually more starts and iterations. Default: `solver`."""
+    """For steps without an earlier plan: usually more starts and iterations. Default: `solver`."""
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    """Parameters that move on with time, a reference to follow for example: functions of times since the reset."""
     time_limit: float | None = None
     """Wall time of one solve [s]."""
     latency: float = 0.0
@@ -87,6 +95,9 @@ class MPC:
     def __post_init__(self) -> None:
         if not (callable(self.fallback) or self.fallback in ("shift", "hold")):
             raise OptionError(f"Unknown fallback {self.fallback!r}; choose 'shift', 'hold' or a function of the state.")
+        if unknown := sorted(set(self.signals) - set(self.problem.parameters)):
+            known = ", ".join(self.problem.parameters) or "none"
+            raise OptionError(f"signals: {unknown[0]!r} is no parameter of the problem; it has: {known}.")
         if self.time_limit is not None and not self.time_limit > 0.0:
             raise OptionError(f"time_limit = {self.time_limit}: it must be positive [s], or None.")
         if not (math.isfinite(self.latency) and self.latency >= 0.0):
@@ -105,6 +116,7 @@ class MPC:
         """Forget plan, controls under way and records, before a new episode."""
         self.plan, self.solutions, self.records = None, [], []
         self._ages = np.zeros(0, dtype=np.int64)
+        self._cold = True
         self._applied: FloatArray | None = None
         self._pending: list[FloatArray] = []
         self._laws: list[FeedbackLaw | None] = []
@@ -134,12 +146,13 @@ class MPC:
 
     def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         begin = time.perf_counter()
-        predicted = self._predict(self._check(measured), parameters)
+        predicted = self._predict(self._check(measured), self._now(parameters, 0))
+        parameters = self._now(parameters, self.delay_steps)
         known = np.isfinite(predicted).all(axis=1, keepdims=True)
         states = np.where(known, predicted, measured)
-        cold = self.plan is None
+        cold = self._cold
         prepared: PreparedSolve = self._first if cold else self._prepared
-        guess = None if self.plan is None else self.plan.shift()
+        guess = None if cold or self.plan is None else self.plan.shift()
         self._laws = [law and law.shift() for law in self._laws]
         starts = self._with_proposals(prepared, guess, states, parameters)
         self.solutions = prepared.solve_batch(
@@ -153,6 +166,9 @@ class MPC:
             laws=self._laws if self.proposals is None else (),
         )
         used = np.logical_and(known.ravel(), [usable(solution) for solution in self.solutions])
+        if cold:
+            used &= self._better_than_idle(prepared, states, parameters)
+        self._cold = not used.any() and cold
         controls = self._adopt(used, guess, states)
         self._applied = controls
         self._pending = [*self._pending, controls][-self.delay_steps :] if self.delay_steps else []
@@ -234,11 +250,45 @@ class MPC:
         """Return the states when the next control takes effect, under those that are still on their way."""
         if not (steps := self.delay_steps):
             return states
-        idle = self.problem.control_box.clip(np.zeros((len(states), self.problem.control_size)))
         # before the first controls nothing was under way, and after a change of the time step more than now
-        under_way = [*[idle] * steps, *self._pending][-steps:]
+        under_way = [*[self._idle(len(states))] * steps, *self._pending][-steps:]
         controls = np.stack(under_way, axis=1)
         return rollout(self.problem, controls, states, parameters, self.formulation).states[:, -1]
+
+    def _idle(self, count: int) -> FloatArray:
+        """Return controls `(count, m)` that do nothing, as far as their bounds allow."""
+        return self.problem.control_box.clip(np.zeros((count, self.problem.control_size)))
+
+    def _idle_plan(self, states: FloatArray) -> Trajectory:
+        """Return plans `(B, ...)` that do nothing, states at rest."""
+        horizon = self.problem.horizon
+        still = np.repeat(states[:, None], horizon + 1, axis=1)
+        return Trajectory(still, np.repeat(self._idle(len(states))[:, None], horizon, axis=1), self._time_step)
+
+    def _better_than_idle(
+        self, prepared: PreparedSolve, states: FloatArray, parameters: Mapping[str, Any]
+    ) -> NDArray[np.bool_]:
+        """Return which first plans `(B,)` are more than guesses: whole ones, or ones that beat doing nothing."""
+        whole = np.array([solution.status is not Status.TIME_LIMIT for solution in self.solutions])
+        begun = np.array([solution.iterations > 0 for solution in self.solutions])
+        if whole.all() or self.problem.dynamics is None:
+            return np.asarray(whole | begun)
+        changes, idle = self._changes(parameters), self._idle_plan(states)
+        still = rollout(self.problem, idle.controls[:, None], states[:, None], changes, self.formulation)
+        found = _stacked(self.solutions)
+        plans = replace(found, states=found.states[:, None], controls=found.controls[:, None])
+        better = prepared.merits(plans, states, changes) < prepared.merits(still, states, changes)
+        return np.asarray(whole | (begun & better[:, 0]))
+
+    @property
+    def _time_step(self) -> float:
+        return self.problem.grid.time_step
+
+    def _now(self, parameters: Mapping[str, Any] | None, ahead: int) -> dict[str, Any]:
+        """Return the parameters of this step with the signals from so many steps ahead on."""
+        times: FloatArray = self._time_step * (len(self.records) + ahead + np.arange(self.problem.horizon + 1.0))
+        given = {name: TimeVarying(signal(times)) for name, signal in self.signals.items()}
+        return {**given, **(parameters or {})}
 
     def _with_proposals(
         self,
@@ -280,18 +330,14 @@ class MPC:
 
     def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
         """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""
-        new = [solution.trajectory for solution in self.solutions]
-        fresh = Trajectory(np.stack([p.states for p in new]), np.stack([p.controls for p in new]), new[0].time_step)
-        if guess is None:
-            self.plan, self._ages = fresh, np.zeros(len(states), dtype=np.int64)
-        else:
-            choose = used[:, None, None]
-            self.plan = replace(
-                fresh,
-                states=np.where(choose, fresh.states, guess.states),
-                controls=np.where(choose, fresh.controls, guess.controls),
-            )
-            self._ages = np.where(used, 0, self._ages + 1)
+        fresh, earlier_plan, choose = _stacked(self.solutions), guess or self._idle_plan(states), used[:, None, None]
+        self.plan = replace(
+            fresh,
+            states=np.where(choose, fresh.states, earlier_plan.states),
+            controls=np.where(choose, fresh.controls, earlier_plan.controls),
+        )
+        ages = self._ages if len(self._ages) else np.zeros(len(states), dtype=np.int64)
+        self._ages = np.where(used, 0, ages + 1)
         controls = self.plan.controls[:, 0].copy()
         for b in np.flatnonzero(~used):
             controls[b] = self._fall_back(int(b), controls[b], states[b])
@@ -300,7 +346,16 @@ class MPC:
             solution.feedback if good else law
             for solution, good, law in zip(self.solutions, used, earlier, strict=True)
         ]
-        return self.problem.control_box.clip(controls)
+        return self._within_rates(self.problem.control_box.clip(controls))
+
+    def _within_rates(self, controls: FloatArray) -> FloatArray:
+        """Return controls as near as the limits on the rate of change allow, which no fallback knows of."""
+        if self._applied is None:
+            return controls
+        for limit in self.problem.rate_limits:
+            lower, upper = (self._time_step * rate for rate in limit.bounds(self.problem.control_size))
+            controls = np.clip(controls, self._applied + lower, self._applied + upper)
+        return controls
 
     def _fall_back(self, episode: int, planned: FloatArray, state: FloatArray) -> FloatArray:
         if callable(self.fallback):
@@ -310,3 +365,9 @@ class MPC:
             return held
         law = self._laws[episode] if self._laws else None
         return planned if law is None else law(state)
+
+
+def _stacked(solutions: Sequence[Solution]) -> Trajectory:
+    """Return the plans of some solutions, `(B, ...)`."""
+    plans = [solution.trajectory for solution in solutions]
+    return Trajectory(np.stack([p.states for p in plans]), np.stack([p.controls for p in plans]), plans[0].time_step)

@@ -92,11 +92,23 @@ class StageConstraint(_Bounded):
     """lower <= g(x, u) <= upper at the knots 0..N-1; equal bounds make an equation.
 
     The last state has no control: what shall hold there too is a `TerminalConstraint` besides.
+
+    Raises:
+        OptionError: both `after_start` and `next_state` are set.
     """
 
     name: str = "stage_constraint"
     after_start: bool = False
     """Whether the first knot is left out, whose state is given."""
+    next_state: bool = False
+    """Whether the function takes the state at the next knot as well, after the control: g(x_t, u_t, x_{t+1})."""
+
+    def __post_init__(self) -> None:
+        if self.after_start and self.next_state:
+            raise OptionError(
+                f"{self.name}: with next_state=True the first transition counts, so leave out after_start=."
+            )
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

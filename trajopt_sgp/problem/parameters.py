@@ -124,7 +124,11 @@ def _tensor(name: str, value: ParameterValue, horizon: int, dtype: torch.dtype) 
     if not varying:
         array = np.atleast_1d(array)
     if array.ndim != (2 if varying else 1) or (varying and len(array) != horizon + 1):
-        wanted = f"({horizon + 1}, k), one row for every knot" if varying else "(k,); use TimeVarying for one per knot"
+        wanted = (
+            f"({horizon + 1}, k), one row for every knot of this horizon"
+            if varying
+            else "(k,); use TimeVarying for one per knot"
+        )
         raise ShapeError(f"Parameter {name!r} has shape {array.shape}; it must be {wanted}.")
     if not np.isfinite(array).all():
         raise NotFiniteError(f"Parameter {name!r} must be finite, not {array}.")

@@ -125,7 +125,12 @@ def _check_alone(trial: _Trial) -> None:
 
 
 def depends_on_control(problem: OptimalControlProblem, constraint: StageConstraint) -> bool:
-    """Return whether the rows of a constraint change with the control within its bounds, as far as draws show."""
+    """Return whether the rows of a constraint change with the control within its bounds, as far as draws show.
+
+    A next state always does.
+    """
+    if constraint.next_state:
+        return True
     leading = _DRAWS, _leading(problem)[1]
     state, middle = _points(problem, leading, _SPREAD)
     box, reach = problem.control_box, _FAR * (1.0 + np.abs(problem.control_box.middle()))
@@ -244,10 +249,10 @@ def check_parameter_names(problem: OptimalControlProblem) -> None:
                 )
 
 
-def constraint_points(constraint: Constraint, state: Tensor, control: Tensor) -> tuple[Tensor, Tensor] | tuple[Tensor]:
+def constraint_points(constraint: Constraint, state: Tensor, control: Tensor) -> tuple[Tensor, ...]:
     """Return what a kind of constraint is a function of, besides parameters, to try it out."""
     if isinstance(constraint, StageConstraint):
-        return state, control
+        return (state, control, state.clone()) if constraint.next_state else (state, control)
     return (state, state) if isinstance(constraint, BoundaryConstraint) else (state,)
 
 

@@ -169,9 +169,8 @@ class DataDistance:
                     f"{self.name}: {name}= {getattr(self, name)!r} matters only among the stage costs; put the "
                     f"distance there, or leave {name}= out for a constraint."
                 )
-        return StageConstraint(
-            DistanceMargin(self.model, self.sigma_at(1.0)), upper=0.5 * self.upper**2, name=self.name
-        )
+        margin = DistanceMargin(self.model, self.sigma_at(1.0), self.next_state)
+        return StageConstraint(margin, upper=0.5 * self.upper**2, name=self.name, next_state=self.next_state)
 
     def _check_sigma(self) -> None:
         if self.model.sigma_range is None:
@@ -227,19 +226,19 @@ class DataDistance:
 class DistanceMargin(torch.nn.Module):
     """gain² (d_σ - d_σ⁰) of a model at one σ, half a squared length, as constraint rows `(..., 1)`."""
 
-    def __init__(self, model: ValueModel, sigma: float) -> None:
+    def __init__(self, model: ValueModel, sigma: float, next_state: bool = False) -> None:
         super().__init__()
         if model.calibration is None:
             raise IncompatibleError("A distance to data can bound a length only with a calibrated model.")
         self.model, self.sigma, self.offset = model, sigma, float(model.calibration.offset(sigma))
-        self.square = model.calibration.gain**2
+        self.square, self.next_state = model.calibration.gain**2, next_state
 
-    def forward(self, state: Tensor, control: Tensor) -> Tensor:
-        """Return the margin for state `(..., n)`, control `(..., m)`."""
-        return self._margin(state, control)[..., None]
+    def forward(self, state: Tensor, control: Tensor, *following: Tensor) -> Tensor:
+        """Return the margin for state `(..., n)`, control `(..., m)` and, of a model of (x, u, x'), the next state."""
+        return self._margin(state, torch.cat([control, *following], dim=-1))[..., None]
 
     def length(self, state: Tensor, control: Tensor) -> Tensor:
-        """Return the calibrated length to the data `(...)`, in normalised coordinates."""
+        """Return the calibrated length to the data `(...)`, in normalised coordinates; control as in `DataDistance`."""
         return (2.0 * self._margin(state, control).clamp_min(0.0)).sqrt()
 
     def _margin(self, state: Tensor, control: Tensor) -> Tensor:
