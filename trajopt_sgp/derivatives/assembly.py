@@ -195,7 +195,14 @@ class Assembly:
     def describe_backends(self) -> dict[str, str]:
         """Return which backend computes the derivatives of each term, and why."""
         terms = (*self.costs, *self.constraints)
-        return {term.name: self.backends[id(term)].backend for term in terms if id(term) in self.backends}
+        return {term.name: self._backend(term) for term in terms if id(term) in self.backends}
+
+    def _backend(self, term: StageTerm) -> str:
+        """Return the backend of a term, and that of its residual where it has been differentiated."""
+        own, residual = self.backends[id(term)].backend, self.residuals.get(id(term))
+        if residual is None or residual.backend == TermBlocks.backend:
+            return own
+        return f"{own}; of its residual: {residual.backend}"
 
     def recheck(self) -> None:
         """Begin another solve, for which functions may have changed."""

@@ -40,7 +40,7 @@ class TermBlocks:
         name: of the term, for messages.
     """
 
-    backend: str = "none: not evaluated yet"
+    backend: str = "PyTorch: the solver has evaluated whole batches"
     """Which backend was used last, and why."""
 
     def __init__(

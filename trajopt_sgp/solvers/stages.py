@@ -70,7 +70,10 @@ def check_stages(program: NonlinearProgram, solver: str, formulation: str) -> No
     Raises:
         IncompatibleError: names what does not fit.
     """
-    fits = f"{solver} solves {formulation} of problems whose costs and constraints are functions of one knot each"
+    fits = (
+        f"{solver} solves {formulation} of problems whose costs and constraints are functions of one knot each; "
+        "Ipopt() and SQP() solve any other"
+    )
     block = program.problem.state_size + program.problem.control_size
     if program.name != formulation:
         raise IncompatibleError(f"{solver} does not work with {program.name}. {fits}.")
