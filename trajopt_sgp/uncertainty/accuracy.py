@@ -45,6 +45,8 @@ class LevelAccuracy:
     """Number of the other queries."""
     sparse_error: float | None
     """Relative error there."""
+    error: float
+    """Relative error over all queries; 1 for a field that is zero everywhere."""
     asymmetry: float
     """|J - J^T| / |J + J^T| (Frobenius) of the Jacobians J of the gradient over all queries; 0 if conservative."""
 
@@ -170,6 +172,7 @@ def _level(model: GradientModel, points: Tensor, z: Tensor, sigma: float) -> Lev
         _relative(difference, exact, dense),
         int((~dense).sum()),
         _relative(difference, exact, ~dense),
+        float(difference.norm() / exact.norm()),
         asymmetry(model, own, sigma),
     )
 

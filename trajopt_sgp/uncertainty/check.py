@@ -27,7 +27,8 @@ def check_score(
     Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
     where the model has a value, be the gradient of that value; calibrated lengths must follow from the value. A model
     without noise levels is checked with the sigma it does not look at. With `data`, a model with noise levels must also
-    be accurate, and how accurate it is is returned: see `score_accuracy`.
+    be accurate, and how accurate it is is returned: see `score_accuracy`. Where too few data for that are dense at any
+    level, its relative error over all queries at the largest must be below 1, which is that of a field of zeros.
 
     Args:
         model: a torch module is checked as a copy in double precision.
@@ -109,11 +110,22 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
 def _check_accuracy(model: GradientModel, data: Transitions, largest_error: float) -> ScoreAccuracy:
     accuracy = score_accuracy(model, data)
     worst = accuracy.worst_dense_error
-    if worst is not None and not worst <= largest_error:
+    if worst is None:
+        _check_better_than_none(accuracy)
+    elif not worst <= largest_error:
         raise ConformanceError(
             f"The distance gradient is wrong by more than {largest_error:.0%} in dense data:\n{accuracy}"
         )
     return accuracy
+
+
+def _check_better_than_none(accuracy: ScoreAccuracy) -> None:
+    widest = accuracy.levels[-1]
+    if not widest.error < 1.0:
+        raise ConformanceError(
+            f"The distance gradient says nothing about the data: at sigma = {widest.sigma:.3g} its relative error is "
+            f"{widest.error:.3g}, and that of a field of zeros is 1:\n{accuracy}"
+        )
 
 
 def _check_refusal(model: GradientModel, z: Tensor, sigma: float) -> None:
