@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_finished_cells_are_not_repeated_and_new_settings_are_new_cells(tmp_path
     assert executions(tmp_path) == [0, 1, 2]
     run_cells("test", 2, counting(tmp_path, 1), CellStore(tmp_path), Serial())
     assert executions(tmp_path) == [0, 1, 2, 0], "a higher version computes anew"
+
+
+def test_functions_of_one_name_are_told_apart_by_their_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = []
+    for name in ("one", "two"):
+        (tmp_path / f"module_{name}.py").write_text(f"def measure(settings, context):\n    return {{'is': {name!r}}}\n")
+        cells.append(StudyCell("a", import_module(f"module_{name}").measure, {}))
+    found = [run([cell], tmp_path, Serial())[0] for cell in [*cells, *cells]]
+    assert [record.result["is"] for record in found] == ["one", "two"] * 2
+    assert [record.function for record in found[:2]] == ["module_one.measure", "module_two.measure"]
 
 
 def test_killed_worker_is_replaced_and_its_cell_computed_again(tmp_path: Path) -> None:
@@ -267,6 +279,8 @@ def test_wrong_cells_are_refused_at_once(tmp_path: Path) -> None:
         run(pair[:1], tmp_path, Serial())
     with pytest.raises(OptionError, match="the same, or of one label: \\['draw 3'\\]"):
         run([*pair, pair[1]], tmp_path, Serial())
+    with pytest.raises(OptionError, match="the same, or of one label: \\['draw 4', 'again'\\]"):
+        run([pair[2], StudyCell("again", pair[2].function, pair[2].settings)], tmp_path, Serial())
     with pytest.raises(OptionError, match="no function of a module"):
         StudyCell("local", lambda settings, context: {}, {})
     with pytest.raises(OptionError, match="plain JSON values"):

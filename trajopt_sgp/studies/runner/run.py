@@ -74,9 +74,10 @@ class _Run:
 
     def all(self, cells: Sequence[StudyCell]) -> list[CellRecord]:
         keyed = {self._key(cell): cell for cell in cells}
-        if len(keyed) < len(cells) or len({cell.label for cell in cells}) < len(cells):
-            repeated = [label for label, count in Counter(cell.label for cell in cells).items() if count > 1]
-            raise OptionError(f"Study {self.study!r} has cells that are the same, or of one label: {repeated}.")
+        names = Counter(name for cell in cells for name in (self._key(cell), cell.label))
+        repeated = {cell.label: None for cell in cells if max(names[self._key(cell)], names[cell.label]) > 1}
+        if repeated:
+            raise OptionError(f"Study {self.study!r} has cells that are the same, or of one label: {[*repeated]}.")
         missing = [other.label for cell in cells for other in cell.needs.values() if self._key(other) not in keyed]
         if missing:
             raise OptionError(f"Study {self.study!r} lacks cells that others need: {missing}.")
@@ -166,7 +167,7 @@ class _Run:
             version=self.version,
             key=key,
             label=cell.label,
-            function=cell.function.__name__,
+            function=cell.function_name,
             settings=cell.settings,
             needs={role: self._key(other) for role, other in cell.needs.items()},
             attempts=self.deaths[key] + 1,
