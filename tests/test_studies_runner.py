@@ -273,6 +273,34 @@ def test_a_cell_whose_files_are_gone_is_computed_again_only_where_they_are_neede
     assert len(list((tmp_path / "files").iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (["script.py"], "No worker can begin __main__.measure: it fails to import the script"),
+        (["-"], "No worker can begin __main__.measure: it fails to import the script"),
+        (["-c"], "__main__.measure was typed into Python and is in no file. Put functions of cells into a module"),
+    ],
+    ids=["no guard", "standard input", "typed"],
+)
+def test_what_workers_cannot_import_is_said_at_once(how: list[str], message: str, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from trajopt_sgp.studies.runner import CellStore, ProcessPool, StudyCell, run_cells
+def measure(settings, context):
+    return {{}}
+run_cells("test", 1, [StudyCell("a", measure, {{}})], CellStore(Path({str(tmp_path)!r})), ProcessPool(1))
+"""
+    (tmp_path / "script.py").write_text(code)
+    command = [sys.executable, *how, *([code] if how == ["-c"] else [])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, check=False, input=code, cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
+    assert ended.returncode == 1
+    assert message in ended.stderr.splitlines()[-1]
+    assert not (tmp_path / "cells").exists(), "nothing counts as failed"
+
+
 def test_wrong_cells_are_refused_at_once(tmp_path: Path) -> None:
     pair = drawing()
     with pytest.raises(OptionError, match="lacks cells that others need: \\['draw 3'"):
