@@ -142,6 +142,7 @@ def test_a_cell_that_kills_every_worker_fails_and_what_needs_it_is_not_computed(
     assert after.error == "not computed: 'deadly', which it needs, failed"
     assert good.finished
     assert sorted(executions(tmp_path)) == [0, 9, 9]
+    assert [record.attempts for record in (failed, after, good)] == [2, 0, 1]
 
 
 def test_errors_and_time_limits_are_recorded_and_tried_again_in_the_next_run(tmp_path: Path) -> None:
@@ -160,6 +161,12 @@ def test_errors_and_time_limits_are_recorded_and_tried_again_in_the_next_run(tmp
         assert late.error == "TimeoutError: not done after 0.3 s"
         assert good.finished
     assert executions(tmp_path) == [0, 0]
+
+
+def test_a_result_that_is_no_mapping_is_an_error_of_the_cell(tmp_path: Path) -> None:
+    (record,) = run([StudyCell("nothing", study_cells.forget, {})], tmp_path, ProcessPool(1))
+    assert not record.finished
+    assert record.error.endswith("OptionError: forget returns NoneType instead of a mapping.")
 
 
 def start_runner(folder: Path, numbers: int, seconds: float, name: str = "runner") -> subprocess.Popen[bytes]:

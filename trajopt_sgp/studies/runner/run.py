@@ -69,7 +69,7 @@ class _Run:
     progress: Progress
     records: dict[str, CellRecord] = field(default_factory=dict)
     running: dict[str, StudyCell] = field(default_factory=dict)
-    deaths: Counter[str] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
     claims: dict[str, Claim] = field(default_factory=dict)
 
     def all(self, cells: Sequence[StudyCell]) -> list[CellRecord]:
@@ -142,6 +142,7 @@ class _Run:
             record = self.records[self._key(other)]
             inputs[role] = CellInput(record.result, self.store.files(record.key))
         self.running[key] = cell
+        self.tries[key] += 1
         context = CellContext(self.store.files(key), inputs)
         self.backend.submit(Job(key, cell.function, cell.settings, context, cell.time_limit))
 
@@ -153,11 +154,10 @@ class _Run:
         for key, ending in self.backend.wait(seconds):
             cell = self.running.pop(key)
             if isinstance(ending, Died):
-                self.deaths[key] += 1
-                if self.deaths[key] < self.attempts:
+                if self.tries[key] < self.attempts:
                     self._submit(cell, key)
                     continue
-                ending = Failed(f"{ending.reason}, in {self.deaths[key]} attempts")
+                ending = Failed(f"{ending.reason}, in {self.tries[key]} attempts")
             self._end(cell, key, ending)
             self.progress(len(self.records), total, cell.label)
 
@@ -170,7 +170,7 @@ class _Run:
             function=cell.function_name,
             settings=cell.settings,
             needs={role: self._key(other) for role, other in cell.needs.items()},
-            attempts=self.deaths[key] + 1,
+            attempts=self.tries[key],
             left_files=self.store.has_files(key),
             versions=package_versions(),
             **_entries(ending),
