@@ -78,6 +78,11 @@ class DataDistance:
         return self.sigma_at(0.0) != self.sigma_at(1.0)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of its model."""
+        return parameter_dtype(self.model)
+
+    @property
     def integral(self) -> bool:
         """Always False: the distance is summed over the knots."""
         return False
