@@ -324,6 +324,18 @@ def test_amplification_agrees_with_the_tube(certificate: ModelBiasCertificate) -
     tube = error_tube(jacobians, torch.ones(12).double(), torch.ones(2).double())
     gain = error_amplification(MODEL, plan, np.ones(2))
     assert gain <= float(tube[-1].norm()) <= np.sqrt(12.0 * 2.0) * gain
+    # a ratio of errors in one unit is the same in all
+    assert error_amplification(MODEL, plan, 7.0) == pytest.approx(gain)
+
+
+def test_amplification_is_of_one_plan_in_positive_units() -> None:
+    plans, _ = random_plans(3, seed=3)
+    with pytest.raises(ShapeError, match=r"of one plan, not of a batch \(3,\): take each of trajectory.members"):
+        error_amplification(MODEL, batched(plans), 1.0)
+    with pytest.raises(OptionError, match="state_scale must be positive"):
+        error_amplification(MODEL, plans[0], [1.0, 0.0])
+    with pytest.raises(ShapeError, match=r"state_scale has shape \(3,\)"):
+        error_amplification(MODEL, plans[0], np.ones(3))
 
 
 class Network(nn.Module):
