@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.problems import block_dynamics
 from tests.synthetic import make_transitions
-from trajopt_sgp.data import Transitions
+from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.learning import (
@@ -250,6 +250,19 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
     table = lengths_table([hole, datum])
     assert table.splitlines()[0] == f"| x | u | true distance | {' | '.join(terms)} |"
     assert f"| {nearest:.3f} |" in table
+
+
+def test_lengths_of_other_normalizers_are_not_compared(models: dict[str, Any]) -> None:
+    other = NearestDistance(DATA, Normalizer.standard(np.hstack([DATA.states, DATA.controls])))
+    terms = {"variance": DataDistance(models["gaussian process"]), "nearest": DataDistance(other)}
+    with pytest.raises(IncompatibleError, match="'variance' and 'nearest' normalise differently"):
+        compare_lengths(terms, DATA, STATES, CONTROLS)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 2.0, np.nan])
+def test_a_quantile_lies_between_0_and_1(models: dict[str, Any], quantile: float) -> None:
+    with pytest.raises(OptionError, match=f"quantile = {quantile}: it must lie between 0 and 1"):
+        measure_calibration(models["ensemble"], DATA, UNSEEN, torch.Generator(), quantile=quantile)
 
 
 def test_models_with_noise_levels_need_no_gain() -> None:
