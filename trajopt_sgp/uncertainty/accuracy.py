@@ -17,6 +17,7 @@ from torch import Tensor
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.models.inputs import check_torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel
 from trajopt_sgp.uncertainty.validation import weighted_mean
@@ -99,11 +100,14 @@ def score_accuracy(
     Raises:
         IncompatibleError: the model says that it was trained on other data.
         ShapeError: the transitions do not have the model's numbers of states and controls.
-        OptionError: there are no queries, a sigma outside the range of the model, or none for a model without a range.
+        OptionError: there are no queries, a sigma outside the range of the model, or none for a model without a range;
+            or the generator is not one of torch.
     """
     if queries < 1:
         raise OptionError(f"queries = {queries}: at least 1 is needed.")
-    points, generator = _points(model, transitions), generator or torch.Generator().manual_seed(0)
+    generator = generator or torch.Generator().manual_seed(0)
+    check_torch_generator(generator)
+    points = _points(model, transitions)
     rows = torch.randint(len(points), (queries,), generator=generator)
     noise = torch.randn((queries, points.shape[1]), generator=generator, dtype=points.dtype)
     levels = sorted(_levels(model) if sigmas is None else sigmas)

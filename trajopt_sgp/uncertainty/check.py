@@ -9,6 +9,7 @@ from torch import Tensor
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import ConformanceError, TrajoptError
 from trajopt_sgp.models.check import check_batched, check_derivatives
+from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy, score_accuracy
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -16,8 +17,8 @@ from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 def check_score(
     model: GradientModel,
-    states: Float[Tensor, "samples n"],
-    controls: Float[Tensor, "samples m"],
+    states: Float[Rows, "samples n"],
+    controls: Float[Rows, "samples m"],
     tolerance: float = 1e-6,
     data: Transitions | None = None,
     largest_error: float = 0.15,
@@ -32,7 +33,7 @@ def check_score(
 
     Args:
         model: a torch module is checked as a copy in double precision.
-        states: samples `(K, n)` in raw units, K at least 2.
+        states: samples `(K, n)` in raw units, K at least 2; in torch or NumPy.
         controls: samples `(K, m)`.
         tolerance: of values and derivatives, relative to the largest, or to 1.
         data: what the model was trained on.
@@ -50,7 +51,7 @@ def check_score(
     def normalize(raw: Tensor) -> Tensor:
         return model.normalize(raw[..., : states.shape[1]], raw[..., states.shape[1] :])
 
-    raw = torch.cat([states, controls], dim=1).to(dtype)
+    raw = torch.cat([as_tensor(states), as_tensor(controls)], dim=1).to(dtype)
     check_batched("normalisation", normalize, raw, size, tolerance)
     z = normalize(raw).detach()
     for sigma in levels:

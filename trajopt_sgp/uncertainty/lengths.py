@@ -15,6 +15,7 @@ from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE, calibrate, measure_gain
+from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.data_distance import DataDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -52,8 +53,7 @@ def measure_calibration(
             the points off the data; or no point came off the data. Or the generator is not one of torch, or the
             quantile not between 0 and 1.
     """
-    if not isinstance(generator, torch.Generator):
-        raise OptionError(f"generator = {generator!r}: give one of torch, as torch.Generator().manual_seed(0).")
+    check_torch_generator(generator)
     if model.sigma_range is not None:
         raise OptionError(f"{type(model).__name__} has noise levels: its lengths need an offset for each, and no gain.")
     unseen = normalized(model, held_out)
@@ -104,8 +104,8 @@ class LengthRow:
 def compare_lengths(
     terms: Mapping[str, DataDistance],
     data: Transitions,
-    states: Float[Tensor, "points n"],
-    controls: Float[Tensor, "points m"],
+    states: Float[Rows, "points n"],
+    controls: Float[Rows, "points m"],
 ) -> list[LengthRow]:
     """Return what each uncertainty reads at given points beside the true distance to the nearest datum.
 
@@ -115,7 +115,7 @@ def compare_lengths(
     Args:
         terms: by name; all must normalise alike, and the first one's normalisation measures the true distance.
         data: all data that count.
-        states: x in raw units.
+        states: x in raw units, in torch or NumPy.
         controls: u in raw units.
 
     Raises:
@@ -125,6 +125,7 @@ def compare_lengths(
     if not terms:
         raise OptionError("There are no uncertainties to compare.")
     _check_alike(terms, data)
+    states, controls = as_tensor(states), as_tensor(controls)
     model = next(iter(terms.values())).model
     nearest = cKDTree(_array(normalized(model, data))).query(_array(_z(model, states, controls)))[0]
     with torch.no_grad():

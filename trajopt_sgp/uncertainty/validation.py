@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.models.inputs import check_torch_generator
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
 _QUERY_CHUNK = 64
@@ -41,7 +42,9 @@ def gradient_error(
 
     Raises:
         ShapeError: the points and the queries have different sizes.
+        OptionError: the generator is not one of torch.
     """
+    check_torch_generator(generator)
     errors = {}
     for sigma in sigmas:
         noise = torch.randn(query_z.shape, generator=generator, dtype=torch.float64).to(query_z)
