@@ -120,8 +120,9 @@ def counting_points(
 ) -> Int[Tensor, " queries"]:
     """Return for every query how many points weigh more than `COUNTING_SHARE` of the nearest."""
     reach = -2.0 * sigma**2 * math.log(COUNTING_SHARE)
-    counts = []
-    for part in torch.split(queries, max(1, _ELEMENTS_AT_ONCE // len(points))):
+    counts, center = [], points.mean(0)
+    points = points - center
+    for part in torch.split(queries - center, max(1, _ELEMENTS_AT_ONCE // len(points))):
         squares = torch.cdist(part, points).square_()
         counts.append((squares < squares.amin(1, keepdim=True) + reach).sum(1))
     return torch.cat(counts)
