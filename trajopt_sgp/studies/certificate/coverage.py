@@ -103,7 +103,6 @@ def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[
     by_data = _factor_from_data(raw, fresh, chosen.confidence)
     return {
         "lipschitz": raw.lipschitz.to_json(),
-        "lipschitz_text": str(raw.lipschitz),
         "error_factor": certificate.calibration.error_factor if certificate.calibration else None,
         "tube_factor": certificate.calibration.tube_factor if certificate.calibration else None,
         "error_ratios": check.error_ratio.round(5).tolist(),
