@@ -246,8 +246,8 @@ class ModelBiasCertificate:
     ) -> Float[Tensor, "*batch"]:
         """Return the mean length of the tube's radius over the knots 1..N in units of `normalizer`, `(...)`.
 
-        A function of a whole trajectory, differentiable: as a cost in shooting it keeps a plan from amplifying errors
-        of its model.
+        A function of a whole trajectory, differentiable by autograd but not inside transforms of `torch.func`: as a
+        cost in shooting it keeps a plan from amplifying errors of its model.
         """
         units = torch.tensor(self.normalizer.scale[: self.held_out.state_size]).to(states)
         radii = self.tube(states, controls)[..., 1:, :] / units
