@@ -75,3 +75,7 @@ def fail(settings: Settings, context: CellContext) -> dict[str, Any]:
 def not_plain(settings: Settings, context: CellContext) -> dict[str, Any]:
     """Return what JSON does not know."""
     return {"generator": random.Random(0)}
+
+
+def forget(settings: Settings, context: CellContext) -> Any:
+    """Return nothing, as where a return was forgotten."""

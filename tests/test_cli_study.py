@@ -118,6 +118,28 @@ def test_another_machine_goes_on_from_published_results(tmp_path: Path, monkeypa
     assert entries["both"]["result"] == {"sum": total, "notes": {"left": "1", "right": "2"}}, "draw 1 was drawn again"
 
 
+def test_only_what_is_whole_takes_the_place_of_what_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = [StudyCell(f"draw {seed}", study_cells.draw, {"seed": seed}) for seed in (1, 2)]
+    made_of(cells, monkeypatch)
+    published, aside = Path("docs/studies/made"), Path("runs/studies/made/page")
+    in_part = {"name": "made", "reduced": False, "only": "draw 1"}
+    assert run_study(request(**in_part)).document["files"]["results"] == aside / "results.json"
+    assert not published.exists()
+    assert run_study(request(name="made", reduced=False)).document["files"]["page"] == published / "index.md"
+    whole = (published / "results.json").read_bytes()
+    report = run_study(request(**in_part, folder=Path("other")))
+    assert report.document["files"]["page"] == Path("other/page/index.md")
+    assert run_study(request(name="made", reduced=True)).document["files"]["page"] == aside / "index.md"
+    made_of(cells[:1], monkeypatch)
+    run_study(request(name="made", reduced=False))
+    with pytest.raises(OptionError, match=r"results.json has 2 finished cells, and these are 1: choose another output"):
+        run_study(request(name="made", output=published))
+    assert (published / "results.json").read_bytes() == whole
+
+
 def test_cells_that_left_no_files_are_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = {"executions": str(tmp_path / "executions"), "number": 1, "seconds": 0.0}
     tuned = StudyCell("tune", study_cells.count_and_wait, counted)

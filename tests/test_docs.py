@@ -1,6 +1,9 @@
 """The Python on pages of the documentation runs as it stands, from top to bottom, and does what the page says."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +14,23 @@ import pytest
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.problem import Status
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def code_on(name: str) -> list[str]:
+    """Return the blocks of Python of a page, each after as many empty lines as stand before: errors name its own."""
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    assert blocks
+    return ["\n" * (text[: block.start()].count("\n") + 1) + block[1] for block in blocks]
 
 
 def run_page(name: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Run the blocks of Python of a page, one after the other, and return what they have defined."""
-    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     namespace: dict[str, Any] = dict(given or {})
-    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
-    assert blocks
-    for block in blocks:
-        # as many empty lines as stand before, so that an error names the line of the page
-        code = "\n" * (text[: block.start()].count("\n") + 1) + block[1]
+    for code in code_on(name):
         exec(compile(code, f"docs/{name}.md", "exec"), namespace)
     return namespace
 
@@ -86,6 +94,14 @@ def test_the_page_on_closed_loops_swings_the_pole_up_and_changes_its_goal(elsewh
     assert found["plan"].trajectory.horizon == 60
     assert len(found["more"]) == 100
     assert (elsewhere / "episode.png").stat().st_size > 10_000
+
+
+def test_the_page_on_studies_has_a_script_that_computes_cells(elsewhere: Path) -> None:
+    (elsewhere / "squares.py").write_text("".join(code_on("studies/index")), encoding="utf-8")
+    for _ in range(2):
+        printed = subprocess.check_output([sys.executable, "squares.py"], cwd=elsewhere, text=True, env=ENVIRONMENT)
+        assert printed == f"{sum(x**2 for x in range(10))}\n"
+    assert len(list((elsewhere / "runs/squares/cells").iterdir())) == 10
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning", "ignore:The TorchScript type system:UserWarning")

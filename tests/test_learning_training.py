@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,15 +14,20 @@ import torch
 from torch import Tensor
 
 from tests.synthetic import linear_transitions, make_transitions
+from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
 from trajopt_sgp.learning import (
+    BehaviourCloneSettings,
     DynamicsSettings,
     EnergySettings,
+    LearnedDistanceSettings,
     ScoreSettings,
     denoising_loss,
     dynamics_loss,
+    train_behaviour_clone,
     train_dynamics,
     train_energy,
+    train_learned_distance,
     train_score,
 )
 from trajopt_sgp.learning.losses import Batch
@@ -76,8 +82,36 @@ def test_states_that_single_precision_cannot_resolve_are_named(offset: float, co
     assert len(caught) == coarse
     if coarse:
         message = str(caught[0].message)
-        assert "too coarse for the steps of 1 of 3 states. State 1 reaches 1" in message
+        assert "too coarse for 1 of 5 states and controls. State 1 reaches 1" in message
+        assert "while its steps vary by" in message
         assert "Subtract a constant" in message
+
+
+QUICK_OPTIONS: dict[str, Any] = {"steps": 2, "hidden_sizes": (4,), "validate_every": 1}
+TRAINERS: dict[str, Callable[[Transitions], Any]] = {
+    "dynamics": lambda data: train_dynamics(data, DynamicsSettings(**QUICK_OPTIONS)),
+    "score": lambda data: train_score(data, ScoreSettings(**QUICK_OPTIONS)),
+    "energy": lambda data: train_energy(data, EnergySettings(**QUICK_OPTIONS)),
+    "distance": lambda data: train_learned_distance(data, LearnedDistanceSettings(**QUICK_OPTIONS, pool=20)),
+    "clone": lambda data: train_behaviour_clone(data, BehaviourCloneSettings(**QUICK_OPTIONS)),
+}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(("offset", "coarse"), [(0.0, False), (1e7, True)])
+def test_every_trainer_names_columns_that_single_precision_cannot_resolve(
+    trainer: str, offset: float, coarse: bool
+) -> None:
+    data = linear_transitions(100, 0)
+    shift = np.array([offset, 0.0])
+    far = make_transitions(data.states, data.controls + shift, data.next_states)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        TRAINERS[trainer](far)
+    assert len(caught) == coarse
+    if coarse:
+        message = str(caught[0].message)
+        assert "too coarse for 1 of 5 states and controls. Control 0 reaches 1e+07 and is rounded by 0.6" in message
 
 
 @pytest.mark.parametrize("kind", ["score", "energy"])

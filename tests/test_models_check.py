@@ -32,6 +32,12 @@ def test_dynamics_of_the_library_conform(dynamics: Dynamics) -> None:
     check_dynamics(dynamics, STATES, CONTROLS)
 
 
+def test_samples_may_come_from_numpy() -> None:
+    assert not DATA.states.flags.writeable
+    check_dynamics(CartPoleDynamics(), DATA.states[:5], DATA.controls[:5])
+    check_score(MODELS["exact"], DATA.states[:5], DATA.controls[:5])
+
+
 def test_plain_dynamics_conform() -> None:
     check_dynamics(LQ_DYNAMICS, STATES[:, :3], CONTROLS.expand(5, 2))
 

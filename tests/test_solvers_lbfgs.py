@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from tests.problems import block_move, block_move_optimum, cartpole_data, cartpole_swing_up, linear_quadratic, riccati
+from tests.problems import (
+    block_move,
+    block_move_optimum,
+    cartpole_data,
+    cartpole_swing_up,
+    energy_network,
+    linear_quadratic,
+    riccati,
+)
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import Status, Trajectory
+from trajopt_sgp.problem import Solution, Status, Trajectory
 from trajopt_sgp.solvers import LBFGS, solve, solve_batch
 from trajopt_sgp.solvers.check import check_solver
+from trajopt_sgp.uncertainty import DataDistance
 
 SHOOTING = SingleShooting()
 
@@ -71,6 +80,22 @@ def test_tolerance_follows_a_model_in_single_precision() -> None:
     solution = solve(cartpole_swing_up(6, 0.05, dynamics=model), SHOOTING, LBFGS(count=2))
     assert solution.success
     assert len(solution.starts) == 2
+
+
+def with_score(dtype: torch.dtype, formulation: Formulation) -> Solution:
+    """A plan on dynamics in double precision, guided by an energy in another."""
+    data = cartpole_data()
+    guided = DataDistance(energy_network(data).to(dtype), sigma=0.2)
+    problem = cartpole_swing_up(10, 0.05, stage_costs=[lambda x, u: 0.1 * u.square().sum(-1), guided])
+    return solve(problem, formulation, LBFGS())
+
+
+@pytest.mark.parametrize("formulation", [SHOOTING, DirectTranscription()])
+def test_tolerance_follows_the_least_precise_model(formulation: Formulation) -> None:
+    coarse, fine = (with_score(dtype, formulation) for dtype in (torch.float32, torch.float64))
+    assert coarse.status is fine.status is Status.SOLVED
+    assert coarse.iterations <= fine.iterations
+    assert coarse.cost == pytest.approx(fine.cost, abs=1e-3)
 
 
 def test_contradictory_constraints_are_reported() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_finished_cells_are_not_repeated_and_new_settings_are_new_cells(tmp_path
     assert executions(tmp_path) == [0, 1, 2, 0], "a higher version computes anew"
 
 
+def test_functions_of_one_name_are_told_apart_by_their_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = []
+    for name in ("one", "two"):
+        (tmp_path / f"module_{name}.py").write_text(f"def measure(settings, context):\n    return {{'is': {name!r}}}\n")
+        cells.append(StudyCell("a", import_module(f"module_{name}").measure, {}))
+    found = [run([cell], tmp_path, Serial())[0] for cell in [*cells, *cells]]
+    assert [record.result["is"] for record in found] == ["one", "two"] * 2
+    assert [record.function for record in found[:2]] == ["module_one.measure", "module_two.measure"]
+
+
 def test_killed_worker_is_replaced_and_its_cell_computed_again(tmp_path: Path) -> None:
     pool = ProcessPool(2)
     cells = counting(tmp_path, 4, seconds=0.4)
@@ -130,6 +142,7 @@ def test_a_cell_that_kills_every_worker_fails_and_what_needs_it_is_not_computed(
     assert after.error == "not computed: 'deadly', which it needs, failed"
     assert good.finished
     assert sorted(executions(tmp_path)) == [0, 9, 9]
+    assert [record.attempts for record in (failed, after, good)] == [2, 0, 1]
 
 
 def test_errors_and_time_limits_are_recorded_and_tried_again_in_the_next_run(tmp_path: Path) -> None:
@@ -148,6 +161,12 @@ def test_errors_and_time_limits_are_recorded_and_tried_again_in_the_next_run(tmp
         assert late.error == "TimeoutError: not done after 0.3 s"
         assert good.finished
     assert executions(tmp_path) == [0, 0]
+
+
+def test_a_result_that_is_no_mapping_is_an_error_of_the_cell(tmp_path: Path) -> None:
+    (record,) = run([StudyCell("nothing", study_cells.forget, {})], tmp_path, ProcessPool(1))
+    assert not record.finished
+    assert record.error.endswith("OptionError: forget returns NoneType instead of a mapping.")
 
 
 def start_runner(folder: Path, numbers: int, seconds: float, name: str = "runner") -> subprocess.Popen[bytes]:
@@ -261,12 +280,42 @@ def test_a_cell_whose_files_are_gone_is_computed_again_only_where_they_are_neede
     assert len(list((tmp_path / "files").iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (["script.py"], "No worker can begin __main__.measure: it fails to import the script"),
+        (["-"], "No worker can begin __main__.measure: it fails to import the script"),
+        (["-c"], "__main__.measure was typed into Python and is in no file. Put functions of cells into a module"),
+    ],
+    ids=["no guard", "standard input", "typed"],
+)
+def test_what_workers_cannot_import_is_said_at_once(how: list[str], message: str, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from trajopt_sgp.studies.runner import CellStore, ProcessPool, StudyCell, run_cells
+def measure(settings, context):
+    return {{}}
+run_cells("test", 1, [StudyCell("a", measure, {{}})], CellStore(Path({str(tmp_path)!r})), ProcessPool(1))
+"""
+    (tmp_path / "script.py").write_text(code)
+    command = [sys.executable, *how, *([code] if how == ["-c"] else [])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, check=False, input=code, cwd=tmp_path, env=environment, text=True, capture_output=True
+    )
+    assert ended.returncode == 1
+    assert message in ended.stderr.splitlines()[-1]
+    assert not (tmp_path / "cells").exists(), "nothing counts as failed"
+
+
 def test_wrong_cells_are_refused_at_once(tmp_path: Path) -> None:
     pair = drawing()
     with pytest.raises(OptionError, match="lacks cells that others need: \\['draw 3'"):
         run(pair[:1], tmp_path, Serial())
     with pytest.raises(OptionError, match="the same, or of one label: \\['draw 3'\\]"):
         run([*pair, pair[1]], tmp_path, Serial())
+    with pytest.raises(OptionError, match="the same, or of one label: \\['draw 4', 'again'\\]"):
+        run([pair[2], StudyCell("again", pair[2].function, pair[2].settings)], tmp_path, Serial())
     with pytest.raises(OptionError, match="no function of a module"):
         StudyCell("local", lambda settings, context: {}, {})
     with pytest.raises(OptionError, match="plain JSON values"):

@@ -25,14 +25,14 @@ class Field:
 
     sigma_range = EXACT.sigma_range
 
-    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
-        self._change = change
+    def __init__(self, change: Callable[[Tensor], Tensor], exact: ExactSmoothedDistance = EXACT) -> None:
+        self._change, self._exact = change, exact
 
     def normalize(self, state: Tensor, control: Tensor) -> Tensor:
-        return EXACT.normalize(state, control)
+        return self._exact.normalize(state, control)
 
     def distance_gradient(self, z: Tensor, sigma: float | Tensor) -> Tensor:
-        return self._change(EXACT.distance_gradient(z, sigma))
+        return self._change(self._exact.distance_gradient(z, sigma))
 
 
 class Rotation:
@@ -131,6 +131,33 @@ def test_check_score_judges_accuracy_where_it_is_given_the_data() -> None:
     with pytest.raises(ConformanceError, match=r"more than 15% in dense data:\nEnergyNetwork: .* 400 points"):
         check_score(model, states, controls, data=DATA)
     assert check_score(model, states, controls, data=DATA, largest_error=1e3) is not None
+
+
+def turned(gradient: Tensor) -> Tensor:
+    """Gradients that are as long as the true ones and at right angles to them."""
+    x = torch.split(gradient, 1, dim=-1)
+    return torch.cat([-x[1], x[0], -x[3], x[2], torch.zeros_like(x[4])], dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [(torch.neg, 2.0), (torch.zeros_like, 1.0), (turned, 1.4)],
+    ids=["uphill", "nothing", "a rotation"],
+)
+def test_fields_that_say_nothing_are_refused_where_no_data_are_dense(
+    change: Callable[[Tensor], Tensor], error: float
+) -> None:
+    few = linear_transitions(90, 0)
+    exact = ExactSmoothedDistance(few)
+    states, controls = torch.tensor(few.states[:20]), torch.tensor(few.controls[:20])
+    accuracy = check_score(Field(lambda gradient: 1.4 * gradient, exact), states, controls, data=few)
+    assert accuracy is not None
+    assert accuracy.worst_dense_error is None
+    assert accuracy.levels[-1].error == pytest.approx(0.4, abs=1e-3)
+    with pytest.raises(ConformanceError, match=r"says nothing about the data: at sigma = 0.6 .* zeros is 1:\nField"):
+        check_score(Field(change, exact), states, controls, data=few)
+    judged = score_accuracy(Field(change, exact), few, [0.6])
+    assert judged.levels[0].error == pytest.approx(error, rel=0.05)
 
 
 def test_impossible_arguments_are_refused() -> None:

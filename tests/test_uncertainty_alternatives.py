@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tests.problems import block_dynamics
 from tests.synthetic import make_transitions
-from trajopt_sgp.data import Transitions
+from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.learning import (
@@ -35,7 +36,10 @@ from trajopt_sgp.uncertainty import (
     NearestDistance,
     compare_lengths,
     distance_error,
+    gradient_error,
+    langevin,
     measure_calibration,
+    score_accuracy,
 )
 from trajopt_sgp.uncertainty.check import check_score
 from trajopt_sgp.uncertainty.lengths import lengths_table, move_off, normalized
@@ -241,6 +245,7 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
     states = torch.tensor(np.stack([[0.0, 0.0], DATA.states[0]]))
     controls = torch.tensor(np.stack([[0.0], DATA.controls[0]]))
     hole, datum = compare_lengths(terms, DATA, states, controls)
+    assert compare_lengths(terms, DATA, states.numpy(), controls.numpy()) == [hole, datum]
     z = exact.normalize(states, controls).numpy()
     nearest = np.linalg.norm(z[0] - exact.points.numpy(), axis=1).min()
     assert hole.nearest == pytest.approx(nearest) and datum.nearest == pytest.approx(0.0, abs=1e-7)
@@ -250,6 +255,37 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
     table = lengths_table([hole, datum])
     assert table.splitlines()[0] == f"| x | u | true distance | {' | '.join(terms)} |"
     assert f"| {nearest:.3f} |" in table
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_generators_of_another_kind_are_named(models: dict[str, Any]) -> None:
+    exact, numpy, of_torch = ExactSmoothedDistance(DATA), np.random.default_rng(0), torch.Generator()
+    z: Any = exact.points[:2]
+    draws: list[Callable[[Any], Any]] = [
+        lambda generator: langevin(exact, z, 0.1, 1, 0.01, generator),
+        lambda generator: score_accuracy(exact, DATA, [0.1], 2, generator),
+        lambda generator: gradient_error(exact, z, z, [0.1], generator),
+        lambda generator: measure_calibration(models["ensemble"], DATA, UNSEEN, generator),
+    ]
+    for draw in draws:
+        with pytest.raises(OptionError, match=r"generator = Generator.*give one of torch"):
+            draw(numpy)
+    wrong: Any = of_torch
+    with pytest.raises(OptionError, match="give a generator of NumPy"):
+        GaussianProcessVariance(DATA, wrong)
+
+
+def test_lengths_of_other_normalizers_are_not_compared(models: dict[str, Any]) -> None:
+    other = NearestDistance(DATA, Normalizer.standard(np.hstack([DATA.states, DATA.controls])))
+    terms = {"variance": DataDistance(models["gaussian process"]), "nearest": DataDistance(other)}
+    with pytest.raises(IncompatibleError, match="'variance' and 'nearest' normalise differently"):
+        compare_lengths(terms, DATA, STATES, CONTROLS)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 2.0, np.nan])
+def test_a_quantile_lies_between_0_and_1(models: dict[str, Any], quantile: float) -> None:
+    with pytest.raises(OptionError, match=f"quantile = {quantile}: it must lie between 0 and 1"):
+        measure_calibration(models["ensemble"], DATA, UNSEEN, torch.Generator(), quantile=quantile)
 
 
 def test_models_with_noise_levels_need_no_gain() -> None:

@@ -1,5 +1,6 @@
 """Tubes against worst cases, conformal factors against chance, certificates of plans, and their files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,10 @@ def random_plans(count: int, seed: int, horizon: int = 12) -> tuple[list[Traject
     return plans, runs
 
 
+def batched(single: Sequence[Trajectory]) -> Trajectory:
+    return Trajectory(np.stack([one.states for one in single]), np.stack([one.controls for one in single]))
+
+
 @pytest.fixture(scope="module")
 def certificate() -> ModelBiasCertificate:
     return ModelBiasCertificate.fit(MODEL, transitions(400), np.random.default_rng(0))
@@ -161,8 +166,7 @@ def test_what_is_infinite_is_beyond_every_bound(certificate: ModelBiasCertificat
 
 def test_batches_of_plans_are_plans(calibrated: ModelBiasCertificate) -> None:
     plans, runs = random_plans(5, seed=6)
-    together = Trajectory(np.stack([p.states for p in plans]), np.stack([p.controls for p in plans]))
-    executed = Trajectory(np.stack([r.states for r in runs]), together.controls)
+    together, executed = batched(plans), batched(runs)
     batch = calibrated.evaluate(together)
     check = batch.compare(executed)
     for i, (plan, run) in enumerate(zip(plans, runs, strict=True)):
@@ -170,6 +174,37 @@ def test_batches_of_plans_are_plans(calibrated: ModelBiasCertificate) -> None:
         np.testing.assert_allclose(batch.bound[i], one.bound)
         np.testing.assert_allclose(batch.tube[i], one.tube)
         assert check.error_ratio[i] == pytest.approx(float(one.compare(run).error_ratio))
+
+
+def test_calibration_and_promises_take_batches(certificate: ModelBiasCertificate) -> None:
+    plans, runs = random_plans(20, seed=6)
+    planned, executed = batched(plans), batched(runs)
+    one_by_one = certificate.calibrate(plans, runs, confidence=0.9)
+    together = certificate.calibrate([planned], [executed], confidence=0.9)
+    assert together.calibration == one_by_one.calibration
+    checks = [one_by_one.evaluate(plan).compare(run) for plan, run in zip(plans, runs, strict=True)]
+    for place, promise in enumerate(together.evaluate(planned).compare(executed).promises):
+        alone = [check.promises[place] for check in checks]
+        assert promise.ratio == pytest.approx(max(each.ratio for each in alone))
+        assert min(each.promised for each in alone) <= promise.promised <= max(each.promised for each in alone)
+    with pytest.raises(ShapeError, match="20 plans and 19 executions"):
+        certificate.calibrate([planned], runs[1:])
+
+
+def test_executions_begin_where_their_plans_do(certificate: ModelBiasCertificate) -> None:
+    plans, runs = random_plans(20, seed=6)
+    exchanged = [*runs[:4], runs[5], runs[4], *runs[6:]]
+    with pytest.raises(OptionError, match=r"Execution 4 begins at \[.*\], its plan at .* order of their plans"):
+        certificate.calibrate(plans, exchanged, confidence=0.9)
+    rounded = [Trajectory(plan.states.astype(np.float32).astype(np.float64), plan.controls) for plan in plans]
+    assert certificate.calibrate(rounded, runs, confidence=0.9).calibration is not None
+
+
+def test_a_model_without_errors_is_named() -> None:
+    perfect = ModelBiasCertificate.fit(PLANT, transitions(50), np.random.default_rng(0))
+    runs = random_plans(20, seed=1)[1]
+    with pytest.raises(DatasetError, match="All errors are zero"):
+        perfect.calibrate(runs, runs, confidence=0.9)
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
@@ -289,6 +324,18 @@ def test_amplification_agrees_with_the_tube(certificate: ModelBiasCertificate) -
     tube = error_tube(jacobians, torch.ones(12).double(), torch.ones(2).double())
     gain = error_amplification(MODEL, plan, np.ones(2))
     assert gain <= float(tube[-1].norm()) <= np.sqrt(12.0 * 2.0) * gain
+    # a ratio of errors in one unit is the same in all
+    assert error_amplification(MODEL, plan, 7.0) == pytest.approx(gain)
+
+
+def test_amplification_is_of_one_plan_in_positive_units() -> None:
+    plans, _ = random_plans(3, seed=3)
+    with pytest.raises(ShapeError, match=r"of one plan, not of a batch \(3,\): take each of trajectory.members"):
+        error_amplification(MODEL, batched(plans), 1.0)
+    with pytest.raises(OptionError, match="state_scale must be positive"):
+        error_amplification(MODEL, plans[0], [1.0, 0.0])
+    with pytest.raises(ShapeError, match=r"state_scale has shape \(3,\)"):
+        error_amplification(MODEL, plans[0], np.ones(3))
 
 
 class Network(nn.Module):

@@ -24,6 +24,7 @@ from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError, Trajo
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.models import ScoreNetwork, fit_normalizer
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, StageConstraint, StageCost, TerminalCost, Trajectory
+from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, solve
 from trajopt_sgp.uncertainty import CosineSchedule, DataDistance, EdmSchedule, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
@@ -379,11 +380,16 @@ def test_a_model_of_something_else_is_refused() -> None:
         DataDistance(dynamics, sigma=0.3)
 
 
-def test_uncalibrated_model_cannot_bound_a_length() -> None:
+def test_uncalibrated_models_cannot_bound_a_length() -> None:
     model = energy_network(DATA)
     model.calibration = None
-    with pytest.raises(IncompatibleError, match="can bound a length only with a calibrated model"):
-        cartpole_swing_up(constraints=[DataDistance(model, sigma=0.3, upper=0.1)])
+    single = ExactSmoothedDistance(DATA.select(np.arange(1)), EXACT.normalizer)
+    for uncalibrated in (model, single):
+        kind = type(uncalibrated).__name__
+        with pytest.raises(IncompatibleError, match=f"limit: {kind} is not calibrated.*two data points or more"):
+            cartpole_swing_up(constraints=[DataDistance(uncalibrated, sigma=0.3, upper=0.1, name="limit")])
+        with pytest.raises(OptionError, match="The model is not calibrated.*measure_calibration"):
+            uncalibrated.calibrated_length(torch.zeros(5).to(parameter_dtype(uncalibrated)), 0.3)
 
 
 def test_cost_and_constraint_of_one_name_are_refused() -> None:

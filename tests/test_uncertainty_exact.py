@@ -12,6 +12,7 @@ from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import ScoreNetwork
 from trajopt_sgp.uncertainty import exact as exact_module
+from trajopt_sgp.uncertainty.accuracy import counting_points
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 from trajopt_sgp.uncertainty.protocols import ValueModel
 from trajopt_sgp.uncertainty.validation import gradient_error, weighted_mean
@@ -208,6 +209,18 @@ def test_weighted_mean_in_one_pass_is_the_softmax_mean(sigma: float, z: Tensor, 
     expected = torch.softmax(exponents, dim=1) @ points
     # the largest |z|^2 / sigma^2 that single precision is used for leaves a per cent of the weights
     torch.testing.assert_close(weighted_mean(z, points, sigma), expected, rtol=0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.3])
+def test_weighted_means_and_counts_move_with_the_points(sigma: float, z: Tensor, generator: torch.Generator) -> None:
+    points = torch.rand((5000, 5), generator=generator, dtype=torch.float64) - 0.5
+    points[:50] = z[:1] + 0.02 * points[:50]
+    shift = 2.0**20  # so that nothing is rounded
+    queries, points = ((shift + part) - shift for part in (z, points))
+    moved = weighted_mean(queries + shift, points + shift, sigma) - shift
+    torch.testing.assert_close(moved, weighted_mean(queries, points, sigma), rtol=0.0, atol=1e-7)
+    counts = (counting_points(queries + offset, points + offset, sigma) for offset in (0.0, shift))
+    assert torch.equal(*counts)
 
 
 def test_gradient_error_is_zero_for_the_closed_form_and_one_for_no_gradient(

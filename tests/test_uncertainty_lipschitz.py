@@ -1,6 +1,8 @@
 """Lipschitz constants of known functions, the fit of maxima against another, and the bound that follows."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +42,33 @@ def test_known_constants(name: str) -> None:
     assert abs(estimate.location - constant) < constant - estimate.maximal_slope + 0.02 * constant
     assert estimate.maximal_slope < estimate.location < estimate.upper == estimate.constant
     assert 0.97 * constant < estimate.upper < 1.15 * constant
+
+
+# name: function of (K, d), its Lipschitz constant on [-1, 1]^d by d
+ERRORS: dict[str, tuple[Function, Callable[[int], float]]] = {
+    "wave": (lambda z: np.sin(3.0 * z.sum(axis=1) / np.sqrt(z.shape[1])), lambda d: 3.0),
+    "bowl": (lambda z: np.square(z).sum(axis=1), lambda d: 2.0 * np.sqrt(d)),
+    "bump": (lambda z: np.exp(-2.0 * np.square(z).sum(axis=1)), lambda d: 2.0 * np.exp(-0.5)),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_limit_covers_constants_as_often_as_the_page_tells(name: str) -> None:
+    """Which is far less often than its nominal confidence: it is a limit of the sampling error alone."""
+    page = (Path(__file__).parents[1] / "docs/certificate.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+    told = [(float(share), float(least)) for share, least in re.findall(r"(\d+) %, ([\d.]+) L", row)]
+    function, constant = ERRORS[name]
+    for d, (share, least) in zip((2, 3, 5), told, strict=True):
+        found = []
+        for seed in range(40):
+            generator = np.random.default_rng(seed)
+            points = generator.uniform(-1.0, 1.0, (300, d))
+            estimate = estimate_lipschitz(points, function(points), generator)
+            assert estimate.constant >= estimate.maximal_slope
+            found.append(estimate.constant / constant(d))
+        assert 100.0 * np.mean(np.array(found) >= 1.0 - 1e-9) == pytest.approx(share, abs=6.0)
+        assert min(found) == pytest.approx(least, abs=0.02)
 
 
 def test_a_slope_that_is_met_often_needs_no_extrapolation() -> None:

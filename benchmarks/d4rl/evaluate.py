@@ -1,7 +1,8 @@
 """Compare methods on the twelve datasets: `python -m benchmarks.d4rl.evaluate [--tasks TASK ...] [--methods ...]`.
 
 Cells that are finished are not computed again, whatever ended the last run; `--publish-only` computes none. The page is
-made of all cells there are.
+made of all cells there are. It takes the place of the published one if none is missing; otherwise it goes to `page/` in
+the folder of the run.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from benchmarks.d4rl.protocol import MAIN_SEEDS, PARTS, all_cells
 from benchmarks.d4rl.provenance import check_data
 from benchmarks.d4rl.table import page
 from trajopt_sgp.errors import TrajoptError
+from trajopt_sgp.studies.place import place_of_page, published_folder
 from trajopt_sgp.studies.runner import Backend, CellStore, ProcessPool, RayCluster, Serial, StudyCell, run_cells
 from trajopt_sgp.studies.stored import restore_records, stored_records
 from trajopt_sgp.studies.study import RESULTS, Study, write_study
@@ -51,12 +53,14 @@ def _evaluate(options: argparse.Namespace) -> bool:
     needed = {need.label for cell in wanted for need in cell.needs.values()} | {cell.label for cell in wanted}
     unique = [cell for cell in everything if cell.label in needed]
     if options.restore:
-        restore_records(STUDY, everything, options.output / RESULTS, store)
+        restore_records(STUDY, everything, published_folder(STUDY, options.output) / RESULTS, store)
     if not options.publish_only:
         check_data(sorted({cell.settings["task"] for cell in wanted}), stored_records(STUDY, everything, store))
         run_cells(STUDY.name, STUDY.version, unique, store, _backend(options), progress=_tell)
     records = stored_records(STUDY, everything, store)
-    write_study(STUDY, records, options.output, options.reduced, total=len(everything))
+    total = 0 if options.reduced else len(everything)
+    output = place_of_page(STUDY, records, total, options.folder, options.output)
+    write_study(STUDY, records, output, options.reduced, total=len(everything))
     return bool(records) and all(record.finished for record in records)
 
 
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="cells at a time; 0: in this process")
     parser.add_argument("--ray-address", help='compute on Ray at this address; "local" starts one')
     parser.add_argument("--folder", type=Path, default=Path("runs/studies/d4rl"), help="keeps finished cells")
-    parser.add_argument("--output", type=Path, default=Path("docs/studies/d4rl"), help="receives page and results")
+    parser.add_argument("--output", type=Path, help="receives page and results (default: docs/studies/d4rl if whole)")
     return parser
 
 

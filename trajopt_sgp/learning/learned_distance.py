@@ -9,7 +9,8 @@ from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.learning.losses import Batch, distance_loss
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import LearnedDistanceSettings, chosen
-from trajopt_sgp.learning.train import Seeds, run
+from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
+from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import LearnedDistance, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate
@@ -38,7 +39,8 @@ def train_learned_distance(
     """
     settings = chosen(LearnedDistanceSettings, settings)
     seeds = Seeds.spawn(seed)
-    parts = transitions.split(settings.validation_fraction, np.random.default_rng(seeds.split))
+    parts = training_split(transitions, settings, seed)
+    warn_of_coarse_columns(transitions, stacklevel=3)
     normalizer = normalizer or fit_normalizer(transitions)
     model = LearnedDistance(
         transitions.dataset,

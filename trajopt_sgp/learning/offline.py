@@ -16,6 +16,7 @@ from trajopt_sgp.learning.offline_losses import clone_loss, outcome_loss, value_
 from trajopt_sgp.learning.offline_settings import BehaviourCloneSettings, OutcomeSettings, ValueSettings
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import TrainingSettings, chosen
+from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
 from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
@@ -118,6 +119,7 @@ def _task(
     columns: Columns,
 ) -> Task[AnyModel]:
     seeds = Seeds.spawn(seed)
+    warn_of_coarse_columns(transitions)
     training, validation = (
         tuple(torch.tensor(values, dtype=torch.float32, device=model.center.device) for values in columns(part))
         for part in training_split(transitions, settings, seed)

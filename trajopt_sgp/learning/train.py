@@ -37,7 +37,7 @@ from trajopt_sgp.learning.settings import (
     TrainingSettings,
     chosen,
 )
-from trajopt_sgp.learning.single_precision import warn_of_coarse_states
+from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
 from trajopt_sgp.learning.state import Model
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
 from trajopt_sgp.learning.windows import windows
@@ -143,7 +143,7 @@ def train_ensemble(
 
 
 def _set_step_statistics(model: ResidualDynamics, part: Transitions) -> None:
-    warn_of_coarse_states(part)
+    warn_of_coarse_columns(part, steps=True)
     warn_of_wrapped_angles(part.next_states - part.states, part.dataset.id, part.dataset.state_names)
     model.set_step_statistics((part.next_states - part.states).mean(axis=0), step_spread(part))
 
@@ -238,6 +238,7 @@ def _denoising_task(
 ) -> Task[AnyDenoiser]:
     seeds = Seeds.spawn(seed)
     parts = training_split(transitions, settings, seed)
+    warn_of_coarse_columns(transitions)
     normalizer = normalizer or fit_normalizer(transitions)
     training, validation = (normalizer.normalize(np.hstack([part.states, part.controls])) for part in parts)
     model = kind(

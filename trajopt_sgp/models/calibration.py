@@ -13,6 +13,11 @@ from trajopt_sgp.errors import ModelFileError, OptionError
 
 CALIBRATION_QUANTILE = 0.95
 """Share of unseen data whose calibrated length is zero."""
+NOT_CALIBRATED = (
+    "is not calibrated and has no lengths: set `calibration`, as measure_calibration and train_energy do. Exact "
+    "distances calibrate themselves on two data points or more."
+)
+"""What is wrong with a model, after its name, and what to do."""
 _LEVELS = 16
 
 
@@ -81,7 +86,12 @@ def calibrate(
         sigma_range: ends of the grid, which has a single level where they are equal; None for a model without noise
             levels, whose sigma is 0.
         quantile: share of `z` that shall read zero.
+
+    Raises:
+        OptionError: the quantile is not between 0 and 1.
     """
+    if not 0.0 < quantile < 1.0:
+        raise OptionError(f"quantile = {quantile}: it must lie between 0 and 1.")
     if sigma_range is None:
         return Calibration((), (float(torch.quantile(distance(z, 0.0), quantile)),), quantile)
     low, high = map(math.log, sigma_range)
@@ -133,7 +143,7 @@ def calibrated_length(
         OptionError: there is no calibration.
     """
     if calibration is None:
-        raise OptionError("The model is not calibrated: set `calibration`, as train_energy does, to measure lengths.")
+        raise OptionError(f"The model {NOT_CALIBRATED}")
     excess = distance - calibration.offset(sigma)
     outside = excess > 0.0
     return torch.where(outside, calibration.gain * (2.0 * torch.where(outside, excess, 1.0)).sqrt(), 0.0)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import ConformanceError, ShapeError
+from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.dynamics import Dynamics
 from trajopt_sgp.problem.precision import cast
 
@@ -19,8 +20,8 @@ _STEP = 1e-5
 
 def check_dynamics(
     dynamics: Dynamics,
-    states: Float[Tensor, "samples n"],
-    controls: Float[Tensor, "samples m"],
+    states: Float[Rows, "samples n"],
+    controls: Float[Rows, "samples m"],
     tolerance: float = 1e-6,
 ) -> None:
     """Check that a discrete-time model keeps its contract, in double precision.
@@ -30,7 +31,7 @@ def check_dynamics(
 
     Args:
         dynamics: the model; a torch module is checked as a copy in double precision.
-        states: samples `(K, n)`, K at least 2, where the model is smooth.
+        states: samples `(K, n)`, K at least 2, where the model is smooth; in torch or NumPy.
         controls: samples `(K, m)`.
         tolerance: of values and derivatives, relative to the largest, or to 1.
 
@@ -42,7 +43,7 @@ def check_dynamics(
     if states.shape[1] != n or controls.shape[1] != m or len(states) < 2:
         raise ShapeError(f"check_dynamics needs two samples or more, states (K, {n}) and controls (K, {m}).")
     model = cast(dynamics, torch.float64)
-    z = torch.cat([states, controls], dim=1).double()
+    z = torch.cat([as_tensor(states), as_tensor(controls)], dim=1).double()
 
     def step(z: Tensor) -> Any:
         return model(z[..., :n], z[..., n:])

@@ -71,7 +71,7 @@ class Promise:
     realised: float
     """Median of what happened."""
     ratio: float
-    """Largest ratio of what happened to what was promised, over all knots and states."""
+    """Largest ratio of what happened to what was promised, over all plans, knots and states."""
 
     @property
     def kept(self) -> bool:
@@ -107,14 +107,14 @@ class CertificateCheck:
 
     @property
     def promises(self) -> tuple[Promise, Promise]:
-        """The error of one step, and the distance to the plan at its end; of one plan, not of a batch."""
+        """The error of one step, and the distance to the plan at its end; of all plans together where it is a batch."""
         promised = self.certificate
         return (
             _promise("one-step error", promised.bound, self.error, self.error_ratio),
             _promise(
                 "distance to the plan at the end",
-                promised.tube[-1] / promised.error_scale,
-                np.abs(self.gap[-1]) / promised.error_scale,
+                promised.tube[..., -1, :] / promised.error_scale,
+                np.abs(self.gap[..., -1, :]) / promised.error_scale,
                 self.tube_ratio,
             ),
         )
@@ -138,7 +138,7 @@ class Certificate(Protocol):
 
 
 def _promise(quantity: str, promised: FloatArray, realised: FloatArray, ratio: FloatArray) -> Promise:
-    return Promise(quantity, float(np.median(promised)), float(np.median(realised)), float(ratio))
+    return Promise(quantity, float(np.median(promised)), float(np.median(realised)), float(ratio.max()))
 
 
 def _ratio(value: FloatArray, limit: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from trajopt_sgp.problem.boundary import (
 from trajopt_sgp.problem.constraints import Constraint, ConstraintEntry, ControlRateLimit, as_constraints
 from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous, own_time_step
 from trajopt_sgp.problem.parameters import Parameters, ParameterValue, finite_number, parameter_tensors
-from trajopt_sgp.problem.precision import cast, parameter_dtype
+from trajopt_sgp.problem.precision import cast, coarsest_dtype, parameter_dtype
 from trajopt_sgp.problem.probing import probe
 from trajopt_sgp.problem.terms import (
     ControlRateCost,
@@ -204,6 +204,11 @@ class OptimalControlProblem:
     def dtype(self) -> torch.dtype:
         """Floating-point type of the dynamics: float64 unless they are a torch module of another type."""
         return parameter_dtype(self.dynamics)
+
+    @property
+    def coarsest_dtype(self) -> torch.dtype:
+        """The least precise floating-point type of its dynamics, costs and constraints: what tolerances can ask for."""
+        return coarsest_dtype(self.dynamics, *self._costs, *self.constraint_terms)
 
     @property
     def number_names(self) -> tuple[str, ...]:

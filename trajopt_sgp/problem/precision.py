@@ -68,6 +68,11 @@ def parameter_dtype(function: object) -> torch.dtype:
     return own if isinstance(own, torch.dtype) else torch.float64
 
 
+def coarsest_dtype(*functions: object) -> torch.dtype:
+    """Return the type of the least precision among those in which functions, modules and terms compute."""
+    return max(map(parameter_dtype, functions), key=lambda dtype: torch.finfo(dtype).eps)
+
+
 def cast(function: Function, dtype: torch.dtype) -> Function:
     """Return a module converted to `dtype`, as a copy unless it has that type already; anything else unchanged.
 

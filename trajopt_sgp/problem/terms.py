@@ -10,13 +10,14 @@ from itertools import chain, count
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import casadi
+import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, dtype
+from torch import Tensor
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.parameters import Parameters, finite_number, not_negative
-from trajopt_sgp.problem.precision import cast
+from trajopt_sgp.problem.precision import cast, parameter_dtype
 
 Numbers = ArrayLike | float
 """A number or an array; NumPy's `ArrayLike` alone leaves plain floats to the numeric tower."""
@@ -98,7 +99,7 @@ class StageCostTerm(Protocol):
         """Return the face for a solver that needs values (line search) or can follow a gradient field alone."""
         ...
 
-    def to(self, dtype: dtype) -> "StageCostTerm":
+    def to(self, dtype: torch.dtype) -> "StageCostTerm":
         """Return the term with the modules in it converted to `dtype`."""
         ...
 
@@ -109,11 +110,16 @@ class FunctionTerm:
     function: StageFunction | TerminalFunction | TrajectoryFunction
     parameters: Sequence[str]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type: that of the function if it is a torch module with parameters, else float64."""
+        return parameter_dtype(self.function)
+
     def evaluate(self, *points: Tensor, parameters: Parameters) -> Any:
         """Return the function at states and controls, given the values of its parameters: a tensor, if it is right."""
         return self._torch(*points, *(parameters.values[name] for name in self.parameters))  # type: ignore[attr-defined]
 
-    def to(self: Term, dtype: dtype) -> Term:
+    def to(self: Term, dtype: torch.dtype) -> Term:
         """Return the term with its function converted to `dtype` if that is a torch module."""
         return replace(self, function=cast(self.function, dtype))  # type: ignore[type-var]
 

@@ -140,6 +140,11 @@ class Trajectory:
         chosen = np.asarray(index)
         return replace(self, states=self.states[chosen], controls=self.controls[chosen])
 
+    def members(self) -> "list[Trajectory]":
+        """Return the trajectories of a batch one by one; a single one is the only member of itself."""
+        parts = (part.reshape(-1, *part.shape[-2:]) for part in (self.states, self.controls))
+        return [replace(self, states=states, controls=controls) for states, controls in zip(*parts, strict=True)]
+
     def _has_knots(self, mesh: FloatArray) -> bool:
         """Return whether the knots of a mesh are those of the trajectory."""
         tolerance = 1e-9 * self.duration

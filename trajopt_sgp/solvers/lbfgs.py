@@ -54,11 +54,11 @@ class LBFGS(Solver):
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
     """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
-    beside constraints also where it is smaller, up to a hundredfold; 1e-8 for a model in float64 and 1e-4 in float32 if
-    not given."""
+    beside constraints also where it is smaller, up to a hundredfold; 1e-8 if not given, 1e-4 if any model of the
+    problem is in float32."""
     feasibility: float | None = None
-    """Largest violation of a scaled constraint, and of complementarity; if not given as `tolerance`, but 2e-5 for a
-    model in float32 whose `tolerance` is not given either."""
+    """Largest violation of a scaled constraint, and of complementarity; if not given as `tolerance`, but 2e-5 with a
+    model in float32 where `tolerance` is not given either."""
     memory: int = 30
     """Steps from which curvature is estimated."""
     stages: int = 4
@@ -139,7 +139,7 @@ class _Search:
 
     def __init__(self, settings: LBFGS, program: NonlinearProgram, start: Start) -> None:
         self.settings, self.batch = settings, ProgramBatch(program, start)
-        batch, dtype = self.batch, program.problem.dtype
+        batch, dtype = self.batch, program.problem.coarsest_dtype
         self.tolerance, self.feasibility = settings.tolerances(dtype)
         self.lagrangian = AugmentedLagrangian(
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)

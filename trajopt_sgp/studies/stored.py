@@ -47,6 +47,16 @@ def restore_records(study: Study, cells: Sequence[StudyCell], results: Path, sto
     return len(taken)
 
 
+def count_finished(results: Path) -> int:
+    """Return the number of finished cells in published results, 0 where there are none.
+
+    Raises:
+        OptionError: the file is damaged.
+    """
+    cells = _read(results)["cells"] if results.exists() else []
+    return sum(entry["status"] == "finished" for entry in cells)
+
+
 def _versions(published: list[dict[str, str]] | dict[str, str], entry: Mapping[str, Any]) -> dict[str, str] | None:
     """Return what a cell was computed with."""
     if isinstance(published, dict):  # results of before cells had their own

@@ -17,6 +17,7 @@ from torch import Tensor
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.models.inputs import check_torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel
 from trajopt_sgp.uncertainty.validation import weighted_mean
@@ -45,6 +46,8 @@ class LevelAccuracy:
     """Number of the other queries."""
     sparse_error: float | None
     """Relative error there."""
+    error: float
+    """Relative error over all queries; 1 for a field that is zero everywhere."""
     asymmetry: float
     """|J - J^T| / |J + J^T| (Frobenius) of the Jacobians J of the gradient over all queries; 0 if conservative."""
 
@@ -97,11 +100,14 @@ def score_accuracy(
     Raises:
         IncompatibleError: the model says that it was trained on other data.
         ShapeError: the transitions do not have the model's numbers of states and controls.
-        OptionError: there are no queries, a sigma outside the range of the model, or none for a model without a range.
+        OptionError: there are no queries, a sigma outside the range of the model, or none for a model without a range;
+            or the generator is not one of torch.
     """
     if queries < 1:
         raise OptionError(f"queries = {queries}: at least 1 is needed.")
-    points, generator = _points(model, transitions), generator or torch.Generator().manual_seed(0)
+    generator = generator or torch.Generator().manual_seed(0)
+    check_torch_generator(generator)
+    points = _points(model, transitions)
     rows = torch.randint(len(points), (queries,), generator=generator)
     noise = torch.randn((queries, points.shape[1]), generator=generator, dtype=points.dtype)
     levels = sorted(_levels(model) if sigmas is None else sigmas)
@@ -114,8 +120,9 @@ def counting_points(
 ) -> Int[Tensor, " queries"]:
     """Return for every query how many points weigh more than `COUNTING_SHARE` of the nearest."""
     reach = -2.0 * sigma**2 * math.log(COUNTING_SHARE)
-    counts = []
-    for part in torch.split(queries, max(1, _ELEMENTS_AT_ONCE // len(points))):
+    counts, center = [], points.mean(0)
+    points = points - center
+    for part in torch.split(queries - center, max(1, _ELEMENTS_AT_ONCE // len(points))):
         squares = torch.cdist(part, points).square_()
         counts.append((squares < squares.amin(1, keepdim=True) + reach).sum(1))
     return torch.cat(counts)
@@ -170,6 +177,7 @@ def _level(model: GradientModel, points: Tensor, z: Tensor, sigma: float) -> Lev
         _relative(difference, exact, dense),
         int((~dense).sum()),
         _relative(difference, exact, ~dense),
+        float(difference.norm() / exact.norm()),
         asymmetry(model, own, sigma),
     )
 

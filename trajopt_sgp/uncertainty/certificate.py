@@ -34,6 +34,8 @@ SAME_MODEL = 1e-4
 
 # transitions on which models are compared
 _COMPARED = 256
+# by how much an execution may begin elsewhere than its plan, which has the precision of its model
+_SAME_START = 1e-4
 # no plant is off a learned model by so small a share of the bounds in every plan
 _FOLLOWS = 1e-3
 
@@ -59,6 +61,10 @@ class ModelBiasCertificate:
     Errors are measured in units of `error_scale`, z = [x; u] in those of `normalizer`. Before calibration, the bound
     rests on the estimate of L alone and the tube is one of first order. After it, both are multiplied so that the
     stated share of executed plans keeps within them; see `calibrate`.
+
+    The tube is that of the controls of the plan, open loop. Where a policy was sought, it does not know that the policy
+    answers the plant: what `Solution.resimulate` then puts beside it is a run under feedback, and only a calibration on
+    such runs says how often those keep to it.
 
     Make one with `fit`.
     """
@@ -147,20 +153,25 @@ class ModelBiasCertificate:
         together, for plans made in the same way: same model, same planner, problems from the same distribution.
 
         Args:
-            plans: as planned, all independent of each other; at least 1 / (1 - confidence) - 1 of them.
-            executed: what the plant did in each, with the controls that it received.
+            plans: as planned, all independent of each other; at least 1 / (1 - confidence) - 1 of them. A batch counts
+                as its members.
+            executed: what the plant did in each from the same initial state, with the controls that it received.
             confidence: between 0 and 1.
 
         Raises:
-            DatasetError: too few plans for the confidence, too many of them ended in infinity or NaN, or every
-                execution follows the model more closely than its plan, as where the arguments are swapped.
+            DatasetError: too few plans for the confidence, too many of them ended in infinity or NaN, all errors are
+                zero, or every execution follows the model more closely than its plan, as where the arguments are
+                swapped.
+            OptionError: these are no trajectories, or an execution begins elsewhere than its plan; names the pair.
             ShapeError: numbers or shapes do not agree.
         """
+        plans, executed = _members(plans), _members(executed)
         if len(plans) != len(executed):
             raise ShapeError(f"{len(plans)} plans and {len(executed)} executions: every plan needs one.")
         raw = replace(self, calibration=None)
         checks = [raw.evaluate(plan).compare(run) for plan, run in zip(plans, executed, strict=True)]
-        _check_executed(checks)
+        _check_starts(checks)
+        _check_executed(checks, self.bound.errors)
         error_factor = conformal_quantile([float(check.error_ratio) for check in checks], confidence)
         tube_factor = conformal_quantile([float(check.tube_ratio) for check in checks], confidence)
         if not np.isfinite([error_factor, tube_factor]).all():
@@ -177,11 +188,7 @@ class ModelBiasCertificate:
             ShapeError: the sizes of state and control are not the model's.
             NotFiniteError: the plan holds NaN or infinity.
         """
-        if not isinstance(trajectory, Trajectory):
-            raise OptionError(
-                f"A certificate evaluates a Trajectory, as solution.trajectory is, not {type(trajectory).__name__}."
-            )
-        trajectory.check_finite("plan")
+        _check_trajectory(trajectory).check_finite("plan")
         sizes = trajectory.states.shape[-1], trajectory.controls.shape[-1]
         if sizes != (own := (self.held_out.state_size, self.held_out.control_size)):
             raise ShapeError(
@@ -239,8 +246,8 @@ class ModelBiasCertificate:
     ) -> Float[Tensor, "*batch"]:
         """Return the mean length of the tube's radius over the knots 1..N in units of `normalizer`, `(...)`.
 
-        A function of a whole trajectory, differentiable: as a cost in shooting it keeps a plan from amplifying errors
-        of its model.
+        A function of a whole trajectory, differentiable by autograd but not inside transforms of `torch.func`: as a
+        cost in shooting it keeps a plan from amplifying errors of its model.
         """
         units = torch.tensor(self.normalizer.scale[: self.held_out.state_size]).to(states)
         radii = self.tube(states, controls)[..., 1:, :] / units
@@ -270,8 +277,37 @@ def _warn_of_training_data(model: object, held_out: Transitions) -> None:
         )
 
 
-def _check_executed(checks: Sequence[CertificateCheck]) -> None:
+def _check_trajectory(given: Trajectory) -> Trajectory:
+    if not isinstance(given, Trajectory):
+        raise OptionError(
+            f"A certificate evaluates a Trajectory, as solution.trajectory is, not {type(given).__name__}."
+        )
+    return given
+
+
+def _members(given: Sequence[Trajectory]) -> list[Trajectory]:
+    return [member for trajectory in given for member in _check_trajectory(trajectory).members()]
+
+
+def _check_starts(checks: Sequence[CertificateCheck]) -> None:
+    """Check that plants began where their plans do."""
+    for place, check in enumerate(checks):
+        planned, begun = check.certificate.plan.states[0], check.executed.states[0]
+        apart = np.abs(check.gap[0]) > _SAME_START * (np.abs(planned) + check.certificate.error_scale)
+        if apart.any():
+            raise OptionError(
+                f"Execution {place} begins at {begun.tolist()}, its plan at {planned.tolist()}: give executions in the "
+                "order of their plans, each from the initial state of its plan."
+            )
+
+
+def _check_executed(checks: Sequence[CertificateCheck], held_out_errors: FloatArray) -> None:
     """Check that plants were off the model: a plan keeps to it as far as the solver has met its equations."""
+    if not held_out_errors.any() and not any(check.error.any() for check in checks):
+        raise DatasetError(
+            "All errors are zero, on the held-out transitions and in every execution: the model is what was executed, "
+            "and there is nothing to calibrate."
+        )
     largest = max((float(check.error_ratio) for check in checks), default=np.inf)
     planned = [float(check.certificate.measure(check.certificate.plan).max()) for check in checks]
     closer = all(float(check.error.max()) <= error for check, error in zip(checks, planned, strict=True))

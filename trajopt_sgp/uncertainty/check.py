@@ -9,6 +9,7 @@ from torch import Tensor
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import ConformanceError, TrajoptError
 from trajopt_sgp.models.check import check_batched, check_derivatives
+from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy, score_accuracy
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -16,8 +17,8 @@ from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 def check_score(
     model: GradientModel,
-    states: Float[Tensor, "samples n"],
-    controls: Float[Tensor, "samples m"],
+    states: Float[Rows, "samples n"],
+    controls: Float[Rows, "samples m"],
     tolerance: float = 1e-6,
     data: Transitions | None = None,
     largest_error: float = 0.15,
@@ -27,11 +28,12 @@ def check_score(
     Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
     where the model has a value, be the gradient of that value; calibrated lengths must follow from the value. A model
     without noise levels is checked with the sigma it does not look at. With `data`, a model with noise levels must also
-    be accurate, and how accurate it is is returned: see `score_accuracy`.
+    be accurate, and how accurate it is is returned: see `score_accuracy`. Where too few data for that are dense at any
+    level, its relative error over all queries at the largest must be below 1, which is that of a field of zeros.
 
     Args:
         model: a torch module is checked as a copy in double precision.
-        states: samples `(K, n)` in raw units, K at least 2.
+        states: samples `(K, n)` in raw units, K at least 2; in torch or NumPy.
         controls: samples `(K, m)`.
         tolerance: of values and derivatives, relative to the largest, or to 1.
         data: what the model was trained on.
@@ -49,7 +51,7 @@ def check_score(
     def normalize(raw: Tensor) -> Tensor:
         return model.normalize(raw[..., : states.shape[1]], raw[..., states.shape[1] :])
 
-    raw = torch.cat([states, controls], dim=1).to(dtype)
+    raw = torch.cat([as_tensor(states), as_tensor(controls)], dim=1).to(dtype)
     check_batched("normalisation", normalize, raw, size, tolerance)
     z = normalize(raw).detach()
     for sigma in levels:
@@ -109,11 +111,22 @@ def _check_value(model: ValueModel, z: Tensor, sigma: float, tolerance: float) -
 def _check_accuracy(model: GradientModel, data: Transitions, largest_error: float) -> ScoreAccuracy:
     accuracy = score_accuracy(model, data)
     worst = accuracy.worst_dense_error
-    if worst is not None and not worst <= largest_error:
+    if worst is None:
+        _check_better_than_none(accuracy)
+    elif not worst <= largest_error:
         raise ConformanceError(
             f"The distance gradient is wrong by more than {largest_error:.0%} in dense data:\n{accuracy}"
         )
     return accuracy
+
+
+def _check_better_than_none(accuracy: ScoreAccuracy) -> None:
+    widest = accuracy.levels[-1]
+    if not widest.error < 1.0:
+        raise ConformanceError(
+            f"The distance gradient says nothing about the data: at sigma = {widest.sigma:.3g} its relative error is "
+            f"{widest.error:.3g}, and that of a field of zeros is 1:\n{accuracy}"
+        )
 
 
 def _check_refusal(model: GradientModel, z: Tensor, sigma: float) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.models.calibration import NOT_CALIBRATED, Calibration
 from trajopt_sgp.models.preconditioning import check_sigma
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
 from trajopt_sgp.problem.parameters import not_negative
@@ -76,6 +77,11 @@ class DataDistance:
     def annealed(self) -> bool:
         """Whether σ changes with the progress of the solver."""
         return self.sigma_at(0.0) != self.sigma_at(1.0)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of its model."""
+        return parameter_dtype(self.model)
 
     @property
     def integral(self) -> bool:
@@ -155,12 +161,15 @@ class DataDistance:
         """Return the constraint length <= `upper`, written as gain² (d_σ - d_σ⁰) <= upper²/2, which is smooth.
 
         Raises:
-            IncompatibleError: the model has no value: the residual energy vanishes in holes and certifies nothing.
+            IncompatibleError: the model has no value, since the residual energy vanishes in holes and certifies
+                nothing; or it is not calibrated.
             OptionError: `upper` is not set to a positive length, or `weight`, `weighting` or `form` is set, which
                 belong to a cost.
         """
         if not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "a constraint"))
+        if self.model.calibration is None:
+            raise IncompatibleError(f"{self.name}: {type(self.model).__name__} {NOT_CALIBRATED}")
         if self.upper is None or not self.upper > 0.0:
             raise OptionError(f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}.")
         for name, default in (("weight", 1.0), ("weighting", "sigma2"), ("form", None)):
@@ -169,7 +178,7 @@ class DataDistance:
                     f"{self.name}: {name}= {getattr(self, name)!r} matters only among the stage costs; put the "
                     f"distance there, or leave {name}= out for a constraint."
                 )
-        margin = DistanceMargin(self.model, self.sigma_at(1.0), self.next_state)
+        margin = DistanceMargin(self.model, self.model.calibration, self.sigma_at(1.0), self.next_state)
         return StageConstraint(margin, upper=0.5 * self.upper**2, name=self.name, next_state=self.next_state)
 
     def _check_sigma(self) -> None:
@@ -226,12 +235,10 @@ class DataDistance:
 class DistanceMargin(torch.nn.Module):
     """gain² (d_σ - d_σ⁰) of a model at one σ, half a squared length, as constraint rows `(..., 1)`."""
 
-    def __init__(self, model: ValueModel, sigma: float, next_state: bool = False) -> None:
+    def __init__(self, model: ValueModel, calibration: Calibration, sigma: float, next_state: bool = False) -> None:
         super().__init__()
-        if model.calibration is None:
-            raise IncompatibleError("A distance to data can bound a length only with a calibrated model.")
-        self.model, self.sigma, self.offset = model, sigma, float(model.calibration.offset(sigma))
-        self.square, self.next_state = model.calibration.gain**2, next_state
+        self.model, self.sigma, self.offset = model, sigma, float(calibration.offset(sigma))
+        self.square, self.next_state = calibration.gain**2, next_state
 
     def forward(self, state: Tensor, control: Tensor, *following: Tensor) -> Tensor:
         """Return the margin for state `(..., n)`, control `(..., m)` and, of a model of (x, u, x'), the next state."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.spread import as_scale, step_spread
+from trajopt_sgp.data.transitions import check_generator
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.models.without_sigma import WithoutSigma
@@ -39,7 +40,7 @@ class GaussianProcessVariance(WithoutSigma):
 
     Raises:
         IncompatibleError: scikit-learn is not installed.
-        OptionError: `limit` is out of range.
+        OptionError: `limit` is out of range, or the generator not one of NumPy.
     """
 
     points: Tensor
@@ -61,6 +62,7 @@ class GaussianProcessVariance(WithoutSigma):
         normalizer: Normalizer | None = None,
     ) -> None:
         super().__init__()
+        check_generator(generator)
         if not 2 <= limit <= _CHUNK_LIMIT:
             raise OptionError(f"limit = {limit}: a Gaussian process takes between 2 and {_CHUNK_LIMIT} transitions.")
         normalizer = normalizer or fit_normalizer(transitions)

@@ -11,15 +11,19 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from trajopt_sgp.data import Transitions
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE, calibrate, measure_gain
+from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.data_distance import DataDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
 
 FloatArray = NDArray[np.float64]
+
+# what single precision leaves of equal normalised coordinates
+_ALIKE = 1e-3
 
 
 def measure_calibration(
@@ -46,10 +50,10 @@ def measure_calibration(
 
     Raises:
         OptionError: the model has noise levels, whose value is a distance already; it reads zero on more than half of
-            the points off the data; or no point came off the data. Or the generator is not one of torch.
+            the points off the data; or no point came off the data. Or the generator is not one of torch, or the
+            quantile not between 0 and 1.
     """
-    if not isinstance(generator, torch.Generator):
-        raise OptionError(f"generator = {generator!r}: give one of torch, as torch.Generator().manual_seed(0).")
+    check_torch_generator(generator)
     if model.sigma_range is not None:
         raise OptionError(f"{type(model).__name__} has noise levels: its lengths need an offset for each, and no gain.")
     unseen = normalized(model, held_out)
@@ -100,8 +104,8 @@ class LengthRow:
 def compare_lengths(
     terms: Mapping[str, DataDistance],
     data: Transitions,
-    states: Float[Tensor, "points n"],
-    controls: Float[Tensor, "points m"],
+    states: Float[Rows, "points n"],
+    controls: Float[Rows, "points m"],
 ) -> list[LengthRow]:
     """Return what each uncertainty reads at given points beside the true distance to the nearest datum.
 
@@ -111,14 +115,17 @@ def compare_lengths(
     Args:
         terms: by name; all must normalise alike, and the first one's normalisation measures the true distance.
         data: all data that count.
-        states: x in raw units.
+        states: x in raw units, in torch or NumPy.
         controls: u in raw units.
 
     Raises:
         OptionError: there are no terms.
+        IncompatibleError: one of them normalises unlike the first; names both.
     """
     if not terms:
         raise OptionError("There are no uncertainties to compare.")
+    _check_alike(terms, data)
+    states, controls = as_tensor(states), as_tensor(controls)
     model = next(iter(terms.values())).model
     nearest = cKDTree(_array(normalized(model, data))).query(_array(_z(model, states, controls)))[0]
     with torch.no_grad():
@@ -146,6 +153,17 @@ def lengths_table(rows: list[LengthRow]) -> str:
 def normalized(model: GradientModel, transitions: Transitions) -> Float[Tensor, "points d"]:
     """Return z of all transitions, in the precision of the model."""
     return _z(model, torch.tensor(transitions.states), torch.tensor(transitions.controls))
+
+
+def _check_alike(terms: Mapping[str, DataDistance], data: Transitions) -> None:
+    """Check that all normalise the data alike, also models that do not say by which normalizer they do."""
+    (first, z), *others = ((name, _array(normalized(term.model, data))) for name, term in terms.items())
+    for name, other in others:
+        if other.shape != z.shape or not np.allclose(other, z, rtol=_ALIKE, atol=_ALIKE):
+            raise IncompatibleError(
+                f"{first!r} and {name!r} normalise differently: their lengths are in different units and cannot be "
+                "compared. Make their models with one normalizer."
+            )
 
 
 def _z(model: GradientModel, states: Tensor, controls: Tensor) -> Tensor:

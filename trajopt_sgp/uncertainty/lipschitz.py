@@ -3,6 +3,10 @@
 Sources: G. R. Wood and B. P. Zhang, Estimation of the Lipschitz constant of a function, J. Global Optimization 8
 (1996); C. Knuth, G. Chou, N. Ozay, D. Berenson, Planning with learned dynamics: probabilistic guarantees on safety and
 reachability via Lipschitz constants, RA-L 2021 (arXiv 2010.08993).
+
+What comes out is an estimate, never a bound. Slopes to neighbours fall short of the constant where no neighbour lies
+along the steepest direction, by more the more coordinates there are, and the statistics of maxima cannot tell what was
+not met.
 """
 
 from collections.abc import Mapping
@@ -30,11 +34,12 @@ class LipschitzEstimate:
     """How fast a function of z changes: |e(z) - e(z')| <= constant * max(|z - z'|, resolution)."""
 
     maximal_slope: float
-    """Largest slope between neighbours: a lower bound of the true constant."""
+    """Largest slope between neighbours: a lower bound of the true constant, in five dimensions down to half of it."""
     location: float
     """Estimate of the constant: end of the reverse Weibull distribution of block maxima of slopes."""
     upper: float
-    """Upper confidence limit of the same; infinite where there is none."""
+    """Limit above the estimate for its sampling error alone, not a bound of the constant; infinite where there is
+    none."""
     shape: float
     """Shape of the distribution."""
     p_value: float
@@ -42,7 +47,7 @@ class LipschitzEstimate:
     fault: str
     """Why the fit is not used; empty if it is."""
     confidence: float
-    """Of the upper limit."""
+    """Nominal, of that limit as one of the location; the true constant is above it far more often."""
     resolution: float
     """Points closer than this count as this far apart."""
     pairs: int
@@ -50,15 +55,16 @@ class LipschitzEstimate:
 
     @property
     def constant(self) -> float:
-        """The constant to use: the upper limit, or the maximal slope where the fit has failed."""
+        """The constant to use: the limit, or the maximal slope where the fit has failed; never below a slope met."""
         return self.maximal_slope if self.fault else self.upper
 
     def __str__(self) -> str:
         slope = f"maximal slope {self.maximal_slope:.3g} over {self.pairs} pairs of neighbours"
         if self.fault:
-            return f"L = {slope}; no extreme-value estimate: {self.fault}"
+            return f"L = {slope}, a lower bound; no extreme-value estimate: {self.fault}"
         return (
-            f"L = {self.upper:.3g} ({100.0 * self.confidence:.3g} % upper limit; estimate {self.location:.3g}, {slope})"
+            f"L = {self.upper:.3g}, an estimate of {self.location:.3g} with a limit of nominally "
+            f"{100.0 * self.confidence:.3g} % for its sampling error, not a bound ({slope})"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,12 +94,15 @@ def estimate_lipschitz(
     slope over a vanishing distance means anything: points closer than `resolution` count as `resolution` apart, and
     bounds must do the same.
 
+    The limit is no bound of the constant: docs/certificate.md has how often it covers that of known functions. What
+    holds of a certificate is its calibration on executed plans.
+
     Args:
         points: z, in coordinates in which one unit means the same everywhere.
         values: e(z).
         generator: source of the blocks.
         neighbors: nearest neighbours of each point.
-        confidence: of the upper limit, in (0.5, 1).
+        confidence: nominal, of the limit for the sampling error, in (0.5, 1).
         resolution: in the units of z; default: a tenth of the median distance to the nearest other point.
 
     Raises:

@@ -31,8 +31,8 @@ class ReverseWeibullFit:
     location: float
     """l, estimate of the largest possible value; infinite where there is none."""
     upper: float
-    """Upper confidence limit of l by profile likelihood; infinite where the maxima do not limit it. With 100 maxima a
-    limit of nominally 95 % holds in 85 to 90 % of cases."""
+    """Upper confidence limit of l by profile likelihood; infinite where the maxima do not limit it. With 100 maxima of
+    this very distribution a limit of nominally 95 % holds in 85 to 90 % of cases."""
     scale: float
     """s."""
     shape: float

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.models.inputs import check_torch_generator
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
 
@@ -34,10 +35,13 @@ def langevin(
         generator: source of the noise; without one there is none, and points climb to maxima of the density.
 
     Raises:
-        OptionError: the step size is not positive, or sigma outside the range of the model.
+        OptionError: the step size is not positive, sigma outside the range of the model, or the generator not one of
+            torch.
     """
     if not step_size > 0.0:
         raise OptionError(f"step_size = {step_size}: it must be positive.")
+    if generator is not None:
+        check_torch_generator(generator)
     for _ in range(steps):
         z = z - (0.5 * step_size / sigma**2) * model.distance_gradient(z, sigma)
         if generator is not None:
@@ -70,7 +74,7 @@ def annealed_langevin(
         denoise: end with z - grad d_sigma, the mean of the data that noise of the last level may have brought to z.
 
     Raises:
-        OptionError: no levels, a step size that is not positive, or a sigma outside the range of the model.
+        OptionError: no levels, or as `langevin`.
     """
     if not sigmas:
         raise OptionError("annealed_langevin needs at least one noise level in sigmas=.")

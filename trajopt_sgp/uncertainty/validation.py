@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.models.inputs import check_torch_generator
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
 _QUERY_CHUNK = 64
@@ -41,7 +42,9 @@ def gradient_error(
 
     Raises:
         ShapeError: the points and the queries have different sizes.
+        OptionError: the generator is not one of torch.
     """
+    check_torch_generator(generator)
     errors = {}
     for sigma in sigmas:
         noise = torch.randn(query_z.shape, generator=generator, dtype=torch.float64).to(query_z)
@@ -57,26 +60,34 @@ def weighted_mean(
 ) -> Float[Tensor, "queries d"]:
     """Return the mean of the points, weighted by exp(-|z - p|^2 / (2 sigma^2)), for every query z.
 
-    One pass over the points with a running maximum of the exponent, in constant memory. Computed in float32, in float64
-    where |z|^2 / sigma^2 is too large for it.
+    Chunk by chunk with a running maximum of the exponent, in constant memory. Computed from the middle of the points,
+    in float32, in float64 where |z|^2 / sigma^2 is too large for it.
 
     Raises:
         ShapeError: the points and the queries have different sizes.
     """
     if queries.shape[-1] != points.shape[-1]:
         raise ShapeError(f"Queries {tuple(queries.shape)} and points {tuple(points.shape)} differ in their columns.")
-    largest = max(queries.square().sum(-1).max().item(), points.square().sum(-1).max().item())
+    # squares of what is far from zero would hide the distances
+    center = points.mean(0, dtype=torch.float64)
+    near = queries.to(torch.float64) - center
+    parts = torch.split(points, _POINT_CHUNK)
+    largest = max(_largest_square(near), *(_largest_square(part - center) for part in parts))
     dtype = torch.float32 if largest < _LARGEST_RATIO * sigma**2 else torch.float64
     # exponents in base 2, which is twice as fast: log2(weight) = scale (z p - |p|^2 / 2) + constant
     scale = 1.0 / (sigma**2 * math.log(2.0))
-    scaled = torch.split(queries.to(dtype) * scale, _QUERY_CHUNK)
-    sums = [_Sums(chunk) for chunk in scaled]
-    for part in torch.split(points.to(dtype), _POINT_CHUNK):
+    sums = [_Sums(chunk) for chunk in torch.split(near.to(dtype) * scale, _QUERY_CHUNK)]
+    for own in parts:
+        part = (own - center).to(dtype)
         columns = torch.cat((part, torch.ones_like(part[:, :1])), dim=1).T.contiguous()
         offsets = part.square().sum(-1) * (-0.5 * scale)
         for total in sums:
             total.add(columns, offsets)
-    return torch.cat([total.mean() for total in sums]).to(queries)
+    return (center + torch.cat([total.mean() for total in sums])).to(queries)
+
+
+def _largest_square(vectors: Float[Tensor, "points d"]) -> float:
+    return float(vectors.square().sum(-1).max())
 
 
 class _Sums:

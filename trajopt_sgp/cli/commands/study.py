@@ -10,7 +10,7 @@ from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
     "trajopt-sgp study --list",
-    "trajopt-sgp study score-dimension --reduced --output runs/look",
+    "trajopt-sgp study score-dimension --reduced",
     "trajopt-sgp study score-dimension --workers 4",
     "trajopt-sgp study pixels --restore --only guided",
     "trajopt-sgp study score-dimension --ray-address local --workers 2",
@@ -40,13 +40,16 @@ def study(
         Path | None, typer.Option(help="Keeps finished cells, from which a run goes on.  [default: runs/studies/NAME]")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Receives page, results and figures.  [default: docs/studies/NAME]")
+        Path | None,
+        typer.Option(help="Receives page, results and figures.  [default: docs/studies/NAME, or FOLDER/page]"),
     ] = None,
     json_output: JsonOutput = False,
 ) -> Report | int:
     """Run a study, or go on with it: cells that are finished are not computed again.
 
-    The page is made of all cells that have been computed, whichever were chosen.
+    The page is made of all cells that have been computed, whichever were chosen. One with all cells finished goes to
+    docs/studies/NAME; one that is partial, reduced, or has fewer cells than are published there, to page/ in the folder
+    of the run.
 
     Ctrl-C and kills lose nothing but the cells under way. The exit code is 1 if a cell failed.
     """

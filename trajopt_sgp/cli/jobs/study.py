@@ -10,6 +10,7 @@ from rich.console import Console
 from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import open_run_folder
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.studies.place import place_of_page, published_folder
 from trajopt_sgp.studies.registry import STUDIES, find_study
 from trajopt_sgp.studies.runner import (
     Backend,
@@ -48,8 +49,8 @@ def run_study(request: StudyRequest) -> Report:
     """Compute what has no result yet, write page, results and figures, and report; or list the studies.
 
     Raises:
-        OptionError: an unknown study, no cell of the wanted label, Ray is missing, no cluster answers, or there are no
-            results to restore or to publish.
+        OptionError: an unknown study, no cell of the wanted label, Ray is missing, no cluster answers, there are no
+            results to restore or to publish, or those in the output folder have more finished cells.
     """
     if request.list_studies:
         return _listing(request)
@@ -58,18 +59,20 @@ def run_study(request: StudyRequest) -> Report:
     study = find_study(request.name)
     everything = study.cells(request.reduced)
     cells = choose_cells(everything, request.only)
-    output = request.output or Path("docs/studies") / study.name
     with open_run_folder(request.folder or Path("runs/studies") / study.name) as folder:
         folder.write_config("study", asdict(request))
         store = CellStore(folder.path)
         if request.restore:
-            restored = restore_records(study, everything, output / RESULTS, store)
-            note(f"{restored} cells restored from {output / RESULTS}", request.json_output)
+            results = published_folder(study, request.output) / RESULTS
+            restored = restore_records(study, everything, results, store)
+            note(f"{restored} cells restored from {results}", request.json_output)
         if not request.publish_only:
             _compute(request, study, cells, store)
         records = stored_records(study, everything, store)
         if not records:
             raise OptionError(f"{folder.path} has no cells of study {study.name!r} to publish.")
+        total = 0 if request.reduced else len(everything)
+        output = place_of_page(study, records, total, folder.path, request.output)
         files = write_study(study, records, output, request.reduced, len(everything))
         return _report(study, records, {**files, "cells": folder.path})
 

@@ -96,14 +96,13 @@ def measure_coverage(settings: Mapping[str, Any], context: CellContext) -> dict[
     planner = _Planner(system, chosen, generator, *_train(training, chosen))
     raw = ModelBiasCertificate.fit(planner.dynamics, held_out, generator)
     plans, runs = planner.plan_and_execute(chosen.calibration_plans)
-    certificate = raw.calibrate(_each(plans), _each(runs), chosen.confidence)
-    narrow = replace(raw, accumulation="random").calibrate(_each(plans), _each(runs), chosen.confidence)
+    certificate = raw.calibrate([plans], [runs], chosen.confidence)
+    narrow = replace(raw, accumulation="random").calibrate([plans], [runs], chosen.confidence)
     plans, runs = planner.plan_and_execute(chosen.test_plans)
     check, unscaled = certificate.evaluate(plans).compare(runs), raw.evaluate(plans).compare(runs)
     by_data = _factor_from_data(raw, fresh, chosen.confidence)
     return {
         "lipschitz": raw.lipschitz.to_json(),
-        "lipschitz_text": str(raw.lipschitz),
         "error_factor": certificate.calibration.error_factor if certificate.calibration else None,
         "tube_factor": certificate.calibration.tube_factor if certificate.calibration else None,
         "error_ratios": check.error_ratio.round(5).tolist(),
@@ -161,10 +160,6 @@ def _train(training: Transitions, settings: CoverageSettings) -> tuple[LearnedDy
         train_dynamics(training, dynamics, settings.seed).model,
         train_score(training, score, settings.seed).model,
     )
-
-
-def _each(batch: Trajectory) -> list[Trajectory]:
-    return [batch.select(index) for index in range(len(batch.controls))]
 
 
 def _data_ratios(certificate: ModelBiasCertificate, data: Transitions) -> FloatArray:

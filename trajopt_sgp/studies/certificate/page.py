@@ -11,6 +11,7 @@ from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.problem import CertificateCheck, PlanCertificate, Trajectory
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import success_rate
+from trajopt_sgp.uncertainty import LipschitzEstimate
 from trajopt_sgp.viz import plot_certificate, plot_error_ratios
 
 FloatArray = NDArray[np.float64]
@@ -33,13 +34,14 @@ steps of a plan were drawn like data. `unguided`: the calibrated bounds and tube
 the distance to data, for which nothing is promised. `fresh transitions`: share of single transitions of the data
 distribution, seen neither in training nor by the certificate, below the calibrated bound."""
 
-_LIPSCHITZ = "The Lipschitz constants, in error units per unit of normalised state and control:"
+_LIPSCHITZ = """The Lipschitz constants, in error units per unit of normalised state and control. They are estimates and
+may be too small; what makes the bounds hold is their calibration on executed plans:"""
 
 
 def write_page(records: Sequence[CellRecord]) -> str:
     """Return the body of the page."""
     systems = _by_system(records)
-    constants = [f"- {record.label}: {record.result['lipschitz_text']}" for record in records]
+    constants = [f"- {record.label}: {LipschitzEstimate.from_json(record.result['lipschitz'])}" for record in records]
     parts = [
         _SETTING,
         "## Coverage and tightness",

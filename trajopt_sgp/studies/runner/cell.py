@@ -31,6 +31,8 @@ class CellContext:
     """What the cells that it needs gave, by role."""
 
 
+_PROJECT = ("trajopt_sgp", "benchmarks")
+
 CellFunction = Callable[[Mapping[str, Any], CellContext], Mapping[str, Any]]
 """Settings and context to a result, plain JSON values; a function of a module, so that other processes can find it.
 
@@ -70,11 +72,20 @@ class StudyCell:
         content = {
             "study": study,
             "version": version,
-            "function": self.function.__name__,
+            "function": self.function_name,
             "settings": self.settings,
             "needs": {role: cell.key(study, version) for role, cell in self.needs.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def function_name(self) -> str:
+        """What keys and records call the function: its module and name; its name alone if it belongs to this project.
+
+        Results of the project's studies are published under bare names, each of which is one function's in its study.
+        """
+        module, name = self.function.__module__, self.function.__name__
+        return name if module.partition(".")[0] in _PROJECT else f"{module}.{name}"
 
     @property
     def slug(self) -> str:

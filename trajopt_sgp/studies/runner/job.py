@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trajopt_sgp.derivatives.threads import limited_threads
+from trajopt_sgp.errors import OptionError
 from trajopt_sgp.studies.plain import plain_values
 from trajopt_sgp.studies.runner.cell import CellContext, CellFunction
 
@@ -67,11 +68,19 @@ Ending = Finished | Failed | Died
 
 
 def execute(job: Job) -> Finished:
-    """Compute a cell with one thread; raises whatever it raises."""
+    """Compute a cell with one thread.
+
+    Raises:
+        OptionError: its result is no mapping.
+        TypeError: its result holds what JSON does not know.
+        Exception: whatever the cell raises.
+    """
     job.context.folder.mkdir(parents=True, exist_ok=True)
     begin, begin_cpu = time.perf_counter(), time.process_time()
     with limited_threads(1):
         result = plain_values(job.function(job.settings, job.context))
+    if not isinstance(result, dict):
+        raise OptionError(f"{job.function.__name__} returns {type(result).__name__} instead of a mapping.")
     json.dumps(result)  # what cannot be kept is an error of the cell, found where it is computed
     return Finished(result, time.perf_counter() - begin, time.process_time() - begin_cpu)
 

@@ -14,14 +14,21 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.studies.runner.job import Died, Ending, Failed, Job, execute
 
 _STARTED = "started"
+_RAISED = 1  # exit code of a process that an error has ended
 # a server that has imported everything forks workers: each starts in milliseconds, and inherits no thread and no lock
 _CONTEXT = multiprocessing.get_context("forkserver")
+
+_REMEDY = (
+    "Put functions of cells into a module, and what a script does below `if __name__ == '__main__':`; or use Serial(), "
+    "which needs no workers."
+)
 
 
 @dataclass(eq=False)
 class _Worker:
     process: BaseProcess
     connection: Connection
+    began: bool = False
     job: Job | None = None
     deadline: float | None = None
 
@@ -51,19 +58,29 @@ class ProcessPool:
         return {worker.job.key: worker.process.pid or 0 for worker in self._workers if worker.job is not None}
 
     def submit(self, job: Job) -> None:
-        """Give a job to an idle worker, a new one if need be."""
+        """Give a job to an idle worker, a new one if need be.
+
+        Raises:
+            OptionError: its function was typed into Python, where workers cannot import it from, or see `wait`.
+        """
+        if job.function.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+            raise OptionError(f"{_named(job)} was typed into Python and is in no file. {_REMEDY}")
         while True:
             worker = next((worker for worker in self._workers if worker.job is None), None) or self._start_worker()
+            worker.job = job
             try:
                 worker.connection.send(job)
             except BrokenPipeError:  # it was killed while it was idle
-                self._discard(worker)
+                self._bury(worker)
                 continue
-            worker.job = job
             return
 
     def wait(self, seconds: float) -> list[tuple[str, Ending]]:
-        """Return key and ending of jobs that have ended, waiting at most so long."""
+        """Return key and ending of jobs that have ended, waiting at most so long.
+
+        Raises:
+            OptionError: a worker failed before it began, as where the script that runs is not one that it can import.
+        """
         ends = [worker.deadline for worker in self._workers if worker.deadline is not None]
         left = min([seconds, *(max(0.0, end - time.monotonic()) for end in ends)])
         ready = wait([worker.connection for worker in self._workers], timeout=left)
@@ -93,6 +110,7 @@ class ProcessPool:
         if worker.job is None:
             return None
         if message == _STARTED:
+            worker.began = True
             limit = worker.job.time_limit
             worker.deadline = None if limit is None else time.monotonic() + limit
             return None
@@ -104,6 +122,8 @@ class ProcessPool:
         worker.process.join()
         code, job = worker.process.exitcode or 0, worker.job
         self._discard(worker)
+        if code == _RAISED and job is not None and not worker.began:
+            raise OptionError(f"No worker can begin {_named(job)}: it fails to import the script that runs. {_REMEDY}")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         return None if job is None else (job.key, Died(f"its worker {how}"))
 
@@ -120,6 +140,10 @@ class ProcessPool:
         worker.process.close()
         worker.connection.close()
         self._workers.remove(worker)
+
+
+def _named(job: Job) -> str:
+    return f"{job.function.__module__}.{job.function.__name__}"
 
 
 def _serve(connection: Connection) -> None:

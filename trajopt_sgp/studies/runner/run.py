@@ -69,14 +69,15 @@ class _Run:
     progress: Progress
     records: dict[str, CellRecord] = field(default_factory=dict)
     running: dict[str, StudyCell] = field(default_factory=dict)
-    deaths: Counter[str] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
     claims: dict[str, Claim] = field(default_factory=dict)
 
     def all(self, cells: Sequence[StudyCell]) -> list[CellRecord]:
         keyed = {self._key(cell): cell for cell in cells}
-        if len(keyed) < len(cells) or len({cell.label for cell in cells}) < len(cells):
-            repeated = [label for label, count in Counter(cell.label for cell in cells).items() if count > 1]
-            raise OptionError(f"Study {self.study!r} has cells that are the same, or of one label: {repeated}.")
+        names = Counter(name for cell in cells for name in (self._key(cell), cell.label))
+        repeated = {cell.label: None for cell in cells if max(names[self._key(cell)], names[cell.label]) > 1}
+        if repeated:
+            raise OptionError(f"Study {self.study!r} has cells that are the same, or of one label: {[*repeated]}.")
         missing = [other.label for cell in cells for other in cell.needs.values() if self._key(other) not in keyed]
         if missing:
             raise OptionError(f"Study {self.study!r} lacks cells that others need: {missing}.")
@@ -141,6 +142,7 @@ class _Run:
             record = self.records[self._key(other)]
             inputs[role] = CellInput(record.result, self.store.files(record.key))
         self.running[key] = cell
+        self.tries[key] += 1
         context = CellContext(self.store.files(key), inputs)
         self.backend.submit(Job(key, cell.function, cell.settings, context, cell.time_limit))
 
@@ -152,11 +154,10 @@ class _Run:
         for key, ending in self.backend.wait(seconds):
             cell = self.running.pop(key)
             if isinstance(ending, Died):
-                self.deaths[key] += 1
-                if self.deaths[key] < self.attempts:
+                if self.tries[key] < self.attempts:
                     self._submit(cell, key)
                     continue
-                ending = Failed(f"{ending.reason}, in {self.deaths[key]} attempts")
+                ending = Failed(f"{ending.reason}, in {self.tries[key]} attempts")
             self._end(cell, key, ending)
             self.progress(len(self.records), total, cell.label)
 
@@ -166,10 +167,10 @@ class _Run:
             version=self.version,
             key=key,
             label=cell.label,
-            function=cell.function.__name__,
+            function=cell.function_name,
             settings=cell.settings,
             needs={role: self._key(other) for role, other in cell.needs.items()},
-            attempts=self.deaths[key] + 1,
+            attempts=self.tries[key],
             left_files=self.store.has_files(key),
             versions=package_versions(),
             **_entries(ending),

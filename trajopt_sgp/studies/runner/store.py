@@ -50,7 +50,7 @@ class CellRecord:
     cpu_seconds: float = 0.0
     """Processor time [s]."""
     attempts: int = 1
-    """How many workers it took."""
+    """How many workers it took; 0 where it was not computed, since a cell that it needs had failed."""
     left_files: bool = True
     """Whether there is more in its folder than in the result; cells that need it can only read that while it lasts."""
     versions: Mapping[str, str] | None = None
