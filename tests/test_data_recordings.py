@@ -320,6 +320,21 @@ def test_names_of_columns_travel_with_the_data_to_models_and_problems(
         replace(loaded.dataset, state_names=("elbow",))
 
 
+def test_columns_of_several_files_are_matched_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("q1,q2,u,v\n1,10,0,5\n2,20,0,5\n")
+    (tmp_path / "b.csv").write_text("v,q2,q1,u\n5,30,3,0\n5,40,4,0\n")
+    both = [read_recordings(tmp_path / name, ["q*"], ["[uv]"])[0] for name in ("a.csv", "b.csv")]
+    plain = replace(both[0], state_names=(), control_names=())
+    data = transitions_from_recordings([plain, *both], "lab/two-v0")
+    assert data.dataset.state_names == ("q1", "q2")
+    assert data.states.tolist() == [[1, 10], [1, 10], [3, 30]]
+    assert data.controls.tolist() == [[0, 5]] * 3
+    (tmp_path / "c.csv").write_text("q1,q3,u,v\n1,10,0,5\n2,20,0,5\n")
+    other = read_recordings(tmp_path / "c.csv", ["q*"], ["u", "v"])
+    with pytest.raises(ShapeError, match=r"the same states: '.*c.csv' has q1, q3, but '.*a.csv' has q1, q2"):
+        transitions_from_recordings([*both, *other], "lab/two-v0")
+
+
 def test_wrapped_angles_are_named() -> None:
     with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
         data = transitions_from_recordings([heading()], "lab/yaw-v0")

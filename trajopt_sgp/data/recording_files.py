@@ -40,7 +40,7 @@ def read_recordings(
     Args:
         path: of the file.
         states: names of the columns or arrays that make up the state, in order; patterns such as `q*` take all that
-            match, in the order of the file.
+            match, in the order of the file; `transitions_from_recordings` matches several files by name.
         controls: those of the control, alike.
         time: name of the times [s].
         run: name of what tells runs apart, numbers or words: where it changes, another recording begins. A run of one

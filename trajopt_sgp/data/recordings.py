@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,8 @@ def transitions_from_recordings(
     Every stretch without a gap becomes an episode. A model of the result advances by the time step.
 
     Args:
-        recordings: of the same coordinates, at least one.
+        recordings: of the same coordinates, at least one. Named coordinates are matched by name, to the order of the
+            first recording that has names; those without names are taken as they stand.
         dataset_id: name of the data.
         time_step: h [s]; by default the median distance in time of all neighbours. Without times it is described with
             the data, and nothing else.
@@ -111,7 +112,7 @@ def transitions_from_recordings(
         control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced.
 
     Raises:
-        ShapeError: recordings of different coordinates, or bounds that do not fit.
+        ShapeError: recordings of different coordinates or names, or bounds that do not fit.
         NotFiniteError: a value is missing and `skip_missing` is not set; names recording, sample and coordinate.
         DatasetError: nothing is left, or no recording was given.
         OptionError: a time step or jitter that is not positive, or bounds that are NaN or cross.
@@ -119,6 +120,7 @@ def transitions_from_recordings(
     if isinstance(recordings, Recording):
         raise OptionError("Give a list of recordings: [recording] for a single one.")
     _check(recordings, dataset_id, time_step, jitter)
+    recordings = _in_one_order(_in_one_order(recordings, "state"), "control")
     low, high = _bounds(control_bounds, recordings[0].controls.shape[1])
     step = time_step if time_step is not None else median_time_step(recordings)
     if not skip_missing:
@@ -165,6 +167,33 @@ def _check(recordings: Sequence[Recording], dataset_id: str, time_step: float | 
     if len(kinds) > 1:
         named = ", ".join(f"{name!r}: {kind}" for kind, name in kinds.items())
         raise ShapeError(f"Recordings need the same coordinates, and times all or none; (n, m, with times) is {named}.")
+
+
+def _in_one_order(recordings: Sequence[Recording], kind: str) -> list[Recording]:
+    """Return recordings whose states, or controls, all have the names and the order of the first that has names."""
+    field = f"{kind}_names"
+    named = [recording for recording in recordings if getattr(recording, field)]
+    if not named:
+        return list(recordings)
+    order = list(getattr(named[0], field))
+    for recording in named:
+        own = list(getattr(recording, field))
+        if own != order and (len(set(own)) < len(own) or sorted(own) != sorted(order)):
+            raise ShapeError(
+                f"Recordings need the same {kind}s: {recording.name!r} has {', '.join(own)}, but {named[0].name!r} "
+                f"has {', '.join(order)}."
+            )
+    return [_reordered(recording, kind, order) for recording in recordings]
+
+
+def _reordered(recording: Recording, kind: str, order: list[str]) -> Recording:
+    own = list(getattr(recording, f"{kind}_names"))
+    if own == order:
+        return recording
+    columns = [own.index(name) for name in order] if own else slice(None)
+    arrays = getattr(recording, f"{kind}s")[:, columns]
+    changes: dict[str, Any] = {f"{kind}s": arrays, f"{kind}_names": order}
+    return replace(recording, **changes)
 
 
 def _refuse_missing(recording: Recording) -> None:
