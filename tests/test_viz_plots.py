@@ -15,18 +15,23 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import OptionError, ShapeError
-from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.formulations import DirectTranscription, PolicySearch, SingleShooting
+from trajopt_sgp.models import TimeVaryingAffine
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance
 from trajopt_sgp.viz import (
     PlanView,
+    plot_comparison,
     plot_cost_by_iteration,
     plot_data_distance,
     plot_gradient_errors,
     plot_mpc,
     plot_plan_against_truth,
     plot_predicted_against_true,
+    plot_solution,
     plot_training_curves,
     save_figure,
 )
@@ -153,6 +158,25 @@ def test_data_distance_shows_curves_and_limit() -> None:
     assert "naive (largest 2.5)" in axes.get_legend_handles_labels()[1]
     with pytest.raises(OptionError):
         plot_data_distance({}, 0.05)
+
+
+def test_a_policy_has_a_line_for_each_initial_state() -> None:
+    data = linear_transitions(40, seed=0)
+    distance = DataDistance(ExactSmoothedDistance(data), sigma=0.2)
+    problem = make_problem().replaced(stage_costs=[distance])
+    starts = np.array([[0.0, 0.0, 5.0], [1.0, 0.0, 5.0], [2.0, 1.0, 4.0]])
+    solution = solve(problem, PolicySearch(TimeVaryingAffine(), starts), GradientDescent(iterations=2))
+    figure = plot_solution(solution)
+    height, thrust = figure.axes[0], figure.axes[3]
+    for member in range(3):
+        assert draws(height, solution.trajectory.states[member, :, 0])
+        assert draws(thrust, solution.trajectory.controls[member, :, 0])
+    assert [len(axes.lines) for axes in (height, thrust)] == [6, 8]
+    lines = [np.asarray(line.get_xdata()) for line in height.lines]
+    assert all((np.diff(times) >= 0.0).all() for times in lines)
+    assert solution.data_distance is not None
+    assert all(draws(figure.axes[-1], own) for own in solution.data_distance)
+    assert len(plot_comparison({"policy": solution}).axes[0].lines) == 3
 
 
 def test_cost_by_iteration_draws_median_of_starts_and_residuals(descent: Solution, interior_point: Solution) -> None:
