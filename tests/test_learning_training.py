@@ -14,20 +14,34 @@ from torch import Tensor
 
 from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
+from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import (
     DynamicsSettings,
     EnergySettings,
+    EnsembleSettings,
     ScoreSettings,
     denoising_loss,
     dynamics_loss,
     train_dynamics,
     train_energy,
+    train_ensemble,
     train_score,
 )
 from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.state import Record
 from trajopt_sgp.learning.trainer import Task, fit
-from trajopt_sgp.models import MLP, Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
+from trajopt_sgp.models import (
+    MLP,
+    Denoiser,
+    EnergyNetwork,
+    EnsembleDynamics,
+    LearnedDynamics,
+    ScoreNetwork,
+    fit_normalizer,
+    load_model,
+)
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.solvers import GradientDescent, solve
 
 QUICK = DynamicsSettings(steps=60, hidden_sizes=(16,), batch_size=64, validate_every=20)
 
@@ -78,6 +92,35 @@ def test_states_that_single_precision_cannot_resolve_are_named(offset: float, co
         message = str(caught[0].message)
         assert "too coarse for the steps of 1 of 3 states. State 1 reaches 1" in message
         assert "Subtract a constant" in message
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_states_that_never_step_stay_exactly_as_they_are(ensemble: bool, tmp_path: Path) -> None:
+    """A supply voltage, the same in all data, and a mass that is another one in every episode."""
+    data = linear_transitions(200, 0)
+    still = np.column_stack([np.full(200, 24.0), 1.0 + 0.1 * data.episodes])
+    states, after = (np.hstack([part, still]) for part in (data.states, data.next_states))
+    named = make_transitions(states, data.controls, after)
+    named = replace(named, dataset=replace(named.dataset, state_names=("a", "b", "c", "battery", "mass")))
+    options: dict[str, Any] = {"steps": 60, "hidden_sizes": (16,), "validate_every": 20}
+    with pytest.warns(UserWarning, match="some states never change in the data trained on, battery = 24. The model"):
+        if ensemble:
+            train_ensemble(named, EnsembleSettings(**options, members=2, rollout_steps=2), folder=tmp_path)
+        else:
+            train_dynamics(named, DynamicsSettings(**options), folder=tmp_path)
+    model = load_model(tmp_path)
+    assert isinstance(model, LearnedDynamics | EnsembleDynamics)
+    state, control = torch.tensor([0.0, -20.0, 0.0, 23.0, 1.23]), torch.tensor([1.0, 40.0])
+    first = model(state, control)
+    assert not torch.equal(first[:3], state[:3])
+    assert torch.equal(first[3:], state[3:])
+    if isinstance(model, EnsembleDynamics):
+        assert not model.normalized_steps(model.normalize(state, control))[:, 3:].any()
+    problem = OptimalControlProblem(
+        dynamics=model.double(), horizon=30, initial_state=state.double().numpy(), control_bounds=(-1.0, 1.0)
+    )
+    plan = solve(problem, SingleShooting(), GradientDescent(iterations=1)).trajectory
+    assert (plan.states[:, 3:] == plan.states[0, 3:]).all()
 
 
 @pytest.mark.parametrize("kind", ["score", "energy"])
