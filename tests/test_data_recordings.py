@@ -283,15 +283,6 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
         write_transitions(replace(data, terminated=np.arange(5) == 3), "lab/broken-v0")
 
 
-def heading(samples: int = 400) -> Recording:
-    """An angle that turns slowly, wrapped to [-π, π], beside one that is not."""
-    angle = 0.05 * np.arange(samples)
-    wrapped = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
-    times = 0.05 * np.arange(float(samples))
-    clock = np.asarray(times, dtype=np.float64)
-    return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), clock, state_names=("turns", "yaw"))
-
-
 def test_names_of_columns_travel_with_the_data_to_models_and_problems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,36 +324,6 @@ def test_columns_of_several_files_are_matched_by_name(tmp_path: Path) -> None:
     other = read_recordings(tmp_path / "c.csv", ["q*"], ["u", "v"])
     with pytest.raises(ShapeError, match=r"the same states: '.*c.csv' has q1, q3, but '.*a.csv' has q1, q2"):
         transitions_from_recordings([*both, *other], "lab/two-v0")
-
-
-def test_wrapped_angles_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
-        data = transitions_from_recordings([heading()], "lab/yaw-v0")
-    quick = DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5)
-    two = replace(data, episodes=np.repeat([0, 1], [200, 199]))
-    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 2π"):
-        train_dynamics(two, quick)
-    radians = heading()
-    degrees = replace(radians, states=np.rad2deg(radians.states))
-    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 360"):
-        transitions_from_recordings([degrees], "lab/yaw-v0")
-    # large steps of every size are no wraps
-    wild = Recording(np.random.default_rng(0).uniform(-4.0, 4.0, (400, 1)), np.zeros((400, 1)))
-    transitions_from_recordings([wild], "lab/wild-v0")
-
-
-def test_recordings_of_another_rate_are_named() -> None:
-    slow = counting(20, (0.2 * np.arange(20)).tolist(), name="slow")
-    fast = [counting(40, (0.1 * np.arange(40)).tolist(), name=f"fast {i}") for i in range(2)]
-    with pytest.warns(UserWarning, match=r"1 of 3 recordings have another time step than 0.1 s.*'slow': 0.2 s"):
-        data = transitions_from_recordings([*fast, slow], "lab/rates-v0")
-    assert len(data) == 78
-
-
-def test_a_column_of_times_that_is_not_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "run.csv").write_text(TABLE)
-    with pytest.warns(UserWarning, match="has a column 't' that is not used: with time='t'"):
-        read_recordings(tmp_path / "run.csv", ["q 1"], ["u"], run="trial")
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -1,6 +1,5 @@
 """Transitions of a robot's own recordings: pairs of neighbouring samples, but not across gaps."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
+from trajopt_sgp.data.recording_warnings import warn_of_exceeded_bounds, warn_of_long_steps, warn_of_other_rates
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
@@ -17,8 +17,6 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _UNBOUNDED = (-np.inf, np.inf)
-# of the recordings that a warning is about
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +107,8 @@ def transitions_from_recordings(
         jitter: neighbours whose distance in time differs from h by more than this share of h are not paired.
         skip_missing: samples that lack a value, or their time, make a gap; otherwise they are refused. The control of
             the last sample, which has no effect, may always be missing.
-        control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced.
+        control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced;
+            controls beyond them are warned of.
 
     Raises:
         ShapeError: recordings of different coordinates or names, or bounds that do not fit.
@@ -133,21 +132,18 @@ def transitions_from_recordings(
             f"{'' if step is None else f'{step:.4g} s '}apart, within {100 * jitter:.0f} %."
         )
     if step is not None:
-        _warn_of_other_rates(recordings, step, jitter)
-    taken = list(zip(recordings, pairs, strict=True))
-    arrays: dict[str, NDArray[Any]] = {
-        "states": np.concatenate([recording.states[:-1][kept] for recording, kept in taken]),
-        "controls": np.concatenate([recording.controls[: len(kept)][kept] for recording, kept in taken]),
-        "next_states": np.concatenate([recording.states[1:][kept] for recording, kept in taken]),
-        "episodes": _number_stretches(pairs),
-    }
+        warn_of_other_rates([(recording.name, recording.time_steps) for recording in recordings], step, jitter)
+    if step is not None and time_step is None:
+        warn_of_long_steps(step, dataset_id)
+    arrays = _taken(recordings, pairs)
     warn_of_wrapped_angles(arrays["next_states"] - arrays["states"], dataset_id, recordings[0].state_names)
-    arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
-    names = recordings[0].state_names, recordings[0].control_names
-    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=names)
-    return Transitions(**arrays, dataset=info)
+    labels = recordings[0].state_names, recordings[0].control_names
+    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=labels)
+    transitions = Transitions(**arrays, dataset=info)
+    warn_of_exceeded_bounds(transitions)
+    return transitions
 
 
 def median_time_step(recordings: Sequence[Recording]) -> float | None:
@@ -223,21 +219,17 @@ def _are_paired(recording: Recording, step: float | None, jitter: float) -> Bool
     return paired
 
 
-def _warn_of_other_rates(recordings: Sequence[Recording], step: float, jitter: float) -> None:
-    """Warn of recordings most of whose samples are not one time step apart, which leaves them out."""
-    others = {}
-    for recording in recordings:
-        steps = recording.time_steps[np.isfinite(recording.time_steps)]
-        if len(steps) and np.abs(np.median(steps) - step) > jitter * step:
-            others[recording.name] = float(np.median(steps))
-    if others:
-        shown = ", ".join(f"{name!r}: {own:.4g} s" for name, own in list(others.items())[:_SHOWN])
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        warnings.warn(
-            f"{len(others)} of {len(recordings)} recordings have another time step than {step:.4g} s, and most of "
-            f"their samples are left out: {shown}{more}. Resample them, or make a dataset of each rate.",
-            stacklevel=3,
-        )
+def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `Transitions` by name for the pairs that are kept."""
+    taken = list(zip(recordings, pairs, strict=True))
+    episodes = _number_stretches(pairs)
+    return {
+        "states": np.concatenate([recording.states[:-1][kept] for recording, kept in taken]),
+        "controls": np.concatenate([recording.controls[: len(kept)][kept] for recording, kept in taken]),
+        "next_states": np.concatenate([recording.states[1:][kept] for recording, kept in taken]),
+        "episodes": episodes,
+        "terminated": np.zeros(len(episodes), dtype=np.bool_),
+    }
 
 
 def _are_whole(samples: FloatArray) -> BoolArray:
