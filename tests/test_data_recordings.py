@@ -109,29 +109,6 @@ def test_missing_values_are_named_unless_they_shall_be_skipped() -> None:
         transitions_from_recordings([counting(4, [0.0, 0.1, np.nan, 0.3])], "lab/count-v0")
 
 
-def test_messages_name_columns_and_lines(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("t,q,dq,u\n0.0,1,1,0\n\n0.1,2,nan,0\n0.2,3,3,\n0.3,4,4,0\n")
-    (recording,) = read_recordings(file, ["q", "dq"], ["u"], "t")
-    hint = r"skip_missing=True, --skip-missing"
-    with pytest.raises(NotFiniteError, match=rf"log.csv', sample 1 \(line 4\), dq is nan.*{hint}"):
-        transitions_from_recordings([recording], "lab/log-v0")
-    (recording,) = read_recordings(file, ["q"], ["u"], "t")
-    with pytest.raises(NotFiniteError, match=r"sample 2 \(line 5\), u is nan"):
-        transitions_from_recordings([recording], "lab/log-v0")
-    np.savez(tmp_path / "log.npz", x=np.array([[0.0, 1.0], [0.0, np.nan]]), u=np.zeros(2))
-    (recording,) = read_recordings(tmp_path / "log.npz", ["x"], ["u"])
-    with pytest.raises(NotFiniteError, match=r"log.npz', sample 1, x\[1\] is nan"):
-        transitions_from_recordings([recording], "lab/log-v0")
-
-
-def test_lines_are_counted_in_the_file_also_in_a_later_run(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("q,u,run\n1,0,a\n2,0,a\n3,0,b\n4,0,b\n,0,b\n")
-    with pytest.raises(NotFiniteError, match=r"log.csv, run b', sample 2 \(line 6\), q is nan"):
-        transitions_from_recordings(read_recordings(file, ["q"], ["u"], run="run"), "lab/log-v0")
-
-
 def test_a_missing_time_makes_a_gap() -> None:
     recording = counting(6, [0.0, 0.1, np.nan, 0.3, 0.4, 0.5])
     data = transitions_from_recordings([recording], "lab/count-v0", skip_missing=True)
@@ -187,82 +164,6 @@ def test_sets_that_do_not_fit_are_refused() -> None:
 def test_control_bounds_that_cross_or_are_no_numbers_are_refused(bounds: tuple[Any, Any]) -> None:
     with pytest.raises(OptionError, match="control_bounds = .*each low must be a number up to its high"):
         transitions_from_recordings([counting(3)], "lab/count-v0", control_bounds=bounds)
-
-
-def test_table_is_read_run_by_run(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("\ufeff" + TABLE, encoding="utf-8")
-    first, second = read_recordings(file, ["q*"], ["u"], "t", "trial")
-    assert (first.name, second.name) == (f"{file}, trial a", f"{file}, trial b")
-    np.testing.assert_array_equal(first.states, [[1, 10], [2, 20], [3, np.nan]])
-    np.testing.assert_array_equal(second.controls, [[0.4], [0.5]])
-    np.testing.assert_array_equal(second.times, [0.0, 0.1])
-
-
-def test_runs_of_one_sample_are_left_out(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("x,u,run\n1,0,a\n2,0,b\n3,0,b\n4,0,c\n")
-    (recording,) = read_recordings(file, ["x"], ["u"], run="run")
-    assert recording.states.ravel().tolist() == [2.0, 3.0]
-    file.write_text("x,u,run\n1,0,a\n2,0,b\n")
-    with pytest.raises(DatasetError, match="no run of two samples"):
-        read_recordings(file, ["x"], ["u"], run="run")
-
-
-def test_archive_is_read(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {
-        "q": np.arange(8.0).reshape(4, 2),
-        "speed": np.arange(4),
-        "u": np.ones(3),
-        "note": np.array("by hand"),
-    }
-    np.savez(tmp_path / "log.npz", **arrays)
-    (recording,) = read_recordings(tmp_path / "log.npz", ["speed", "q"], ["u"])
-    np.testing.assert_array_equal(recording.states, np.hstack([arrays["speed"][:, None], arrays["q"]]))
-    assert recording.controls.shape == (3, 1)
-
-
-def test_arrays_that_are_no_rows_of_samples_are_refused_by_shape(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {"q": np.zeros((4, 2, 3)), "u": np.zeros(4), "x": np.zeros(4)}
-    np.savez(tmp_path / "log.npz", **arrays)
-    with pytest.raises(OptionError, match=r"log.npz: q has shape \(4, 2, 3\); samples are rows"):
-        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
-    assert read_recordings(tmp_path / "log.npz", ["[qx]"], ["u"])[0].state_names == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "kind", "sentence"),
-    [
-        (TABLE, (["q 3"], ["u"]), OptionError, "no 'q 3': choose from t, q 1, q 2, mode, u, trial"),
-        (TABLE, (["q*", "q 1"], ["u"]), OptionError, "at most once"),
-        (TABLE, (["q 1", "u"], ["u"]), OptionError, "u cannot be state and control at once"),
-        ("t q u\n0 1 2\n1 2 3\n", (["q"], ["u"]), OptionError, "choose from t q u. Its first line has blanks alone"),
-        (TABLE, (["mode"], ["u"]), DatasetError, "line 2: mode is .'idle'., no numbers"),
-        (TABLE, (["q 1"], ["u"], "t"), OptionError, r"do not increase at sample 3 \(line 5\)"),
-        (TABLE + "1;2\n", (["q 1"], ["u"]), DatasetError, "line 7 has 2 cells"),
-        ("", (["q"], ["u"]), DatasetError, "first line must name"),
-        ("q,q\n1,2\n", (["q"], ["u"]), DatasetError, "each differently"),
-    ],
-)
-def test_tables_that_cannot_be_used_are_refused(
-    tmp_path: Path, text: str, columns: tuple[Any, ...], kind: type[TrajoptError], sentence: str
-) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(kind, match=sentence):
-        read_recordings(file, *columns)
-
-
-@pytest.mark.parametrize(("name", "sentence"), [("absent.csv", "No such file"), ("log.bag", "no known kind")])
-def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, sentence: str) -> None:
-    with pytest.raises(DatasetError, match=sentence):
-        read_recordings(tmp_path / name, ["q"], ["u"])
-
-
-def test_damaged_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "log.npz").write_bytes(b"PK\x03\x04 no more")
-    with pytest.raises(DatasetError, match="cannot be read"):
-        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
 
 
 def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
