@@ -248,9 +248,12 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_single_episode_is_refused() -> None:
-    with pytest.raises(DatasetError, match="single episode"):
-        train_score(linear_transitions(5, 0))
+def test_a_single_run_can_be_trained_on() -> None:
+    data = linear_transitions(200, 0)
+    single = replace(data, episodes=np.zeros(200, dtype=np.int64))
+    assert len(train_dynamics(single, replace(QUICK, validation_fraction=0.2)).history) == 3
+    with pytest.raises(DatasetError, match="single transition"):
+        train_score(linear_transitions(1, 0))
 
 
 @pytest.mark.parametrize(

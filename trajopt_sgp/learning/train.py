@@ -73,7 +73,8 @@ def train_dynamics(
     """Train residual dynamics on the normalised squared error of one step, or of rollouts of several.
 
     Args:
-        transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out.
+        transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out; see
+            `Transitions.split`.
         settings: of network and optimisation; default `DynamicsSettings()`.
         seed: of split, initial weights, order and noise.
         folder: made if missing; receives `model.safetensors`, `checkpoint.safetensors`, `metrics.jsonl` and
@@ -83,7 +84,7 @@ def train_dynamics(
         device: where training runs; the model is returned there.
 
     Raises:
-        DatasetError: there is only one episode.
+        DatasetError: there is only one transition.
         IncompatibleError: the folder holds a run with other arguments.
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
@@ -209,7 +210,7 @@ def training_split(
     """Return the transitions that models of this seed are trained on, and those held out for validation.
 
     Raises:
-        DatasetError: there is only one episode.
+        DatasetError: there is only one transition.
         OptionError: these are no transitions.
     """
     if not hasattr(transitions, "split"):
