@@ -153,6 +153,12 @@ def test_train_once_more_changes_nothing(folder: Path) -> None:
     assert (folder / "train/dynamics/model.safetensors").read_bytes() == before
 
 
+def test_every_dataset_has_a_folder_of_its_own(folder: Path) -> None:
+    tiny = ("--models", "score", "--steps", "2", "--hidden-sizes", "4", "--json")
+    assert document(execute(folder, "train", "--dataset", DATASET, *tiny))["folder"] == f"runs/train/{DATASET}"
+    assert (folder / f"runs/train/{DATASET}/score/model.safetensors").exists()
+
+
 def test_train_refuses_the_folder_of_another_run(folder: Path) -> None:
     before = (folder / "train/dynamics/checkpoint.safetensors").read_bytes()
     arguments = ["train", "--dataset", DATASET, *SMALL, "--folder", "train", "--models", "dynamics", "--seed", "5"]
