@@ -107,7 +107,8 @@ def test_states_that_never_step_stay_exactly_as_they_are(ensemble: bool, tmp_pat
         if ensemble:
             train_ensemble(named, EnsembleSettings(**options, members=2, rollout_steps=2), folder=tmp_path)
         else:
-            train_dynamics(named, DynamicsSettings(**options), folder=tmp_path)
+            result = train_dynamics(named, DynamicsSettings(**options), folder=tmp_path)
+            assert [(error.typical_step, error.share) for error in result.step_errors[3:]] == [(0.0, 0.0)] * 2
     model = load_model(tmp_path)
     assert isinstance(model, LearnedDynamics | EnsembleDynamics)
     state, control = torch.tensor([0.0, -20.0, 0.0, 23.0, 1.23]), torch.tensor([1.0, 40.0])

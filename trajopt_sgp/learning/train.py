@@ -39,6 +39,7 @@ from trajopt_sgp.learning.settings import (
 )
 from trajopt_sgp.learning.single_precision import warn_of_coarse_states
 from trajopt_sgp.learning.state import Model
+from trajopt_sgp.learning.step_errors import step_errors
 from trajopt_sgp.learning.still_states import hold_still, still_states, warn_of_constant_states
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
 from trajopt_sgp.learning.windows import windows
@@ -71,6 +72,9 @@ def train_dynamics(
     device: torch.device | str = "cpu",
 ) -> TrainingResult[LearnedDynamics]:
     """Train residual dynamics on the normalised squared error of one step, or of rollouts of several.
+
+    The result has `step_errors`, state by state on what was held out, and `concerns` where something speaks against the
+    model; printed, it tells them.
 
     Args:
         transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out; see
@@ -105,7 +109,8 @@ def train_dynamics(
     if settings.rollout_steps > 1:
         loss = partial(rollout_loss, decay=settings.rollout_decay)
     task = Task(model, loss, training, validation, seeds.training, seeds.validation, hold)
-    return run(task, settings, seed, folder, progress)
+    result = run(task, settings, seed, folder, progress)
+    return dataclasses.replace(result, step_errors=step_errors(result.model, parts[1]))
 
 
 def train_ensemble(
@@ -141,7 +146,8 @@ def train_ensemble(
     if settings.rollout_steps > 1:
         loss = partial(ensemble_rollout_loss, decay=settings.rollout_decay)
     task = Task(model, loss, own, same, seeds.training, seeds.validation, hold)
-    return run(task, settings, seed, folder, progress)
+    result = run(task, settings, seed, folder, progress)
+    return dataclasses.replace(result, step_errors=step_errors(result.model, parts[1]))
 
 
 def _set_step_statistics(model: AnyDynamics, part: Transitions) -> Callable[[AnyDynamics], object]:
