@@ -1,5 +1,6 @@
 """Figures and the report section of a certificate show what was promised and what happened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ def test_the_figure_draws_what_was_given() -> None:
     np.testing.assert_array_equal(bound, check.certificate.bound)
     np.testing.assert_array_equal(realised, check.error)
     assert (height.get_ylabel(), rate.get_ylabel()) == ("height [m]", "rate")
+    named = replace(check, certificate=replace(check.certificate, state_names=("z", "v")))
+    assert [axes.get_ylabel() for axes in plot_certificate(named).axes[1:]] == ["z", "v"]
+    assert [axes.get_ylabel() for axes in plot_certificate(check).axes[1:]] == ["x[0]", "x[1]"]
     (tube,) = height.collections
     edge = np.asarray(tube.get_paths()[0].vertices)
     assert edge[:, 1].max() == pytest.approx((check.certificate.plan.states + check.certificate.tube)[:, 0].max())

@@ -1,6 +1,6 @@
 """What a certificate says of a plan, and how it compares with what the plant then did."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,6 +30,8 @@ class PlanCertificate:
     """Units of errors, `(n,)`."""
     measure: Callable[[Trajectory], FloatArray]
     """One-step errors of the model along what a plant has done, `(..., N)`, in units of `error_scale`."""
+    state_names: Sequence[str] = ()
+    """Of the n states, for pictures; those of the problem where the certificate is that of a solution."""
 
     @property
     def meaning(self) -> str:

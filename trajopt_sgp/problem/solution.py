@@ -267,7 +267,8 @@ class Solution:
         """
         if self.problem.dynamics is not None:
             certificate.check_about(self.problem.dynamics)
-        return replace(self, certificate=certificate.evaluate(self.trajectory))
+        found = replace(certificate.evaluate(self.trajectory), state_names=self.problem.state_labels)
+        return replace(self, certificate=found)
 
     def _run(self, plant: Plant, start: FloatArray, planned: FloatArray) -> tuple[FloatArray, FloatArray]:
         states, controls = [start], []

@@ -105,13 +105,13 @@ def dense(plan: Trajectory) -> tuple[FloatArray, FloatArray, FloatArray]:
     return times, states.reshape(*batch, len(times), -1), controls.reshape(*batch, len(times), -1)
 
 
-def draw_bounds(axes: Axes, bounds: tuple[float, float]) -> None:
+def draw_bounds(axes: Axes, bounds: tuple[float, float], linestyle: str = ":") -> None:
     """Mark the bounds that are near what has been drawn, and shade what lies beyond."""
     low, high = axes.get_ylim()
     reach = _NEAR * (high - low)
     for bound, sign in zip(bounds, (-1.0, 1.0), strict=True):
         if np.isfinite(bound) and low - reach <= bound <= high + reach:
-            axes.axhline(bound, color=INK, linestyle=":", linewidth=1.2)
+            axes.axhline(bound, color=INK, linestyle=linestyle, linewidth=1.2)
             edge = bound + sign * 0.08 * (high - low)
             low, high = min(low, edge), max(high, edge)
             axes.axhspan(bound, bound + sign * 10.0 * (high - low), color=FAINT, alpha=0.18, linewidth=0.0, zorder=0)
