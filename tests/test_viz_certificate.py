@@ -45,6 +45,22 @@ def test_the_figure_draws_what_was_given() -> None:
     np.testing.assert_array_equal(height.get_lines()[1].get_ydata(), check.executed.states[:, 0])
 
 
+def test_what_is_printed_fits_on_a_line() -> None:
+    check = make_check(excess=1.5)
+    promised = check.certificate
+    assert repr(promised) == (
+        "PlanCertificate(one-step errors up to 0.3, radius of the tube at the end 0.4, 0.2, confidence 0.9)"
+    )
+    first, second = check.promises
+    assert repr(check) == f"CertificateCheck({first}; {second})"
+    assert "promised, broken (1.5 at most)" in str(first) and "kept (0.5 at most)" in str(second)
+    plans = (Trajectory(plan.states[None], plan.controls[None]) for plan in (promised.plan, check.executed))
+    batch = replace(promised, plan=next(plans), bound=promised.bound[None], tube=promised.tube[None])
+    many = CertificateCheck(batch, next(plans), check.error[None], check.gap[None])
+    assert str(many) == "of 1 plans 0 kept their bounds and 1 their tubes"
+    assert "0.4, 0.2" in str(batch)
+
+
 def test_ratios_tell_a_broken_bound() -> None:
     assert float(make_check().error_ratio) == pytest.approx(1.0)
     assert float(make_check().tube_ratio) == pytest.approx(0.5)

@@ -114,7 +114,13 @@ class Transcription(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+def describe_cost(terms: Mapping[str, float]) -> str:
+    """Return a cost and its terms in a few words."""
+    named = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+    return f"cost {sum(terms.values()):.4g} ({named})"
+
+
+@dataclass(frozen=True, repr=False)
 class Resimulation:
     """A plan's controls rolled through another model or plant, open loop."""
 
@@ -126,6 +132,23 @@ class Resimulation:
     """Cost by term along the states of the plant."""
     certificate: CertificateCheck | None = None
     """What the certificate of the plan promised beside what happened, where the plan has one."""
+    state_names: Sequence[str] = ()
+    """Of the n states; those of the problem."""
+
+    @property
+    def cost(self) -> float:
+        """Sum of the cost terms."""
+        return float(sum(self.cost_terms.values()))
+
+    def __str__(self) -> str:
+        gap = np.abs(self.gap)
+        *_, knot, state = np.unravel_index(int(gap.argmax()), gap.shape)
+        name = self.state_names[int(state)] if len(self.state_names) else f"x[{state}]"
+        promised = "" if self.certificate is None else f"; {self.certificate}"
+        return f"{describe_cost(self.cost_terms)}; largest gap {gap.max():.3g} in {name} at knot {knot}{promised}"
+
+    def __repr__(self) -> str:
+        return f"Resimulation({self})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -257,7 +280,7 @@ class Solution:
         )
         terms = self.transcription.cost_terms(truth, self.parameters)
         check = None if self.certificate is None else self.certificate.compare(truth)
-        return Resimulation(truth, truth.states - plan.states, terms, check)
+        return Resimulation(truth, truth.states - plan.states, terms, check, self.problem.state_labels)
 
     def with_certificate(self, certificate: Certificate) -> "Solution":
         """Return the solution with what a certificate of the model's bias says of its plan.
@@ -282,11 +305,9 @@ class Solution:
         return np.stack(states), np.stack(controls)
 
     def __str__(self) -> str:
-        terms = ", ".join(f"{name} {value:.4g}" for name, value in self.cost_terms.items())
         worst = f"; worst violation {self.rows[0]}" if self.rows else ""
-        return (
-            f"{self.status.label} by {self.solver} on {self.transcription.name}: cost {self.cost:.4g} ({terms}){worst}"
-        )
+        cost = describe_cost(self.cost_terms)
+        return f"{self.status.label} by {self.solver} on {self.transcription.name}: {cost}{worst}"
 
     def __repr__(self) -> str:
         return f"Solution({self})"

@@ -11,7 +11,7 @@ from trajopt_sgp.problem.curve import Curve
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """States and controls at the knots; leading dimensions, if any, are a batch.
 
@@ -48,6 +48,11 @@ class Trajectory:
             raise ShapeError(f"A trajectory has one state more than controls, not {states[-2]} and {controls[-2]}.")
         if self.mesh is not None and self.mesh.shape != (states[-2],):
             raise ShapeError(f"A trajectory of {controls[-2]} intervals needs a mesh ({states[-2]},).")
+
+    def __repr__(self) -> str:
+        many = "".join(f"{size} x " for size in self.controls.shape[:-2])
+        sizes = f"N={self.horizon}, n={self.states.shape[-1]}, m={self.controls.shape[-1]}"
+        return f"Trajectory({many}{sizes}, {self.duration:.4g} s)"
 
     @property
     def horizon(self) -> int:
