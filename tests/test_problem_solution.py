@@ -1,6 +1,8 @@
 """A solution proves itself: named rows, resimulation, interpolation."""
 
+import copy
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -56,6 +58,18 @@ def test_what_is_printed_fits_on_a_line(moved_block: Solution) -> None:
     assert repr(found.trajectory) == "Trajectory(N=20, n=2, m=1, 1 s)"
     many = Trajectory(np.zeros((3, 4, 2)), np.zeros((3, 3, 1)), 0.1)
     assert repr(many) == "Trajectory(3 x N=3, n=2, m=1, 0.3 s)"
+
+
+def test_copies_are_guesses_like_the_solution(moved_block: Solution) -> None:
+    for copied in (copy.copy(moved_block), copy.deepcopy(moved_block)):
+        again = solve(moved_block.problem, DirectTranscription(), Ipopt(), copied)
+        assert again.iterations == solve(moved_block.problem, DirectTranscription(), Ipopt(), moved_block).iterations
+        assert copied.kkt_residual() == moved_block.kkt_residual()
+    deep = copy.deepcopy(moved_block)
+    deep.trajectory.states[3] = 7.0
+    assert moved_block.trajectory.states[3, 0] < 1.0
+    with pytest.raises(OptionError, match="A solution cannot be pickled.*save_trajectory"):
+        ForkingPickler.dumps([moved_block])
 
 
 def test_violations_are_filtered_by_tolerance(moved_block: Solution) -> None:

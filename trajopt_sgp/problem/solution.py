@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
 from trajopt_sgp.problem.dynamics import Dynamics, model_as_plant
 from trajopt_sgp.problem.feedback_law import FeedbackLaw
@@ -20,6 +21,8 @@ from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
 
 FloatArray = NDArray[np.float64]
+
+_NUMBERS = ("trajectory", "variables", "cost_terms", "data_distance", "multipliers", "seconds", "feedback")
 
 Plant = Callable[[FloatArray, FloatArray], ArrayLike]
 """A step of the plant: state `(n,)`, control `(m,)` to the next state `(n,)`, NumPy arrays."""
@@ -311,3 +314,18 @@ class Solution:
 
     def __repr__(self) -> str:
         return f"Solution({self})"
+
+    def __copy__(self) -> "Solution":
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Solution":
+        """Return a solution with numbers of its own; problem and program, which never change, are shared."""
+        own = {name: deepcopy(getattr(self, name), memo) for name in _NUMBERS}
+        return replace(self, **own)
+
+    def __reduce__(self) -> NoReturn:
+        raise OptionError(
+            "A solution cannot be pickled: it holds the functions of its problem and a compiled program. Keep its plan "
+            "by save_trajectory, its policy by solution.policy.save and its feedback by solution.feedback.save; solve "
+            "in several processes by solve_in_processes."
+        )
