@@ -47,7 +47,7 @@ def main() -> None:
     radius, gap = check.certificate.tube[-1], check.gap[-1]
     print(f"with 90 % confidence the point ends within ±{radius[0]:.3f}, ±{radius[1]:.3f} of the plan")
     print(f"it ended {gap[0]:+.3f}, {gap[1]:+.3f} from it; largest ratio of error to bound {check.error_ratio:.2f}")
-    figure = plot_certificate(check, problem.state_labels)
+    figure = plot_certificate(check)
     print(f"wrote {save_figure(figure, Path('runs/examples/certify_a_plan.png'))}")
 
 

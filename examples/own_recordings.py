@@ -79,7 +79,7 @@ def main() -> None:
     states, torques = control(problem)
     print("cosine every second:", *(f"{cosine:+.2f}" for cosine in states[::20, 0]))
     print(f"upright and still for the last second: {bool((states[-20:, 0] > 0.9).all())}")
-    figure = plot_mpc(STEP * np.arange(STEPS + 1), states[None], torques[None], NAMES, ["torque"])
+    figure = plot_mpc(STEP * np.arange(STEPS + 1), states[None], torques[None], problem=problem)
     print(f"wrote {save_figure(figure, LOG.with_name('own_recordings.png'))}")
 
 

@@ -13,14 +13,12 @@ import numpy as np
 import torch
 
 from trajopt_sgp.errors import ConformanceError, IncompatibleError
-from trajopt_sgp.formulations import Formulation, NonlinearProgram, SingleShooting
-from trajopt_sgp.formulations.check import check_formulation
+from trajopt_sgp.formulations import Formulation, NonlinearProgram, SingleShooting, check_formulation
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Status
-from trajopt_sgp.solvers import line_guess, solve
+from trajopt_sgp.solvers import check_solver, line_guess, solve
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
-from trajopt_sgp.solvers.check import check_solver
 from trajopt_sgp.studies.problems import van_der_pol
 from trajopt_sgp.viz import plot_solution, save_figure
 

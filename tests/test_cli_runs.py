@@ -149,8 +149,20 @@ def test_train_once_more_changes_nothing(folder: Path) -> None:
     before = (folder / "train/dynamics/model.safetensors").read_bytes()
     result = execute(folder, "train", "--dataset", DATASET, *SMALL, "--folder", "train", "--models", "dynamics")
     assert "one-step error" in result.stdout
+    assert "One step of dynamics on unseen transitions" in result.stdout
+    (errors,) = (
+        entry["step_errors"] for entry in json.loads((folder / "train/train.json").read_text())["models"].values()
+    )
+    assert all(error["share"] == pytest.approx(error["error"] / error["typical_step"]) for error in errors)
+    assert ("Warning: dynamics: One step on unseen data" in result.stderr) == any(e["share"] > 0.3 for e in errors)
     assert "Wrote train/dynamics/model.safetensors" in result.stdout
     assert (folder / "train/dynamics/model.safetensors").read_bytes() == before
+
+
+def test_every_dataset_has_a_folder_of_its_own(folder: Path) -> None:
+    tiny = ("--models", "score", "--steps", "2", "--hidden-sizes", "4", "--json")
+    assert document(execute(folder, "train", "--dataset", DATASET, *tiny))["folder"] == f"runs/train/{DATASET}"
+    assert (folder / f"runs/train/{DATASET}/score/model.safetensors").exists()
 
 
 def test_train_refuses_the_folder_of_another_run(folder: Path) -> None:

@@ -109,29 +109,6 @@ def test_missing_values_are_named_unless_they_shall_be_skipped() -> None:
         transitions_from_recordings([counting(4, [0.0, 0.1, np.nan, 0.3])], "lab/count-v0")
 
 
-def test_messages_name_columns_and_lines(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("t,q,dq,u\n0.0,1,1,0\n\n0.1,2,nan,0\n0.2,3,3,\n0.3,4,4,0\n")
-    (recording,) = read_recordings(file, ["q", "dq"], ["u"], "t")
-    hint = r"skip_missing=True, --skip-missing"
-    with pytest.raises(NotFiniteError, match=rf"log.csv', sample 1 \(line 4\), dq is nan.*{hint}"):
-        transitions_from_recordings([recording], "lab/log-v0")
-    (recording,) = read_recordings(file, ["q"], ["u"], "t")
-    with pytest.raises(NotFiniteError, match=r"sample 2 \(line 5\), u is nan"):
-        transitions_from_recordings([recording], "lab/log-v0")
-    np.savez(tmp_path / "log.npz", x=np.array([[0.0, 1.0], [0.0, np.nan]]), u=np.zeros(2))
-    (recording,) = read_recordings(tmp_path / "log.npz", ["x"], ["u"])
-    with pytest.raises(NotFiniteError, match=r"log.npz', sample 1, x\[1\] is nan"):
-        transitions_from_recordings([recording], "lab/log-v0")
-
-
-def test_lines_are_counted_in_the_file_also_in_a_later_run(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("q,u,run\n1,0,a\n2,0,a\n3,0,b\n4,0,b\n,0,b\n")
-    with pytest.raises(NotFiniteError, match=r"log.csv, run b', sample 2 \(line 6\), q is nan"):
-        transitions_from_recordings(read_recordings(file, ["q"], ["u"], run="run"), "lab/log-v0")
-
-
 def test_a_missing_time_makes_a_gap() -> None:
     recording = counting(6, [0.0, 0.1, np.nan, 0.3, 0.4, 0.5])
     data = transitions_from_recordings([recording], "lab/count-v0", skip_missing=True)
@@ -189,82 +166,6 @@ def test_control_bounds_that_cross_or_are_no_numbers_are_refused(bounds: tuple[A
         transitions_from_recordings([counting(3)], "lab/count-v0", control_bounds=bounds)
 
 
-def test_table_is_read_run_by_run(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("\ufeff" + TABLE, encoding="utf-8")
-    first, second = read_recordings(file, ["q*"], ["u"], "t", "trial")
-    assert (first.name, second.name) == (f"{file}, trial a", f"{file}, trial b")
-    np.testing.assert_array_equal(first.states, [[1, 10], [2, 20], [3, np.nan]])
-    np.testing.assert_array_equal(second.controls, [[0.4], [0.5]])
-    np.testing.assert_array_equal(second.times, [0.0, 0.1])
-
-
-def test_runs_of_one_sample_are_left_out(tmp_path: Path) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text("x,u,run\n1,0,a\n2,0,b\n3,0,b\n4,0,c\n")
-    (recording,) = read_recordings(file, ["x"], ["u"], run="run")
-    assert recording.states.ravel().tolist() == [2.0, 3.0]
-    file.write_text("x,u,run\n1,0,a\n2,0,b\n")
-    with pytest.raises(DatasetError, match="no run of two samples"):
-        read_recordings(file, ["x"], ["u"], run="run")
-
-
-def test_archive_is_read(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {
-        "q": np.arange(8.0).reshape(4, 2),
-        "speed": np.arange(4),
-        "u": np.ones(3),
-        "note": np.array("by hand"),
-    }
-    np.savez(tmp_path / "log.npz", **arrays)
-    (recording,) = read_recordings(tmp_path / "log.npz", ["speed", "q"], ["u"])
-    np.testing.assert_array_equal(recording.states, np.hstack([arrays["speed"][:, None], arrays["q"]]))
-    assert recording.controls.shape == (3, 1)
-
-
-def test_arrays_that_are_no_rows_of_samples_are_refused_by_shape(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = {"q": np.zeros((4, 2, 3)), "u": np.zeros(4), "x": np.zeros(4)}
-    np.savez(tmp_path / "log.npz", **arrays)
-    with pytest.raises(OptionError, match=r"log.npz: q has shape \(4, 2, 3\); samples are rows"):
-        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
-    assert read_recordings(tmp_path / "log.npz", ["[qx]"], ["u"])[0].state_names == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "kind", "sentence"),
-    [
-        (TABLE, (["q 3"], ["u"]), OptionError, "no 'q 3': choose from t, q 1, q 2, mode, u, trial"),
-        (TABLE, (["q*", "q 1"], ["u"]), OptionError, "at most once"),
-        (TABLE, (["q 1", "u"], ["u"]), OptionError, "u cannot be state and control at once"),
-        ("t q u\n0 1 2\n1 2 3\n", (["q"], ["u"]), OptionError, "choose from t q u. Its first line has blanks alone"),
-        (TABLE, (["mode"], ["u"]), DatasetError, "line 2: mode is .'idle'., no numbers"),
-        (TABLE, (["q 1"], ["u"], "t"), OptionError, r"do not increase at sample 3 \(line 5\)"),
-        (TABLE + "1;2\n", (["q 1"], ["u"]), DatasetError, "line 7 has 2 cells"),
-        ("", (["q"], ["u"]), DatasetError, "first line must name"),
-        ("q,q\n1,2\n", (["q"], ["u"]), DatasetError, "each differently"),
-    ],
-)
-def test_tables_that_cannot_be_used_are_refused(
-    tmp_path: Path, text: str, columns: tuple[Any, ...], kind: type[TrajoptError], sentence: str
-) -> None:
-    file = tmp_path / "log.csv"
-    file.write_text(text, encoding="utf-8")
-    with pytest.raises(kind, match=sentence):
-        read_recordings(file, *columns)
-
-
-@pytest.mark.parametrize(("name", "sentence"), [("absent.csv", "No such file"), ("log.bag", "no known kind")])
-def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, sentence: str) -> None:
-    with pytest.raises(DatasetError, match=sentence):
-        read_recordings(tmp_path / name, ["q"], ["u"])
-
-
-def test_damaged_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "log.npz").write_bytes(b"PK\x03\x04 no more")
-    with pytest.raises(DatasetError, match="cannot be read"):
-        read_recordings(tmp_path / "log.npz", ["q"], ["u"])
-
-
 def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     recordings = [counting(5, [0.0, 0.1, 0.2, 0.4, 0.5]), counting(3, [0.0, 0.1, 0.2], "two")]
@@ -281,15 +182,6 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
         write_transitions(data.select(np.array([0, 0, 1])), "lab/broken-v0")
     with pytest.raises(DatasetError, match="Transition 3 .* terminated episode 2, which goes on"):
         write_transitions(replace(data, terminated=np.arange(5) == 3), "lab/broken-v0")
-
-
-def heading(samples: int = 400) -> Recording:
-    """An angle that turns slowly, wrapped to [-π, π], beside one that is not."""
-    angle = 0.05 * np.arange(samples)
-    wrapped = np.remainder(angle + np.pi, 2.0 * np.pi) - np.pi
-    times = 0.05 * np.arange(float(samples))
-    clock = np.asarray(times, dtype=np.float64)
-    return Recording(np.stack([angle, wrapped], 1), np.zeros((samples, 1)), clock, state_names=("turns", "yaw"))
 
 
 def test_names_of_columns_travel_with_the_data_to_models_and_problems(
@@ -320,34 +212,19 @@ def test_names_of_columns_travel_with_the_data_to_models_and_problems(
         replace(loaded.dataset, state_names=("elbow",))
 
 
-def test_wrapped_angles_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
-        data = transitions_from_recordings([heading()], "lab/yaw-v0")
-    quick = DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5)
-    two = replace(data, episodes=np.repeat([0, 1], [200, 199]))
-    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 2π"):
-        train_dynamics(two, quick)
-    radians = heading()
-    degrees = replace(radians, states=np.rad2deg(radians.states))
-    with pytest.warns(UserWarning, match="state 'yaw' jumps by about 360"):
-        transitions_from_recordings([degrees], "lab/yaw-v0")
-    # large steps of every size are no wraps
-    wild = Recording(np.random.default_rng(0).uniform(-4.0, 4.0, (400, 1)), np.zeros((400, 1)))
-    transitions_from_recordings([wild], "lab/wild-v0")
-
-
-def test_recordings_of_another_rate_are_named() -> None:
-    slow = counting(20, (0.2 * np.arange(20)).tolist(), name="slow")
-    fast = [counting(40, (0.1 * np.arange(40)).tolist(), name=f"fast {i}") for i in range(2)]
-    with pytest.warns(UserWarning, match=r"1 of 3 recordings have another time step than 0.1 s.*'slow': 0.2 s"):
-        data = transitions_from_recordings([*fast, slow], "lab/rates-v0")
-    assert len(data) == 78
-
-
-def test_a_column_of_times_that_is_not_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "run.csv").write_text(TABLE)
-    with pytest.warns(UserWarning, match="has a column 't' that is not used: with time='t'"):
-        read_recordings(tmp_path / "run.csv", ["q 1"], ["u"], run="trial")
+def test_columns_of_several_files_are_matched_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("q1,q2,u,v\n1,10,0,5\n2,20,0,5\n")
+    (tmp_path / "b.csv").write_text("v,q2,q1,u\n5,30,3,0\n5,40,4,0\n")
+    both = [read_recordings(tmp_path / name, ["q*"], ["[uv]"])[0] for name in ("a.csv", "b.csv")]
+    plain = replace(both[0], state_names=(), control_names=())
+    data = transitions_from_recordings([plain, *both], "lab/two-v0")
+    assert data.dataset.state_names == ("q1", "q2")
+    assert data.states.tolist() == [[1, 10], [1, 10], [3, 30]]
+    assert data.controls.tolist() == [[0, 5]] * 3
+    (tmp_path / "c.csv").write_text("q1,q3,u,v\n1,10,0,5\n2,20,0,5\n")
+    other = read_recordings(tmp_path / "c.csv", ["q*"], ["u", "v"])
+    with pytest.raises(ShapeError, match=r"the same states: '.*c.csv' has q1, q3, but '.*a.csv' has q1, q2"):
+        transitions_from_recordings([*both, *other], "lab/two-v0")
 
 
 @pytest.mark.usefixtures("unchecked_types")

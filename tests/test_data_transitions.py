@@ -85,9 +85,17 @@ def test_impossible_fraction_is_refused(transitions: Transitions, fraction: floa
         transitions.split(fraction, np.random.default_rng(0))
 
 
-def test_single_episode_cannot_be_split(transitions: Transitions) -> None:
-    with pytest.raises(DatasetError, match="'test/made-v0' has a single episode"):
-        transitions.select(transitions.episodes == 2).split(0.5, np.random.default_rng(0))
+@pytest.mark.parametrize(("fraction", "held_out"), [(0.5, 4), (0.1, 1), (1e-9, 1), (1.0 - 1e-9, 7)])
+def test_of_a_single_episode_the_end_is_held_out(transitions: Transitions, fraction: float, held_out: int) -> None:
+    single = transitions.select(transitions.episodes == 6)
+    training, validation = single.split(fraction, np.random.default_rng(0))
+    assert np.array_equal(training.states, single.states[: 8 - held_out])
+    assert np.array_equal(validation.states, single.states[8 - held_out :])
+
+
+def test_a_single_transition_cannot_be_split(transitions: Transitions) -> None:
+    with pytest.raises(DatasetError, match="'test/made-v0' has a single transition"):
+        transitions.select(np.array([2])).split(0.5, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", ["states", "controls", "next_states"])

@@ -24,8 +24,8 @@ from trajopt_sgp.formulations import (
     OrthogonalCollocation,
     SingleShooting,
     TrapezoidalCollocation,
+    check_formulation,
 )
-from trajopt_sgp.formulations.check import check_formulation
 from trajopt_sgp.problem import (
     BoundaryConstraint,
     ContinuousDynamics,

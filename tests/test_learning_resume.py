@@ -118,8 +118,12 @@ def test_runs_with_other_arguments_are_refused(undisturbed: Path) -> None:
         train(undisturbed, seed=1)
     with pytest.raises(IncompatibleError, match="model = 'EnergyNetwork', not 'ScoreNetwork'"):
         train_score(TRANSITIONS, folder=undisturbed)
-    with pytest.raises(IncompatibleError, match="dataset = "):
-        train_energy(linear_transitions(300, 1), SETTINGS, 0, undisturbed)
+    other = linear_transitions(300, 1)
+    named = replace(other, dataset=replace(other.dataset, id="lab/other-v0"))
+    hashes = TRANSITIONS.dataset.hash[:12], other.dataset.hash[:12]
+    ids = r"'test/synthetic-v0' \(hash {}\), not 'lab/other-v0' \(hash {}\): it".format(*hashes)
+    with pytest.raises(IncompatibleError, match=f"dataset = {ids}"):
+        train_energy(named, SETTINGS, 0, undisturbed)
     assert (undisturbed / "checkpoint.safetensors").read_bytes() == before
 
 

@@ -16,10 +16,12 @@ from torch import Tensor
 from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
+from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import (
     BehaviourCloneSettings,
     DynamicsSettings,
     EnergySettings,
+    EnsembleSettings,
     LearnedDistanceSettings,
     ScoreSettings,
     denoising_loss,
@@ -27,13 +29,25 @@ from trajopt_sgp.learning import (
     train_behaviour_clone,
     train_dynamics,
     train_energy,
+    train_ensemble,
     train_learned_distance,
     train_score,
 )
 from trajopt_sgp.learning.losses import Batch
 from trajopt_sgp.learning.state import Record
 from trajopt_sgp.learning.trainer import Task, fit
-from trajopt_sgp.models import MLP, Denoiser, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
+from trajopt_sgp.models import (
+    MLP,
+    Denoiser,
+    EnergyNetwork,
+    EnsembleDynamics,
+    LearnedDynamics,
+    ScoreNetwork,
+    fit_normalizer,
+    load_model,
+)
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.solvers import GradientDescent, solve
 
 QUICK = DynamicsSettings(steps=60, hidden_sizes=(16,), batch_size=64, validate_every=20)
 
@@ -112,6 +126,36 @@ def test_every_trainer_names_columns_that_single_precision_cannot_resolve(
     if coarse:
         message = str(caught[0].message)
         assert "too coarse for 1 of 5 states and controls. Control 0 reaches 1e+07 and is rounded by 0.6" in message
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_states_that_never_step_stay_exactly_as_they_are(ensemble: bool, tmp_path: Path) -> None:
+    """A supply voltage, the same in all data, and a mass that is another one in every episode."""
+    data = linear_transitions(200, 0)
+    still = np.column_stack([np.full(200, 24.0), 1.0 + 0.1 * data.episodes])
+    states, after = (np.hstack([part, still]) for part in (data.states, data.next_states))
+    named = make_transitions(states, data.controls, after)
+    named = replace(named, dataset=replace(named.dataset, state_names=("a", "b", "c", "battery", "mass")))
+    options: dict[str, Any] = {"steps": 60, "hidden_sizes": (16,), "validate_every": 20}
+    with pytest.warns(UserWarning, match="some states never change in the data trained on, battery = 24. The model"):
+        if ensemble:
+            train_ensemble(named, EnsembleSettings(**options, members=2, rollout_steps=2), folder=tmp_path)
+        else:
+            result = train_dynamics(named, DynamicsSettings(**options), folder=tmp_path)
+            assert [(error.typical_step, error.share) for error in result.step_errors[3:]] == [(0.0, 0.0)] * 2
+    model = load_model(tmp_path)
+    assert isinstance(model, LearnedDynamics | EnsembleDynamics)
+    state, control = torch.tensor([0.0, -20.0, 0.0, 23.0, 1.23]), torch.tensor([1.0, 40.0])
+    first = model(state, control)
+    assert not torch.equal(first[:3], state[:3])
+    assert torch.equal(first[3:], state[3:])
+    if isinstance(model, EnsembleDynamics):
+        assert not model.normalized_steps(model.normalize(state, control))[:, 3:].any()
+    problem = OptimalControlProblem(
+        dynamics=model.double(), horizon=30, initial_state=state.double().numpy(), control_bounds=(-1.0, 1.0)
+    )
+    plan = solve(problem, SingleShooting(), GradientDescent(iterations=1)).trajectory
+    assert (plan.states[:, 3:] == plan.states[0, 3:]).all()
 
 
 @pytest.mark.parametrize("kind", ["score", "energy"])
@@ -239,9 +283,12 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_a_single_episode_is_refused() -> None:
-    with pytest.raises(DatasetError, match="single episode"):
-        train_score(linear_transitions(5, 0))
+def test_a_single_run_can_be_trained_on() -> None:
+    data = linear_transitions(200, 0)
+    single = replace(data, episodes=np.zeros(200, dtype=np.int64))
+    assert len(train_dynamics(single, replace(QUICK, validation_fraction=0.2)).history) == 3
+    with pytest.raises(DatasetError, match="single transition"):
+        train_score(linear_transitions(1, 0))
 
 
 @pytest.mark.parametrize(

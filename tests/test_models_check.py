@@ -10,8 +10,7 @@ from torch import Tensor
 from tests.problems import LQ_DYNAMICS, cartpole_data, energy_network, score_network
 from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.errors import ConformanceError, ShapeError
-from trajopt_sgp.models import Calibration, EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer
-from trajopt_sgp.models.check import check_dynamics
+from trajopt_sgp.models import Calibration, EnergyNetwork, LearnedDynamics, ScoreNetwork, check_dynamics, fit_normalizer
 from trajopt_sgp.problem import Dynamics
 from trajopt_sgp.uncertainty.check import check_score
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance

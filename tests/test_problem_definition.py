@@ -457,3 +457,17 @@ def test_status_says_what_to_do_next() -> None:
     assert {status for status in Status if status.ok} == {Status.SOLVED, Status.CONVERGED, Status.ACCEPTABLE}
     assert Status.TIME_LIMIT.label == "time_limit"
     assert all(status.value.endswith(".") and ":" in status.value for status in Status)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize(
+    ("blocks", "sentence"),
+    [
+        (5, r"move_blocks = 5: give .* in a list, as \[5, 5, 2\], which adds up to the horizon"),
+        (2.5, r"move_blocks = 2.5: give .* as \[12\]"),
+        (["5", 7], "must be whole numbers of intervals"),
+    ],
+)
+def test_blocks_of_moves_in_another_form_are_told_theirs(blocks: Any, sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        linear_quadratic(move_blocks=blocks)

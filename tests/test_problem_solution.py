@@ -1,6 +1,8 @@
 """A solution proves itself: named rows, resimulation, interpolation."""
 
+import copy
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from tests.problems import around_a_pillar, block_move, cartpole_swing_up
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters, CartPoleSwingUpEnv
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
-from trajopt_sgp.problem import OptimalControlProblem, Solution
+from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
 
 FloatArray = NDArray[np.float64]
@@ -46,6 +48,28 @@ def test_perturbed_iterate_names_its_worst_row(
     expected = 30.0 if kind == "state" else 10.0 + moved_block.trajectory.controls[at, i]
     assert by_name[name, knot] == pytest.approx(expected, rel=1e-6)
     assert any(f"{name} at knot {knot}: " in str(row) for row in rows)
+
+
+def test_what_is_printed_fits_on_a_line(moved_block: Solution) -> None:
+    found = moved_block.resimulate(lambda x, u: x + 0.05 * np.array([x[1], u[0] + 1.0]))
+    assert repr(found) == f"Resimulation({found})" and "\n" not in repr(found)
+    assert f"largest gap {np.abs(found.gap).max():.3g} in velocity at knot 20" in str(found)
+    assert f"cost {found.cost:.4g} (" in str(found)
+    assert repr(found.trajectory) == "Trajectory(N=20, n=2, m=1, 1 s)"
+    many = Trajectory(np.zeros((3, 4, 2)), np.zeros((3, 3, 1)), 0.1)
+    assert repr(many) == "Trajectory(3 x N=3, n=2, m=1, 0.3 s)"
+
+
+def test_copies_are_guesses_like_the_solution(moved_block: Solution) -> None:
+    for copied in (copy.copy(moved_block), copy.deepcopy(moved_block)):
+        again = solve(moved_block.problem, DirectTranscription(), Ipopt(), copied)
+        assert again.iterations == solve(moved_block.problem, DirectTranscription(), Ipopt(), moved_block).iterations
+        assert copied.kkt_residual() == moved_block.kkt_residual()
+    deep = copy.deepcopy(moved_block)
+    deep.trajectory.states[3] = 7.0
+    assert moved_block.trajectory.states[3, 0] < 1.0
+    with pytest.raises(OptionError, match="A solution cannot be pickled.*save_trajectory"):
+        ForkingPickler.dumps([moved_block])
 
 
 def test_violations_are_filtered_by_tolerance(moved_block: Solution) -> None:

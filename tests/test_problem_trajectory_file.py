@@ -31,10 +31,18 @@ def test_a_plan_comes_back_with_its_curves_and_its_mesh(tmp_path: Path) -> None:
 def test_a_plan_from_a_file_is_a_guess(tmp_path: Path) -> None:
     problem = linear_quadratic()
     solution = solve(problem, DirectTranscription(), Ipopt())
-    save_trajectory(solution.trajectory, tmp_path / "plan.npz")
+    save_trajectory(solution, tmp_path / "plan.npz")
+    np.testing.assert_array_equal(load_trajectory(tmp_path / "plan.npz").states, solution.trajectory.states)
     again = solve(problem, DirectTranscription(), Ipopt(), guess=load_trajectory(tmp_path / "plan.npz"))
     assert again.iterations < solution.iterations
     assert again.cost == pytest.approx(solution.cost)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_what_is_no_trajectory_is_named(tmp_path: Path) -> None:
+    wrong: Any = np.zeros((3, 2))
+    with pytest.raises(OptionError, match="takes a Trajectory or a Solution, not ndarray"):
+        save_trajectory(wrong, tmp_path / "plan.npz")
 
 
 def test_a_batch_and_an_archive_by_another_program(tmp_path: Path) -> None:

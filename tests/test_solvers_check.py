@@ -11,9 +11,8 @@ import torch
 from trajopt_sgp.errors import ConformanceError, IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, NonlinearProgram, SingleShooting
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers import GradientDescent, Ipopt
+from trajopt_sgp.solvers import GradientDescent, Ipopt, check_solver
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
-from trajopt_sgp.solvers.check import check_solver
 
 
 def test_ipopt_conforms() -> None:

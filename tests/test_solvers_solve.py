@@ -33,6 +33,43 @@ def test_guess_of_wrong_shape_is_refused(states: tuple[int, ...], controls: tupl
         solve(linear_quadratic(), DirectTranscription(), Ipopt(), guess)
 
 
+@pytest.mark.parametrize(
+    ("mesh", "remedy"),
+    [(None, r"resample\(12\)"), (np.linspace(0.0, 1.0, 13) ** 2, r"resample\(12, problem.grid.mesh\)")],
+)
+def test_a_guess_of_another_horizon_is_told_how_to_fit(mesh: FloatArray | None, remedy: str) -> None:
+    problem = linear_quadratic(mesh=mesh)
+    guess = Trajectory(np.zeros((8, 3)), np.zeros((7, 2)))
+    with pytest.raises(ShapeError, match=remedy):
+        solve(problem, DirectTranscription(), Ipopt(), guess)
+    assert solve(problem, DirectTranscription(), Ipopt(), guess.resample(12, mesh)).success
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_solutions_are_stacked_to_a_guess_of_a_batch() -> None:
+    states = np.random.default_rng(0).uniform(-1.0, 1.0, (3, 3))
+    first = solve_batch(linear_quadratic(), states, DirectTranscription(), Ipopt())
+    guess = Trajectory.stack(first)
+    assert guess.states.shape == (3, 13, 3)
+    np.testing.assert_array_equal(guess.states[1], first[1].trajectory.states)
+    again = solve_batch(linear_quadratic(), states, DirectTranscription(), Ipopt(), guess)
+    assert [plan.cost for plan in again] == pytest.approx([plan.cost for plan in first])
+    wrong: Any = first
+    with pytest.raises(OptionError, match=r"not list; Trajectory.stack\(guess\) makes one of a list"):
+        solve_batch(linear_quadratic(), states, DirectTranscription(), Ipopt(), wrong)
+
+
+def test_trajectories_that_do_not_fit_are_not_stacked() -> None:
+    plan = Trajectory(np.zeros((5, 3)), np.zeros((4, 2)), 0.1)
+    assert Trajectory.stack([plan, replace(plan, time_step=0.3)]).time_step == pytest.approx(0.2)
+    with pytest.raises(OptionError, match="at least one trajectory"):
+        Trajectory.stack([])
+    with pytest.raises(ShapeError, match=r"0: states \(5, 3\), controls \(4, 2\), 1: .*`resample` brings them"):
+        Trajectory.stack([plan, plan.resample(8)])
+    with pytest.raises(ShapeError, match="share a mesh"):
+        Trajectory.stack([plan, replace(plan, mesh=np.linspace(0.0, 1.0, 5) ** 2)])
+
+
 def test_guess_with_nan_is_refused() -> None:
     states = np.zeros((13, 3))
     states[4, 1] = np.nan

@@ -267,6 +267,7 @@ def test_solutions_carry_their_certificate(calibrated: ModelBiasCertificate) -> 
     solver = GradientDescent(iterations=30)
     solution = solve(make_problem(), SingleShooting(), solver, certificate=calibrated)
     assert solution.certificate is not None
+    assert solution.certificate.state_names == solution.problem.state_labels
     np.testing.assert_array_equal(solution.certificate.bound, calibrated.evaluate(solution.trajectory).bound)
     check = solution.resimulate(plant_step).certificate
     assert check is not None

@@ -1,5 +1,6 @@
 """Figures and the report section of a certificate show what was promised and what happened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,29 @@ def test_the_figure_draws_what_was_given() -> None:
     np.testing.assert_array_equal(bound, check.certificate.bound)
     np.testing.assert_array_equal(realised, check.error)
     assert (height.get_ylabel(), rate.get_ylabel()) == ("height [m]", "rate")
+    named = replace(check, certificate=replace(check.certificate, state_names=("z", "v")))
+    assert [axes.get_ylabel() for axes in plot_certificate(named).axes[1:]] == ["z", "v"]
+    assert [axes.get_ylabel() for axes in plot_certificate(check).axes[1:]] == ["x[0]", "x[1]"]
     (tube,) = height.collections
     edge = np.asarray(tube.get_paths()[0].vertices)
     assert edge[:, 1].max() == pytest.approx((check.certificate.plan.states + check.certificate.tube)[:, 0].max())
     np.testing.assert_array_equal(height.get_lines()[1].get_ydata(), check.executed.states[:, 0])
+
+
+def test_what_is_printed_fits_on_a_line() -> None:
+    check = make_check(excess=1.5)
+    promised = check.certificate
+    assert repr(promised) == (
+        "PlanCertificate(one-step errors up to 0.3, radius of the tube at the end 0.4, 0.2, confidence 0.9)"
+    )
+    first, second = check.promises
+    assert repr(check) == f"CertificateCheck({first}; {second})"
+    assert "promised, broken (1.5 at most)" in str(first) and "kept (0.5 at most)" in str(second)
+    plans = (Trajectory(plan.states[None], plan.controls[None]) for plan in (promised.plan, check.executed))
+    batch = replace(promised, plan=next(plans), bound=promised.bound[None], tube=promised.tube[None])
+    many = CertificateCheck(batch, next(plans), check.error[None], check.gap[None])
+    assert str(many) == "of 1 plans 0 kept their bounds and 1 their tubes"
+    assert "0.4, 0.2" in str(batch)
 
 
 def test_ratios_tell_a_broken_bound() -> None:

@@ -12,21 +12,27 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from PIL import Image
 from torch import Tensor
 
+from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import OptionError, ShapeError
-from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.formulations import DirectTranscription, PolicySearch, SingleShooting
+from trajopt_sgp.models import TimeVaryingAffine
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance
 from trajopt_sgp.viz import (
     PlanView,
+    plot_comparison,
     plot_cost_by_iteration,
     plot_data_distance,
     plot_gradient_errors,
     plot_mpc,
     plot_plan_against_truth,
     plot_predicted_against_true,
+    plot_solution,
     plot_training_curves,
     save_figure,
 )
@@ -155,6 +161,39 @@ def test_data_distance_shows_curves_and_limit() -> None:
         plot_data_distance({}, 0.05)
 
 
+def test_a_policy_has_a_line_for_each_initial_state() -> None:
+    data = linear_transitions(40, seed=0)
+    distance = DataDistance(ExactSmoothedDistance(data), sigma=0.2)
+    problem = make_problem().replaced(stage_costs=[distance])
+    starts = np.array([[0.0, 0.0, 5.0], [1.0, 0.0, 5.0], [2.0, 1.0, 4.0]])
+    solution = solve(problem, PolicySearch(TimeVaryingAffine(), starts), GradientDescent(iterations=2))
+    figure = plot_solution(solution)
+    height, thrust = figure.axes[0], figure.axes[3]
+    for member in range(3):
+        assert draws(height, solution.trajectory.states[member, :, 0])
+        assert draws(thrust, solution.trajectory.controls[member, :, 0])
+    assert [len(axes.lines) for axes in (height, thrust)] == [6, 8]
+    lines = [np.asarray(line.get_xdata()) for line in height.lines]
+    assert all((np.diff(times) >= 0.0).all() for times in lines)
+    assert solution.data_distance is not None
+    assert all(draws(figure.axes[-1], own) for own in solution.data_distance)
+    assert len(plot_comparison({"policy": solution}).axes[0].lines) == 3
+
+
+def test_every_curve_of_a_comparison_has_a_style_of_its_own(descent: Solution, interior_point: Solution) -> None:
+    figure = plot_comparison({**{f"way {k}": descent for k in range(13)}, "good": interior_point})
+    keys = [child for child in figure.axes[5].get_children() if isinstance(child, Annotation)]
+    arrows = [key.arrow_patch for key in keys if key.arrow_patch is not None]
+    assert len({(str(arrow.get_edgecolor()), str(arrow.get_linestyle())) for arrow in arrows}) == 14
+    assert [axes.get_title(loc="left") for axes in figure.axes[5:]] == ["cost, relative to the best", "wall time [s]"]
+    assert "no success" in texts(figure)
+    alone = plot_comparison({"good": interior_point})
+    assert "no success" not in texts(alone)
+    assert "solved in 1 way" in texts(alone)
+    low, high = alone.axes[5].get_xlim()
+    assert low < high
+
+
 def test_cost_by_iteration_draws_median_of_starts_and_residuals(descent: Solution, interior_point: Solution) -> None:
     figure = plot_cost_by_iteration({"descent": descent, "direct": interior_point})
     left, right = figure.axes
@@ -261,6 +300,21 @@ def test_mpc_shows_all_successes_and_lets_failures_run_away(rng: np.random.Gener
     assert holds(force, np.array([0.0, 0.0]), np.array([-8.0, 8.0]))
     assert force.get_ylabel() == "force [N]"
     assert "2 of 3 episodes succeed" in texts(figure)
+
+
+def test_mpc_takes_names_and_bounds_from_the_problem(rng: np.random.Generator) -> None:
+    problem = make_problem().replaced(state_bounds=([-np.inf, -0.5, -100.0], [np.inf, 0.5, 100.0]))
+    states, controls = 0.4 * rng.uniform(size=(1, 6, 3)), np.zeros((1, 5, 2))
+    figure = plot_mpc(np.arange(6.0), states, controls, problem=problem)
+    height, rate, fuel, thrust, _ = figure.axes
+    assert [axes.get_ylabel() for axes in figure.axes] == ["height", "climb rate", "fuel", "thrust", "brake"]
+    assert holds(thrust, np.array([0.0, 0.0]), np.array([-2.0, 3.0]))
+    assert [len(axes.lines) for axes in (height, rate, fuel, thrust)] == [1, 2, 1, 3]
+    assert "limit" in texts(figure)
+    free = problem.replaced(control_bounds=None, state_bounds=None)
+    assert "limit" not in texts(plot_mpc(np.arange(6.0), states, controls, problem=free))
+    with pytest.raises(ShapeError, match=r"The problem has \(3, 2\) states and controls, the episodes \(3, 1\)"):
+        plot_mpc(np.arange(6.0), states, controls[..., :1], problem=problem)
 
 
 def test_mpc_without_a_success_shows_everything(rng: np.random.Generator) -> None:

@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajopt_sgp.data.recordings import Recording
+from trajopt_sgp.data.text_tables import is_number, read_table, remedy
 from trajopt_sgp.errors import DatasetError, OptionError
 
 Columns = Mapping[str, NDArray[Any]]
 """By name, each `(S, k)`: numbers, or text as it stands in a table."""
 
 _TIMES = ("t", "time", "times", "timestamp", "stamp", "seconds")
-_DELIMITERS = ",;\t"
-_UNDIVIDED = " Its first line has blanks alone between words: commas, semicolons or tabs divide columns."
+# of the runs that a warning is about
+_SHOWN = 5
 
 
 def read_recordings(
@@ -35,16 +36,17 @@ def read_recordings(
     """Read the recordings in a file: a table with a line of names (.csv, .tsv, .txt), or arrays by name (.npz).
 
     A table's columns are divided by commas, semicolons or tabs; an empty cell is a missing value, and columns that are
-    not asked for may hold anything. An archive's arrays have one row for each sample.
+    not asked for may hold anything. Lines that begin with #, a last line that is incomplete, as a logger leaves it that
+    was switched off, and runs of a single sample are left out, with a warning. An archive's arrays have one row for
+    each sample.
 
     Args:
         path: of the file.
         states: names of the columns or arrays that make up the state, in order; patterns such as `q*` take all that
-            match, in the order of the file.
+            match, in the order of the file; `transitions_from_recordings` matches several files by name.
         controls: those of the control, alike.
         time: name of the times [s].
-        run: name of what tells runs apart, numbers or words: where it changes, another recording begins. A run of one
-            sample holds no transition and is left out.
+        run: name of what tells runs apart, numbers or words: where it changes, another recording begins.
 
     Raises:
         DatasetError: the file is missing, damaged or of another kind, a cell is no number, or every run is of one
@@ -73,6 +75,7 @@ def read_recordings(
     runs = [rows for rows in _runs(values) if rows.stop - rows.start > 1]
     if not runs:
         raise DatasetError(f"{name} has no run of two samples: {run!r} changes with every sample.")
+    _warn_of_short_runs(name, run, [str(values[rows.start, 0]) for rows in _runs(values) if rows not in runs])
     return [
         Recording(
             **{role: array[rows] for role, array in arrays.items()},
@@ -100,6 +103,16 @@ def _warn_of_unused_times(contents: "_Contents", chosen: Sequence[str]) -> None:
         warnings.warn(
             f"{contents.file} has a column {unused[0]!r} that is not used: with time={unused[0]!r} (--time) gaps are "
             "told from steps, and models know their time step.",
+            stacklevel=3,
+        )
+
+
+def _warn_of_short_runs(name: str, run: str, labels: Sequence[str]) -> None:
+    if labels:
+        more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+        warnings.warn(
+            f"{name}: {len(labels)} runs of a single sample hold no transition and are left out: {run} "
+            f"{', '.join(labels[:_SHOWN])}{more}.",
             stacklevel=3,
         )
 
@@ -134,22 +147,8 @@ def _read(file: Path) -> _Contents:
 
 
 def _read_table(file: Path) -> _Contents:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        head = next(text, "")
-        delimiter = max(_DELIMITERS, key=head.count)
-        names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-        reader = csv.reader(text, delimiter=delimiter)
-        # the reader has not seen the first line
-        numbered = [(1 + reader.line_num, row) for row in reader if row]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"its first line must name the columns, each differently, not {names}")
-    uneven = next(((line, row) for line, row in numbered if len(row) != len(names)), None)
-    if uneven is not None:
-        raise ValueError(f"line {uneven[0]} has {len(uneven[1])} cells, the first line names {len(names)} columns")
-    table = np.array([row for _, row in numbered], dtype=np.str_).reshape(len(numbered), len(names))
-    columns = {name: table[:, [i]] for i, name in enumerate(names)}
-    undivided = len(names) == 1 and len(head.split()) > 1
-    return _Contents(file, columns, [line for line, _ in numbered], hint=_UNDIVIDED if undivided else "")
+    table = read_table(file)
+    return _Contents(file, table.columns, table.lines, hint=table.hint)
 
 
 def _read_archive(file: Path) -> _Contents:
@@ -198,17 +197,10 @@ def _as_numbers(contents: _Contents, name: str) -> NDArray[np.float64]:
     try:
         return cells.astype(np.float64)
     except (TypeError, ValueError) as error:
-        sample = next(i for i, row in enumerate(cells) if not all(map(_is_number, row)))
+        sample = next(i for i, row in enumerate(cells) if not all(map(is_number, row)))
         place = contents.place(sample)
-        raise DatasetError(f"{contents.file}, {place}: {name} is {cells[sample].tolist()}, no numbers.") from error
-
-
-def _is_number(cell: Any) -> bool:
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return False
-    return True
+        named = f"{contents.file}, {place}: {name} is {cells[sample].tolist()}, no numbers."
+        raise DatasetError(named + (remedy(cells, sample) if contents.lines else "")) from error
 
 
 def _runs(labels: NDArray[Any]) -> list[slice]:

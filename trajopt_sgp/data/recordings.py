@@ -1,14 +1,14 @@
 """Transitions of a robot's own recordings: pairs of neighbouring samples, but not across gaps."""
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
+from trajopt_sgp.data.recording_warnings import warn_of_exceeded_bounds, warn_of_long_steps, warn_of_other_rates
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
@@ -17,8 +17,6 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _UNBOUNDED = (-np.inf, np.inf)
-# of the recordings that a warning is about
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,17 +99,19 @@ def transitions_from_recordings(
     Every stretch without a gap becomes an episode. A model of the result advances by the time step.
 
     Args:
-        recordings: of the same coordinates, at least one.
+        recordings: of the same coordinates, at least one. Named coordinates are matched by name, to the order of the
+            first recording that has names; those without names are taken as they stand.
         dataset_id: name of the data.
         time_step: h [s]; by default the median distance in time of all neighbours. Without times it is described with
             the data, and nothing else.
         jitter: neighbours whose distance in time differs from h by more than this share of h are not paired.
         skip_missing: samples that lack a value, or their time, make a gap; otherwise they are refused. The control of
             the last sample, which has no effect, may always be missing.
-        control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced.
+        control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced;
+            controls beyond them are warned of.
 
     Raises:
-        ShapeError: recordings of different coordinates, or bounds that do not fit.
+        ShapeError: recordings of different coordinates or names, or bounds that do not fit.
         NotFiniteError: a value is missing and `skip_missing` is not set; names recording, sample and coordinate.
         DatasetError: nothing is left, or no recording was given.
         OptionError: a time step or jitter that is not positive, or bounds that are NaN or cross.
@@ -119,6 +119,7 @@ def transitions_from_recordings(
     if isinstance(recordings, Recording):
         raise OptionError("Give a list of recordings: [recording] for a single one.")
     _check(recordings, dataset_id, time_step, jitter)
+    recordings = _in_one_order(_in_one_order(recordings, "state"), "control")
     low, high = _bounds(control_bounds, recordings[0].controls.shape[1])
     step = time_step if time_step is not None else median_time_step(recordings)
     if not skip_missing:
@@ -131,21 +132,18 @@ def transitions_from_recordings(
             f"{'' if step is None else f'{step:.4g} s '}apart, within {100 * jitter:.0f} %."
         )
     if step is not None:
-        _warn_of_other_rates(recordings, step, jitter)
-    taken = list(zip(recordings, pairs, strict=True))
-    arrays: dict[str, NDArray[Any]] = {
-        "states": np.concatenate([recording.states[:-1][kept] for recording, kept in taken]),
-        "controls": np.concatenate([recording.controls[: len(kept)][kept] for recording, kept in taken]),
-        "next_states": np.concatenate([recording.states[1:][kept] for recording, kept in taken]),
-        "episodes": _number_stretches(pairs),
-    }
+        warn_of_other_rates([(recording.name, recording.time_steps) for recording in recordings], step, jitter)
+    if step is not None and time_step is None:
+        warn_of_long_steps(step, dataset_id)
+    arrays = _taken(recordings, pairs)
     warn_of_wrapped_angles(arrays["next_states"] - arrays["states"], dataset_id, recordings[0].state_names)
-    arrays["terminated"] = np.zeros(len(arrays["episodes"]), dtype=np.bool_)
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
-    names = recordings[0].state_names, recordings[0].control_names
-    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=names)
-    return Transitions(**arrays, dataset=info)
+    labels = recordings[0].state_names, recordings[0].control_names
+    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=labels)
+    transitions = Transitions(**arrays, dataset=info)
+    warn_of_exceeded_bounds(transitions)
+    return transitions
 
 
 def median_time_step(recordings: Sequence[Recording]) -> float | None:
@@ -165,6 +163,33 @@ def _check(recordings: Sequence[Recording], dataset_id: str, time_step: float | 
     if len(kinds) > 1:
         named = ", ".join(f"{name!r}: {kind}" for kind, name in kinds.items())
         raise ShapeError(f"Recordings need the same coordinates, and times all or none; (n, m, with times) is {named}.")
+
+
+def _in_one_order(recordings: Sequence[Recording], kind: str) -> list[Recording]:
+    """Return recordings whose states, or controls, all have the names and the order of the first that has names."""
+    field = f"{kind}_names"
+    named = [recording for recording in recordings if getattr(recording, field)]
+    if not named:
+        return list(recordings)
+    order = list(getattr(named[0], field))
+    for recording in named:
+        own = list(getattr(recording, field))
+        if own != order and (len(set(own)) < len(own) or sorted(own) != sorted(order)):
+            raise ShapeError(
+                f"Recordings need the same {kind}s: {recording.name!r} has {', '.join(own)}, but {named[0].name!r} "
+                f"has {', '.join(order)}."
+            )
+    return [_reordered(recording, kind, order) for recording in recordings]
+
+
+def _reordered(recording: Recording, kind: str, order: list[str]) -> Recording:
+    own = list(getattr(recording, f"{kind}_names"))
+    if own == order:
+        return recording
+    columns = [own.index(name) for name in order] if own else slice(None)
+    arrays = getattr(recording, f"{kind}s")[:, columns]
+    changes: dict[str, Any] = {f"{kind}s": arrays, f"{kind}_names": order}
+    return replace(recording, **changes)
 
 
 def _refuse_missing(recording: Recording) -> None:
@@ -194,21 +219,17 @@ def _are_paired(recording: Recording, step: float | None, jitter: float) -> Bool
     return paired
 
 
-def _warn_of_other_rates(recordings: Sequence[Recording], step: float, jitter: float) -> None:
-    """Warn of recordings most of whose samples are not one time step apart, which leaves them out."""
-    others = {}
-    for recording in recordings:
-        steps = recording.time_steps[np.isfinite(recording.time_steps)]
-        if len(steps) and np.abs(np.median(steps) - step) > jitter * step:
-            others[recording.name] = float(np.median(steps))
-    if others:
-        shown = ", ".join(f"{name!r}: {own:.4g} s" for name, own in list(others.items())[:_SHOWN])
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        warnings.warn(
-            f"{len(others)} of {len(recordings)} recordings have another time step than {step:.4g} s, and most of "
-            f"their samples are left out: {shown}{more}. Resample them, or make a dataset of each rate.",
-            stacklevel=3,
-        )
+def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `Transitions` by name for the pairs that are kept."""
+    taken = list(zip(recordings, pairs, strict=True))
+    episodes = _number_stretches(pairs)
+    return {
+        "states": np.concatenate([recording.states[:-1][kept] for recording, kept in taken]),
+        "controls": np.concatenate([recording.controls[: len(kept)][kept] for recording, kept in taken]),
+        "next_states": np.concatenate([recording.states[1:][kept] for recording, kept in taken]),
+        "episodes": episodes,
+        "terminated": np.zeros(len(episodes), dtype=np.bool_),
+    }
 
 
 def _are_whole(samples: FloatArray) -> BoolArray:

@@ -99,9 +99,12 @@ class Transitions:
     def split(self, validation_fraction: float, generator: np.random.Generator) -> tuple["Transitions", "Transitions"]:
         """Split whole episodes at random into training and validation transitions.
 
+        Of a single episode its end is held out: neighbours in time are too alike to be divided at random. It tells less
+        than an episode of its own would, since it goes on from what is trained on.
+
         Args:
             validation_fraction: share of the transitions to hold out, in (0, 1); met as closely as whole
-                episodes allow, with at least one episode on either side.
+                episodes allow, with at least one episode, or transition, on either side.
             generator: source of the random order.
 
         Returns:
@@ -109,7 +112,7 @@ class Transitions:
 
         Raises:
             OptionError: the fraction is outside (0, 1).
-            DatasetError: there are fewer than two episodes.
+            DatasetError: there is a single transition.
         """
         validation = split_episodes(self.episodes, validation_fraction, generator, self.dataset.id)
         return self.select(~validation), self.select(validation)
@@ -155,18 +158,21 @@ def split_episodes(
 ) -> BoolArray:
     """Return which transitions `(K,)` are held out when whole episodes, numbered in `episodes` `(K,)`, are split.
 
+    Of a single episode they are the last ones.
+
     Raises:
         OptionError: the fraction is outside (0, 1), or the generator is something else.
-        DatasetError: there are fewer than two episodes; names the dataset.
+        DatasetError: there is a single transition; names the dataset.
     """
     if not 0.0 < validation_fraction < 1.0:
         raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
     check_generator(generator)
     labels, lengths = np.unique(episodes, return_counts=True)
+    if len(episodes) < 2:
+        raise DatasetError(f"Dataset {dataset_id!r} has a single transition: nothing can be held out of it.")
     if len(labels) < 2:
-        raise DatasetError(
-            f"Dataset {dataset_id!r} has a single episode: holding out unseen episodes needs at least two."
-        )
+        kept = min(max(round((1.0 - validation_fraction) * len(episodes)), 1), len(episodes) - 1)
+        return np.arange(len(episodes)) >= kept
     wanted, held_out, chosen = validation_fraction * len(episodes), 0, []
     for i in generator.permutation(len(labels)):
         nearer = abs(held_out + lengths[i] - wanted) < abs(held_out - wanted)

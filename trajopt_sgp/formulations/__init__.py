@@ -1,6 +1,7 @@
 """Formulations: optimal control problem to nonlinear program, and its solution back to a trajectory."""
 
 from trajopt_sgp.formulations.base import Formulation as Formulation
+from trajopt_sgp.formulations.check import check_formulation as check_formulation
 from trajopt_sgp.formulations.collocation import HermiteSimpson as HermiteSimpson
 from trajopt_sgp.formulations.collocation import OrthogonalCollocation as OrthogonalCollocation
 from trajopt_sgp.formulations.collocation import TrapezoidalCollocation as TrapezoidalCollocation

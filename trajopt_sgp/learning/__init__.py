@@ -37,6 +37,8 @@ from trajopt_sgp.learning.settings import ImageScoreSettings as ImageScoreSettin
 from trajopt_sgp.learning.settings import LearnedDistanceSettings as LearnedDistanceSettings
 from trajopt_sgp.learning.settings import ScoreSettings as ScoreSettings
 from trajopt_sgp.learning.settings import TrainingSettings as TrainingSettings
+from trajopt_sgp.learning.step_errors import StepError as StepError
+from trajopt_sgp.learning.step_errors import step_errors as step_errors
 from trajopt_sgp.learning.train import train_dynamics as train_dynamics
 from trajopt_sgp.learning.train import train_energy as train_energy
 from trajopt_sgp.learning.train import train_ensemble as train_ensemble

@@ -40,7 +40,7 @@ class TrainingSettings:
     ema_decay: float = 0.999
     """Decay per step of the moving average of the weights; the average is what is validated and returned."""
     validation_fraction: float = 0.05
-    """Share of the transitions held out for validation, by whole episodes."""
+    """Share of the transitions held out for validation, by whole episodes; of a single episode, its end."""
     validate_every: int = 250
     """Steps between validations; metrics and checkpoints are written then, and only then can training stop."""
     patience: int = 0

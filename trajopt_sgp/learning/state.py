@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +20,7 @@ Record = dict[str, int | float]
 
 
 _LONGEST = 100
+_HASH = 12
 
 
 @dataclass
@@ -60,6 +61,7 @@ def write_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[st
         tensors.update({f"{part}.{name}": value for name, value in values.items()})
     header = {
         "identity": dict(identity),
+        "dataset_id": state.model.dataset.id,
         "step": state.step,
         "best_loss": state.best_loss,
         "best_step": state.best_step,
@@ -77,7 +79,8 @@ def read_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[str
         ModelFileError: the checkpoint is damaged.
     """
     header, tensors = read_tensors(path)
-    _check_identity(header["identity"], identity, path.parent)
+    names = {"dataset": (header.get("dataset_id"), state.model.dataset.id)}
+    _check_identity(header["identity"], identity, path.parent, names)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "best": {}, "adam": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
@@ -112,7 +115,10 @@ def _load_adam(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> N
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
+def _check_identity(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path, names: Mapping[str, Sequence[str | None]]
+) -> None:
+    """Refuse a run with another identity; `names`, in it and now, are those of what is told by a hash."""
     different = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
     if not different:
         return
@@ -124,8 +130,13 @@ def _check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], folder:
             f"{folder} holds a training run of another version of this library; one of the two does not tell "
             f"{unknown}, so {remedy}"
         )
-    before, now = _short(found[told[0]]), _short(wanted[told[0]])
+    known = names.get(told[0], (None, None))
+    before, now = (_named(part[told[0]], name) for part, name in zip((found, wanted), known, strict=True))
     raise IncompatibleError(f"{folder} holds a training run with {told[0]} = {before}, not {now}: {remedy}")
+
+
+def _named(value: object, name: str | None) -> str:
+    return _short(value) if name is None else f"{name!r} (hash {str(value)[:_HASH]})"
 
 
 def _short(value: object) -> str:

@@ -39,6 +39,8 @@ from trajopt_sgp.learning.settings import (
 )
 from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
 from trajopt_sgp.learning.state import Model
+from trajopt_sgp.learning.step_errors import step_errors
+from trajopt_sgp.learning.still_states import hold_still, still_states, warn_of_constant_states
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult, fit
 from trajopt_sgp.learning.windows import windows
 from trajopt_sgp.models import (
@@ -51,13 +53,13 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.calibration import calibrate
-from trajopt_sgp.models.dynamics import ResidualDynamics
 from trajopt_sgp.models.model_file import MODEL_FILE
 from trajopt_sgp.models.preconditioning import noise_levels
 
 _VALIDATION_ROWS = 8192
 
 AnyDenoiser = TypeVar("AnyDenoiser", bound=Denoiser)
+AnyDynamics = TypeVar("AnyDynamics", LearnedDynamics, EnsembleDynamics)
 
 
 def train_dynamics(
@@ -71,8 +73,12 @@ def train_dynamics(
 ) -> TrainingResult[LearnedDynamics]:
     """Train residual dynamics on the normalised squared error of one step, or of rollouts of several.
 
+    The result has `step_errors`, state by state on what was held out, and `concerns` where something speaks against the
+    model; printed, it tells them.
+
     Args:
-        transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out.
+        transitions: training data; `settings.validation_fraction` of them, whole episodes, are held out; see
+            `Transitions.split`.
         settings: of network and optimisation; default `DynamicsSettings()`.
         seed: of split, initial weights, order and noise.
         folder: made if missing; receives `model.safetensors`, `checkpoint.safetensors`, `metrics.jsonl` and
@@ -82,7 +88,7 @@ def train_dynamics(
         device: where training runs; the model is returned there.
 
     Raises:
-        DatasetError: there is only one episode.
+        DatasetError: there is only one transition.
         IncompatibleError: the folder holds a run with other arguments.
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
@@ -97,13 +103,14 @@ def train_dynamics(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    _set_step_statistics(model, parts[0])
+    hold = _set_step_statistics(model, parts[0])
     training, validation = (_samples(part, settings, device) for part in parts)
     loss = dynamics_loss
     if settings.rollout_steps > 1:
         loss = partial(rollout_loss, decay=settings.rollout_decay)
-    task = Task(model, loss, training, validation, seeds.training, seeds.validation)
-    return run(task, settings, seed, folder, progress)
+    task = Task(model, loss, training, validation, seeds.training, seeds.validation, hold)
+    result = run(task, settings, seed, folder, progress)
+    return dataclasses.replace(result, step_errors=step_errors(result.model, parts[1]))
 
 
 def train_ensemble(
@@ -130,7 +137,7 @@ def train_ensemble(
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
     ).to(device)
-    _set_step_statistics(model, parts[0])
+    hold = _set_step_statistics(model, parts[0])
     rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
     training, validation = (_samples(part, settings, device) for part in parts)
     own = tuple(values[torch.as_tensor(rows, device=device)] for values in training)
@@ -138,14 +145,22 @@ def train_ensemble(
     loss = ensemble_loss
     if settings.rollout_steps > 1:
         loss = partial(ensemble_rollout_loss, decay=settings.rollout_decay)
-    task = Task(model, loss, own, same, seeds.training, seeds.validation)
-    return run(task, settings, seed, folder, progress)
+    task = Task(model, loss, own, same, seeds.training, seeds.validation, hold)
+    result = run(task, settings, seed, folder, progress)
+    return dataclasses.replace(result, step_errors=step_errors(result.model, parts[1]))
 
 
-def _set_step_statistics(model: ResidualDynamics, part: Transitions) -> None:
+def _set_step_statistics(model: AnyDynamics, part: Transitions) -> Callable[[AnyDynamics], object]:
+    """Measure the steps, warn of what cannot be learned well, and return what holds still states while training."""
     warn_of_coarse_columns(part, steps=True)
+    warn_of_constant_states(part)
     warn_of_wrapped_angles(part.next_states - part.states, part.dataset.id, part.dataset.state_names)
     model.set_step_statistics((part.next_states - part.states).mean(axis=0), step_spread(part))
+    still = still_states(part)
+    if not still.any():
+        return lambda trained: None
+    hold_still(model, still)
+    return partial(hold_still, still=still)
 
 
 def _samples(part: Transitions, settings: DynamicsSettings, device: torch.device | str) -> tuple[Tensor, ...]:
@@ -201,7 +216,7 @@ def training_split(
     """Return the transitions that models of this seed are trained on, and those held out for validation.
 
     Raises:
-        DatasetError: there is only one episode.
+        DatasetError: there is only one transition.
         OptionError: these are no transitions.
     """
     if not hasattr(transitions, "split"):

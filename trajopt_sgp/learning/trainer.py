@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from trajopt_sgp.learning.state import (
     read_checkpoint,
     write_checkpoint,
 )
+from trajopt_sgp.learning.step_errors import StepError, concern_of_errors, concern_of_history
 
 PathLike = str | os.PathLike[str]
 
@@ -54,7 +55,7 @@ class Task(Generic[Model]):
     """Whether the last weights are returned whatever their loss, as where it is measured by moving targets."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingResult(Generic[Model]):
     """A trained model and how it came about."""
 
@@ -68,6 +69,14 @@ class TrainingResult(Generic[Model]):
     """The loss on unseen transitions, of this model."""
     best_step: int
     """After how many steps it was reached."""
+    step_errors: Sequence[StepError] = ()
+    """Of dynamics: the error of one step of every state on unseen transitions."""
+
+    @property
+    def concerns(self) -> list[str]:
+        """What speaks against using the model, a sentence each."""
+        losses = [float(record["validation_loss"]) for record in self.history]
+        return [*concern_of_errors(self.step_errors), *concern_of_history(losses)]
 
     @property
     def validation_rmse(self) -> float:
@@ -79,6 +88,19 @@ class TrainingResult(Generic[Model]):
         if self.validation_loss < 0.0:
             raise OptionError(f"A validation loss of {self.validation_loss:.3g} is no square: it has no root.")
         return math.sqrt(self.validation_loss)
+
+    def __str__(self) -> str:
+        worst = max(self.step_errors, key=lambda error: error.share, default=None)
+        told = [
+            f"validation loss {self.validation_loss:.4g} after {self.best_step} of {self.history[-1]['step']} steps",
+            *([] if worst is None else [f"worst one-step error {worst}"]),
+            f"{self.seconds:.3g} s",
+        ]
+        concerns = "".join(f". {concern}" for concern in self.concerns).removesuffix(".")
+        return f"{type(self.model).__name__} of {self.model.dataset.id!r}: {', '.join(told)}{concerns}"
+
+    def __repr__(self) -> str:
+        return f"TrainingResult({self})"
 
 
 def fit(

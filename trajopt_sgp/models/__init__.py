@@ -8,6 +8,7 @@ from trajopt_sgp.models.base import fit_normalizer as fit_normalizer
 from trajopt_sgp.models.base import round_normalizer as round_normalizer
 from trajopt_sgp.models.behaviour_clone import BehaviourClone as BehaviourClone
 from trajopt_sgp.models.calibration import Calibration as Calibration
+from trajopt_sgp.models.check import check_dynamics as check_dynamics
 from trajopt_sgp.models.coarse_score import CoarseScore as CoarseScore
 from trajopt_sgp.models.coarse_score import coarse_picture as coarse_picture
 from trajopt_sgp.models.denoiser import Denoiser as Denoiser

@@ -48,6 +48,12 @@ class EnsembleMLP(nn.Module):
             inputs = self.activation.value(torch.baddbmm(bias, inputs, weight))
         return torch.baddbmm(tensors[-1], inputs, tensors[-2])
 
+    @torch.no_grad()
+    def silence(self, outputs: Tensor) -> None:
+        """Let the outputs of a mask `(out,)` be zero for every member, whatever the inputs."""
+        for tensor in list(self.parameters())[-2:]:
+            tensor[..., outputs] = 0.0
+
     def member(self, index: int, inputs: Tensor) -> Tensor:
         """Return the outputs `(..., out)` of one member at inputs `(..., in)`."""
         tensors = [parameter[index] for parameter in self.parameters()]

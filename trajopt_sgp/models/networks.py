@@ -118,6 +118,13 @@ class MLP(nn.Module):
             inputs = self.activation.value(nn.functional.linear(inputs, layer.weight, layer.bias))
         return nn.functional.linear(inputs, last.weight, last.bias)
 
+    @torch.no_grad()
+    def silence(self, outputs: Tensor) -> None:
+        """Let the outputs of a mask `(out,)` be zero, whatever the inputs."""
+        last = self._linear_layers()[-1]
+        last.weight[outputs] = 0.0
+        last.bias[outputs] = 0.0
+
     def input_gradient(self, inputs: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch inputs"]:
         """Return the gradient of the first output with respect to the inputs, `(..., in) -> (..., in)`.
 

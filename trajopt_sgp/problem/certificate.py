@@ -1,6 +1,6 @@
 """What a certificate says of a plan, and how it compares with what the plant then did."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from trajopt_sgp.problem.trajectory import Trajectory
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PlanCertificate:
     """How wrong the model may be along one plan, or a batch of plans."""
 
@@ -30,6 +30,16 @@ class PlanCertificate:
     """Units of errors, `(n,)`."""
     measure: Callable[[Trajectory], FloatArray]
     """One-step errors of the model along what a plant has done, `(..., N)`, in units of `error_scale`."""
+    state_names: Sequence[str] = ()
+    """Of the n states, for pictures; those of the problem where the certificate is that of a solution."""
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{radius:.3g}" for radius in self.tube[..., -1, :].max(axis=tuple(range(self.tube.ndim - 2))))
+        sure = "not calibrated" if self.confidence is None else f"confidence {self.confidence:g}"
+        return f"one-step errors up to {self.bound.max():.3g}, radius of the tube at the end {ends}, {sure}"
+
+    def __repr__(self) -> str:
+        return f"PlanCertificate({self})"
 
     @property
     def meaning(self) -> str:
@@ -78,8 +88,12 @@ class Promise:
         """Whether nothing was larger than promised."""
         return self.ratio <= 1.0
 
+    def __str__(self) -> str:
+        kept = "kept" if self.kept else "broken"
+        return f"{self.quantity} {self.realised:.3g} of {self.promised:.3g} promised, {kept} ({self.ratio:.3g} at most)"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CertificateCheck:
     """A certificate beside what happened."""
 
@@ -91,6 +105,15 @@ class CertificateCheck:
     """Realised one-step error `(..., N)`: plant minus model, both from the state in which the plant really was."""
     gap: FloatArray
     """Plant minus plan at each knot, `(..., N+1, n)`."""
+
+    def __str__(self) -> str:
+        if self.gap.ndim == 2:
+            return "; ".join(map(str, self.promises))
+        kept = [int((ratio <= 1.0).sum()) for ratio in (self.error_ratio, self.tube_ratio)]
+        return f"of {self.error_ratio.size} plans {kept[0]} kept their bounds and {kept[1]} their tubes"
+
+    def __repr__(self) -> str:
+        return f"CertificateCheck({self})"
 
     @property
     def error_ratio(self) -> FloatArray:

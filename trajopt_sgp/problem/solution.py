@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
 from trajopt_sgp.problem.dynamics import Dynamics, model_as_plant
 from trajopt_sgp.problem.feedback_law import FeedbackLaw
@@ -20,6 +21,8 @@ from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
 
 FloatArray = NDArray[np.float64]
+
+_NUMBERS = ("trajectory", "variables", "cost_terms", "data_distance", "multipliers", "seconds", "feedback")
 
 Plant = Callable[[FloatArray, FloatArray], ArrayLike]
 """A step of the plant: state `(n,)`, control `(m,)` to the next state `(n,)`, NumPy arrays."""
@@ -114,7 +117,13 @@ class Transcription(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+def describe_cost(terms: Mapping[str, float]) -> str:
+    """Return a cost and its terms in a few words."""
+    named = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+    return f"cost {sum(terms.values()):.4g} ({named})"
+
+
+@dataclass(frozen=True, repr=False)
 class Resimulation:
     """A plan's controls rolled through another model or plant, open loop."""
 
@@ -126,6 +135,23 @@ class Resimulation:
     """Cost by term along the states of the plant."""
     certificate: CertificateCheck | None = None
     """What the certificate of the plan promised beside what happened, where the plan has one."""
+    state_names: Sequence[str] = ()
+    """Of the n states; those of the problem."""
+
+    @property
+    def cost(self) -> float:
+        """Sum of the cost terms."""
+        return float(sum(self.cost_terms.values()))
+
+    def __str__(self) -> str:
+        gap = np.abs(self.gap)
+        *_, knot, state = np.unravel_index(int(gap.argmax()), gap.shape)
+        name = self.state_names[int(state)] if len(self.state_names) else f"x[{state}]"
+        promised = "" if self.certificate is None else f"; {self.certificate}"
+        return f"{describe_cost(self.cost_terms)}; largest gap {gap.max():.3g} in {name} at knot {knot}{promised}"
+
+    def __repr__(self) -> str:
+        return f"Resimulation({self})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -257,7 +283,7 @@ class Solution:
         )
         terms = self.transcription.cost_terms(truth, self.parameters)
         check = None if self.certificate is None else self.certificate.compare(truth)
-        return Resimulation(truth, truth.states - plan.states, terms, check)
+        return Resimulation(truth, truth.states - plan.states, terms, check, self.problem.state_labels)
 
     def with_certificate(self, certificate: Certificate) -> "Solution":
         """Return the solution with what a certificate of the model's bias says of its plan.
@@ -267,7 +293,8 @@ class Solution:
         """
         if self.problem.dynamics is not None:
             certificate.check_about(self.problem.dynamics)
-        return replace(self, certificate=certificate.evaluate(self.trajectory))
+        found = replace(certificate.evaluate(self.trajectory), state_names=self.problem.state_labels)
+        return replace(self, certificate=found)
 
     def _run(self, plant: Plant, start: FloatArray, planned: FloatArray) -> tuple[FloatArray, FloatArray]:
         states, controls = [start], []
@@ -281,11 +308,24 @@ class Solution:
         return np.stack(states), np.stack(controls)
 
     def __str__(self) -> str:
-        terms = ", ".join(f"{name} {value:.4g}" for name, value in self.cost_terms.items())
         worst = f"; worst violation {self.rows[0]}" if self.rows else ""
-        return (
-            f"{self.status.label} by {self.solver} on {self.transcription.name}: cost {self.cost:.4g} ({terms}){worst}"
-        )
+        cost = describe_cost(self.cost_terms)
+        return f"{self.status.label} by {self.solver} on {self.transcription.name}: {cost}{worst}"
 
     def __repr__(self) -> str:
         return f"Solution({self})"
+
+    def __copy__(self) -> "Solution":
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Solution":
+        """Return a solution with numbers of its own; problem and program, which never change, are shared."""
+        own = {name: deepcopy(getattr(self, name), memo) for name in _NUMBERS}
+        return replace(self, **own)
+
+    def __reduce__(self) -> NoReturn:
+        raise OptionError(
+            "A solution cannot be pickled: it holds the functions of its problem and a compiled program. Keep its plan "
+            "by save_trajectory, its policy by solution.policy.save and its feedback by solution.feedback.save; solve "
+            "in several processes by solve_in_processes."
+        )

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,13 +130,25 @@ def make_move_blocks(blocks: Sequence[int], horizon: int) -> tuple[int, ...]:
     Raises:
         OptionError: a block is not a whole number of at least 1, or their sum is not the horizon.
     """
+    given: object = blocks
+    if not isinstance(given, Iterable):
+        raise OptionError(
+            f"move_blocks = {blocks!r}: give the number of intervals of every block in a list, as "
+            f"{_example(_whole(blocks), horizon)}, which adds up to the horizon."
+        )
     counts = tuple(_whole(block) for block in blocks)
     if min(counts, default=0) < 1 or sum(counts) != horizon:
         raise OptionError(
             f"move_blocks = {list(blocks)}: they must be whole numbers of intervals, at least 1, and add up to the "
-            f"horizon {horizon}; they add up to {sum(blocks)}."
+            f"horizon {horizon}; they add up to {sum(counts)}."
         )
     return counts
+
+
+def _example(size: int, horizon: int) -> list[int]:
+    """Return blocks of one size, or near it, that make up a horizon."""
+    whole, rest = divmod(horizon, size if 0 < size <= horizon else horizon)
+    return [(horizon - rest) // whole] * whole + [rest] * (rest > 0)
 
 
 def _whole(value: Any) -> int:

@@ -1,6 +1,8 @@
 """States and controls at the knots of a plan, and between them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +13,17 @@ from trajopt_sgp.problem.curve import Curve
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@runtime_checkable
+class Planned(Protocol):
+    """What holds a trajectory, as a solution does."""
+
+    @property
+    def trajectory(self) -> "Trajectory":
+        """The plan."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """States and controls at the knots; leading dimensions, if any, are a batch.
 
@@ -48,6 +60,11 @@ class Trajectory:
             raise ShapeError(f"A trajectory has one state more than controls, not {states[-2]} and {controls[-2]}.")
         if self.mesh is not None and self.mesh.shape != (states[-2],):
             raise ShapeError(f"A trajectory of {controls[-2]} intervals needs a mesh ({states[-2]},).")
+
+    def __repr__(self) -> str:
+        many = "".join(f"{size} x " for size in self.controls.shape[:-2])
+        sizes = f"N={self.horizon}, n={self.states.shape[-1]}, m={self.controls.shape[-1]}"
+        return f"Trajectory({many}{sizes}, {self.duration:.4g} s)"
 
     @property
     def horizon(self) -> int:
@@ -134,6 +151,32 @@ class Trajectory:
             [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
         )
         return Trajectory(states, controls, self.time_step)
+
+    @classmethod
+    def stack(cls, plans: "Sequence[Trajectory | Planned]") -> "Trajectory":
+        """Return a batch of trajectories, or of the plans of solutions: guesses for many initial states or starts.
+
+        Between the knots the members of a batch are linear, since they would share their curves. A batch has one
+        duration, the mean of theirs.
+
+        Raises:
+            OptionError: there is none.
+            ShapeError: horizons, meshes, or numbers of states or controls differ.
+        """
+        parts = [plan if isinstance(plan, Trajectory) else plan.trajectory for plan in plans]
+        if not parts:
+            raise OptionError("Trajectory.stack needs at least one trajectory.")
+        kinds = {(part.states.shape, part.controls.shape): k for k, part in enumerate(parts)}
+        if len(kinds) > 1:
+            named = ", ".join(f"{k}: states {kind[0]}, controls {kind[1]}" for kind, k in kinds.items())
+            raise ShapeError(
+                f"Trajectories of a batch must be alike, but there are {named}. `resample` brings them to one horizon."
+            )
+        meshes = [np.empty(0) if part.mesh is None else part.mesh for part in parts]
+        if not all(np.array_equal(mesh, meshes[0]) for mesh in meshes):
+            raise ShapeError("Trajectories of a batch share a mesh: `resample` brings them to one.")
+        states, controls = np.stack([part.states for part in parts]), np.stack([part.controls for part in parts])
+        return cls(states, controls, float(np.mean([part.time_step for part in parts])), parts[0].mesh)
 
     def select(self, index: ArrayLike | int) -> "Trajectory":
         """Return one member, or a part, of a batch of trajectories."""

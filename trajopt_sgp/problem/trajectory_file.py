@@ -7,6 +7,7 @@ import numpy as np
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
+from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.time_grid import make_time_grid
 from trajopt_sgp.problem.trajectory import Trajectory
 
@@ -15,15 +16,20 @@ _CURVES = ("state_curve", "control_curve")
 _ARRAYS = (*_NEEDED, "mesh", *_CURVES)
 
 
-def save_trajectory(trajectory: Trajectory, path: PathLike) -> None:
+def save_trajectory(trajectory: Trajectory | Solution, path: PathLike) -> None:
     """Write a trajectory, or a batch of them, whole or not at all; an existing file is replaced.
+
+    Of a solution it is that of the plan.
 
     The archive has `states` `(..., N+1, n)`, `controls` `(..., N, m)` and `time_step` [s], and where there are any
     `mesh` `(N+1,)` and the coefficients `(N, degree+1, size)` of `state_curve` and `control_curve`.
 
     Raises:
-        OptionError: the file cannot be written.
+        OptionError: the file cannot be written, or this is no trajectory.
     """
+    trajectory = trajectory.trajectory if isinstance(trajectory, Solution) else trajectory
+    if not isinstance(trajectory, Trajectory):
+        raise OptionError(f"save_trajectory takes a Trajectory or a Solution, not {type(trajectory).__name__}.")
     arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in (*_NEEDED, "mesh")}
     for name in _CURVES:
         curve: Curve | None = getattr(trajectory, name)

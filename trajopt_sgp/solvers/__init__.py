@@ -2,6 +2,7 @@
 
 from trajopt_sgp.solvers.annealing import AdaptiveAnnealing as AdaptiveAnnealing
 from trajopt_sgp.solvers.cem import CEM as CEM
+from trajopt_sgp.solvers.check import check_solver as check_solver
 from trajopt_sgp.solvers.ddp import DDP as DDP
 from trajopt_sgp.solvers.fatrop import Fatrop as Fatrop
 from trajopt_sgp.solvers.gradient_descent import GradientDescent as GradientDescent

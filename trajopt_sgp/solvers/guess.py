@@ -113,16 +113,21 @@ def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory
         ShapeError: horizon, states or controls do not fit; says what is needed.
         NotFiniteError: NaN or infinity; names array and knot.
     """
-    if not isinstance(guess, Trajectory):
+    given: object = guess
+    if not isinstance(given, Trajectory):
+        many = "; Trajectory.stack(guess) makes one of a list" if isinstance(given, list | tuple) else ""
         raise OptionError(
-            f"guess: it must be a Trajectory(states, controls), as solution.trajectory is, not {type(guess).__name__}."
+            f"guess: it must be a Trajectory(states, controls), as solution.trajectory is, not {type(given).__name__}"
+            f"{many}."
         )
     wanted = (problem.horizon + 1, problem.state_size), (problem.horizon, problem.control_size)
     got = guess.states.shape[-2:], guess.controls.shape[-2:]
     if got != wanted:
-        raise ShapeError(
-            f"The guess has states {got[0]} and controls {got[1]}; this problem needs {wanted[0]}, {wanted[1]}."
-        )
+        named = f"The guess has states {got[0]} and controls {got[1]}; this problem needs {wanted[0]}, {wanted[1]}."
+        horizon_alone = [shape[1] for shape in got] == [shape[1] for shape in wanted]
+        mesh = "" if problem.grid.uniform else ", problem.grid.mesh"
+        remedy = f" A trajectory's resample({problem.horizon}{mesh}) brings it to this horizon."
+        raise ShapeError(named + (remedy if horizon_alone else ""))
     return guess.check_finite("guess")
 
 

@@ -13,12 +13,13 @@ from trajopt_sgp.errors import IncompatibleError, TrajoptError
 from trajopt_sgp.formulations import Formulation, MultipleShooting, PolicySearch
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Status, Trajectory
 from trajopt_sgp.problem.dynamics import is_continuous
+from trajopt_sgp.problem.solution import Plant
 from trajopt_sgp.solvers import solve
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.mesh import MeshRefinement, refine_mesh
 from trajopt_sgp.solvers.pairs import check_pair
 from trajopt_sgp.studies.compare_choices import kinds
-from trajopt_sgp.studies.compare_resimulation import Resimulated, resimulate
+from trajopt_sgp.studies.compare_resimulation import Resimulated, execute, resimulate
 
 _NODES = 5
 # [s], over before the first iteration is
@@ -41,6 +42,8 @@ class Cell:
     """Where the mesh was refined; its last solution is the one shown."""
     resimulated: Resimulated | None = None
     """What the controls do in an accurate integration; None without dynamics."""
+    executed: Resimulated | None = None
+    """What the controls do in a plant, where one was given."""
     warm_up: float = 0.0
     """Wall time of a first solve, ended at once, which loads or compiles what later ones find ready [s]."""
 
@@ -59,6 +62,7 @@ class Cell:
             "status": self.solution.status.label.replace("_", " "),
             "reason": "" if self.refinement is None else self.refinement.reason,
             **_quality(self.solution, self.resimulated, optimum),
+            **({} if self.executed is None else _in_plant(self.executed)),
             **_effort(self.solution, self.refinement),
             "warm_up_seconds": self.warm_up,
         }
@@ -74,6 +78,7 @@ def compare(
     time_limit: float | None = None,
     seed: int = 0,
     progress: Callable[[int, str], None] | None = None,
+    plant: Plant | None = None,
 ) -> list[Cell]:
     """Solve a problem with every formulation and every solver; what does not apply says why.
 
@@ -88,13 +93,19 @@ def compare(
         time_limit: wall time of each cell after its first solve [s].
         seed: of random guesses, the same in every cell.
         progress: called with the number of cells done, and the name of the next.
+        plant: a step of what the plans are for, a function of NumPy arrays as `Solution.resimulate` takes it; every
+            plan is also judged by what its controls do there.
 
     Returns:
         One cell for each pair, formulation by formulation; fewer if Ctrl-C was pressed.
 
     Raises:
-        IncompatibleError: `refine` for a problem in discrete time.
+        IncompatibleError: `refine` for a problem in discrete time, or a plant where intervals are not of one length.
     """
+    if plant is not None and (refine is not None or problem.grid.free or not problem.grid.uniform):
+        raise IncompatibleError(
+            "A plant advances by one time step: it judges plans of fixed duration on equal intervals, without refine."
+        )
     if refine is not None and not is_continuous(problem.dynamics):
         raise IncompatibleError("A mesh can be refined for ContinuousDynamics only; this problem has a time step.")
     cells: list[Cell] = []
@@ -102,7 +113,7 @@ def compare(
         for name, solver in solvers.items():
             if progress is not None:
                 progress(len(cells), f"{form}, {name}")
-            run = _Run(problem, formulation, solver, guess, refine, time_limit, seed)
+            run = _Run(problem, formulation, solver, guess, refine, time_limit, seed, plant)
             cells.append(run.cell(form, name))
             last = cells[-1].solution
             if last is not None and last.status is Status.INTERRUPTED:
@@ -145,6 +156,7 @@ class _Run:
     refine: float | None
     time_limit: float | None
     seed: int
+    plant: Plant | None
 
     def cell(self, form: str, name: str) -> Cell:
         """Solve; a user error becomes the reason why the pair does not apply."""
@@ -162,7 +174,8 @@ class _Run:
             if isinstance(error, IncompatibleError) and "Pairs that do:" in text:
                 text = f"{self.solver.name} searches controls alone and needs a formulation that rolls the model out."
             return Cell(form, name, reason=text)
-        return Cell(form, name, solution, "", refinement, resimulate(solution), warm_up)
+        executed = None if self.plant is None else execute(solution, self.plant)
+        return Cell(form, name, solution, "", refinement, resimulate(solution), executed, warm_up)
 
     def _generator(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
@@ -205,6 +218,10 @@ def _quality(solution: Solution, resimulated: Resimulated | None, optimum: float
         "mesh_error": None if mesh is None else float(mesh.max()),
         "kkt_residual": kkt_residual(solution),
     }
+
+
+def _in_plant(executed: Resimulated) -> dict[str, float]:
+    return {"plant_gap": executed.final_gap, "plant_cost": executed.cost}
 
 
 def kkt_residual(solution: Solution) -> float | None:

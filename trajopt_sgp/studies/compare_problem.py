@@ -1,17 +1,20 @@
-"""The problem of a comparison: built in, or made by a function in a file of the user."""
+"""The problem and the plant of a comparison: built in, or made by a function in a file of the user."""
 
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.problem.solution import FloatArray, Plant
 from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem
 
 # what mistakes in a user's file raise; errors of this library pass through as they are
@@ -39,16 +42,49 @@ def find_problem(text: str) -> tuple[OptimalControlProblem, BuiltInProblem | Non
     """
     if text in BUILT_IN:
         return BUILT_IN[text].make(), BUILT_IN[text]
-    name, separator, function = text.rpartition(":")
-    if not separator or not name.endswith(".py"):
+    if not _names_function(text):
         raise OptionError(
             f"Unknown problem {text!r}; choose from {', '.join(BUILT_IN)}, or give file.py:function, a function that "
             "returns an OptimalControlProblem."
         )
-    return _from_file(Path(name), function), None
+    path, function = _function(text)
+    with _importable(path.parent), _blamed(path):
+        _check_arguments(text, function, (), "without arguments", "give each a default")
+        problem: Any = function()
+    if not isinstance(problem, OptimalControlProblem):
+        raise OptionError(f"{text} returned {type(problem).__name__}; it must return an OptimalControlProblem.")
+    return problem, None
 
 
-def _from_file(path: Path, name: str) -> OptimalControlProblem:
+def find_plant(text: str) -> Plant:
+    """Return a step of a plant from `file.py:function`: state `(n,)` and control `(m,)` to the next state, as arrays.
+
+    The file is run, as Python would run it. A mistake in the function, whenever it is called, is an `OptionError`.
+
+    Raises:
+        OptionError: there is no such file or function, or it does not take a state and a control.
+    """
+    if not _names_function(text):
+        raise OptionError(f"--plant {text!r}: give file.py:function, a function of state and control.")
+    path, function = _function(text)
+    _check_arguments(text, function, (None, None), "with a state and a control", "let it take these two")
+
+    def step(state: FloatArray, control: FloatArray) -> ArrayLike:
+        with _importable(path.parent), _blamed(path):
+            after: ArrayLike = function(state, control)
+        return after
+
+    return step
+
+
+def _names_function(text: str) -> bool:
+    return text.rpartition(":")[0].endswith(".py")
+
+
+def _function(text: str) -> tuple[Path, Callable[..., Any]]:
+    """Return the file and the function that `file.py:function` names."""
+    file, _, name = text.rpartition(":")
+    path = Path(file)
     if not path.is_file():
         raise OptionError(f"There is no file {path}; give the path of a Python file, a colon and a function in it.")
     with _importable(path.parent), _blamed(path):
@@ -56,22 +92,16 @@ def _from_file(path: Path, name: str) -> OptimalControlProblem:
     function = getattr(module, name, None)
     if not callable(function):
         raise OptionError(f"{path} has no function {name!r}; it has: {', '.join(_functions(module)) or 'none'}.")
-    with _importable(path.parent), _blamed(path):
-        _check_no_arguments(path, name, function)
-        problem: Any = function()
-    if not isinstance(problem, OptimalControlProblem):
-        raise OptionError(f"{path}:{name} returned {type(problem).__name__}; it must return an OptimalControlProblem.")
-    return problem
+    return path, function
 
 
-def _check_no_arguments(path: Path, name: str, function: Callable[..., Any]) -> None:
+def _check_arguments(text: str, function: Callable[..., Any], given: Sequence[object], how: str, remedy: str) -> None:
     signature = inspect.signature(function)
     try:
-        signature.bind()
+        signature.bind(*given)
     except TypeError as error:
         raise OptionError(
-            f"{path}:{name} cannot be called without arguments, its signature is {signature}: give each a default, or "
-            "write a function around it."
+            f"{text} cannot be called {how}, its signature is {signature}: {remedy}, or write a function around it."
         ) from error
 
 

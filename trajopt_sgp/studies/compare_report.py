@@ -19,6 +19,8 @@ COLUMNS: Mapping[str, Column] = {
     "defect": Column("largest defect", spec=".2g"),
     "resimulated_gap": Column("resimulated final gap", spec=".2g"),
     "resimulated_cost": Column("resimulated cost", spec=".6g"),
+    "plant_gap": Column("final gap of the plant", spec=".2g"),
+    "plant_cost": Column("cost of the plant", spec=".6g"),
     "mesh_error": Column(spec=".2g"),
     "kkt_residual": Column("KKT residual", spec=".2g"),
     "intervals": Column(),
@@ -31,14 +33,25 @@ COLUMNS: Mapping[str, Column] = {
 }
 """Columns of the table, in order."""
 
-MEANING = (
-    "The cost is that of the transcription. Resimulated numbers come from an accurate integration of the dynamics "
-    "under the planned controls: the largest difference of the last state, and the cost along the true states. The "
-    "mesh error is the largest difference between the plan and an accurate integration over one interval. Gaps and "
-    "mesh errors count in the units of the states; the KKT residual is relative to the largest multiplier. The warm-up "
-    "is a first solve, ended at once, which loads what is compiled; the other times do not contain it."
+_MEANING = (
+    "The cost is that of the transcription. Resimulated numbers come from an accurate integration of the problem's "
+    "dynamics under the planned controls: the largest difference of the last state, and the cost along the states that "
+    "are reached.{} The mesh error is the largest difference between the plan and an accurate integration over one "
+    "interval. Gaps and mesh errors count in the units of the states; the KKT residual is relative to the largest "
+    "multiplier. The warm-up is a first solve, ended at once, which loads what is compiled; the other times do not "
+    "contain it."
 )
-"""What the numbers mean, for a reader of the table."""
+_OF_A_PLANT = " Those of the plant come from its own steps under the planned controls."
+_OF_A_MODEL = (
+    " These dynamics are a learned model: the numbers tell how well the problem is solved, not what the plant would "
+    "do, which --plant FILE.py:FUNCTION shows."
+)
+
+
+def meaning(rows: Sequence[Mapping[str, Any]], learned: bool = False) -> str:
+    """Return what the numbers of the table mean, for its reader; `learned` says whether the dynamics are a model."""
+    in_plant = any("plant_cost" in row for row in rows)
+    return _MEANING.format(_OF_A_PLANT if in_plant else _OF_A_MODEL if learned else "")
 
 
 def shown_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
@@ -61,17 +74,17 @@ def header(key: str, column: Column) -> str:
     return f"{name} [{column.unit}]" if column.unit else name
 
 
-def markdown_page(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_page(title: str, rows: Sequence[Mapping[str, Any]], learned: bool = False) -> str:
     """Return a page in Markdown: a title, what the numbers mean, and the table."""
     columns = shown_columns(rows)
     headers = [header(key, column) for key, column in columns.items()]
     table = markdown_table(headers, [table_cells(row, columns) for row in rows])
-    return f"# {title}\n\n{MEANING}\n\n{table}\n"
+    return f"# {title}\n\n{meaning(rows, learned)}\n\n{table}\n"
 
 
-def write_markdown(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+def write_markdown(path: Path, title: str, rows: Sequence[Mapping[str, Any]], learned: bool = False) -> Path:
     """Write the table whole or not at all and return its path."""
-    write_atomically(path, markdown_page(title, rows).encode())
+    write_atomically(path, markdown_page(title, rows, learned).encode())
     return path
 
 
@@ -93,14 +106,19 @@ def draw_comparison(folder: Path, cells: Sequence[Cell], optimum: float | None) 
 
 
 def write_html(
-    path: Path, title: str, rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, Path], footer: str
+    path: Path,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    pictures: Mapping[str, Path],
+    footer: str,
+    learned: bool = False,
 ) -> Path:
     """Write the report, pictures inside, and return its path."""
     columns = shown_columns(rows)
     shown = [dict(zip(columns, table_cells(row, columns), strict=True)) for row in rows]
     plain = [row if row["status"] != "does not apply" else texts for row, texts in zip(rows, shown, strict=True)]
     table = Table([{**row, "status": texts["status"]} for row, texts in zip(plain, shown, strict=True)], columns)
-    sections = [Section("Table", MEANING, table)]
+    sections = [Section("Table", meaning(rows, learned), table)]
     if "comparison" in pictures:
         caption = "All plans on top of each other; below, what each is worth. Hollow points are no success."
         sections.append(Section("Comparison", images=[Picture(pictures["comparison"], caption)]))
@@ -111,7 +129,7 @@ def write_html(
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the result in a sentence: how many pairs succeeded, and which was cheapest by its true cost."""
+    """Return the result in a sentence: how many pairs succeeded, and which was the fastest."""
     good = [row for row in rows if row["status"] in ("solved", "acceptable", "converged")]
     start = f"{len(good)} of {len(rows)} pairs ended in success."
     if not good:

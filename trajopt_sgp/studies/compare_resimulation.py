@@ -12,6 +12,7 @@ from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.problem.dynamics import is_continuous
+from trajopt_sgp.problem.solution import Plant
 from trajopt_sgp.problem.terms import StageCostTerm
 
 FloatArray = NDArray[np.float64]
@@ -21,7 +22,7 @@ _SUBSTEPS = 20
 
 @dataclass(frozen=True)
 class Resimulated:
-    """A plan's controls along the dynamics, from its first state."""
+    """A plan's controls along the dynamics, or in a plant, from its first state."""
 
     trajectory: Trajectory
     """States at the knots, `(N+1, n)`."""
@@ -52,6 +53,14 @@ def resimulate(solution: Solution) -> Resimulated | None:
         gap = np.abs(states[-1] - plan.states[-1]) / state_scale(problem)
     terms = {**solution.cost_terms, **integration.knot_costs(states), **integrals}
     return Resimulated(truth, float(np.nan_to_num(gap, nan=np.inf).max()), terms)
+
+
+def execute(solution: Solution, plant: Plant) -> Resimulated:
+    """Let a plant take the planned controls, a step for each interval, from the plan's first state."""
+    executed = solution.resimulate(plant)
+    with np.errstate(all="ignore"):
+        gap = np.abs(executed.gap[-1]) / state_scale(solution.problem)
+    return Resimulated(executed.trajectory, float(np.nan_to_num(gap, nan=np.inf).max()), executed.cost_terms)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ def plot_certificate(
 
     Args:
         check: a certificate beside an execution, as `solution.resimulate(plant).certificate`; of one plan.
-        names: of the states; x[0], x[1], ... if not given.
+        names: of the states; by default those of the problem, or x[0], x[1], ... where none is known.
         show: indices of the states to draw; all by default.
         units: units by the names of states.
         title: above the figure.
@@ -54,7 +54,7 @@ def plot_certificate(
     if plan.states.ndim != 2:
         raise ShapeError(f"plot_certificate draws one plan, not a batch of shape {plan.states.shape[:-2]}.")
     size = plan.states.shape[1]
-    labels = [f"x[{i}]" for i in range(size)] if names is None else list(names)
+    labels = list(names or check.certificate.state_names or [f"x[{i}]" for i in range(size)])
     chosen = list(range(size)) if show is None else list(show)
     if len(labels) != size or not all(0 <= index < size for index in chosen):
         raise OptionError(f"names = {labels} and show = {chosen} must fit {size} states.")

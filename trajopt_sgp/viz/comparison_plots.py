@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
@@ -13,13 +14,18 @@ from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import Solution
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.viz.solution_plots import draw_bounds, draw_plan
-from trajopt_sgp.viz.style import BAD, FAINT, add_heading, new_figure, pick_colours, styled
+from trajopt_sgp.viz.style import BAD, INK, PALETTE, add_heading, new_figure, pick_colours, styled
 
 FloatArray = NDArray[np.float64]
 
 _COLUMNS = 3
 _DASHES = ("-", (0, (5.0, 2.0)), (0, (2.0, 1.2)), (0, (6.0, 1.5, 1.5, 1.5)))
 _SMALLEST = 1e-16
+# width of the line beside a label [points]
+_KEY = 30.0
+
+Style = tuple[str, Any]
+"""A colour and a dash."""
 
 
 @styled
@@ -31,8 +37,9 @@ def plot_comparison(
 ) -> Figure:
     """Draw the trajectories of solutions of one problem on top of each other, and below them what each is worth.
 
-    The points below are the error of the cost, the largest mesh error and the wall time. Solutions that are no success
-    are drawn faintly, with hollow points. Zeros stand on the left edge.
+    The points below are the error of the cost, the largest mesh error, where any problem is continuous in time, and the
+    wall time; beside each label is its line. Solutions that are no success are drawn faintly, with hollow points. Zeros
+    stand on the left edge.
 
     Args:
         solutions: by label.
@@ -55,15 +62,15 @@ def plot_comparison(
     grid = list(upper.subplots(rows, columns, squeeze=False).ravel())
     for axes in grid[size:]:
         axes.remove()
-    colours = pick_colours(solutions)
-    for k, (label, solution) in enumerate(solutions.items()):
-        dash = _DASHES[(k // 6 + k) % len(_DASHES)]
+    styles = _pick_styles(solutions)
+    for label, solution in solutions.items():
+        colour, dash = styles[label]
         width = 1.6 if solution.success else 1.0
         style: dict[str, Any] = {"linestyle": dash, "linewidth": width, "alpha": 1.0 if solution.success else 0.65}
-        draw_plan(grid, solution, colours[label], units, knots=False, **style)
+        draw_plan(grid, solution, colour, units, knots=False, **style)
     _draw_limits(grid, problem)
-    _draw_scores(list(lower.subplots(1, 3, sharey=True)), solutions, colours, optimum)
-    add_heading(figure, title or f"{problem.problem.name}, solved in {len(solutions)} ways")
+    _draw_scores(lower, solutions, styles, optimum)
+    add_heading(figure, title or f"{problem.problem.name}, solved in {len(solutions)} way{'s' * (len(solutions) > 1)}")
     return figure
 
 
@@ -82,6 +89,19 @@ def _common_problem(solutions: Mapping[str, Solution]) -> Solution:
     return first
 
 
+def _pick_styles(solutions: Mapping[str, Solution]) -> dict[str, Style]:
+    """Return a colour and a dash for each label, no two alike as long as there are any left.
+
+    Neighbours have different dashes too, so that curves on top of each other are seen.
+    """
+    colours, styles = pick_colours(solutions), dict[str, Style]()
+    for k, label in enumerate(solutions):
+        turn = k + k // len(PALETTE)
+        choices = [(colours[label], _DASHES[(turn + j) % len(_DASHES)]) for j in range(len(_DASHES))]
+        styles[label] = next((style for style in choices if style not in styles.values()), choices[0])
+    return styles
+
+
 def _draw_limits(panels: Sequence[Axes], solution: Solution) -> None:
     boxes = solution.problem.state_box, solution.problem.control_box
     lower, upper = (np.concatenate([getattr(box, side) for box in boxes]) for side in ("lower", "upper"))
@@ -90,42 +110,65 @@ def _draw_limits(panels: Sequence[Axes], solution: Solution) -> None:
 
 
 def _draw_scores(
-    panels: Sequence[Axes], solutions: Mapping[str, Solution], colours: Mapping[str, str], optimum: float | None
+    figure: FigureBase, solutions: Mapping[str, Solution], styles: Mapping[str, Style], optimum: float | None
 ) -> None:
     good = [solution for solution in solutions.values() if solution.success] or list(solutions.values())
     best = min(solution.cost for solution in good) if optimum is None else optimum
     relative = "optimum" if optimum is not None else "best"
     errors = [abs(solution.cost - best) / max(abs(best), 1e-12) for solution in solutions.values()]
-    meshes = [
-        float(s.mesh_error.max()) if is_continuous(s.problem.dynamics) else float("nan") for s in solutions.values()
+    scores = {f"cost, relative to the {relative}": errors}
+    if any(is_continuous(solution.problem.dynamics) for solution in solutions.values()):
+        scores["largest mesh error"] = [_largest_mesh_error(solution) for solution in solutions.values()]
+    scores["wall time [s]"] = [float(solution.seconds.get("total", 0.0)) for solution in solutions.values()]
+    panels = figure.subplots(1, len(scores), sharey=True)
+    for axes, (title, values) in zip(panels, scores.items(), strict=True):
+        _draw_points(axes, title, np.array(values), solutions, styles)
+    _draw_key(panels[0], styles)
+    if not all(solution.success for solution in solutions.values()):
+        _explain_points(figure)
+
+
+def _largest_mesh_error(solution: Solution) -> float:
+    return float(solution.mesh_error.max()) if is_continuous(solution.problem.dynamics) else float("nan")
+
+
+def _draw_key(axes: Axes, styles: Mapping[str, Style]) -> None:
+    """Write the labels, and draw beside each its line."""
+    axes.set_yticks(np.arange(len(styles)), list(styles))
+    axes.set_ylim(len(styles) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0.0, pad=_KEY + 4.0)
+    for k, (colour, dash) in enumerate(styles.values()):
+        line = {"arrowstyle": "-", "color": colour, "linestyle": dash, "linewidth": 1.6, "shrinkA": 0.0, "shrinkB": 0.0}
+        place: Any = ("axes points", "data")
+        axes.annotate("", (-6.0, k), (-_KEY, k), place, place, line, annotation_clip=False)
+
+
+def _explain_points(figure: FigureBase) -> None:
+    points: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 6.5}
+    entries = [
+        Line2D([], [], **points, color=INK, label="success"),
+        Line2D([], [], **points, color="white", markeredgecolor=BAD, label="no success"),
     ]
-    seconds = [float(solution.seconds.get("total", 0.0)) for solution in solutions.values()]
-    titles = (f"cost, relative to the {relative}", "largest mesh error", "wall time [s]")
-    for axes, title, values in zip(panels, titles, (errors, meshes, seconds), strict=True):
-        _draw_points(axes, title, np.array(values), solutions, colours)
-    panels[0].set_yticks(np.arange(len(solutions)), list(solutions))
-    panels[0].set_ylim(len(solutions) - 0.5, -0.5)
+    figure.legend(handles=entries, loc="outside lower right", ncols=2)
 
 
 def _draw_points(
-    axes: Axes, title: str, values: FloatArray, solutions: Mapping[str, Solution], colours: Mapping[str, str]
+    axes: Axes, title: str, values: FloatArray, solutions: Mapping[str, Solution], styles: Mapping[str, Style]
 ) -> None:
     finite = values[np.isfinite(values) & (values > _SMALLEST)]
-    low = 10.0 ** np.floor(np.log10(finite.min(initial=1.0)) - 0.3)
-    high = 10.0 ** np.ceil(np.log10(finite.max(initial=1e-3)) + 0.3)
+    shown = finite if len(finite) else np.array([1e-3])
+    low, high = 10.0 ** np.floor(np.log10(shown.min()) - 0.3), 10.0 ** np.ceil(np.log10(shown.max()) + 0.3)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     for k, (label, value) in enumerate(zip(solutions, values, strict=True)):
         if np.isnan(value):
             continue
         place = float(np.clip(value, low, high))
-        success = solutions[label].success
-        axes.plot([low, place], [k, k], color=colours[label], linewidth=1.2, alpha=0.6)
-        face = colours[label] if success else "white"
-        edge = colours[label] if success else BAD
+        success, colour = solutions[label].success, styles[label][0]
+        axes.plot([low, place], [k, k], color=colour, linewidth=1.2, alpha=0.6)
+        face = colour if success else "white"
+        edge = colour if success else BAD
         axes.plot([place], [k], "o", color=face, markeredgecolor=edge, markersize=6.5, clip_on=False, zorder=4)
-    if not len(finite):
-        axes.text(0.5, 0.5, "none", transform=axes.transAxes, color=FAINT, ha="center", va="center")
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="y", length=0.0)

@@ -1,6 +1,7 @@
 """Figures of closed-loop episodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,9 +10,13 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.viz.solution_plots import draw_bounds
 from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, INK, PALETTE, Bounds, add_heading, axis_label, new_figure, styled
 
 FloatArray = NDArray[np.float64]
+
+_LIMIT: Literal["--"] = "--"
 
 
 @styled
@@ -29,6 +34,7 @@ def plot_mpc(
     control_limits: Bounds | None = None,
     units: Mapping[str, str] | None = None,
     title: str = "Closed loop on the true system",
+    problem: OptimalControlProblem | None = None,
 ) -> Figure:
     """Draw states and controls of many episodes over time, one panel each.
 
@@ -36,20 +42,22 @@ def plot_mpc(
         times: of the states [s], `(steps+1,)`.
         states: `(episodes, steps+1, n)`; NaN after the end of an episode.
         controls: `(episodes, steps, m)`.
-        state_names: x[0], x[1], ... if not given.
-        control_names: u[0], u[1], ... if not given.
+        state_names: by default those of `problem`, or x[0], x[1], ... without one.
+        control_names: alike, u[0], u[1], ...
         show: indices of the states to draw; all by default.
         goal: state `(n,)` to reach; NaN where there is none.
         tolerances: distance from the goal that counts as reached, by index of the state; shaded.
         judged_from: since when the tolerances apply [s].
         success: whether each episode succeeded, `(episodes,)`; failures are drawn in red over the others
             and do not widen the axes.
-        control_limits: lower and upper, numbers or `(m,)`.
+        control_limits: lower and upper, numbers or `(m,)`; by default the bounds of `problem`.
         units: by the names of states and controls.
         title: above the figure.
+        problem: that the controller solves; gives names and bounds, of which those of states are drawn where they are
+            near.
 
     Raises:
-        ShapeError: the arrays do not fit together.
+        ShapeError: the arrays do not fit together, or the problem has other numbers of states or controls.
     """
     time, state, control = (np.asarray(array, dtype=np.float64) for array in (times, states, controls))
     good = np.ones(len(state), dtype=bool) if success is None else np.asarray(success, dtype=bool)
@@ -57,7 +65,8 @@ def plot_mpc(
     if goal is not None and np.shape(goal) != state.shape[2:]:
         raise ShapeError(f"The goal has shape {np.shape(goal)}; it must be {state.shape[2:]}, NaN where there is none.")
     size, inputs = state.shape[2], control.shape[2]
-    names = list(state_names or (f"x[{i}]" for i in range(size)))
+    names, inner_limits, limits = _describe(problem, size, inputs)
+    names = [*(state_names or names[:size]), *(control_names or names[size:])]
     chosen = list(range(size)) if show is None else list(show)
     figure = new_figure(8.0, 1.9 * (len(chosen) + inputs) + 0.8)
     panels = figure.subplots(len(chosen) + inputs, 1, sharex=True, squeeze=False)[:, 0]
@@ -65,16 +74,17 @@ def plot_mpc(
         _draw_episodes(axes, time, state[:, :, index], good)
         band = _mark_goal(axes, time, goal, tolerances or {}, index, judged_from)
         _limit_to_successes(axes, np.append(state[good, :, index], band) if good.any() else band[:0])
+        draw_bounds(axes, inner_limits[index], _LIMIT)
         axes.set_ylabel(axis_label(names[index], units))
     for index, axes in enumerate(panels[len(chosen) :]):
         held = np.concatenate([control[:, :, index], control[:, -1:, index]], axis=1)
         _draw_episodes(axes, time, held, good, drawstyle="steps-post")
-        _mark_limits(axes, control_limits, index, inputs)
-        axes.set_ylabel(axis_label(list(control_names or (f"u[{i}]" for i in range(inputs)))[index], units))
+        _mark_limits(axes, control_limits or limits, index, inputs)
+        axes.set_ylabel(axis_label(names[size + index], units))
     panels[-1].set_xlabel("time [s]")
     panels[-1].set_xlim(time[0], time[-1])
     figure.align_ylabels(panels)
-    _add_legend(figure, good, success is not None, goal is not None, bool(tolerances), control_limits is not None)
+    _add_legend(figure, good, success is not None, goal is not None, bool(tolerances), _drawn(panels))
     add_heading(figure, title)
     return figure
 
@@ -85,6 +95,26 @@ def _check_shapes(time: FloatArray, state: FloatArray, control: FloatArray, good
         raise ShapeError(f"States have shape {state.shape}; they must be ({episodes}, {steps + 1}, n).")
     if control.shape[:2] != (episodes, steps):
         raise ShapeError(f"Controls have shape {control.shape}; they must be ({episodes}, {steps}, m).")
+
+
+def _describe(
+    problem: OptimalControlProblem | None, states: int, controls: int
+) -> tuple[list[str], list[tuple[float, float]], Bounds | None]:
+    """Return names of states and controls, the bounds of each state, and those of the controls."""
+    if problem is None:
+        names = [*(f"x[{i}]" for i in range(states)), *(f"u[{i}]" for i in range(controls))]
+        return names, [(-np.inf, np.inf)] * states, None
+    sizes = problem.state_size, problem.control_size
+    if sizes != (states, controls):
+        raise ShapeError(f"The problem has {sizes} states and controls, the episodes {(states, controls)}.")
+    inner, outer = problem.state_box, problem.control_box
+    bounds = list(zip(inner.lower.tolist(), inner.upper.tolist(), strict=True))
+    return [*problem.state_labels, *problem.control_labels], bounds, (outer.lower, outer.upper)
+
+
+def _drawn(panels: Iterable[Axes]) -> bool:
+    """Return whether limits are drawn in any panel."""
+    return any(line.get_linestyle() == _LIMIT for axes in panels for line in axes.lines)
 
 
 def _draw_episodes(
@@ -129,7 +159,7 @@ def _mark_limits(axes: Axes, limits: Bounds | None, index: int, size: int) -> No
     for side in limits or ():
         limit = np.broadcast_to(np.asarray(side, dtype=np.float64), (size,))[index]
         if np.isfinite(limit):
-            axes.axhline(limit, color=INK, linestyle="--", linewidth=1.0)
+            axes.axhline(limit, color=INK, linestyle=_LIMIT, linewidth=1.0)
 
 
 def _add_legend(
@@ -148,5 +178,5 @@ def _add_legend(
     if tolerance:
         entries.append(Line2D([], [], color=BOX_EDGE, linewidth=6.0, alpha=0.5, label="required at the end"))
     if limits:
-        entries.append(Line2D([], [], color=INK, linestyle="--", linewidth=1.0, label="limit"))
+        entries.append(Line2D([], [], color=INK, linestyle=_LIMIT, linewidth=1.0, label="limit"))
     figure.legend(handles=entries, loc="outside lower left", ncols=len(entries))

@@ -37,7 +37,7 @@ def plot_solution(
 
     Dots are the knots, lines what the formulation says lies between them. Dotted lines are bounds, shaded beyond; one
     that is far from the plan is left out. A panel below is drawn only where the problem has such a distance, or
-    continuous time.
+    continuous time. A policy sought from many initial states has a line for each of them.
 
     Args:
         solution: what to draw; it need not be a success.
@@ -79,8 +79,8 @@ def draw_plan(
     times, states, controls = dense(plan)
     boxes = [(problem.state_box.lower, problem.state_box.upper), (problem.control_box.lower, problem.control_box.upper)]
     groups = [(states, problem.state_labels, boxes[0]), (controls, problem.control_labels, boxes[1])]
-    drawn = [(v[:, i], names[i], (box[0][i], box[1][i])) for v, names, box in groups for i in range(len(names))]
-    marks = [*plan.states.T, *controls[::_POINTS].T]
+    drawn = [(v[..., i].T, names[i], (box[0][i], box[1][i])) for v, names, box in groups for i in range(len(names))]
+    marks = [*plan.states.T, *controls[..., ::_POINTS, :].T]
     for axes, (values, name, bounds), points in zip(panels, drawn, marks, strict=False):
         axes.plot(times, values, color=colour, **style)
         axes.set(xlabel="time [s]", ylabel=axis_label(name, units))
@@ -91,7 +91,7 @@ def draw_plan(
 
 
 def dense(plan: Trajectory) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return times `(k,)` [s], states `(k, n)` and controls `(k, m)` at many places of every interval.
+    """Return times `(k,)` [s], states `(..., k, n)` and controls `(..., k, m)` at many places of every interval.
 
     At a knot the controls of both intervals are there, so that jumps are drawn as jumps.
     """
@@ -100,17 +100,18 @@ def dense(plan: Trajectory) -> tuple[FloatArray, FloatArray, FloatArray]:
     pairs = [plan.at_fraction(float(f), mesh) for f in fractions]
     spans = np.diff(plan.times)
     times = (plan.times[:-1, None] + spans[:, None] * fractions).ravel()
-    states, controls = (np.stack(values, axis=1) for values in zip(*pairs, strict=True))
-    return times, states.reshape(len(times), -1), controls.reshape(len(times), -1)
+    states, controls = (np.stack(values, axis=-2) for values in zip(*pairs, strict=True))
+    batch = plan.controls.shape[:-2]
+    return times, states.reshape(*batch, len(times), -1), controls.reshape(*batch, len(times), -1)
 
 
-def draw_bounds(axes: Axes, bounds: tuple[float, float]) -> None:
+def draw_bounds(axes: Axes, bounds: tuple[float, float], linestyle: str = ":") -> None:
     """Mark the bounds that are near what has been drawn, and shade what lies beyond."""
     low, high = axes.get_ylim()
     reach = _NEAR * (high - low)
     for bound, sign in zip(bounds, (-1.0, 1.0), strict=True):
         if np.isfinite(bound) and low - reach <= bound <= high + reach:
-            axes.axhline(bound, color=INK, linestyle=":", linewidth=1.2)
+            axes.axhline(bound, color=INK, linestyle=linestyle, linewidth=1.2)
             edge = bound + sign * 0.08 * (high - low)
             low, high = min(low, edge), max(high, edge)
             axes.axhspan(bound, bound + sign * 10.0 * (high - low), color=FAINT, alpha=0.18, linewidth=0.0, zorder=0)
@@ -133,10 +134,11 @@ def _extra_panels(solution: Solution) -> dict[str, FloatArray]:
 
 
 def _draw_intervals(axes: Axes, label: str, values: FloatArray, plan: Trajectory, colour: str) -> None:
-    """Draw one number for each interval; mesh errors on a logarithmic axis."""
+    """Draw one number for each interval `(..., N)`; mesh errors on a logarithmic axis."""
     logarithmic = label.startswith("mesh")
     shown = np.where(np.isfinite(values), np.maximum(values, _ROUNDING), np.nan) if logarithmic else values
-    axes.stairs(shown, plan.times, baseline=None, color=colour, linewidth=1.8)
+    for own in shown.reshape(-1, plan.horizon):
+        axes.stairs(own, plan.times, baseline=None, color=colour, linewidth=1.8)
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())

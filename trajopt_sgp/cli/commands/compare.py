@@ -15,6 +15,7 @@ EXAMPLES = examples(
     "trajopt-sgp compare minimum-time --solvers ipopt,ipopt:hessian=limited-memory \\",
     "    --formulations orthogonal-collocation:degree=2,points=legendre,trapezoidal-collocation",
     "trajopt-sgp compare my_problem.py:make_problem --json",
+    "trajopt-sgp compare my_problem.py:make_problem --plant my_robot.py:step",
 )
 
 
@@ -50,6 +51,13 @@ def compare(
     ] = "problem",
     time_limit: Annotated[
         float | None, typer.Option(help="Wall time of each pair, after the first solve [s].  [default: none]")
+    ] = None,
+    plant: Annotated[
+        str | None,
+        typer.Option(
+            help="file.py:function, a step of the plant: state and control to the next state, NumPy arrays. Every plan "
+            "is also judged by what its controls do there.  [default: none]"
+        ),
     ] = None,
     plots: Annotated[bool, typer.Option(help="Draw pictures and write report.html.")] = True,
     folder: Folder = Path("runs/compare"),

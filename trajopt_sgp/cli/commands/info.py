@@ -10,7 +10,7 @@ from trajopt_sgp.cli.report import Report
 EXAMPLES = examples(
     "trajopt-sgp info",
     "trajopt-sgp info cartpole/random-v0",
-    "trajopt-sgp info runs/train/energy/model.safetensors --json",
+    "trajopt-sgp info runs/cartpole/energy/model.safetensors --json",
 )
 
 

@@ -21,9 +21,9 @@ from trajopt_sgp.cli.parameters import (
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
-    "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy",
-    "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy --episodes 20 --time-limit 0.05",
-    "trajopt-sgp mpc --dynamics runs/train/dynamics --energy runs/train/energy --latency 0.1 --no-compensate",
+    "trajopt-sgp mpc --dynamics runs/cartpole/dynamics --energy runs/cartpole/energy",
+    "trajopt-sgp mpc --dynamics runs/cartpole/dynamics --energy runs/cartpole/energy --episodes 20 --time-limit 0.05",
+    "trajopt-sgp mpc --dynamics runs/cartpole/dynamics --energy runs/cartpole/energy --latency 0.1 --no-compensate",
 )
 
 

@@ -25,10 +25,10 @@ from trajopt_sgp.cli.presets import default_note
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
-    "trajopt-sgp plan --dynamics runs/train/dynamics --score runs/train/score",
-    "trajopt-sgp plan --dynamics runs/train/dynamics",
-    "trajopt-sgp plan --dynamics runs/train/dynamics --exact cartpole/random-v0",
-    "trajopt-sgp plan --dynamics runs/train/dynamics --energy runs/train/energy \\",
+    "trajopt-sgp plan --dynamics runs/cartpole/dynamics --score runs/cartpole/score",
+    "trajopt-sgp plan --dynamics runs/cartpole/dynamics",
+    "trajopt-sgp plan --dynamics runs/cartpole/dynamics --exact cartpole/random-v0",
+    "trajopt-sgp plan --dynamics runs/cartpole/dynamics --energy runs/cartpole/energy \\",
     "    --solver ipopt --starts 4 --option tolerance=1e-6 --option options.mu_strategy=adaptive",
 )
 _GUIDANCE = "Guidance"

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from trajopt_sgp.cli.parameters import Folder, JsonOutput, Seed, examples
+from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
 from trajopt_sgp.cli.report import Report
 
 EXAMPLES = examples(
-    "trajopt-sgp train --dataset cartpole/random-v0",
+    "trajopt-sgp train --dataset cartpole/random-v0 --folder runs/cartpole",
     "trajopt-sgp train --dataset cartpole/random-v0 --models energy --steps-energy 10000 --folder runs/longer",
     "trajopt-sgp train --dataset cartpole/random-v0 --models ensemble,learned-distance",
     "trajopt-sgp train --dataset sgp/hopper-medium-v0 --preset d4rl",
@@ -73,7 +73,12 @@ def train(
         _optimisation("Stop after so many steps without progress; 0: never."),
     ] = None,
     device: Annotated[str, _optimisation("PyTorch device.")] = "cpu",
-    folder: Folder = Path("runs/train"),
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run: results and config.json; made if missing.  [default: runs/train/DATASET]"
+        ),
+    ] = None,
     seed: Seed = 0,
     json_output: JsonOutput = False,
 ) -> Report:
@@ -82,7 +87,7 @@ def train(
     Each model goes to its own subfolder, with checkpoint, metrics.jsonl and TensorBoard files. A run that was
     interrupted is resumed by the same command, to the same bytes.
     """
-    arguments = locals()
+    arguments = {**locals(), "folder": folder or Path("runs/train") / dataset}
     from trajopt_sgp.cli.jobs.train import TrainRequest, run_train
 
     return run_train(TrainRequest(**arguments))

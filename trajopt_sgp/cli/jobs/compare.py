@@ -12,17 +12,18 @@ from trajopt_sgp.cli.report import Block, Report, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.models import TransitionModel
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import line_guess
 from trajopt_sgp.studies.compare import Cell, compare, suitable_formulations
 from trajopt_sgp.studies.compare_choices import kinds, parse_choices, valid_keys
-from trajopt_sgp.studies.compare_problem import find_problem
+from trajopt_sgp.studies.compare_problem import find_plant, find_problem
 from trajopt_sgp.studies.compare_report import (
-    MEANING,
     draw_comparison,
     header,
     headline,
+    meaning,
     shown_columns,
     table_cells,
     write_html,
@@ -34,7 +35,8 @@ from trajopt_sgp.viz import Column
 _WIDE = 180
 _PARTS: Mapping[str, Sequence[str]] = {
     "result": ("formulation", "solver", "status", "cost", "relative_error"),
-    "truth": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost", "kkt_residual"),
+    "accuracy": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost", "kkt_residual"),
+    "plant": ("plant_gap", "plant_cost"),
     "effort": (
         "intervals",
         "variables",
@@ -57,6 +59,7 @@ class CompareRequest:
     refine: float | None
     guess: str
     time_limit: float | None
+    plant: str | None
     plots: bool
     folder: Path
     seed: int
@@ -68,12 +71,14 @@ def run_compare(request: CompareRequest) -> Report:
 
     Raises:
         OptionError: an unknown problem, formulation, solver or setting, or a number that is not positive.
-        IncompatibleError: a mesh shall be refined of a problem in discrete time, or no formulation fits the problem.
+        IncompatibleError: a mesh shall be refined of a problem in discrete time, no formulation fits the problem, or a
+            plant shall judge plans whose intervals are not of one length.
     """
     _check_numbers(request)
     solvers = parse_choices(Solver, request.solvers)  # type: ignore[type-abstract]
     named = None if request.formulations is None else parse_choices(Formulation, request.formulations)  # type: ignore[type-abstract]
     problem, known = find_problem(request.problem)
+    plant = None if request.plant is None else find_plant(request.plant)
     formulations = named or suitable_formulations(problem)
     with open_run_folder(request.folder) as folder:
         total = len(formulations) * len(solvers)
@@ -87,6 +92,7 @@ def run_compare(request: CompareRequest) -> Report:
                 time_limit=request.time_limit,
                 seed=request.seed,
                 progress=update,
+                plant=plant,
             )
             update(total)
         return _report(request, problem, known, cells, folder)
@@ -130,11 +136,12 @@ def _report(
     optimum = None if known is None else known.optimum
     rows, title = [cell.row(optimum) for cell in cells], f"{problem.name} compared"
     folder.write_config("compare", asdict(request))
-    files = {"table": write_markdown(folder.path / "compare.md", title, rows)}
+    learned = isinstance(problem.dynamics, TransitionModel)
+    files = {"table": write_markdown(folder.path / "compare.md", title, rows, learned)}
     if request.plots:
         pictures = draw_comparison(folder.path, cells, optimum)
         footer = f"Made by `trajopt-sgp compare {request.problem}` with seed {request.seed}."
-        files["report"] = write_html(folder.path / "report.html", title, rows, pictures, footer)
+        files["report"] = write_html(folder.path / "report.html", title, rows, pictures, footer, learned)
         files |= {"comparison": pictures["comparison"]} if pictures else {}
     document = {
         "problem": request.problem,
@@ -142,17 +149,17 @@ def _report(
         "optimum": optimum,
         "source": None if known is None else known.source,
         "refine": request.refine,
+        "plant": request.plant,
         "seed": request.seed,
         "rows": rows,
     }
     files["document"] = folder.write_json("compare.json", document)
     succeeded = any(cell.solution is not None and cell.solution.success for cell in cells)
-    return Report({**document, "files": files}, _blocks(title, rows, optimum, files), exit_code=int(not succeeded))
+    blocks = [*_blocks(title, rows, optimum), meaning(rows, learned), *(f"Wrote {path}" for path in files.values())]
+    return Report({**document, "files": files}, blocks, exit_code=int(not succeeded))
 
 
-def _blocks(
-    title: str, rows: Sequence[Mapping[str, Any]], optimum: float | None, files: Mapping[str, Path]
-) -> list[Block]:
+def _blocks(title: str, rows: Sequence[Mapping[str, Any]], optimum: float | None) -> list[Block]:
     refused = [row for row in rows if row["status"] == "does not apply"]
     solved = [row for row in rows if row not in refused]
     blocks: list[Block] = [*_tables(title, solved)]
@@ -160,18 +167,18 @@ def _blocks(
     blocks.append(headline(rows))
     if optimum is not None:
         blocks.append(f"Known optimum: {optimum:.8g}.")
-    return [*blocks, MEANING, *(f"Wrote {path}" for path in files.values())]
+    return blocks
 
 
 def _tables(title: str, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return one table, or on a narrow terminal three, their rows numbered alike."""
+    """Return one table, or on a narrow terminal several, their rows numbered alike."""
     if not rows:
         return []
     columns = shown_columns(rows)
     if Console().width >= _WIDE:
         return [_table(title, rows, columns)]
     parts = {part: {key: columns[key] for key in keys if key in columns} for part, keys in _PARTS.items()}
-    return [_table(f"{title}: {part}", rows, chosen) for part, chosen in parts.items()]
+    return [_table(f"{title}: {part}", rows, chosen) for part, chosen in parts.items() if chosen]
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> Table:

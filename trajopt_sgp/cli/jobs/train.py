@@ -1,6 +1,6 @@
 """Training models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from trajopt_sgp.learning import (
 
 _ROLLOUT = ("rollout_steps", "rollout_decay")
 """Arguments that are for dynamics alone."""
+_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,8 @@ def _train(
             device,
         )
     rmse = {"validation_rmse": result.validation_rmse} if kind == "dynamics" else {}
+    for concern in result.concerns:
+        note(f"Warning: {kind}: {concern}", request.json_output)
     return {
         "file": place / MODEL_FILE,
         "settings": settings.to_json(),
@@ -120,6 +123,8 @@ def _train(
         "best_step": result.best_step,
         "seconds": result.seconds,
         "validation_loss": result.validation_loss,
+        "concerns": result.concerns,
+        "step_errors": [{**asdict(error), "share": error.share} for error in result.step_errors],
         **rmse,
     }
 
@@ -128,8 +133,18 @@ def _blocks(dataset: str, results: Mapping[str, Mapping[str, Any]]) -> list[Bloc
     head = ["model", "steps", "seconds", "validation loss", "one-step error"]
     names = ("steps", "seconds", "validation_loss", "validation_rmse")
     rows = [[kind, *(entry.get(name) for name in names)] for kind, entry in results.items()]
-    title = f"Trained on {dataset}; losses on unseen transitions"
-    return [make_table(title, head, rows), *(f"Wrote {entry['file']}" for entry in results.values())]
+    title = f"Trained on {dataset}; losses, and errors in typical steps, on unseen transitions"
+    steps = [block for kind, entry in results.items() for block in _step_table(kind, entry["step_errors"])]
+    return [make_table(title, head, rows), *steps, *(f"Wrote {entry['file']}" for entry in results.values())]
+
+
+def _step_table(kind: str, errors: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return a table of the states that are predicted worst, if the model predicts any."""
+    worst = sorted(errors, key=lambda error: -error["share"])[:_SHOWN]
+    rows = [[e["state"], e["error"], e["typical_step"], f"{100.0 * e['share']:.3g} %"] for e in worst]
+    shown = "" if len(errors) <= _SHOWN else f", the {_SHOWN} worst of {len(errors)} states"
+    title = f"One step of {kind} on unseen transitions, each state in its own unit{shown}"
+    return [make_table(title, ["state", "error", "typical step", "error / step"], rows)] if rows else []
 
 
 def _preset(name: str) -> TrainingPreset:
