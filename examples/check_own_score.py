@@ -15,8 +15,7 @@ from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.learning import EnergySettings, train_energy
 from trajopt_sgp.models import MLP
 from trajopt_sgp.models.preconditioning import as_sigma
-from trajopt_sgp.uncertainty import ScoreAccuracy, score_accuracy
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import ScoreAccuracy, check_score, score_accuracy
 from trajopt_sgp.viz import save_figure
 
 

@@ -10,7 +10,7 @@ from trajopt_sgp.data import Transitions, points_as_transitions
 from trajopt_sgp.errors import NotFiniteError, ShapeError
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, train_energy, train_score
 from trajopt_sgp.models import Denoiser, load_model, save_model
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import check_score
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
 

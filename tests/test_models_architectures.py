@@ -29,8 +29,7 @@ from trajopt_sgp.models.calibration import calibrate
 from trajopt_sgp.models.preconditioning import NOISE_FEATURES, noise_levels
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 from trajopt_sgp.solvers import Ipopt, solve
-from trajopt_sgp.uncertainty import DataDistance
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import DataDistance, check_score
 
 DATA = linear_transitions(60, 0)
 LEVELS = (0.02, 0.1, 0.6)

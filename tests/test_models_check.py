@@ -12,7 +12,7 @@ from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.errors import ConformanceError, ShapeError
 from trajopt_sgp.models import Calibration, EnergyNetwork, LearnedDynamics, ScoreNetwork, check_dynamics, fit_normalizer
 from trajopt_sgp.problem import Dynamics
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import check_score
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel
 

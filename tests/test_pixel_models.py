@@ -39,8 +39,7 @@ from trajopt_sgp.problem.dynamics import DiscreteDynamics
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.studies.pixels.costs import goal_cost, path_cost, smoothness_cost
 from trajopt_sgp.studies.pixels.planning import disc_distances, judge, pixel_problem, plan_cost, still_guess
-from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, check_score
 
 WORLD = PixelWorld(resolution=16)
 PIXELS = 256

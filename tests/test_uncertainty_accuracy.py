@@ -12,9 +12,8 @@ from tests.problems import energy_network, score_network
 from tests.synthetic import linear_transitions
 from trajopt_sgp.data import as_triples, triple_normalizer
 from trajopt_sgp.errors import ConformanceError, IncompatibleError, OptionError, ShapeError
-from trajopt_sgp.uncertainty import ExactSmoothedDistance, ScoreAccuracy, score_accuracy
+from trajopt_sgp.uncertainty import ExactSmoothedDistance, ScoreAccuracy, check_score, score_accuracy
 from trajopt_sgp.uncertainty.accuracy import asymmetry, counting_points
-from trajopt_sgp.uncertainty.check import check_score
 
 DATA = linear_transitions(400, 0)
 EXACT = ExactSmoothedDistance(DATA)

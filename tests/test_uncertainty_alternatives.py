@@ -34,6 +34,7 @@ from trajopt_sgp.uncertainty import (
     ExactSmoothedDistance,
     GaussianProcessVariance,
     NearestDistance,
+    check_score,
     compare_lengths,
     distance_error,
     gradient_error,
@@ -41,7 +42,6 @@ from trajopt_sgp.uncertainty import (
     measure_calibration,
     score_accuracy,
 )
-from trajopt_sgp.uncertainty.check import check_score
 from trajopt_sgp.uncertainty.lengths import lengths_table, move_off, normalized
 from trajopt_sgp.uncertainty.model_error import spread_of_steps
 

@@ -15,8 +15,7 @@ from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, StageCost, TerminalCost
 from trajopt_sgp.solvers import LBFGS, SQP, Fatrop, GradientDescent, Ipopt, Scipy, solve
-from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, NearestDistance
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, NearestDistance, check_score
 from trajopt_sgp.uncertainty.moments import Expansion, expand
 from trajopt_sgp.uncertainty.neighbor_sums import NeighborSums
 from trajopt_sgp.uncertainty.point_blocks import PointBlocks

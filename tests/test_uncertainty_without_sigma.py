@@ -15,8 +15,7 @@ from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import calibrate, calibrated_length, measure_gain
 from trajopt_sgp.problem import Parameters
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
-from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
-from trajopt_sgp.uncertainty.check import check_score
+from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, check_score
 
 STEEPNESS = 9.0
 CALIBRATION = Calibration((), (0.0,), gain=STEEPNESS**-0.5)

@@ -7,6 +7,7 @@ from trajopt_sgp.uncertainty.certificate import ModelBiasCertificate as ModelBia
 from trajopt_sgp.uncertainty.certificate import PlanCalibration as PlanCalibration
 from trajopt_sgp.uncertainty.certificate_file import load_certificate as load_certificate
 from trajopt_sgp.uncertainty.certificate_file import save_certificate as save_certificate
+from trajopt_sgp.uncertainty.check import check_score as check_score
 from trajopt_sgp.uncertainty.data_distance import DataDistance as DataDistance
 from trajopt_sgp.uncertainty.distance_error import DistanceError as DistanceError
 from trajopt_sgp.uncertainty.distance_error import distance_error as distance_error
