@@ -89,6 +89,9 @@ def test_networks_agree(activation: str, width: int, depth: int, batch: int, dty
         nn.functional.selu,
         lambda z: nn.functional.celu(z, 2.5),
         lambda z: nn.functional.softplus(z, beta=5.0),
+        nn.functional.gelu,
+        nn.functional.leaky_relu,
+        lambda z: z.clamp(-0.3, 0.5) + (z**3).atan(),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 9])

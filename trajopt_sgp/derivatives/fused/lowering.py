@@ -106,14 +106,12 @@ class _Lowering:
         return self.forms[place]
 
     def _elementwise(self, operation: Elementwise) -> LinearForm:
-        source = operation.inputs[0]
-        if operation.elementary.code == Code.NEG:
+        source, elementary = operation.inputs[0], operation.elementary
+        if elementary.code == Code.NEG:
             return self._known(source).scaled(torch.tensor(-1.0, dtype=torch.float64))
-        code = codes.function_code(operation.elementary.code)
-        if code is None:
-            raise UnsupportedError("an elementwise function is not known to the compiled rollout")
         first, size = self._start_of(source), self.forms[source].size
-        return self._emit(codes.ELEMENTWISE, size, first, detail=code, record=size)
+        constants = self._keep(torch.tensor([elementary.first, elementary.second], dtype=torch.float64))
+        return self._emit(codes.ELEMENTWISE, size, first, numbers=constants, detail=elementary.code, record=size)
 
     def _sum(self, operation: Sum) -> LinearForm:
         shape = self.tape.shapes[operation.output]
@@ -198,11 +196,11 @@ class _Lowering:
         self.rows.append([codes.SPARSE, start, columns, base, rows, bias, numbers, more, int(fresh), 0, count])
 
     def _emit(
-        self, code: int, size: int, first: int, *, second: int = 0, detail: int = 0, record: int = 0
+        self, code: int, size: int, first: int, *, second: int = 0, numbers: int = 0, detail: int = 0, record: int = 0
     ) -> LinearForm:
         """Emit a nonlinear operation, and return its result."""
         start = self._reserve(size)
-        self.rows.append([code, start, size, first, size, second, 0, 0, detail, self.record, 0])
+        self.rows.append([code, start, size, first, size, second, numbers, 0, detail, self.record, 0])
         self.record += record
         return _base(start, size)
 

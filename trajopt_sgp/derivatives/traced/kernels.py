@@ -297,7 +297,7 @@ def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) ->
         out[:] = 0.0
     elif code == _ELU:
         for i in range(x.size):
-            out[i] = 0.0 if x[i] > 0.0 else y[i] + 1.0
+            out[i] = y[i] + 1.0 if x[i] < 0.0 else 0.0
     elif code == _EXP:
         out[:] = y
     elif code == _SQUARE:
