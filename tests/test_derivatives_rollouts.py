@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
+from trajopt_sgp.derivatives.fused.rollout import FusedRollout
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
 from trajopt_sgp.formulations import SingleShooting
@@ -126,6 +128,16 @@ def test_skip_connections_and_layer_norm_agree(batch: int) -> None:
 def test_an_integrator_around_a_continuous_model_agrees(batch: int) -> None:
     network = _Residual(16, 2, "silu").double().requires_grad_(False)
     _compare(lambda x, u: rk4(network, x, u, 0.05), batch)
+
+
+def test_a_sum_of_two_terms_goes_through_a_layer_once() -> None:
+    network = nn.Sequential(nn.Linear(5, 40), nn.LeakyReLU(), nn.Linear(40, 40), nn.LeakyReLU(), nn.Linear(40, 4))
+    network = network.double().requires_grad_(False)
+    point = torch.ones(5, dtype=torch.float64)
+    rollout = FusedRollout(lambda x, u: x + network(torch.cat([x, u], -1)), point[:4], point[4:])
+    layers = [row for row in rollout.programme.table if row[codes.OPERATION] == codes.AFFINE]
+    assert sum(row[codes.FIRST_SIZE] == row[codes.OUT_SIZE] == 40 for row in layers) == 1
+    assert codes.DIAGONAL in rollout.programme.table[:, codes.OPERATION]
 
 
 def test_sines_quotients_and_products_agree() -> None:

@@ -8,6 +8,8 @@ PRODUCT = 2
 """out = first * second; both are recorded."""
 SPARSE = 3
 """out[row] += coefficient * in[column] for a list of entries; out is set to b before where the flag is set."""
+DIAGONAL = 4
+"""out += coefficients * in, entry by entry; out is set to b before where the flag is set."""
 
 OPERATION, OUT, OUT_SIZE, FIRST, FIRST_SIZE, SECOND, NUMBERS, MORE_NUMBERS, DETAIL, RECORD, COUNT = range(11)
 """Columns of a programme: operation, places and sizes, offsets of constants, function or flag, record, entries."""

@@ -26,6 +26,7 @@ from trajopt_sgp.derivatives.fused.codes import (
     AFFINE,
     COUNT,
     DETAIL,
+    DIAGONAL,
     ELEMENTWISE,
     FIRST,
     FIRST_SIZE,
@@ -332,6 +333,16 @@ def _fill(rows: int, bias: Array, y: Array) -> None:
             part[i] = bias[i]
 
 
+@_contracted
+@no_type_check
+def _add_scaled(rows: int, factors: Array, x: Array, y: Array) -> None:
+    s = len(factors)
+    for r in range(rows):
+        part, source = y[r * s : r * s + s], x[r * s : r * s + s]
+        for i in range(s):
+            part[i] += factors[i] * source[i]
+
+
 @_plain
 @no_type_check
 def _clear(x: Array) -> None:
@@ -457,13 +468,17 @@ def _forward_step(
             for i in range(len(y)):
                 kept[i], also[i] = x[i], second[i]
                 y[i] = x[i] * second[i]
+        elif op[OPERATION] == DIAGONAL:
+            if op[DETAIL] == 1:
+                _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
+            _add_scaled(rows, numbers[here : here + s], x, y)
         else:
             if op[DETAIL] == 1:
                 _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
-            for e in range(op[COUNT]):
-                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
-                for r in range(rows):
-                    y[r * s + target] += by * x[r * k + source]
+            for r in range(rows):
+                for e in range(op[COUNT]):
+                    target, source = places[2 * (more + e)], places[2 * (more + e) + 1]
+                    y[r * s + target] += numbers[here + e] * x[r * k + source]
 
 
 @_plain
@@ -497,11 +512,13 @@ def _backward_step(
             for i in range(len(y)):
                 x[i] += also[i] * y[i]
                 second[i] += kept[i] * y[i]
+        elif op[OPERATION] == DIAGONAL:
+            _add_scaled(rows, numbers[here : here + s], y, x)
         else:
-            for e in range(op[COUNT]):
-                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
-                for r in range(rows):
-                    x[r * k + source] += by * y[r * s + target]
+            for r in range(rows):
+                for e in range(op[COUNT]):
+                    target, source = places[2 * (more + e)], places[2 * (more + e) + 1]
+                    x[r * k + source] += numbers[here + e] * y[r * s + target]
 
 
 @_plain

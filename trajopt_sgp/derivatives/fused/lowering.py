@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.fused import codes
-from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense
+from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense, is_diagonal
 from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.graph import Tape
@@ -81,7 +81,7 @@ class _Lowering:
         match operation:
             case Affine():
                 bias = None if operation.bias is None else operation.bias.reshape(-1)
-                return self._layer(operation.inputs[0]).times(operation.weight, bias)
+                return self._layer(operation.inputs[0], operation.weight.shape[1]).times(operation.weight, bias)
             case Elementwise():
                 return self._elementwise(operation)
             case Sum():
@@ -97,11 +97,11 @@ class _Lowering:
             case _:
                 raise UnsupportedError(f"{type(operation).__name__} is not known to the compiled rollout")
 
-    def _layer(self, place: int) -> LinearForm:
+    def _layer(self, place: int, columns: int) -> LinearForm:
         """Return what a layer is applied to: two layers in a row stay two, since their product may be larger."""
         form = self._known(place)
         cancels = self.z.dtype == torch.float32 and float(form.offset.abs().max()) > _LARGEST_SINGLE_OFFSET
-        if form.dense or cancels:
+        if form.dense or cancels or form.spares_products(columns):
             self._start_of(place)
         return self.forms[place]
 
@@ -142,7 +142,7 @@ class _Lowering:
         matrix = torch.zeros((len(operation.index), size), dtype=torch.float64)
         matrix[torch.arange(len(operation.index)), torch.from_numpy(operation.index)] = operation.factor
         form = self._known(source)
-        return (self._layer(source) if is_dense(matrix) else form).times(matrix, None)
+        return (self._layer(source, size) if is_dense(matrix) else form).times(matrix, None)
 
     def _known(self, place: int) -> LinearForm:
         if place not in self.forms:
@@ -177,7 +177,7 @@ class _Lowering:
         # full matrices first: whatever comes first sets the offset
         pairs = sorted(((base, form.matrix(base)) for base in form.terms), key=lambda pair: not is_dense(pair[1]))
         for i, (base, matrix) in enumerate(pairs):
-            emit = self._full if is_dense(matrix) else self._sparse
+            emit = self._full if is_dense(matrix) else self._diagonal if is_diagonal(matrix) else self._sparse
             emit(start, base, matrix, form.offset, i == 0)
         return start
 
@@ -194,6 +194,10 @@ class _Lowering:
         rows, columns = matrix.shape
         count = len(entries)
         self.rows.append([codes.SPARSE, start, columns, base, rows, bias, numbers, more, int(fresh), 0, count])
+
+    def _diagonal(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
+        size, numbers, bias = len(matrix), self._keep(matrix.diagonal()), self._keep(offset)
+        self.rows.append([codes.DIAGONAL, start, size, base, size, bias, numbers, 0, int(fresh), 0, 0])
 
     def _emit(
         self, code: int, size: int, first: int, *, second: int = 0, numbers: int = 0, detail: int = 0, record: int = 0
