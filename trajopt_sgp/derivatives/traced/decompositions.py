@@ -48,7 +48,7 @@ def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
-    return value.clamp_min(0.0) + slope * value.clamp_max(0.0)
+    return slope * value + (1.0 - slope) * value.relu()
 
 
 def _elu(value: Tensor, alpha: Number = 1.0, scale: Number = 1.0, input_scale: Number = 1.0) -> Any:
