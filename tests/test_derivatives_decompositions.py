@@ -19,6 +19,15 @@ def points(generator: torch.Generator) -> list[torch.Tensor]:
 
 FUNCTIONS: dict[str, Function] = {
     "leaky relu": nn.functional.leaky_relu,
+    "norm": lambda z: z.norm(dim=-1),
+    "norm along one of two dimensions": lambda z: (z.reshape(-1, 2, 2) + 0.0).norm(dim=1, keepdim=True).flatten(1),
+    "other norms": lambda z: z.norm(p=3, dim=-1) + z.norm(p=1, dim=-1) + 2.0 * z.norm(p=4, dim=-1),
+    "hypot": lambda z: torch.hypot(z[..., 0], z[..., 1]),
+    "deviation": lambda z: z.std(-1) + z.std(-1, correction=0),
+    "maximum and minimum": lambda z: (
+        torch.maximum(z[..., :2], z[..., 2:]) - 3.0 * torch.minimum(z[..., :2], z[..., 2:])
+    ),
+    "maximum with a constant": lambda z: torch.maximum(z, torch.zeros(())) + torch.minimum(z, torch.ones(())),
     "leaky relu of another slope": lambda z: nn.functional.leaky_relu(z, 0.3).sum(-1),
 }
 

@@ -17,6 +17,7 @@ _FUNCTIONS: dict[Code, tuple[Function, ...]] = {
     Code.SQUARE: (torch.square,),
     Code.POWER: (lambda x: x**3, lambda x: x**-2.0, lambda x: x**1.5, lambda x: x**4),
     Code.CLAMP: (lambda x: x.clamp(-0.5, 0.8), lambda x: x.clamp(max=0.5), lambda x: x.clamp_min(-2.0)),
+    Code.ROOT: (lambda x: x[..., None].norm(dim=-1), lambda x: x[..., None].norm(p=3, dim=-1)),
     Code.POSITIVE: (lambda x: (x > 0.5) * x,),
     Code.NOT_NEGATIVE: (lambda x: (x >= 0.5) * x,),
 }

@@ -48,6 +48,7 @@ _ATAN, _ASIN, _ERF = int(Code.ATAN), int(Code.ASIN), int(Code.ERF)
 _EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
 _RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
 _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
+_ROOT = int(Code.ROOT)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
 Array = NDArray[Any]
@@ -317,6 +318,9 @@ def _other(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> N
             result, first = z**a, a * z ** (a - 1.0)
         elif code == _POSITIVE:
             result, first = 1.0 if z > 0.0 else 0.0, 0.0
+        elif code == _ROOT:
+            result = np.sqrt(z) if a == 0.5 else z**a
+            first = 0.0 if z == 0.0 else a * result / z
         else:
             result, first = 1.0 if z >= 0.0 else 0.0, 0.0
         y[i] = result

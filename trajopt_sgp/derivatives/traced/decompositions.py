@@ -36,15 +36,22 @@ def _pieces(value: Tensor, dim: int = 0) -> list[Tensor]:
 
 
 def _larger(one: Tensor, other: Tensor) -> Tensor:
-    return other + (one - other).relu()
+    # the absolute value has the slope 0 at 0: equal ones have half of the slope each, as in torch
+    difference = one - other
+    return other + 0.5 * (difference + difference.abs())
 
 
 def _smaller(one: Tensor, other: Tensor) -> Tensor:
-    return other - (other - one).relu()
+    return -_larger(-one, -other)
 
 
-def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
-    return (one**2 + other**2).sqrt()
+def _norm(value: Tensor, order: Number = 2, dims: list[int] | None = None, keep: bool = False) -> Any:
+    dims = dims or list(range(value.ndim))
+    if order in (math.inf, -math.inf):
+        return value.abs().amax(dims, keep) if order > 0 else value.abs().amin(dims, keep)
+    if order == 0.0:
+        return (value != 0.0).sum(dims, keep)
+    return value.abs().sum(dims, keep) if order == 1.0 else NotImplemented
 
 
 def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
@@ -99,13 +106,13 @@ def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
 
 
 DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
-    **get_decompositions((_aten.linalg_vector_norm, _aten.rsub, _aten.addcmul, _aten.stack)),
+    **get_decompositions((_aten.rsub, _aten.addcmul, _aten.stack)),
     _aten.split_with_sizes.default: _parts,
     _aten.split.Tensor: _equal_parts,
     _aten.unbind.int: _pieces,
     _aten.maximum.default: _larger,
     _aten.minimum.default: _smaller,
-    _aten.hypot.default: _hypotenuse,
+    _aten.linalg_vector_norm.default: _norm,
     _aten.tan.default: lambda value: value.sin() / value.cos(),
     _aten.acos.default: lambda value: 0.5 * math.pi - value.asin(),
     _aten.leaky_relu.default: _leaky_relu,

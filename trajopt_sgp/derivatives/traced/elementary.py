@@ -31,6 +31,7 @@ class Code(IntEnum):
     CLAMP = 21
     POSITIVE = 22
     NOT_NEGATIVE = 23
+    ROOT = 24
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Elementary:
 def power(exponent: float) -> Elementary:
     """Return x to a constant exponent."""
     return Elementary(Code.SQUARE) if exponent == 2.0 else Elementary(Code.POWER, exponent)
+
+
+def root(exponent: float = 0.5) -> Elementary:
+    """Return x to an exponent below 1, flat at 0, as norms are: roots of sums, with the slope 0 there in torch."""
+    return Elementary(Code.ROOT, exponent)
 
 
 def clamp(low: float | None, high: float | None) -> Elementary:

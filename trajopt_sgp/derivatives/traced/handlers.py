@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, step
+from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, root, step
 from trajopt_sgp.derivatives.traced.elementary import clamp as clamped
 from trajopt_sgp.derivatives.traced.elementary import power as powered
 from trajopt_sgp.derivatives.traced.operations import Affine, Part, Product, Shape, Sum, Total
@@ -198,6 +198,33 @@ def variance(builder: Any, node: Node) -> None:
     _total(builder, node, squares, axes, 1.0 / rest, builder.shape(node))
 
 
+def deviation(builder: Any, node: Node) -> None:
+    """The root of the variance."""
+    variance(builder, node)
+    builder.elementary(node, root(), builder.place[node])
+
+
+def norm(builder: Any, node: Node) -> None:
+    """The root of a sum of powers, over dimensions within an instance."""
+    source, order, dims = [*node.args, 2, None][:3] if len(node.args) < 3 else node.args[:3]
+    shape = builder.shape(source)
+    if not dims:
+        raise UnsupportedError("a norm over all instances")
+    place = builder.place_of(source)
+    if order % 2.0:
+        place = builder.elementary(node, ELEMENTARY["abs"], place)
+    powers = builder.elementary(node, powered(float(order)), place)
+    axes = tuple(_inner(dim, len(shape)) for dim in dims)
+    builder.elementary(node, root(1.0 / order), _total(builder, node, powers, axes, 1.0, builder.shape(node)))
+
+
+def hypotenuse(builder: Any, node: Node) -> None:
+    """The root of the sum of two squares."""
+    _check_alignment(builder, node)
+    squares = [builder.elementary(node, powered(2.0), builder.place_of(a)) for a in node.args[:2]]
+    builder.elementary(node, root(), builder.emit(node, Sum, squares, factor=1.0))
+
+
 def layer_norm(builder: Any, node: Node) -> None:
     """Entries less their mean, over their spread, times a weight, plus a bias."""
     source, sizes, weight, bias, eps = _any(node.args)
@@ -275,6 +302,9 @@ HANDLERS: Mapping[str, Callable[[Any, Node], Any]] = {
     "sum": total,
     "mean": lambda builder, node: total(builder, node, mean=True),
     "var": variance,
+    "std": deviation,
+    "linalg_vector_norm": norm,
+    "hypot": hypotenuse,
     "native_layer_norm": layer_norm,
     "pow": power,
     "clamp": clamp,

@@ -35,6 +35,7 @@ _ATAN, _ASIN, _ERF = int(Code.ATAN), int(Code.ASIN), int(Code.ERF)
 _EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
 _RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
 _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
+_ROOT = int(Code.ROOT)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -157,6 +158,8 @@ def _rare_value(code: int, x: float, a: float, b: float) -> float:
         return b if x > b else (a if x < a else x)
     if code == _POSITIVE:
         return 1.0 if x > 0.0 else 0.0
+    if code == _ROOT:
+        return np.sqrt(x) if a == 0.5 else x**a
     return 1.0 if x >= 0.0 else 0.0
 
 
@@ -188,6 +191,8 @@ def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
         return a * x ** (a - 1.0)
     if code == _CLAMP:
         return 1.0 if a <= x <= b else 0.0
+    if code == _ROOT:
+        return 0.0 if x == 0.0 else a * y / x
     return 0.0
 
 
@@ -214,6 +219,8 @@ def _rare_bend(code: int, x: float, y: float, a: float) -> float:
         return 2.0 * y * y * y
     if code == _POWER:
         return a * (a - 1.0) * x ** (a - 2.0)
+    if code == _ROOT:
+        return 0.0 if x == 0.0 else a * (a - 1.0) * y / x / x
     return 0.0
 
 
