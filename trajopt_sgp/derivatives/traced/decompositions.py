@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
@@ -15,7 +16,6 @@ from torch._decomp import get_decompositions
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 _aten: Any = torch.ops.aten
-_MOST_PRODUCTS = 512
 
 Number = int | float
 
@@ -43,6 +43,11 @@ def _larger(one: Tensor, other: Tensor) -> Tensor:
 
 def _smaller(one: Tensor, other: Tensor) -> Tensor:
     return -_larger(-one, -other)
+
+
+def _hypotenuse(one: Tensor, other: Tensor) -> Any:
+    shape = np.broadcast_shapes(one.shape, other.shape)
+    return _aten.linalg_vector_norm(torch.stack([one.expand(shape), other.expand(shape)], -1), 2, [-1])
 
 
 def _norm(value: Tensor, order: Number = 2, dims: list[int] | None = None, keep: bool = False) -> Any:
@@ -89,15 +94,40 @@ def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector).sum(-1)
 
 
-def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
-    """Return the products of matrices `(K, a, b)` and `(K, b, c)`, small ones such as rotations.
+def _quotient(above: Tensor, below: Tensor | Number) -> Tensor:
+    return above * (below.reciprocal() if isinstance(below, Tensor) else 1.0 / below)
 
-    Raises:
-        UnsupportedError: they are so large that all products of entries, side by side, would fill the memory.
-    """
-    if math.prod(one.shape[1:]) * other.shape[-1] > _MOST_PRODUCTS:
-        raise UnsupportedError("a product of large matrices that both depend on inputs")
-    return (one.unsqueeze(-1) * other.unsqueeze(-3)).sum(-2)
+
+def _rounded_quotient(above: Tensor, below: Tensor | Number, rounding_mode: str | None = None) -> Tensor:
+    if rounding_mode is not None:
+        raise UnsupportedError("div with rounding is not smooth")
+    return _quotient(above, below)
+
+
+def _centred(value: Tensor, dims: list[int]) -> Tensor:
+    return value - value.mean(dims, keepdim=True)
+
+
+def _variance(value: Tensor, dims: list[int] | None, *, correction: Number | None = 1, keepdim: bool = False) -> Tensor:
+    axes = dims or list(range(value.ndim))
+    rest = math.prod(value.shape[axis] for axis in axes) - (1 if correction is None else correction)
+    return _centred(value, axes).square().sum(axes, keepdim) / rest
+
+
+def _deviation(value: Tensor, dims: list[int] | None, *, correction: Number | None = 1, keepdim: bool = False) -> Any:
+    axes = dims or list(range(value.ndim))
+    rest = math.prod(value.shape[axis] for axis in axes) - (1 if correction is None else correction)
+    return _aten.linalg_vector_norm(_centred(value, axes), 2, axes, keepdim) / math.sqrt(rest)
+
+
+def _layer_norm(value: Tensor, sizes: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+    axes = list(range(-len(sizes), 0))
+    mean = value.mean(axes, keepdim=True)
+    centred = value - mean
+    scale = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    result = centred * scale
+    result = result if weight is None else result * weight
+    return (result if bias is None else result + bias), mean, scale
 
 
 def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
@@ -107,6 +137,14 @@ def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
 
 DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     **get_decompositions((_aten.rsub, _aten.addcmul, _aten.stack)),
+    _aten.div.Tensor: _quotient,
+    _aten.div.Scalar: _quotient,
+    _aten.div.Tensor_mode: _rounded_quotient,
+    _aten.div.Scalar_mode: _rounded_quotient,
+    _aten.hypot.default: _hypotenuse,
+    _aten.var.correction: _variance,
+    _aten.std.correction: _deviation,
+    _aten.native_layer_norm.default: _layer_norm,
     _aten.split_with_sizes.default: _parts,
     _aten.split.Tensor: _equal_parts,
     _aten.unbind.int: _pieces,
@@ -122,7 +160,6 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.pow.Tensor_Scalar: _power,
     _aten.gelu.default: _gelu,
     _aten.mv.default: _matrix_vector,
-    _aten.bmm.default: _matrix_product,
     _aten.linalg_cross.default: _cross,
 }
 """By the operation of torch."""

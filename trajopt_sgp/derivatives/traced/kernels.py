@@ -23,7 +23,7 @@ from trajopt_sgp.derivatives.traced.lowering import Column, Kind
 _KIND, _OUTPUT, _FIRST, _SECOND = (int(c) for c in (Column.KIND, Column.OUTPUT, Column.FIRST, Column.SECOND))
 _FIRST_INDEX, _SECOND_INDEX = int(Column.FIRST_INDEX), int(Column.SECOND_INDEX)
 _FIRST_STRIDE, _SECOND_STRIDE = int(Column.FIRST_STRIDE), int(Column.SECOND_STRIDE)
-_WEIGHT, _BIAS, _CODE = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE)
+_WEIGHT, _BIAS, _CODE, _ROWS = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE), int(Column.ROWS)
 _AFFINE, _ELEMENTWISE, _SUM, _PRODUCT = int(Kind.AFFINE), int(Kind.ELEMENTWISE), int(Kind.SUM), int(Kind.PRODUCT)
 _PICK, _PART, _TOTAL = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL)
 
@@ -378,6 +378,13 @@ def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) ->
     return indices[op[column] : op[column] + size]
 
 
+@compiled
+def _weight_of(op: IntArray, places: IntArray, weights: FloatArray) -> FloatArray:
+    """Return the matrix of an affine operation, `(in, out)`."""
+    width, size = places[op[_FIRST], 0] // op[_ROWS], places[op[_OUTPUT], 0] // op[_ROWS]
+    return weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
+
+
 @entry
 def evaluate(
     instances: int,
@@ -397,11 +404,10 @@ def evaluate(
         flat = values[begin : begin + instances * size]
         out = flat.reshape((instances, size))
         if kind == _AFFINE:
-            width = places[op[_FIRST], 0]
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
-            _affine(source[: instances * width].reshape((instances, width)), weight, out)
+            weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
+            _affine(source[: rows * len(weight)].reshape((rows, len(weight))), weight, flat.reshape((rows, -1)))
             if op[_BIAS] >= 0:
-                _add_rows(weights[op[_BIAS] : op[_BIAS] + size], out)
+                _add_rows(weights[op[_BIAS] : op[_BIAS] + weight.shape[1]], flat.reshape((rows, -1)))
         elif kind == _ELEMENTWISE:
             _value(op[_CODE], source[: flat.size], flat, numbers[n, 0], numbers[n, 1])
         elif kind in (_SUM, _PRODUCT):
@@ -518,9 +524,8 @@ def differentiate(
             continue
         source = _tangents_of(first, instances, variables, tangents)
         if kind == _AFFINE:
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
-            rows = instances * variables
-            _affine(source.reshape((rows, first[0])), weight, out.reshape((rows, place[0])))
+            weight, rows = _weight_of(op, places, weights), instances * variables * op[_ROWS]
+            _affine(source.reshape((rows, len(weight))), weight, out.reshape((rows, weight.shape[1])))
         elif kind == _ELEMENTWISE:
             x = values[first[1] : first[1] + instances * place[0]]
             y = values[place[1] : place[1] + instances * place[0]]
@@ -732,9 +737,10 @@ def bend(
         elif kind == _ELEMENTWISE:
             _back_through_function(op, numbers[n], places, values, slopes, tangents, adjoints, room, scratch, hessian)
         elif kind == _AFFINE:
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
+            weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
             product = scratch[: instances * first[0]]
-            np.dot(_rows_of(place, instances, adjoints), weight.T, product.reshape((instances, first[0])))
+            adjoint = _rows_of(place, instances, adjoints).reshape((rows, weight.shape[1]))
+            np.dot(adjoint, weight.T, product.reshape((rows, len(weight))))
             _add(product, adjoints[first[1] : first[1] + product.size])
         else:
             index = _index_of(op, _FIRST_INDEX, places, indices)

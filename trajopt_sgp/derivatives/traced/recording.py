@@ -102,11 +102,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = func(*args, **options)
             self._made[id(value)] = value
             return value
-        if func in DECOMPOSITIONS:
-            with self:
-                parts = DECOMPOSITIONS[func](*args, **options)
-            if parts is not NotImplemented:
-                return parts
+        with self:
+            parts = self._decomposed(func, args, options)
+        if parts is not NotImplemented:
+            return parts
         name = func.overloadpacket.__name__
         if name in _READ:
             raise UnsupportedError("Python reads the value of a tensor")
@@ -115,6 +114,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             look: Callable[[Any], Any] = lambda part: self.known.get(id(part), part)  # noqa: E731
             self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look)))
         return value
+
+    def _decomposed(self, func: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Return what other operations make of the same arguments, where they are known to."""
+        parts = DECOMPOSITIONS[func](*args, **options) if func in DECOMPOSITIONS else NotImplemented
+        # decompositions reach this place without PyTorch having taken their operations apart
+        return func.decompose(*args, **options) if parts is NotImplemented else parts
 
     def _look_at(self, arguments: Any) -> bool:
         """Return whether anything known is among the arguments, and remember tensors that come from outside."""
