@@ -11,16 +11,21 @@ from trajopt_sgp.derivatives.traced import TracedBlocks
 Function = Callable[[Tensor], Tensor]
 
 
-def assert_closed_form(function: Function, *points: Tensor) -> None:
+def assert_closed_form(function: Function, *points: Tensor, reference: Function | None = None) -> None:
     """Compare values, Jacobians and Hessians of a function traced at the first of several points `(K, d)`.
 
     Where torch has no finite derivative there is nothing to compare.
+
+    Args:
+        function: of z `(K, d)`.
+        points: where to compare.
+        reference: the same function where torch.func cannot differentiate it twice.
     """
     with torch.no_grad():
         traced = TracedBlocks(function, points[0], [])
 
     def one(z: Tensor) -> Tensor:
-        return function(z[None])[0]
+        return (reference or function)(z[None])[0]
 
     for point in points:
         z = point.numpy()

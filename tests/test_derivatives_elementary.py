@@ -18,6 +18,14 @@ _FUNCTIONS: dict[Code, tuple[Function, ...]] = {
     Code.POWER: (lambda x: x**3, lambda x: x**-2.0, lambda x: x**1.5, lambda x: x**4),
     Code.CLAMP: (lambda x: x.clamp(-0.5, 0.8), lambda x: x.clamp(max=0.5), lambda x: x.clamp_min(-2.0)),
     Code.ROOT: (lambda x: x[..., None].norm(dim=-1), lambda x: x[..., None].norm(p=3, dim=-1)),
+    Code.SOFTPLUS: (
+        nn.functional.softplus,
+        lambda x: nn.functional.softplus(x, 1.0, 5.0),
+        lambda x: nn.functional.softplus(x, 2.0),
+        nn.functional.logsigmoid,
+    ),
+    Code.HARDTANH: (nn.functional.hardtanh, nn.functional.relu6, lambda x: nn.functional.hardtanh(x, -0.3, 0.8)),
+    Code.DETACH: (lambda x: x.detach() * x,),
     Code.POSITIVE: (lambda x: (x > 0.5) * x,),
     Code.NOT_NEGATIVE: (lambda x: (x >= 0.5) * x,),
 }

@@ -143,7 +143,12 @@ def test_data_may_change_between_calls(generator: torch.Generator) -> None:
     ("function", "reason"),
     [
         (lambda z: z - z.mean(0), "instances"),
-        (lambda z: z.cumsum(-1), "cumsum is not known"),
+        (lambda z: z.cummax(-1).values, "cummax is not known"),
+        (lambda z: z.max(-1).indices * z[:, 0], r"max \(argmax\) is not known"),
+        (lambda z: z.max() * z, r"max \(.*instances"),
+        (lambda z: z ** z[:, :1], "pow with an exponent"),
+        (lambda z: torch.linalg.solve(torch.eye(2) + z[:, :4].reshape(-1, 2, 2), z[:, :2]), "solve_ex is not known"),
+        (lambda z: z.gather(-1, (z > 0.0).long()), "gather with indices|change of precision"),
         (lambda z: z[:, :1, None].expand(-1, 20, 20) @ z[:, :1, None].expand(-1, 20, 20), "large matrices"),
         (lambda z: z.sum() * z[..., 0], "instances"),
     ],

@@ -30,6 +30,7 @@ from trajopt_sgp.derivatives.fused.codes import (
     ELEMENTWISE,
     FIRST,
     FIRST_SIZE,
+    GATE,
     MORE_NUMBERS,
     NUMBERS,
     OPERATION,
@@ -49,6 +50,8 @@ _EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Co
 _RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
 _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
 _ROOT = int(Code.ROOT)
+_SINH, _COSH, _EXPM1, _LOG1P = int(Code.SINH), int(Code.COSH), int(Code.EXPM1), int(Code.LOG1P)
+_FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.DETACH), int(Code.HARDTANH)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
 Array = NDArray[Any]
@@ -199,9 +202,18 @@ def _clamp(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
         slope[i] = 0.0 if z > b or z < a else 1.0
 
 
+@_plain
+@no_type_check
+def _hardtanh(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+    for i in range(len(x)):
+        z = x[i]
+        y[i] = b if z > b else (a if z < a else z)
+        slope[i] = 0.0 if z >= b or z <= a else 1.0
+
+
 @_contracted
 @no_type_check
-def _softplus(x: Array, y: Array, slope: Array) -> None:
+def _softplus(x: Array, y: Array, slope: Array, threshold: float) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         size = abs(z)
@@ -230,9 +242,8 @@ def _softplus(x: Array, y: Array, slope: Array) -> None:
         p = p * w + 1.0
         gate = (1.0 if z > 0.0 else e) / (1.0 + e)
         bend = (z if z > 0.0 else 0.0) + 2.0 * s * p
-        # torch's softplus goes over to the identity above 20
-        y[i] = z if z > 20.0 else bend
-        slope[i] = 1.0 if z > 20.0 else gate
+        y[i] = z if z > threshold else bend
+        slope[i] = 1.0 if z > threshold else gate
 
 
 @_contracted
@@ -308,6 +319,21 @@ def _other(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> N
             first = -result * result
         elif code == _ABS:
             result, first = abs(z), np.sign(z)
+        elif code == _SINH:
+            result, first = math.sinh(z), math.cosh(z)
+        elif code == _COSH:
+            result, first = math.cosh(z), math.sinh(z)
+        elif code == _EXPM1:
+            result = math.expm1(z)
+            first = result + 1.0
+        elif code == _LOG1P:
+            result, first = np.log1p(z), 1.0 / (1.0 + z)
+        elif code == _FLOOR:
+            result, first = np.floor(z), 0.0
+        elif code == _ROUND:
+            result, first = np.rint(z), 0.0
+        elif code == _DETACH:
+            result, first = z, 0.0
         elif code == _NEG:
             result, first = -z, -1.0
         elif code == _SIGN:
@@ -368,11 +394,13 @@ def _elementwise(code: int, x: Array, y: Array, slope: Array, a: float, b: float
     elif code == _SIGMOID:
         _sigmoid(x, y, slope)
     elif code == _SOFTPLUS:
-        _softplus(x, y, slope)
+        _softplus(x, y, slope, a)
     elif code == _ERF:
         _erf(x, y, slope)
     elif code == _CLAMP:
         _clamp(x, y, slope, a, b)
+    elif code == _HARDTANH:
+        _hardtanh(x, y, slope, a, b)
     else:
         _other(code, x, y, slope, a, b)
 
@@ -472,6 +500,12 @@ def _forward_step(
             for i in range(len(y)):
                 kept[i], also[i] = x[i], second[i]
                 y[i] = x[i] * second[i]
+        elif op[OPERATION] == GATE:
+            second = work[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            for i in range(len(y)):
+                kept[i] = x[i]
+                y[i] = x[i] * second[i] if x[i] != 0.0 else 0.0
         elif op[OPERATION] == DIAGONAL:
             if op[DETAIL] == 1:
                 _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
@@ -515,6 +549,11 @@ def _backward_step(
             also = record[(kept_at + s) * rows : (kept_at + 2 * s) * rows]
             for i in range(len(y)):
                 x[i] += also[i] * y[i]
+                second[i] += kept[i] * y[i]
+        elif op[OPERATION] == GATE:
+            second = adjoint[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            for i in range(len(y)):
                 second[i] += kept[i] * y[i]
         elif op[OPERATION] == DIAGONAL:
             _add_scaled(rows, numbers[here : here + s], y, x)

@@ -18,6 +18,7 @@ from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Elementwise,
+    Gate,
     IntArray,
     Operation,
     Pair,
@@ -88,6 +89,8 @@ class _Lowering:
                 return self._sum(operation)
             case Product():
                 return self._product(operation)
+            case Gate():
+                return self._gate(operation)
             case Part():
                 return self._part(operation)
             case Pick():
@@ -145,6 +148,14 @@ class _Lowering:
         starts = [self._evaluate(form) for form in (first, second)]
         size = self.tape.sizes[operation.output]
         return self._emit(codes.PRODUCT, size, starts[0], second=starts[1], record=2 * size)
+
+    def _gate(self, operation: Gate) -> LinearForm:
+        first, second = (self._operand(operation, side) for side in range(2))
+        if not second.terms and bool(torch.isfinite(second.offset).all()):
+            return first.scaled(second.offset)
+        starts = [self._evaluate(form) for form in (first, second)]
+        size = self.tape.sizes[operation.output]
+        return self._emit(codes.GATE, size, starts[0], second=starts[1], record=size)
 
     def _part(self, operation: Part) -> LinearForm:
         source, index = operation.inputs[0], torch.from_numpy(operation.index)

@@ -83,10 +83,16 @@ class Emitter:
         return self._given(self.tape.add_constant(tensor), tensor.shape)
 
     def data(self, sources: Sequence[Value], function: Callable[..., Tensor], shape: Sequence[int]) -> Value:
-        """Return any function of values that do not depend on the variables, in their own order."""
+        """Return any function of values that do not depend on the variables."""
         place = self.tape.add_place(math.prod(shape), active=False)
         self._write(Data, place, [source.place for source in sources], function=function)
         return self._given(place, shape)
+
+    def given(self, function: Callable[..., Tensor], *values: Value) -> Value:
+        """Return a function of values that do not depend on the variables, with broadcasting."""
+        if all(value.place in self.tape.constants for value in values):
+            return self.constant(function(*(self.tape.constants[value.place] for value in values)))
+        return self.data(values, function, np.broadcast_shapes(*(value.shape for value in values)))
 
     def apply(self, elementary: Elementary, value: Value) -> Value:
         """Return an elementwise function of a value; a view of all entries stays one."""

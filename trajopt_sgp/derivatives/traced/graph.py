@@ -35,12 +35,14 @@ class _Builder:
         self.values: dict[Node, Value | Members] = {}
 
     def build(self, recording: Recording) -> Tape:
-        inputs = iter(self.emitter.inputs)
+        inputs, needed = iter(self.emitter.inputs), _needed(recording)
         for node in recording.nodes:
+            self.emitter.name = node.title
             if node.name == "input":
                 self.values[node] = next(inputs)
+            elif node not in needed:
+                continue
             elif any(self._active(source) for source in node.sources):
-                self.emitter.name = node.name
                 self.values[node] = self._called(node)
             elif isinstance(node.value, Tensor):
                 self.values[node] = self._data(node, *(node.args if node.name == "getitem" else (node, None)))
@@ -77,12 +79,12 @@ class _Builder:
         # with other arguments than those that are known, it would have been decomposed
         if node.name in ELEMENTARY and (node.target in DECOMPOSITIONS or not (arguments[1:] or options)):
             return self.emitter.apply(ELEMENTARY[node.name], arguments[0])
-        raise UnsupportedError(f"{node.name} is not known in closed form")
+        raise UnsupportedError(f"{node.title} is not known in closed form")
 
     def _rearranged(self, node: Node, arguments: Sequence[Any], options: Any) -> Value:
         value, *rest = arguments
         if any(self._given(part) for part in (rest, *options.values())):
-            raise UnsupportedError(f"{node.name} with indices that depend on inputs")
+            raise UnsupportedError(f"{node.title} with indices that depend on inputs")
         target: Any = node.target
         return Value.seen(value, lambda numbers: target(numbers, *rest, **options))
 
@@ -96,6 +98,15 @@ class _Builder:
         """Return what depends on the data alone: the result of an operation, or one of several results."""
         sources = [self._together(source) for source in origin.sources]
         return self.emitter.data(sources, _function_of(origin, part), node.value.shape)
+
+
+def _needed(recording: Recording) -> set[Node]:
+    """Return the nodes on which the result depends."""
+    needed = {recording.result}
+    for node in reversed(recording.nodes):
+        if node in needed:
+            needed.update(node.sources)
+    return needed
 
 
 def _function_of(node: Node, part: int | None) -> Callable[..., Tensor]:

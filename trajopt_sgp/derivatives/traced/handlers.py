@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, root, step
+from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, hardtanh, root, softplus, step
 from trajopt_sgp.derivatives.traced.elementary import clamp as clamped
 from trajopt_sgp.derivatives.traced.elementary import power as powered
 from trajopt_sgp.derivatives.traced.emitter import Emitter, Value
 from trajopt_sgp.derivatives.traced.members import Members, split
-from trajopt_sgp.derivatives.traced.operations import Product, Sum
+from trajopt_sgp.derivatives.traced.operations import Gate, Product, Sum
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 _MOST_PRODUCTS = 512
@@ -63,6 +63,40 @@ def greater(closed: bool, emitter: Emitter, first: Argument, second: Argument) -
 def less(closed: bool, emitter: Emitter, first: Argument, second: Argument) -> Value:
     """Return 1 where the first is less, with `closed` where it is equal as well, and 0 elsewhere."""
     return emitter.apply(step(closed), emitter.apply(ELEMENTARY["neg"], subtract(emitter, first, second)))
+
+
+def equal(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where both are equal, and 0 elsewhere."""
+    return negated(emitter, different(emitter, first, second))
+
+
+def different(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 0 where both are equal, and 1 elsewhere."""
+    return emitter.apply(powered(2.0), emitter.apply(ELEMENTARY["sign"], subtract(emitter, first, second)))
+
+
+def negated(emitter: Emitter, condition: Argument) -> Value:
+    """Return 1 where a condition does not hold, and 0 where it does."""
+    value = value_of(emitter, condition)
+    return subtract(emitter, 1.0, value) if value.active else emitter.given(lambda given: given == 0.0, value)
+
+
+def either(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where at least one of two conditions holds, and 0 elsewhere."""
+    return negated(emitter, multiply(emitter, negated(emitter, first), negated(emitter, second)))
+
+
+def choose(emitter: Emitter, condition: Argument, first: Argument, second: Argument) -> Value:
+    """Return one of two values; what the other one is does not matter, not even if it is not a number."""
+    one = _gated(emitter, value_of(emitter, condition), value_of(emitter, first))
+    other = _gated(emitter, negated(emitter, condition), value_of(emitter, second))
+    return emitter.combine(Sum, one, other, factor=1.0)
+
+
+def _gated(emitter: Emitter, gate: Value, value: Value) -> Value:
+    if gate.active or value.active:
+        return emitter.combine(Gate, gate, value)
+    return emitter.given(lambda gate, value: torch.where(gate != 0, value, 0.0), gate, value)
 
 
 def matrix_product(emitter: Emitter, first: Argument, second: Argument) -> Value:
@@ -187,6 +221,16 @@ def clamp(emitter: Emitter, value: Value, low: Number | None = None, high: Numbe
     return emitter.apply(clamped(low, high), value)
 
 
+def restrict(emitter: Emitter, value: Value, low: Number = -1.0, high: Number = 1.0) -> Value:
+    """Return a restriction to an interval, flat at its ends."""
+    return emitter.apply(hardtanh(float(low), float(high)), value)
+
+
+def soft(emitter: Emitter, value: Value, beta: Number = 1.0, threshold: Number = 20.0) -> Value:
+    """Return a soft ramp; another `beta` is decomposed."""
+    return emitter.apply(softplus(float(threshold)), value)
+
+
 def converted(emitter: Emitter, value: Value, **options: Any) -> Value:
     """Return the same in double precision, in which all is computed."""
     if options.get("dtype") not in (None, torch.float64):
@@ -219,12 +263,25 @@ HANDLERS: Mapping[str, Callable[..., Several]] = {
     "ge": lambda *arguments: greater(True, *arguments),
     "lt": lambda *arguments: less(False, *arguments),
     "le": lambda *arguments: less(True, *arguments),
+    "eq": equal,
+    "ne": different,
+    **dict.fromkeys(("logical_not", "bitwise_not"), negated),
+    **dict.fromkeys(("logical_and", "bitwise_and"), multiply),
+    **dict.fromkeys(("logical_or", "bitwise_or"), either),
+    "where": choose,
+    "hardtanh": restrict,
+    "softplus": soft,
     "_to_copy": converted,
     **dict.fromkeys(("clone", "alias", "contiguous", "lift_fresh_copy"), same),
 }
 """By the name of the operation."""
 
-ELEMENTWISE = {"add", "sub", "mul", "pow", "clamp", "clamp_min", "clamp_max", "gt", "ge", "lt", "le", *ELEMENTARY}
+ELEMENTWISE = {
+    *("add", "sub", "mul", "pow", "clamp", "clamp_min", "clamp_max", "hardtanh", "softplus", "where"),
+    *("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "logical_and", "logical_or"),
+    *("bitwise_not", "bitwise_and", "bitwise_or"),
+    *ELEMENTARY,
+}
 """Operations that members of an ensemble go through one by one, by name."""
 
 OF_MEMBERS = ("bmm", "baddbmm")

@@ -17,10 +17,12 @@ from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Data,
     Elementwise,
+    Gate,
     Operation,
     Pair,
     Part,
     Pick,
+    Product,
     Sum,
     Total,
 )
@@ -40,6 +42,7 @@ class Kind(IntEnum):
     PICK = 4
     PART = 5
     TOTAL = 6
+    GATE = 7
 
 
 class Column(IntEnum):
@@ -58,6 +61,8 @@ class Column(IntEnum):
     CODE = 10
     ROWS = 11
 
+
+_PAIRS = {Sum: Kind.SUM, Product: Kind.PRODUCT, Gate: Kind.GATE}
 
 IN_ORDER = -1
 """An index of an operand whose entries are taken as they lie."""
@@ -148,7 +153,7 @@ class _Lowering:
             degree = _degree(operation.elementary, degree)
         elif isinstance(operation, Pair):
             self._operands(row, operation)
-            row[Column.KIND] = Kind.SUM if isinstance(operation, Sum) else Kind.PRODUCT
+            row[Column.KIND] = _PAIRS[type(operation)]
             numbers = (operation.factor, 0.0) if isinstance(operation, Sum) else numbers
             degree = degree if isinstance(operation, Sum) else sum(degrees)
         elif isinstance(operation, Pick | Part):

@@ -72,6 +72,11 @@ class Product(Pair):
 
 
 @dataclass(frozen=True)
+class Gate(Pair):
+    """x * y, and 0 where x is 0 whatever y is; x is a condition, and its changes do not count."""
+
+
+@dataclass(frozen=True)
 class Pick(Operation):
     """Entries of the input in another order, some of them perhaps left out or repeated."""
 
