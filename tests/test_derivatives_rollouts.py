@@ -1,17 +1,20 @@
 """Compiled rollouts agree with PyTorch's, in values and gradients, whatever the network, and follow its weights."""
 
+import ctypes
 import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
+from trajopt_sgp.derivatives.fused.rollout import FusedRollout
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
 from trajopt_sgp.formulations import SingleShooting
@@ -31,6 +34,18 @@ _ACTIVATIONS = {
     "softplus": nn.Softplus,
 }
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+class _StraightThrough(torch.autograd.Function):
+    """A limit whose gradient goes on as if there were none."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.clamp(-3.0, 3.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
 
 
 class _Residual(nn.Module):
@@ -89,6 +104,9 @@ def test_networks_agree(activation: str, width: int, depth: int, batch: int, dty
         nn.functional.selu,
         lambda z: nn.functional.celu(z, 2.5),
         lambda z: nn.functional.softplus(z, beta=5.0),
+        nn.functional.gelu,
+        nn.functional.leaky_relu,
+        lambda z: z.clamp(-0.3, 0.5) + (z**3).atan(),
     ],
 )
 @pytest.mark.parametrize("batch", [1, 9])
@@ -98,14 +116,21 @@ def test_activations_with_constants_of_their_own_agree(bend: Callable[[Tensor], 
 
 
 def test_what_differs_far_from_the_example_alone_is_rolled_out_in_pytorch() -> None:
-    """A threshold of softplus moves no value near the example by more than a rounding error."""
-    rollout = Rollout(lambda x, u: x - 0.1 * nn.functional.softplus(x, 1.0, 5.0) + u)
-    for start in (0.0, 10.0):
-        state, controls = torch.full((1, 4), start, dtype=torch.float64), torch.ones(1, 3, 1, dtype=torch.float64)
-        assert torch.allclose(
-            rollout(state, controls)[0, 1], state - 0.1 * nn.functional.softplus(state, 1.0, 5.0) + 1.0
-        )
-    assert rollout.backend.startswith("PyTorch")
+    """Its branch is one of memory that is read behind the back of PyTorch; or its gradient is another one there."""
+
+    def folded(x: Tensor, u: Tensor) -> Tensor:
+        first = ctypes.c_double.from_address(x.data_ptr()).value
+        return x + u if abs(first) < 8.0 else x - u
+
+    def straight(x: Tensor, u: Tensor) -> Tensor:
+        return x + cast("Tensor", _StraightThrough.apply(u))  # type: ignore[no-untyped-call]
+
+    for step in (folded, straight):
+        rollout = Rollout(step)
+        for start in (0.0, 10.0):
+            state, controls = torch.full((1, 4), start, dtype=torch.float64), torch.ones(1, 3, 1, dtype=torch.float64)
+            assert torch.equal(rollout(state, controls), roll_out(step, state, controls))
+        assert rollout.backend.startswith("PyTorch")
 
 
 @pytest.mark.parametrize("width", [128, 256, 512])
@@ -123,6 +148,16 @@ def test_skip_connections_and_layer_norm_agree(batch: int) -> None:
 def test_an_integrator_around_a_continuous_model_agrees(batch: int) -> None:
     network = _Residual(16, 2, "silu").double().requires_grad_(False)
     _compare(lambda x, u: rk4(network, x, u, 0.05), batch)
+
+
+def test_a_sum_of_two_terms_goes_through_a_layer_once() -> None:
+    network = nn.Sequential(nn.Linear(5, 40), nn.LeakyReLU(), nn.Linear(40, 40), nn.LeakyReLU(), nn.Linear(40, 4))
+    network = network.double().requires_grad_(False)
+    point = torch.ones(5, dtype=torch.float64)
+    rollout = FusedRollout(lambda x, u: x + network(torch.cat([x, u], -1)), point[:4], point[4:])
+    layers = [row for row in rollout.programme.table if row[codes.OPERATION] == codes.AFFINE]
+    assert sum(row[codes.FIRST_SIZE] == row[codes.OUT_SIZE] == 40 for row in layers) == 1
+    assert codes.DIAGONAL in rollout.programme.table[:, codes.OPERATION]
 
 
 def test_sines_quotients_and_products_agree() -> None:

@@ -41,6 +41,15 @@ class GenericBlocks:
             return value.detach(), differentiate(value[:, None], point)[:, 0]
         return value.detach(), differentiate(value, point)
 
+    def gradient(self, z: Tensor, weights: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """Return phi and the gradient `(K, d)` of weights . phi, weights in the shape of phi."""
+        point = z.detach().requires_grad_(True)
+        value = self.function(point, parameters)
+        if not value.requires_grad:
+            return value, torch.zeros_like(z)
+        (gradient,) = torch.autograd.grad(value, point, weights, materialize_grads=True)
+        return value.detach(), gradient
+
     def hessian(self, z: Tensor, multipliers: Tensor, parameters: Parameters) -> Tensor:
         """Return the Hessian blocks `(K, d, d)` of multipliers . phi, multipliers in the shape of phi.
 

@@ -5,7 +5,8 @@ size s is a matrix (R, s) in row order at R times its offset. Everything is in o
 kept on disk notices changes of its own file only; whoever renumbers `codes` changes this file as well.
 
 The exponential is 2^n e^r with |r| <= ln 2 / 2 and a polynomial for e^r, without branches, so that loops over entries
-become vector instructions; NaN passes through.
+become vector instructions; NaN passes through. The rational approximations of the error function are those of
+S. Moshier, Cephes mathematical library.
 
 The types of the compiled functions are for the reader: type checkers that wrap functions would keep them from the
 compiler.
@@ -25,10 +26,11 @@ from trajopt_sgp.derivatives.fused.codes import (
     AFFINE,
     COUNT,
     DETAIL,
+    DIAGONAL,
     ELEMENTWISE,
     FIRST,
     FIRST_SIZE,
-    FUNCTIONS,
+    GATE,
     MORE_NUMBERS,
     NUMBERS,
     OPERATION,
@@ -38,13 +40,19 @@ from trajopt_sgp.derivatives.fused.codes import (
     RECORD,
     SECOND,
 )
+from trajopt_sgp.derivatives.traced.elementary import Code
 
-# the compiler takes numbers of a module as constants, but no entries of a dictionary
-_TANH, _SILU, _RELU, _ELU, _SIGMOID, _SOFTPLUS = (
-    FUNCTIONS[name] for name in ("tanh", "silu", "relu", "elu", "sigmoid", "softplus")
-)
-_SIN, _COS, _EXP, _LOG, _SQRT = (FUNCTIONS[name] for name in ("sin", "cos", "exp", "log", "sqrt"))
-_RSQRT, _RECIPROCAL, _ABS = (FUNCTIONS[name] for name in ("rsqrt", "reciprocal", "abs"))
+# the compiler takes constants of a module as they are, but no members of an enumeration
+_TANH, _SILU, _SIGMOID, _RELU = int(Code.TANH), int(Code.SILU), int(Code.SIGMOID), int(Code.RELU)
+_ELU, _SOFTPLUS, _SIN, _COS = int(Code.ELU), int(Code.SOFTPLUS), int(Code.SIN), int(Code.COS)
+_ATAN, _ASIN, _ERF = int(Code.ATAN), int(Code.ASIN), int(Code.ERF)
+_EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
+_RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
+_SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
+_ROOT = int(Code.ROOT)
+_SINH, _COSH, _EXPM1, _LOG1P = int(Code.SINH), int(Code.COSH), int(Code.EXPM1), int(Code.LOG1P)
+_FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.DETACH), int(Code.HARDTANH)
+_ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -187,24 +195,114 @@ def _relu(x: Array, y: Array, slope: Array) -> None:
 
 @_plain
 @no_type_check
-def _softplus(x: Array, y: Array, slope: Array) -> None:
+def _clamp(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
     for i in range(len(x)):
-        z = np.float64(x[i])
-        e = math.exp(z)
-        # torch's softplus goes over to the identity above 20
-        y[i] = z if z > 20.0 else math.log1p(e)
-        slope[i] = 1.0 if z > 20.0 else e / (1.0 + e)
+        z = x[i]
+        y[i] = b if z > b else (a if z < a else z)
+        slope[i] = 0.0 if z > b or z < a else 1.0
 
 
 @_plain
 @no_type_check
-def _other(code: int, x: Array, y: Array, slope: Array) -> None:
+def _hardtanh(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+    for i in range(len(x)):
+        z = x[i]
+        y[i] = b if z > b else (a if z < a else z)
+        slope[i] = 0.0 if z >= b or z <= a else 1.0
+
+
+@_contracted
+@no_type_check
+def _softplus(x: Array, y: Array, slope: Array, threshold: float) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        size = abs(z)
+        size = 700.0 if size > 700.0 else size
+        power, rest = _exponential_less_one(-size)
+        e = power + rest
+        # log(1 + e) is twice the area tangent of e / (2 + e), at most 1/3
+        s = e / (2.0 + e)
+        w = s * s
+        p = 1.0 / 33.0
+        p = p * w + 1.0 / 31.0
+        p = p * w + 1.0 / 29.0
+        p = p * w + 1.0 / 27.0
+        p = p * w + 1.0 / 25.0
+        p = p * w + 1.0 / 23.0
+        p = p * w + 1.0 / 21.0
+        p = p * w + 1.0 / 19.0
+        p = p * w + 1.0 / 17.0
+        p = p * w + 1.0 / 15.0
+        p = p * w + 1.0 / 13.0
+        p = p * w + 1.0 / 11.0
+        p = p * w + 1.0 / 9.0
+        p = p * w + 1.0 / 7.0
+        p = p * w + 1.0 / 5.0
+        p = p * w + 1.0 / 3.0
+        p = p * w + 1.0
+        gate = (1.0 if z > 0.0 else e) / (1.0 + e)
+        bend = (z if z > 0.0 else 0.0) + 2.0 * s * p
+        y[i] = z if z > threshold else bend
+        slope[i] = 1.0 if z > threshold else gate
+
+
+@_contracted
+@no_type_check
+def _erf(x: Array, y: Array, slope: Array) -> None:
+    for i in range(len(x)):
+        z = np.float64(x[i])
+        size = abs(z)
+        size = 26.0 if size > 26.0 else size
+        w = size * size
+        power, rest = _exponential_less_one(-w)
+        bell = power + rest
+        p = 2.46196981473530512524e-10
+        p = p * size + 5.64189564831068821977e-1
+        p = p * size + 7.46321056442269912687e0
+        p = p * size + 4.86371970985681366614e1
+        p = p * size + 1.96520832956077098242e2
+        p = p * size + 5.26445194995477358631e2
+        p = p * size + 9.34528527171957607540e2
+        p = p * size + 1.02755188689515710272e3
+        p = p * size + 5.57535335369399327526e2
+        q = size + 1.32281951154744992508e1
+        q = q * size + 8.67072140885989742329e1
+        q = q * size + 3.54937778887819891062e2
+        q = q * size + 9.75708501743205489753e2
+        q = q * size + 1.82390916687909736289e3
+        q = q * size + 2.24633760818710981792e3
+        q = q * size + 1.65666309194161350182e3
+        q = q * size + 5.57535340817727675546e2
+        t = 9.60497373987051638749e0
+        t = t * w + 9.00260197203842689217e1
+        t = t * w + 2.23200534594684319226e3
+        t = t * w + 7.00332514112805075473e3
+        t = t * w + 5.55923013010394962768e4
+        u = w + 3.35617141647503099647e1
+        u = u * w + 5.21357949780152679795e2
+        u = u * w + 4.59432382970980127987e3
+        u = u * w + 2.26290000613890934246e4
+        u = u * w + 4.92673942608635921086e4
+        far, near = 1.0 - bell * p / q, size * t / u
+        result = near if size < 1.0 else far
+        result = -result if z < 0.0 else result
+        y[i] = z if z != z else result
+        slope[i] = _ERF_SLOPE * bell
+
+
+@_plain
+@no_type_check
+def _other(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         if code == _SIN:
             result, first = math.sin(z), math.cos(z)
         elif code == _COS:
             result, first = math.cos(z), -math.sin(z)
+        elif code == _ATAN:
+            result, first = math.atan(z), 1.0 / (1.0 + z * z)
+        elif code == _ASIN:
+            result, first = np.arcsin(z), 1.0 / np.sqrt(1.0 - z * z)
         elif code == _EXP:
             result = math.exp(z)
             first = result
@@ -221,8 +319,36 @@ def _other(code: int, x: Array, y: Array, slope: Array) -> None:
             first = -result * result
         elif code == _ABS:
             result, first = abs(z), np.sign(z)
-        else:
+        elif code == _SINH:
+            result, first = math.sinh(z), math.cosh(z)
+        elif code == _COSH:
+            result, first = math.cosh(z), math.sinh(z)
+        elif code == _EXPM1:
+            result = math.expm1(z)
+            first = result + 1.0
+        elif code == _LOG1P:
+            result, first = np.log1p(z), 1.0 / (1.0 + z)
+        elif code == _FLOOR:
+            result, first = np.floor(z), 0.0
+        elif code == _ROUND:
+            result, first = np.rint(z), 0.0
+        elif code == _DETACH:
+            result, first = z, 0.0
+        elif code == _NEG:
+            result, first = -z, -1.0
+        elif code == _SIGN:
+            result, first = np.sign(z), 0.0
+        elif code == _SQUARE:
             result, first = z * z, 2.0 * z
+        elif code == _POWER:
+            result, first = z**a, a * z ** (a - 1.0)
+        elif code == _POSITIVE:
+            result, first = 1.0 if z > 0.0 else 0.0, 0.0
+        elif code == _ROOT:
+            result = np.sqrt(z) if a == 0.5 else z**a
+            first = 0.0 if z == 0.0 else a * result / z
+        else:
+            result, first = 1.0 if z >= 0.0 else 0.0, 0.0
         y[i] = result
         slope[i] = first
 
@@ -237,6 +363,16 @@ def _fill(rows: int, bias: Array, y: Array) -> None:
             part[i] = bias[i]
 
 
+@_contracted
+@no_type_check
+def _add_scaled(rows: int, factors: Array, x: Array, y: Array) -> None:
+    s = len(factors)
+    for r in range(rows):
+        part, source = y[r * s : r * s + s], x[r * s : r * s + s]
+        for i in range(s):
+            part[i] += factors[i] * source[i]
+
+
 @_plain
 @no_type_check
 def _clear(x: Array) -> None:
@@ -246,7 +382,7 @@ def _clear(x: Array) -> None:
 
 @_plain
 @no_type_check
-def _elementwise(code: int, x: Array, y: Array, slope: Array) -> None:
+def _elementwise(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> None:
     if code == _TANH:
         _tanh(x, y, slope)
     elif code == _SILU:
@@ -258,9 +394,15 @@ def _elementwise(code: int, x: Array, y: Array, slope: Array) -> None:
     elif code == _SIGMOID:
         _sigmoid(x, y, slope)
     elif code == _SOFTPLUS:
-        _softplus(x, y, slope)
+        _softplus(x, y, slope, a)
+    elif code == _ERF:
+        _erf(x, y, slope)
+    elif code == _CLAMP:
+        _clamp(x, y, slope, a, b)
+    elif code == _HARDTANH:
+        _hardtanh(x, y, slope, a, b)
     else:
-        _other(code, x, y, slope)
+        _other(code, x, y, slope, a, b)
 
 
 @_reordered
@@ -349,7 +491,8 @@ def _forward_step(
                 _fill(rows, numbers[more + k * s : more + k * s + s], y)
             _add_products(rows, x, matrix, transpose, y, gemm, sizes, one)
         elif op[OPERATION] == ELEMENTWISE:
-            _elementwise(op[DETAIL], x, y, record[kept_at * rows : (kept_at + s) * rows])
+            slope = record[kept_at * rows : (kept_at + s) * rows]
+            _elementwise(op[DETAIL], x, y, slope, numbers[here], numbers[here + 1])
         elif op[OPERATION] == PRODUCT:
             second = work[op[SECOND] * rows : (op[SECOND] + s) * rows]
             kept = record[kept_at * rows : (kept_at + s) * rows]
@@ -357,13 +500,23 @@ def _forward_step(
             for i in range(len(y)):
                 kept[i], also[i] = x[i], second[i]
                 y[i] = x[i] * second[i]
+        elif op[OPERATION] == GATE:
+            second = work[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            for i in range(len(y)):
+                kept[i] = x[i]
+                y[i] = x[i] * second[i] if x[i] != 0.0 else 0.0
+        elif op[OPERATION] == DIAGONAL:
+            if op[DETAIL] == 1:
+                _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
+            _add_scaled(rows, numbers[here : here + s], x, y)
         else:
             if op[DETAIL] == 1:
                 _fill(rows, numbers[op[SECOND] : op[SECOND] + s], y)
-            for e in range(op[COUNT]):
-                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
-                for r in range(rows):
-                    y[r * s + target] += by * x[r * k + source]
+            for r in range(rows):
+                for e in range(op[COUNT]):
+                    target, source = places[2 * (more + e)], places[2 * (more + e) + 1]
+                    y[r * s + target] += numbers[here + e] * x[r * k + source]
 
 
 @_plain
@@ -397,11 +550,18 @@ def _backward_step(
             for i in range(len(y)):
                 x[i] += also[i] * y[i]
                 second[i] += kept[i] * y[i]
+        elif op[OPERATION] == GATE:
+            second = adjoint[op[SECOND] * rows : (op[SECOND] + s) * rows]
+            kept = record[kept_at * rows : (kept_at + s) * rows]
+            for i in range(len(y)):
+                second[i] += kept[i] * y[i]
+        elif op[OPERATION] == DIAGONAL:
+            _add_scaled(rows, numbers[here : here + s], y, x)
         else:
-            for e in range(op[COUNT]):
-                target, source, by = places[2 * (more + e)], places[2 * (more + e) + 1], numbers[here + e]
-                for r in range(rows):
-                    x[r * k + source] += by * y[r * s + target]
+            for r in range(rows):
+                for e in range(op[COUNT]):
+                    target, source = places[2 * (more + e)], places[2 * (more + e) + 1]
+                    x[r * k + source] += numbers[here + e] * y[r * s + target]
 
 
 @_plain

@@ -8,6 +8,8 @@ from torch import Tensor
 
 # A matrix is full if this share of it is not zero, or this many entries in a row.
 _FULL_SHARE, _FULL_ROW = 0.5, 4
+# So many products take as long as one more operation.
+_FEW = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,14 @@ class LinearForm:
     def dense(self) -> bool:
         """Whether evaluating it takes a product with a full matrix."""
         return any(matrix is not None and is_dense(matrix) for matrix in self.terms.values())
+
+    def spares_products(self, columns: int) -> bool:
+        """Return whether it is better evaluated than folded into a layer of so many columns.
+
+        As where it is the sum of several bases, each of which would be multiplied.
+        """
+        spared = sum(len(self.matrix(base)) for base in self.terms) - self.size
+        return spared * columns > _FEW + sum(int(self.matrix(base).count_nonzero()) for base in self.terms)
 
     @property
     def size(self) -> int:
@@ -78,3 +88,9 @@ class LinearForm:
 def is_dense(matrix: Tensor) -> bool:
     """Return whether a matrix is better multiplied in full than entry by entry."""
     return int(matrix.count_nonzero()) > min(_FULL_SHARE * matrix.numel(), _FULL_ROW * max(matrix.shape))
+
+
+def is_diagonal(matrix: Tensor) -> bool:
+    """Return whether a matrix scales entries that stay where they are."""
+    rows, columns = matrix.shape
+    return rows == columns and torch.equal(matrix, torch.diag(matrix.diagonal()))

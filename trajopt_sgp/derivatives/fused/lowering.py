@@ -4,29 +4,31 @@ Linear operations are folded: a normaliser becomes part of the first layer, the 
 last one.
 """
 
-import math
 from collections import Counter
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.fused import codes
-from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense
+from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense, is_diagonal
 from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
 from trajopt_sgp.derivatives.traced.elementary import Code
-from trajopt_sgp.derivatives.traced.graph import Tape
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Elementwise,
+    Gate,
+    IntArray,
     Operation,
+    Pair,
     Part,
     Pick,
     Product,
-    Shape,
     Sum,
     Total,
 )
+from trajopt_sgp.derivatives.traced.tape import Tape
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 # In single precision, folding a larger offset into a layer would cancel digits.
@@ -80,14 +82,15 @@ class _Lowering:
     def _form(self, operation: Operation) -> LinearForm:
         match operation:
             case Affine():
-                bias = None if operation.bias is None else operation.bias.reshape(-1)
-                return self._layer(operation.inputs[0]).times(operation.weight, bias)
+                return self._affine(operation)
             case Elementwise():
                 return self._elementwise(operation)
             case Sum():
                 return self._sum(operation)
             case Product():
                 return self._product(operation)
+            case Gate():
+                return self._gate(operation)
             case Part():
                 return self._part(operation)
             case Pick():
@@ -97,71 +100,98 @@ class _Lowering:
             case _:
                 raise UnsupportedError(f"{type(operation).__name__} is not known to the compiled rollout")
 
-    def _layer(self, place: int) -> LinearForm:
+    def _affine(self, operation: Affine) -> LinearForm:
+        weight, bias, rows = operation.weight, operation.bias, operation.rows
+        if rows == 1:
+            return self._layer(operation.inputs[0], weight.shape[1]).times(weight, bias)
+        self._layer(operation.inputs[0], weight.shape[1])
+        return self._joined([self._row(operation, row).times(weight, bias) for row in range(rows)])
+
+    def _row(self, operation: Affine, row: int) -> LinearForm:
+        """Return one of the rows that go through a layer, as a base of its own."""
+        width = len(operation.weight)
+        form = self._known(operation.inputs[0]).at(torch.arange(row * width, (row + 1) * width))
+        return _base(self._evaluate(form), width)
+
+    def _joined(self, forms: list[LinearForm]) -> LinearForm:
+        """Return forms side by side."""
+        width = forms[0].size
+        placed = [
+            form.put(torch.arange(row * width, (row + 1) * width), len(forms) * width) for row, form in enumerate(forms)
+        ]
+        return reduce(lambda one, other: one.plus(other, 1.0), placed)
+
+    def _layer(self, place: int, columns: int) -> LinearForm:
         """Return what a layer is applied to: two layers in a row stay two, since their product may be larger."""
         form = self._known(place)
         cancels = self.z.dtype == torch.float32 and float(form.offset.abs().max()) > _LARGEST_SINGLE_OFFSET
-        if form.dense or cancels:
+        if form.dense or cancels or form.spares_products(columns):
             self._start_of(place)
         return self.forms[place]
 
     def _elementwise(self, operation: Elementwise) -> LinearForm:
-        source = operation.inputs[0]
-        if operation.elementary.code == Code.NEG:
+        source, elementary = operation.inputs[0], operation.elementary
+        if elementary.code == Code.NEG:
             return self._known(source).scaled(torch.tensor(-1.0, dtype=torch.float64))
-        code = codes.function_code(operation.elementary.code)
-        if code is None:
-            raise UnsupportedError("an elementwise function is not known to the compiled rollout")
         first, size = self._start_of(source), self.forms[source].size
-        return self._emit(codes.ELEMENTWISE, size, first, detail=code, record=size)
+        constants = self._keep(torch.tensor([elementary.first, elementary.second], dtype=torch.float64))
+        return self._emit(codes.ELEMENTWISE, size, first, numbers=constants, detail=elementary.code, record=size)
 
     def _sum(self, operation: Sum) -> LinearForm:
-        shape = self.tape.shapes[operation.output]
-        first, second = (self._spread(place, shape) for place in operation.inputs)
+        first, second = (self._operand(operation, side) for side in range(2))
         return first.plus(second, operation.factor)
 
     def _product(self, operation: Product) -> LinearForm:
-        shape = self.tape.shapes[operation.output]
-        first, second = operation.inputs
-        if first in self.tape.constants or second in self.tape.constants:
-            active, constant = (second, first) if first in self.tape.constants else (first, second)
-            return self._spread(active, shape).scaled(self._constant(constant, shape))
-        starts = [self._evaluate(self._spread(place, shape)) for place in operation.inputs]
-        size = self.forms[first].size if self.tape.shapes[first] == shape else math.prod(shape[1:])
+        first, second = (self._operand(operation, side) for side in range(2))
+        if not (first.terms and second.terms):
+            return second.scaled(first.offset) if not first.terms else first.scaled(second.offset)
+        starts = [self._evaluate(form) for form in (first, second)]
+        size = self.tape.sizes[operation.output]
         return self._emit(codes.PRODUCT, size, starts[0], second=starts[1], record=2 * size)
 
+    def _gate(self, operation: Gate) -> LinearForm:
+        first, second = (self._operand(operation, side) for side in range(2))
+        if not second.terms and bool(torch.isfinite(second.offset).all()):
+            return first.scaled(second.offset)
+        starts = [self._evaluate(form) for form in (first, second)]
+        size = self.tape.sizes[operation.output]
+        return self._emit(codes.GATE, size, starts[0], second=starts[1], record=size)
+
     def _part(self, operation: Part) -> LinearForm:
-        source = operation.inputs[0]
-        index = torch.from_numpy(operation.index)
-        size = math.prod(self.tape.shapes[operation.output][1:])
-        form = self._spread(source, self.tape.shapes[source]).put(index, size)
+        source, index = operation.inputs[0], torch.from_numpy(operation.index)
+        form = self._constant(source, None, operation.stride) if source in self.tape.constants else self._known(source)
+        form = form.put(index, self.tape.sizes[operation.output])
         earlier = self.forms.get(operation.output)
         return form if earlier is None else earlier.plus(form, 1.0)
 
     def _total(self, operation: Total) -> LinearForm:
         source = operation.inputs[0]
-        size = math.prod(self.tape.shapes[operation.output][1:])
+        size = self.tape.sizes[operation.output]
         matrix = torch.zeros((len(operation.index), size), dtype=torch.float64)
         matrix[torch.arange(len(operation.index)), torch.from_numpy(operation.index)] = operation.factor
         form = self._known(source)
-        return (self._layer(source) if is_dense(matrix) else form).times(matrix, None)
+        return (self._layer(source, size) if is_dense(matrix) else form).times(matrix, None)
 
     def _known(self, place: int) -> LinearForm:
         if place not in self.forms:
             raise UnsupportedError("a value depends on state and control in a way that is not differentiable")
         return self.forms[place]
 
-    def _spread(self, place: int, shape: Shape) -> LinearForm:
-        """Return the form of a place, or of a constant, repeated to a shape."""
+    def _operand(self, operation: Pair, side: int) -> LinearForm:
+        """Return what an operation reads of a place or of a constant."""
+        place, index = operation.inputs[side], operation.indices[side]
+        own = np.arange(self.tape.sizes[operation.output]) if index is None else index
         if place in self.tape.constants:
-            return LinearForm({}, self._constant(place, shape))
-        form = self._known(place)
-        own = torch.arange(form.size).reshape(1, *self.tape.shapes[place][1:])
-        return form.at(own.expand(1, *shape[1:]).reshape(-1))
+            return self._constant(place, own, operation.strides[side])
+        return self._known(place).at(torch.from_numpy(own))
 
-    def _constant(self, place: int, shape: Shape) -> Tensor:
-        """Return a constant repeated to the shape of an instance, `(size,)`."""
-        return self.tape.constants[place].expand(shape)[0].reshape(-1)
+    def _constant(self, place: int, index: IntArray | None, stride: int) -> LinearForm:
+        """Return some entries, or those of an instance, of a constant that is the same for all instances."""
+        values = self.tape.constants[place].reshape(-1)
+        entries = torch.arange(stride or len(values)) if index is None else torch.from_numpy(index)
+        if not torch.equal(values[entries], values[entries + stride]):
+            raise UnsupportedError("a constant differs from one row of the batch to the next")
+        return LinearForm({}, values[entries])
 
     def _start_of(self, place: int) -> int:
         """Evaluate a place, so that it is a base from here on."""
@@ -172,14 +202,14 @@ class _Lowering:
     def _evaluate(self, form: LinearForm) -> int:
         """Emit what evaluates a form, and return its offset in the workspace."""
         if not form.terms:
-            raise UnsupportedError("a value that depends on neither state nor control")
+            form = LinearForm({0: torch.zeros((self.z.shape[1], form.size), dtype=torch.float64)}, form.offset)
         if form.alias is not None:
             return form.alias
         start = self._reserve(form.size)
         # full matrices first: whatever comes first sets the offset
         pairs = sorted(((base, form.matrix(base)) for base in form.terms), key=lambda pair: not is_dense(pair[1]))
         for i, (base, matrix) in enumerate(pairs):
-            emit = self._full if is_dense(matrix) else self._sparse
+            emit = self._full if is_dense(matrix) else self._diagonal if is_diagonal(matrix) else self._sparse
             emit(start, base, matrix, form.offset, i == 0)
         return start
 
@@ -197,12 +227,16 @@ class _Lowering:
         count = len(entries)
         self.rows.append([codes.SPARSE, start, columns, base, rows, bias, numbers, more, int(fresh), 0, count])
 
+    def _diagonal(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
+        size, numbers, bias = len(matrix), self._keep(matrix.diagonal()), self._keep(offset)
+        self.rows.append([codes.DIAGONAL, start, size, base, size, bias, numbers, 0, int(fresh), 0, 0])
+
     def _emit(
-        self, code: int, size: int, first: int, *, second: int = 0, detail: int = 0, record: int = 0
+        self, code: int, size: int, first: int, *, second: int = 0, numbers: int = 0, detail: int = 0, record: int = 0
     ) -> LinearForm:
         """Emit a nonlinear operation, and return its result."""
         start = self._reserve(size)
-        self.rows.append([code, start, size, first, size, second, 0, 0, detail, self.record, 0])
+        self.rows.append([code, start, size, first, size, second, numbers, 0, detail, self.record, 0])
         self.record += record
         return _base(start, size)
 

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trajopt_sgp.derivatives.traced.graph import Tape, trace
+from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.lowering import Programme, lower
 from trajopt_sgp.derivatives.traced.operations import Data
 from trajopt_sgp.derivatives.traced.recording import Function
+from trajopt_sgp.derivatives.traced.tape import Tape
 
 FloatArray = NDArray[np.float64]
 
@@ -47,7 +48,7 @@ class TracedBlocks:
         for place, constant in self.tape.constants.items():
             self._view(place)[:] = constant.numpy().reshape(-1)
         self._input, self._output = self._view(0), self._view(self.tape.result)
-        self._output = self._output.reshape(self.tape.shapes[self.tape.result])
+        self._output = self._output.reshape(self.tape.shape)
         self._seen = b""
         self._given: Sequence[Tensor] = ()
         self._data: Sequence[Tensor] = ()

@@ -8,14 +8,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
 
-from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+from trajopt_sgp.derivatives.traced.activations import ACTIVATIONS
+from trajopt_sgp.derivatives.traced.reductions import REDUCTIONS
 
 _aten: Any = torch.ops.aten
-_MOST_PRODUCTS = 512
 
 Number = int | float
 
@@ -36,32 +37,33 @@ def _pieces(value: Tensor, dim: int = 0) -> list[Tensor]:
 
 
 def _larger(one: Tensor, other: Tensor) -> Tensor:
-    return other + (one - other).relu()
+    # the absolute value has the slope 0 at 0: equal ones have half of the slope each, as in torch
+    difference = one - other
+    return other + 0.5 * (difference + difference.abs())
 
 
 def _smaller(one: Tensor, other: Tensor) -> Tensor:
-    return other - (other - one).relu()
+    return -_larger(-one, -other)
 
 
-def _hypotenuse(one: Tensor, other: Tensor) -> Tensor:
-    return (one**2 + other**2).sqrt()
+def _limited(value: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    """Return a restriction to limits that are tensors; at a limit it is the value that counts."""
+    result = value if low is None else torch.where(value < low, low, value)
+    return result if high is None else torch.where(result > high, high, result)
 
 
-def _leaky_relu(value: Tensor, slope: float = 0.01) -> Tensor:
-    return value.clamp_min(0.0) + slope * value.clamp_max(0.0)
+def _hypotenuse(one: Tensor, other: Tensor) -> Any:
+    shape = np.broadcast_shapes(one.shape, other.shape)
+    return _aten.linalg_vector_norm(torch.stack([one.expand(shape), other.expand(shape)], -1), 2, [-1])
 
 
-def _elu(value: Tensor, alpha: Number = 1.0, scale: Number = 1.0, input_scale: Number = 1.0) -> Any:
-    if alpha == scale == input_scale == 1.0:
-        return NotImplemented
-    bend = alpha * _aten.elu(input_scale * value)
-    return scale * (bend + (1.0 - alpha * input_scale) * value.relu())
-
-
-def _softplus(value: Tensor, beta: Number = 1.0, threshold: Number = 20.0) -> Any:
-    if threshold != 20.0:
-        raise UnsupportedError("softplus with a threshold of its own is not known in closed form")
-    return NotImplemented if beta == 1.0 else _aten.softplus(beta * value) / beta
+def _angle(y: Tensor, x: Tensor) -> Tensor:
+    """Return atan2: the arc tangent of the smaller coordinate by the larger one, plus the angle of a half axis."""
+    steep, nowhere = y.abs() > x.abs(), (x == 0.0) & (y == 0.0)
+    above, below = torch.where(steep, -x, y), torch.where(nowhere, 1.0, torch.where(steep, y, x))
+    half_turn = math.pi * (2.0 * (y >= 0.0).to(y.dtype) - 1.0)
+    axis = torch.where(steep, 0.5 * half_turn, torch.where(x < 0.0, half_turn, 0.0))
+    return torch.where(nowhere, 0.0, axis + (above / below).atan())
 
 
 def _power(value: Tensor, exponent: Number) -> Any:
@@ -71,26 +73,45 @@ def _power(value: Tensor, exponent: Number) -> Any:
     return value * 1.0 if exponent == 1.0 else value * 0.0 + 1.0
 
 
-def _gelu(value: Tensor, *, approximate: str = "none") -> Tensor:
-    if approximate == "tanh":
-        inner = value + 0.044715 * value**3
-        return 0.5 * value * (1.0 + (math.sqrt(2.0 / math.pi) * inner).tanh())
-    return 0.5 * value * (1.0 + (math.sqrt(0.5) * value).erf())
+def _power_of_number(base: Number, exponent: Tensor) -> Any:
+    return (math.log(base) * exponent).exp() if base > 0.0 else NotImplemented
+
+
+def _quotient(above: Tensor, below: Tensor | Number) -> Tensor:
+    return above * (below.reciprocal() if isinstance(below, Tensor) else 1.0 / below)
+
+
+def _rounded_quotient(above: Tensor, below: Tensor | Number, rounding_mode: str | None = None) -> Tensor:
+    quotient = _quotient(above, below)
+    return quotient if rounding_mode is None else _ROUNDINGS[rounding_mode](quotient)
+
+
+def _truncated(value: Tensor) -> Tensor:
+    return value.sign() * value.abs().floor()
+
+
+_ROUNDINGS: Mapping[str, Callable[[Tensor], Tensor]] = {"floor": torch.floor, "trunc": _truncated}
+
+
+def _remainder(above: Tensor, below: Tensor | Number) -> Tensor:
+    return above - below * _quotient(above, below).floor()
+
+
+def _truncated_remainder(above: Tensor, below: Tensor | Number) -> Tensor:
+    return above - below * _truncated(_quotient(above, below))
+
+
+def _between(start: Tensor, end: Tensor, share: Tensor | Number) -> Tensor:
+    return start + share * (end - start)
+
+
+def _log_of_two(one: Tensor, other: Tensor) -> Tensor:
+    sum_of_exponentials: Tensor = other + _aten.softplus(one - other, 1.0, math.inf)
+    return sum_of_exponentials
 
 
 def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector).sum(-1)
-
-
-def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
-    """Return the products of matrices `(K, a, b)` and `(K, b, c)`, small ones such as rotations.
-
-    Raises:
-        UnsupportedError: they are so large that all products of entries, side by side, would fill the memory.
-    """
-    if math.prod(one.shape[1:]) * other.shape[-1] > _MOST_PRODUCTS:
-        raise UnsupportedError("a product of large matrices that both depend on inputs")
-    return (one.unsqueeze(-1) * other.unsqueeze(-3)).sum(-2)
 
 
 def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
@@ -98,24 +119,57 @@ def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     return torch.stack([b * z - c * y, c * x - a * z, a * y - b * x], dim)
 
 
+def _triangle(value: Tensor, diagonal: int, lower: bool) -> Tensor:
+    ones = torch.ones(value.shape[-2:], dtype=torch.bool)
+    return torch.where(ones.tril(diagonal) if lower else ones.triu(diagonal), value, 0.0)
+
+
 DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
-    **get_decompositions((_aten.linalg_vector_norm, _aten.rsub, _aten.addcmul, _aten.stack)),
+    **ACTIVATIONS,
+    **REDUCTIONS,
+    **get_decompositions((_aten.rsub, _aten.addcmul, _aten.addcdiv, _aten.stack, _aten.masked_fill, _aten.logit)),
     _aten.split_with_sizes.default: _parts,
     _aten.split.Tensor: _equal_parts,
+    _aten.unsafe_split.Tensor: _equal_parts,
     _aten.unbind.int: _pieces,
+    _aten.div.Tensor: _quotient,
+    _aten.div.Scalar: _quotient,
+    _aten.div.Tensor_mode: _rounded_quotient,
+    _aten.div.Scalar_mode: _rounded_quotient,
+    _aten.remainder.Tensor: _remainder,
+    _aten.remainder.Scalar: _remainder,
+    _aten.fmod.Tensor: _truncated_remainder,
+    _aten.fmod.Scalar: _truncated_remainder,
+    _aten.ceil.default: lambda value: -(-value).floor(),
+    _aten.trunc.default: _truncated,
+    _aten.frac.default: lambda value: value - _truncated(value),
     _aten.maximum.default: _larger,
     _aten.minimum.default: _smaller,
+    _aten.fmax.default: lambda one, other: torch.where(one >= other, one, other),
+    _aten.fmin.default: lambda one, other: torch.where(one <= other, one, other),
+    _aten.clamp.Tensor: _limited,
+    _aten.clamp_min.Tensor: _limited,
+    _aten.clamp_max.Tensor: lambda value, high: _limited(value, None, high),
     _aten.hypot.default: _hypotenuse,
+    _aten.atan2.default: _angle,
     _aten.tan.default: lambda value: value.sin() / value.cos(),
     _aten.acos.default: lambda value: 0.5 * math.pi - value.asin(),
-    _aten.leaky_relu.default: _leaky_relu,
-    _aten.elu.default: _elu,
-    _aten.celu.default: lambda value, alpha=1.0: _aten.elu(value, alpha, 1.0, 1.0 / alpha),
-    _aten.softplus.default: _softplus,
+    _aten.atanh.default: lambda value: 0.5 * (value.log1p() - (-value).log1p()),
+    _aten.erfc.default: lambda value: 1.0 - value.erf(),
+    _aten.exp2.default: lambda value: (math.log(2.0) * value).exp(),
+    _aten.log2.default: lambda value: value.log() / math.log(2.0),
+    _aten.log10.default: lambda value: value.log() / math.log(10.0),
+    _aten.logaddexp.default: _log_of_two,
+    _aten.deg2rad.default: lambda value: value * (math.pi / 180.0),
+    _aten.rad2deg.default: lambda value: value * (180.0 / math.pi),
+    _aten.sgn.default: torch.sign,
     _aten.pow.Tensor_Scalar: _power,
-    _aten.gelu.default: _gelu,
+    _aten.pow.Scalar: _power_of_number,
+    _aten.lerp.Scalar: _between,
+    _aten.lerp.Tensor: _between,
     _aten.mv.default: _matrix_vector,
-    _aten.bmm.default: _matrix_product,
     _aten.linalg_cross.default: _cross,
+    _aten.tril.default: lambda value, diagonal=0: _triangle(value, diagonal, lower=True),
+    _aten.triu.default: lambda value, diagonal=0: _triangle(value, diagonal, lower=False),
 }
 """By the operation of torch."""

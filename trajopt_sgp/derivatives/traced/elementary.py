@@ -26,11 +26,20 @@ class Code(IntEnum):
     ABS = 16
     NEG = 17
     SIGN = 18
-    SQUARE = 19
-    POWER = 20
-    CLAMP = 21
-    POSITIVE = 22
-    NOT_NEGATIVE = 23
+    SINH = 19
+    COSH = 20
+    EXPM1 = 21
+    LOG1P = 22
+    FLOOR = 23
+    ROUND = 24
+    DETACH = 25
+    SQUARE = 26
+    POWER = 27
+    CLAMP = 28
+    HARDTANH = 29
+    POSITIVE = 30
+    NOT_NEGATIVE = 31
+    ROOT = 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Elementary:
 
     code: Code
     first: float = 0.0
-    """The exponent of a power, the lower end of an interval."""
+    """The exponent of a power, the lower end of an interval, where softplus becomes the identity."""
     second: float = 0.0
     """The upper end of an interval."""
 
@@ -47,6 +56,11 @@ class Elementary:
 def power(exponent: float) -> Elementary:
     """Return x to a constant exponent."""
     return Elementary(Code.SQUARE) if exponent == 2.0 else Elementary(Code.POWER, exponent)
+
+
+def root(exponent: float = 0.5) -> Elementary:
+    """Return x to an exponent below 1, flat at 0, as norms are: roots of sums, with the slope 0 there in torch."""
+    return Elementary(Code.ROOT, exponent)
 
 
 def clamp(low: float | None, high: float | None) -> Elementary:
@@ -60,5 +74,15 @@ def step(closed: bool) -> Elementary:
     return Elementary(Code.NOT_NEGATIVE if closed else Code.POSITIVE)
 
 
-ELEMENTARY = {code.name.lower(): Elementary(code) for code in Code if code < Code.SQUARE}
+def hardtanh(low: float, high: float) -> Elementary:
+    """Return x moved into an interval, flat at its ends."""
+    return Elementary(Code.HARDTANH, low, high)
+
+
+def softplus(threshold: float) -> Elementary:
+    """Return log(1 + e^x), and x above a threshold."""
+    return Elementary(Code.SOFTPLUS, threshold)
+
+
+ELEMENTARY = {code.name.lower(): Elementary(code) for code in Code if code < Code.SQUARE and code != Code.SOFTPLUS}
 """By the name of the operation in torch."""

@@ -1,288 +1,297 @@
 """Operations of torch that are known in closed form, one function for each kind.
 
-Every handler takes the builder of a tape and the node of the traced graph, and adds what the node does to the tape.
+A handler takes the emitter, and the arguments of the operation with values in place of what was recorded.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, step
+from trajopt_sgp.derivatives.traced.elementary import ELEMENTARY, hardtanh, root, softplus, step
 from trajopt_sgp.derivatives.traced.elementary import clamp as clamped
 from trajopt_sgp.derivatives.traced.elementary import power as powered
-from trajopt_sgp.derivatives.traced.operations import Affine, Part, Product, Shape, Sum, Total
-from trajopt_sgp.derivatives.traced.recording import Node
+from trajopt_sgp.derivatives.traced.emitter import Emitter, Value
+from trajopt_sgp.derivatives.traced.members import Members, split
+from trajopt_sgp.derivatives.traced.operations import Gate, Product, Sum
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
+_MOST_PRODUCTS = 512
 
-def add(builder: Any, node: Node, sign: float = 1.0) -> None:
-    """Add a sum, or with sign -1 a difference."""
-    factor = sign * float(node.kwargs.get("alpha", 1.0))
-    _check_alignment(builder, node)
-    builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=factor)
-
-
-def compare(builder: Any, node: Node, sign: float, closed: bool) -> None:
-    """Add 1 where the first argument is greater, or with sign -1 less, than the second, and 0 elsewhere."""
-    _check_alignment(builder, node)
-    difference = builder.emit(node, Sum, [builder.place_of(a) for a in node.args[:2]], factor=-1.0)
-    if sign < 0.0:
-        difference = builder.elementary(node, ELEMENTARY["neg"], difference)
-    builder.elementary(node, step(closed), difference)
+Number = int | float
+Argument = Value | Tensor | int | float
+"""What was recorded, or a constant."""
 
 
-def multiply(builder: Any, node: Node) -> None:
-    """Add a product of entries."""
-    _check_alignment(builder, node)
-    builder.emit(node, Product, [builder.place_of(a) for a in node.args[:2]])
+Several = Members | Value | Tensor | int | float
+"""The same, or the members of an ensemble."""
 
 
-def divide(builder: Any, node: Node) -> None:
-    """Add a quotient: a product with a reciprocal."""
-    if len(node.args) > 2 or node.kwargs:
-        raise UnsupportedError("rounded division is not smooth")
-    _check_alignment(builder, node)
-    above, below = (builder.place_of(a) for a in node.args[:2])
-    if below in builder.tape.constants:
-        builder.tape.constants[below] = 1.0 / builder.tape.constants[below]
-        inverse = below
-    elif below in builder.tape.active:
-        inverse = builder.elementary(node, ELEMENTARY["reciprocal"], below)
-    else:
-        inverse = builder.data(node, torch.reciprocal, below)
-    builder.emit(node, Product, [above, inverse])
+def value_of(emitter: Emitter, argument: Argument) -> Value:
+    """Return an argument as a value."""
+    return argument if isinstance(argument, Value) else emitter.constant(argument)
 
 
-def affine(builder: Any, node: Node) -> None:
-    """Add a product with a constant matrix, and a constant vector."""
-    bias, source, weight = (None, *node.args[:2]) if node.name == "mm" else node.args[:3]
-    if isinstance(weight, Node) or isinstance(bias, Node) or not isinstance(source, Node):
-        raise UnsupportedError("a product of matrices that both depend on inputs")
-    settings = {"weight": builder.constant(weight), "bias": None if bias is None else builder.constant(bias)}
-    builder.emit(node, Affine, [builder.place_of(source)], **settings)
+def together(emitter: Emitter, argument: Several) -> Value:
+    """Return members joined, or an argument as a value."""
+    return argument.joined(emitter) if isinstance(argument, Members) else value_of(emitter, argument)
 
 
-def take_slice(builder: Any, node: Node) -> None:
-    """Add a slice along a dimension within an instance."""
-    source, dim = node.args[0], node.args[1] if len(node.args) > 1 else 0
-    bounds = [*node.args[2:5], None, None, None][:3]
-    shape = builder.shape(source)
-    axis = _inner(dim, len(shape))
-    _pick(builder, node, source, axis, slice(*bounds))
+def add(emitter: Emitter, first: Argument, second: Argument, alpha: Number = 1.0) -> Value:
+    """Return a sum."""
+    return emitter.combine(Sum, value_of(emitter, first), value_of(emitter, second), factor=float(alpha))
 
 
-def select(builder: Any, node: Node) -> None:
-    """Add one index of a dimension within an instance."""
-    source, dim, index = node.args[:3]
-    shape = builder.shape(source)
-    _pick(builder, node, source, _inner(dim, len(shape)), index)
+def subtract(emitter: Emitter, first: Argument, second: Argument, alpha: Number = 1.0) -> Value:
+    """Return a difference."""
+    return add(emitter, first, second, -float(alpha))
 
 
-def _pick(builder: Any, node: Node, source: Any, axis: int, key: Any) -> None:
-    where = (..., key, *[slice(None)] * (-axis - 1))
-    builder.pick(node, source, lambda a: a[where])
+def multiply(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return a product of entries."""
+    return emitter.combine(Product, value_of(emitter, first), value_of(emitter, second))
 
 
-def gather(builder: Any, node: Node) -> None:
-    """Add entries at constant indices of dimensions within an instance."""
-    source, indices = node.args[0], _any(node.args[1])
-    if indices[0] is not None or any(isinstance(index, Node) for index in indices):
-        raise UnsupportedError("indices that depend on inputs, or choose instances")
-    where = tuple(slice(None) if index is None else index for index in indices)
-    builder.pick(node, source, lambda a: a[where])
+def greater(closed: bool, emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where the first is greater, with `closed` where it is equal as well, and 0 elsewhere."""
+    return emitter.apply(step(closed), subtract(emitter, first, second))
 
 
-def join(builder: Any, node: Node) -> None:
-    """Add a concatenation along a dimension within an instance."""
-    parts: Any = node.args[0]
-    dim = node.args[1] if len(node.args) > 1 else 0
-    shapes = [builder.shape(part) for part in parts]
-    places = [builder.place_of(part) for part in parts]
-    _join(builder, node, places, shapes, _inner(dim, len(shapes[0])))
+def less(closed: bool, emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where the first is less, with `closed` where it is equal as well, and 0 elsewhere."""
+    return emitter.apply(step(closed), emitter.apply(ELEMENTARY["neg"], subtract(emitter, first, second)))
 
 
-def stack(builder: Any, node: Node) -> None:
-    """Add values side by side along a new dimension."""
-    parts: Any = node.args[0]
-    dim = node.args[1] if len(node.args) > 1 else 0
-    axis = _inner(dim, len(builder.shape(parts[0])) + 1)
-    shapes = [tuple(torch.empty(builder.shape(part)).unsqueeze(axis).shape) for part in parts]
-    _join(builder, node, [builder.place_of(part) for part in parts], shapes, axis)
+def equal(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where both are equal, and 0 elsewhere."""
+    return negated(emitter, different(emitter, first, second))
 
 
-def _join(builder: Any, node: Node, places: list[int], shapes: list[Shape], axis: int) -> None:
-    """Write values `(K, ...)` of these shapes side by side; constants are repeated for every instance."""
-    result = builder.shape(node)
-    numbers = torch.arange(math.prod(result[1:])).reshape(result[1:])
-    output, begin = builder.new_place(node), 0
-    for place, shape in zip(places, shapes, strict=True):
-        size = shape[axis]
-        index = numbers.narrow(axis, begin, size).reshape(-1).numpy()
-        builder.write(Part, output, [place], index=index)
-        begin += size
+def different(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 0 where both are equal, and 1 elsewhere."""
+    return emitter.apply(powered(2.0), emitter.apply(ELEMENTARY["sign"], subtract(emitter, first, second)))
 
 
-def reshape(builder: Any, node: Node) -> None:
-    """Views, squeezes and unsqueezes: instances stay the first dimension."""
-    after = builder.shape(node)
-    builder.pick(node, node.args[0], lambda a: a.reshape(after))
+def negated(emitter: Emitter, condition: Argument) -> Value:
+    """Return 1 where a condition does not hold, and 0 where it does."""
+    value = value_of(emitter, condition)
+    return subtract(emitter, 1.0, value) if value.active else emitter.given(lambda given: given == 0.0, value)
 
 
-def expand(builder: Any, node: Node) -> None:
-    """Add a repetition along dimensions of size one."""
-    source, after = node.args[0], builder.shape(node)
-    if len(builder.shape(source)) != len(after):
-        raise UnsupportedError("expand adds a dimension")
-    builder.pick(node, source, lambda a: a.expand(after))
+def either(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return 1 where at least one of two conditions holds, and 0 elsewhere."""
+    return negated(emitter, multiply(emitter, negated(emitter, first), negated(emitter, second)))
 
 
-def permute(builder: Any, node: Node) -> None:
-    """Add another order of the dimensions within an instance."""
-    source = node.args[0]
-    count = len(builder.shape(source))
-    order, arguments = list(range(count)), _any(node.args)
-    if node.name == "permute":
-        order = [int(i) % count for i in arguments[1]]
-    else:
-        first, second = (int(i) % count for i in arguments[1:3])
-        order[first], order[second] = order[second], order[first]
-    if order[0] != 0:
-        raise UnsupportedError("instances are no longer the first dimension")
-    builder.pick(node, source, lambda a: a.permute(order))
+def choose(emitter: Emitter, condition: Argument, first: Argument, second: Argument) -> Value:
+    """Return one of two values; what the other one is does not matter, not even if it is not a number."""
+    one = _gated(emitter, value_of(emitter, condition), value_of(emitter, first))
+    other = _gated(emitter, negated(emitter, condition), value_of(emitter, second))
+    return emitter.combine(Sum, one, other, factor=1.0)
 
 
-def total(builder: Any, node: Node, mean: bool = False) -> None:
-    """Add a sum or a mean over dimensions within an instance."""
-    source, shape = node.args[0], builder.shape(node.args[0])
-    if len(node.args) < 2 or not node.args[1]:
-        raise UnsupportedError("a sum over all instances")
-    if node.kwargs:
-        raise UnsupportedError("a sum in another precision")
-    axes = tuple(_inner(dim, len(shape)) for dim in node.args[1])
-    factor = 1.0 / math.prod(shape[axis] for axis in axes) if mean else 1.0
-    _total(builder, node, builder.place_of(source), axes, factor, builder.shape(node))
+def _gated(emitter: Emitter, gate: Value, value: Value) -> Value:
+    if gate.active or value.active:
+        return emitter.combine(Gate, gate, value)
+    return emitter.given(lambda gate, value: torch.where(gate != 0, value, 0.0), gate, value)
 
 
-def _total(builder: Any, node: Node, place: int, axes: tuple[int, ...], factor: float, after: Shape) -> int:
-    """Add factor times the sums over dimensions counted from the end."""
-    shape = builder.tape.shapes[place]
-    kept = [1 if i - len(shape) in axes else size for i, size in enumerate(shape)][1:]
-    numbers = torch.arange(math.prod(kept)).reshape(kept).expand(shape[1:])
-    result: int = builder.emit(node, Total, [place], after, index=numbers.reshape(-1).numpy(), factor=factor)
-    return result
+def matrix_product(emitter: Emitter, first: Argument, second: Argument) -> Value:
+    """Return the product of two matrices, one of which is constant or small."""
+    if isinstance(first, Value) and isinstance(second, Tensor):
+        return emitter.affine(first, second)
+    if isinstance(first, Tensor) and isinstance(second, Value):
+        return _transposed(emitter.affine(_transposed(second), first.T))
+    return _small_product(emitter, value_of(emitter, first), value_of(emitter, second))
 
 
-def _centred_squares(builder: Any, node: Node, axes: tuple[int, ...]) -> tuple[int, int]:
-    """Add entries less their mean over some dimensions, and the squares of that; return both places."""
-    place = builder.place_of(node.args[0])
-    shape = builder.tape.shapes[place]
-    factor = 1.0 / math.prod(shape[axis] for axis in axes)
-    kept = tuple(1 if i - len(shape) in axes else size for i, size in enumerate(shape))
-    mean = _total(builder, node, place, axes, factor, kept)
-    centred = builder.emit(node, Sum, [place, mean], shape, factor=-1.0)
-    return centred, builder.elementary(node, powered(2.0), centred)
+def matrix_products(emitter: Emitter, first: Several, second: Several, biases: Tensor | None = None) -> Several:
+    """Return the products of matrices `(b, r, i)` and `(b, i, c)`: of instances, or of the members of an ensemble.
+
+    Args:
+        emitter: of the tape.
+        first: the matrices from the left.
+        second: those from the right.
+        biases: constants `(b, c)` to be added where the second ones are constants of members.
+    """
+    if isinstance(second, Tensor) and _of_members(emitter, first):
+        layers = zip(split(first, len(second)), second, [None] * len(second) if biases is None else biases, strict=True)
+        return Members([emitter.affine(value, weight, bias) for value, weight, bias in layers])
+    if isinstance(second, Tensor) and torch.equal(second, second[:1].expand(second.shape)):
+        value = together(emitter, first)
+        flat = emitter.affine(value.seen(lambda numbers: numbers.flatten(0, 1)), second[0])
+        return flat.seen(lambda numbers: numbers.reshape(*value.shape[:2], -1))
+    if isinstance(first, Tensor):
+        products = matrix_products(emitter, _transposed(together(emitter, second)), first.transpose(1, 2))
+        return _transposed(together(emitter, products))
+    return _small_product(emitter, together(emitter, first), together(emitter, second))
 
 
-def variance(builder: Any, node: Node) -> None:
-    """The mean square of the distance from the mean, over dimensions within an instance."""
-    shape = builder.shape(node.args[0])
-    dims, options = (_any(node.args[1]) if len(node.args) > 1 else None), _any(node.kwargs)
-    if not dims:
-        raise UnsupportedError("a variance over all instances")
-    axes = tuple(_inner(dim, len(shape)) for dim in dims)
-    correction = options.get("correction")
-    rest = math.prod(shape[axis] for axis in axes) - (1.0 if correction is None else float(correction))
-    _, squares = _centred_squares(builder, node, axes)
-    _total(builder, node, squares, axes, 1.0 / rest, builder.shape(node))
+def affine_products(
+    emitter: Emitter, bias: Several, first: Several, second: Several, beta: Number = 1, alpha: Number = 1
+) -> Several:
+    """Return the products of matrices plus something."""
+    if beta != 1 or alpha != 1:
+        raise UnsupportedError(f"{emitter.name} with factors")
+    if isinstance(bias, Tensor) and bias.shape[-2] == 1 and isinstance(second, Tensor) and _of_members(emitter, first):
+        biases = bias.expand(len(second), 1, second.shape[2])[:, 0]
+        return matrix_products(emitter, first, second, biases)
+    return add(emitter, together(emitter, bias), together(emitter, matrix_products(emitter, first, second)))
 
 
-def layer_norm(builder: Any, node: Node) -> None:
-    """Entries less their mean, over their spread, times a weight, plus a bias."""
-    source, sizes, weight, bias, eps = _any(node.args)
-    axes, shape = tuple(range(-len(sizes), 0)), builder.shape(source)
-    inner = (*shape[: len(shape) - len(sizes)], *([1] * len(sizes)))
-    centred, squares = _centred_squares(builder, node, axes)
-    mean = _total(builder, node, squares, axes, 1.0 / math.prod(sizes), inner)
-    shifted = builder.emit(node, Sum, [mean, builder.place_of(eps)], inner, factor=1.0)
-    place = builder.emit(node, Product, [centred, builder.elementary(node, ELEMENTARY["rsqrt"], shifted)], shape)
-    if weight is not None:
-        place = builder.emit(node, Product, [place, builder.place_of(weight)], shape)
-    if bias is not None:
-        builder.emit(node, Sum, [place, builder.place_of(bias)], shape, factor=1.0)
+def _of_members(emitter: Emitter, value: Several) -> bool:
+    """Return whether each matrix has rows of all instances."""
+    if isinstance(value, Value):
+        return len(np.unique(value.instances[0].numpy())) == emitter.instances
+    return isinstance(value, Members)
 
 
-def power(builder: Any, node: Node) -> None:
-    """Add a power with a constant exponent."""
-    exponent = node.args[1]
-    if not isinstance(exponent, int | float):
-        raise UnsupportedError("a power whose exponent is not a number")
-    builder.elementary_of(node, powered(float(exponent)))
+def _small_product(emitter: Emitter, first: Value, second: Value) -> Value:
+    """Return products of matrices as sums of products of their entries, as for rotations.
+
+    Raises:
+        UnsupportedError: they are so large that all products of entries, side by side, would fill the memory.
+    """
+    if math.prod(first.shape[-2:]) * second.shape[-1] > _MOST_PRODUCTS:
+        raise UnsupportedError(f"{emitter.name}: a product of large matrices that both depend on inputs")
+    one, other = first.seen(lambda n: n.unsqueeze(-1)), second.seen(lambda n: n.unsqueeze(-3))
+    return emitter.total(emitter.combine(Product, one, other), [-2], keep=False)
 
 
-def clamp(builder: Any, node: Node) -> None:
-    """Add a restriction to an interval."""
-    low, high = [*node.args[1:3], None, None][:2]
-    if node.name == "clamp_max":
-        low, high = None, low
-    if not all(side is None or isinstance(side, int | float) for side in (low, high)):
-        raise UnsupportedError("a clamp to tensors")
-    builder.elementary_of(node, clamped(low, high))
+def _transposed(value: Value) -> Value:
+    return value.seen(lambda numbers: numbers.transpose(-1, -2))
 
 
-def _inner(dim: Any, count: int) -> int:
-    """Return a dimension counted from the end; the first one holds the instances."""
-    axis = int(dim) % count
-    if axis == 0:
-        raise UnsupportedError("an operation along the instances")
-    return axis - count
+def affine(
+    emitter: Emitter, bias: Argument, first: Argument, second: Argument, beta: Number = 1, alpha: Number = 1
+) -> Value:
+    """Return a product of matrices plus something."""
+    if beta != 1 or alpha != 1:
+        raise UnsupportedError(f"{emitter.name} with factors")
+    if isinstance(bias, Tensor) and bias.ndim == 1 and isinstance(first, Value) and isinstance(second, Tensor):
+        return emitter.affine(first, second, bias.expand(second.shape[1]))
+    return add(emitter, bias, matrix_product(emitter, first, second))
 
 
-def _check_alignment(builder: Any, node: Node) -> None:
-    """Refuse broadcasting that would add dimensions to what depends on the variables."""
-    count = len(builder.shape(node))
-    for argument in node.args[:2]:
-        active = isinstance(argument, Node) and builder.place.get(argument) in builder.tape.active
-        if active and len(builder.shape(argument)) != count:
-            raise UnsupportedError("broadcasting adds a dimension")
+def join(emitter: Emitter, parts: Sequence[Argument], dim: int = 0) -> Value:
+    """Return a concatenation."""
+    return emitter.join([value_of(emitter, part) for part in parts], dim)
 
 
-def _any(arguments: Any) -> Any:
-    return arguments
+def total(
+    emitter: Emitter, value: Value, dims: list[int] | None = None, keep: bool = False, dtype: torch.dtype | None = None
+) -> Value:
+    """Return a sum over dimensions."""
+    if dtype not in (None, torch.float64):
+        raise UnsupportedError(f"{emitter.name} in another precision")
+    return emitter.total(value, dims or range(len(value.shape)), keep)
 
 
-HANDLERS: Mapping[str, Callable[[Any, Node], Any]] = {
+def mean(
+    emitter: Emitter, value: Value, dims: list[int] | None = None, keep: bool = False, dtype: torch.dtype | None = None
+) -> Value:
+    """Return a mean over dimensions."""
+    if dtype not in (None, torch.float64):
+        raise UnsupportedError(f"{emitter.name} in another precision")
+    axes = dims or range(len(value.shape))
+    return emitter.total(value, axes, keep, 1.0 / math.prod(value.shape[axis] for axis in axes))
+
+
+def norm(
+    emitter: Emitter, value: Value, order: Number = 2.0, dims: list[int] | None = None, keep: bool = False
+) -> Value:
+    """Return the root of a sum of powers."""
+    size = emitter.apply(ELEMENTARY["abs"], value) if order % 2.0 else value
+    powers = emitter.apply(powered(float(order)), size)
+    return emitter.apply(root(1.0 / order), emitter.total(powers, dims or range(len(value.shape)), keep))
+
+
+def power(emitter: Emitter, value: Argument, exponent: Argument) -> Value:
+    """Return a power with a constant exponent."""
+    if isinstance(exponent, Value) or not isinstance(value, Value) or torch.as_tensor(exponent).numel() != 1:
+        raise UnsupportedError(f"{emitter.name} with an exponent that is not a number")
+    return emitter.apply(powered(float(exponent)), value)
+
+
+def clamp(emitter: Emitter, value: Value, low: Number | None = None, high: Number | None = None) -> Value:
+    """Return a restriction to an interval."""
+    return emitter.apply(clamped(low, high), value)
+
+
+def restrict(emitter: Emitter, value: Value, low: Number = -1.0, high: Number = 1.0) -> Value:
+    """Return a restriction to an interval, flat at its ends."""
+    return emitter.apply(hardtanh(float(low), float(high)), value)
+
+
+def soft(emitter: Emitter, value: Value, beta: Number = 1.0, threshold: Number = 20.0) -> Value:
+    """Return a soft ramp; another `beta` is decomposed."""
+    return emitter.apply(softplus(float(threshold)), value)
+
+
+def converted(emitter: Emitter, value: Value, **options: Any) -> Value:
+    """Return the same in double precision, in which all is computed."""
+    if options.get("dtype") not in (None, torch.float64):
+        raise UnsupportedError(f"{emitter.name}: a change of precision")
+    return value
+
+
+def same(emitter: Emitter, value: Value, **options: Any) -> Value:
+    """Return what it takes."""
+    return value
+
+
+HANDLERS: Mapping[str, Callable[..., Several]] = {
     "add": add,
-    "sub": lambda builder, node: add(builder, node, -1.0),
+    "sub": subtract,
     "mul": multiply,
-    "div": divide,
-    "mm": affine,
+    "mm": matrix_product,
+    "bmm": matrix_products,
     "addmm": affine,
-    "slice": take_slice,
-    "select": select,
-    "index": gather,
+    "baddbmm": affine_products,
     "cat": join,
-    "stack": stack,
-    "view": reshape,
-    "_unsafe_view": reshape,
-    "reshape": reshape,
-    "squeeze": reshape,
-    "unsqueeze": reshape,
-    "expand": expand,
-    "permute": permute,
-    "transpose": permute,
     "sum": total,
-    "mean": lambda builder, node: total(builder, node, mean=True),
-    "var": variance,
-    "native_layer_norm": layer_norm,
+    "mean": mean,
+    "linalg_vector_norm": norm,
     "pow": power,
     "clamp": clamp,
     "clamp_min": clamp,
-    "clamp_max": clamp,
-    "gt": lambda builder, node: compare(builder, node, 1.0, closed=False),
-    "ge": lambda builder, node: compare(builder, node, 1.0, closed=True),
-    "lt": lambda builder, node: compare(builder, node, -1.0, closed=False),
-    "le": lambda builder, node: compare(builder, node, -1.0, closed=True),
+    "clamp_max": lambda emitter, value, high: clamp(emitter, value, None, high),
+    "gt": lambda *arguments: greater(False, *arguments),
+    "ge": lambda *arguments: greater(True, *arguments),
+    "lt": lambda *arguments: less(False, *arguments),
+    "le": lambda *arguments: less(True, *arguments),
+    "eq": equal,
+    "ne": different,
+    **dict.fromkeys(("logical_not", "bitwise_not"), negated),
+    **dict.fromkeys(("logical_and", "bitwise_and"), multiply),
+    **dict.fromkeys(("logical_or", "bitwise_or"), either),
+    "where": choose,
+    "hardtanh": restrict,
+    "softplus": soft,
+    "_to_copy": converted,
+    **dict.fromkeys(("clone", "alias", "contiguous", "lift_fresh_copy"), same),
 }
 """By the name of the operation."""
+
+ELEMENTWISE = {
+    *("add", "sub", "mul", "pow", "clamp", "clamp_min", "clamp_max", "hardtanh", "softplus", "where"),
+    *("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "logical_and", "logical_or"),
+    *("bitwise_not", "bitwise_and", "bitwise_or"),
+    *ELEMENTARY,
+}
+"""Operations that members of an ensemble go through one by one, by name."""
+
+OF_MEMBERS = ("bmm", "baddbmm")
+"""Operations that take members of an ensemble as they are, by name."""
+
+RESHAPES = ("view", "_unsafe_view", "reshape", "_reshape_alias")
+"""Operations that keep the order of entries, by name."""
+
+REARRANGEMENTS = (
+    *("slice", "select", "index", "index_select", "gather", "take", "diagonal", "unfold"),
+    *("expand", "repeat", "permute", "transpose", "t", "squeeze", "unsqueeze", "flip", "roll"),
+)
+"""Operations that choose entries of their first argument and put them in an order, by name."""

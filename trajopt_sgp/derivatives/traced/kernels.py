@@ -23,9 +23,9 @@ from trajopt_sgp.derivatives.traced.lowering import Column, Kind
 _KIND, _OUTPUT, _FIRST, _SECOND = (int(c) for c in (Column.KIND, Column.OUTPUT, Column.FIRST, Column.SECOND))
 _FIRST_INDEX, _SECOND_INDEX = int(Column.FIRST_INDEX), int(Column.SECOND_INDEX)
 _FIRST_STRIDE, _SECOND_STRIDE = int(Column.FIRST_STRIDE), int(Column.SECOND_STRIDE)
-_WEIGHT, _BIAS, _CODE = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE)
+_WEIGHT, _BIAS, _CODE, _ROWS = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE), int(Column.ROWS)
 _AFFINE, _ELEMENTWISE, _SUM, _PRODUCT = int(Kind.AFFINE), int(Kind.ELEMENTWISE), int(Kind.SUM), int(Kind.PRODUCT)
-_PICK, _PART, _TOTAL = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL)
+_PICK, _PART, _TOTAL, _GATE = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL), int(Kind.GATE)
 
 # the compiler takes constants of a module as they are, but no members of an enumeration
 _TANH, _SILU, _SIGMOID, _RELU = int(Code.TANH), int(Code.SILU), int(Code.SIGMOID), int(Code.RELU)
@@ -35,6 +35,9 @@ _ATAN, _ASIN, _ERF = int(Code.ATAN), int(Code.ASIN), int(Code.ERF)
 _EXP, _LOG, _SQRT, _RSQRT = int(Code.EXP), int(Code.LOG), int(Code.SQRT), int(Code.RSQRT)
 _RECIPROCAL, _ABS, _NEG, _SIGN = int(Code.RECIPROCAL), int(Code.ABS), int(Code.NEG), int(Code.SIGN)
 _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code.CLAMP), int(Code.POSITIVE)
+_ROOT = int(Code.ROOT)
+_SINH, _COSH, _EXPM1, _LOG1P = int(Code.SINH), int(Code.COSH), int(Code.EXPM1), int(Code.LOG1P)
+_FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.DETACH), int(Code.HARDTANH)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -128,7 +131,7 @@ def _expm1(x: float) -> float:
 @compiled
 def _rare_value(code: int, x: float, a: float, b: float) -> float:
     if code == _SOFTPLUS:
-        return x if x > 20.0 else math.log1p(math.exp(x))
+        return x if x > a else max(x, 0.0) + math.log1p(math.exp(-abs(x)))
     if code == _SIN:
         return math.sin(x)
     if code == _COS:
@@ -153,17 +156,33 @@ def _rare_value(code: int, x: float, a: float, b: float) -> float:
         return np.sign(x)
     if code == _POWER:
         return x**a
-    if code == _CLAMP:
+    if code == _SINH:
+        return math.sinh(x)
+    if code == _COSH:
+        return math.cosh(x)
+    if code == _EXPM1:
+        return math.expm1(x)
+    if code == _LOG1P:
+        return np.log1p(x)
+    if code == _FLOOR:
+        return np.floor(x)
+    if code == _ROUND:
+        return np.rint(x)
+    if code == _DETACH:
+        return x
+    if code in (_CLAMP, _HARDTANH):
         return b if x > b else (a if x < a else x)
     if code == _POSITIVE:
         return 1.0 if x > 0.0 else 0.0
+    if code == _ROOT:
+        return np.sqrt(x) if a == 0.5 else x**a
     return 1.0 if x >= 0.0 else 0.0
 
 
 @compiled
 def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
     if code == _SOFTPLUS:
-        return 1.0 if x > 20.0 else _sigmoid(x)
+        return 1.0 if x > a else _sigmoid(x)
     if code == _SIN:
         return math.cos(x)
     if code == _COS:
@@ -188,6 +207,18 @@ def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
         return a * x ** (a - 1.0)
     if code == _CLAMP:
         return 1.0 if a <= x <= b else 0.0
+    if code == _HARDTANH:
+        return 1.0 if a < x < b else 0.0
+    if code == _SINH:
+        return math.cosh(x)
+    if code == _COSH:
+        return math.sinh(x)
+    if code == _EXPM1:
+        return y + 1.0
+    if code == _LOG1P:
+        return 1.0 / (1.0 + x)
+    if code == _ROOT:
+        return 0.0 if x == 0.0 else a * y / x
     return 0.0
 
 
@@ -195,7 +226,7 @@ def _rare_slope(code: int, x: float, y: float, a: float, b: float) -> float:
 def _rare_bend(code: int, x: float, y: float, a: float) -> float:
     if code == _SOFTPLUS:
         gate = _sigmoid(x)
-        return 0.0 if x > 20.0 else gate * (1.0 - gate)
+        return 0.0 if x > a else gate * (1.0 - gate)
     if code in (_SIN, _COS):
         return -y
     if code == _ATAN:
@@ -214,6 +245,14 @@ def _rare_bend(code: int, x: float, y: float, a: float) -> float:
         return 2.0 * y * y * y
     if code == _POWER:
         return a * (a - 1.0) * x ** (a - 2.0)
+    if code == _ROOT:
+        return 0.0 if x == 0.0 else a * (a - 1.0) * y / x / x
+    if code in (_SINH, _COSH):
+        return y
+    if code == _EXPM1:
+        return y + 1.0
+    if code == _LOG1P:
+        return -1.0 / (1.0 + x) ** 2
     return 0.0
 
 
@@ -297,7 +336,7 @@ def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) ->
         out[:] = 0.0
     elif code == _ELU:
         for i in range(x.size):
-            out[i] = 0.0 if x[i] > 0.0 else y[i] + 1.0
+            out[i] = y[i] + 1.0 if x[i] < 0.0 else 0.0
     elif code == _EXP:
         out[:] = y
     elif code == _SQUARE:
@@ -323,12 +362,12 @@ def _add_rows(bias: FloatArray, out: FloatArray) -> None:
 @compiled
 def _combine(op: IntArray, factor: float, x: FloatArray, y: FloatArray, indices: IntArray, out: FloatArray) -> None:
     """out = x + factor y or x y, `(K, s)`, with operands read as the operation says."""
-    product = op[_KIND] == _PRODUCT
+    product, gate = op[_KIND] != _SUM, op[_KIND] == _GATE
     first, second = op[_FIRST_INDEX], op[_SECOND_INDEX]
     size = out.shape[1]
     for k in range(out.shape[0]):
         i, j = k * op[_FIRST_STRIDE], k * op[_SECOND_STRIDE]
-        if first < 0 and second < 0:
+        if first < 0 and second < 0 and not gate:
             if product:
                 for e in range(size):
                     out[k, e] = x[i + e] * y[j + e]
@@ -339,6 +378,7 @@ def _combine(op: IntArray, factor: float, x: FloatArray, y: FloatArray, indices:
             for e in range(size):
                 left = x[i + (e if first < 0 else indices[first + e])]
                 right = y[j + (e if second < 0 else indices[second + e])]
+                right = 0.0 if gate and left == 0.0 else right
                 out[k, e] = left * right if product else left + factor * right
 
 
@@ -371,6 +411,13 @@ def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) ->
     return indices[op[column] : op[column] + size]
 
 
+@compiled
+def _weight_of(op: IntArray, places: IntArray, weights: FloatArray) -> FloatArray:
+    """Return the matrix of an affine operation, `(in, out)`."""
+    width, size = places[op[_FIRST], 0] // op[_ROWS], places[op[_OUTPUT], 0] // op[_ROWS]
+    return weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
+
+
 @entry
 def evaluate(
     instances: int,
@@ -390,14 +437,13 @@ def evaluate(
         flat = values[begin : begin + instances * size]
         out = flat.reshape((instances, size))
         if kind == _AFFINE:
-            width = places[op[_FIRST], 0]
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
-            _affine(source[: instances * width].reshape((instances, width)), weight, out)
+            weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
+            _affine(source[: rows * len(weight)].reshape((rows, len(weight))), weight, flat.reshape((rows, -1)))
             if op[_BIAS] >= 0:
-                _add_rows(weights[op[_BIAS] : op[_BIAS] + size], out)
+                _add_rows(weights[op[_BIAS] : op[_BIAS] + weight.shape[1]], flat.reshape((rows, -1)))
         elif kind == _ELEMENTWISE:
             _value(op[_CODE], source[: flat.size], flat, numbers[n, 0], numbers[n, 1])
-        elif kind in (_SUM, _PRODUCT):
+        elif kind in (_SUM, _PRODUCT, _GATE):
             _combine(op, numbers[n, 0], source, values[places[op[_SECOND], 1] :], indices, out)
         else:
             stride = op[_FIRST_STRIDE] if kind == _PART else places[op[_FIRST], 0]
@@ -456,6 +502,19 @@ def _add_product(
 
 
 @compiled
+def _add_gated(
+    gate: FloatArray, stride: int, gate_index: int, index: int, indices: IntArray, tangents: FloatArray, out: FloatArray
+) -> None:
+    """out_ki += gate_k * tangents_ki where the gate is not 0, both read through their indices."""
+    for k in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            for e in range(out.shape[2]):
+                factor = gate[k * stride + _entry(indices, gate_index, e)]
+                if factor != 0.0:
+                    out[k, i, e] += factor * tangents[k, i, _entry(indices, index, e)]
+
+
+@compiled
 def _tangents_of(place: IntArray, instances: int, variables: int, tangents: FloatArray) -> FloatArray:
     flat = tangents[place[2] : place[2] + instances * variables * place[0]]
     return flat.reshape((instances, variables, place[0]))
@@ -475,7 +534,7 @@ def _forward_through_pair(
     out[:] = 0.0
     for side in range(2):
         operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
-        if operand[2] < 0:
+        if operand[2] < 0 or (op[_KIND] == _GATE and side == 0):
             continue
         source = _tangents_of(operand, out.shape[0], out.shape[1], tangents)
         index = op[_FIRST_INDEX + side]
@@ -483,7 +542,10 @@ def _forward_through_pair(
             _add_spread(factor if side == 1 else 1.0, index, indices, source, out)
         else:
             stride, other_index = op[_SECOND_STRIDE - side], op[_SECOND_INDEX - side]
-            _add_product(values[other[1] :], stride, other_index, index, indices, source, out)
+            if op[_KIND] == _GATE:
+                _add_gated(values[other[1] :], stride, other_index, index, indices, source, out)
+            else:
+                _add_product(values[other[1] :], stride, other_index, index, indices, source, out)
 
 
 @entry
@@ -504,16 +566,15 @@ def differentiate(
         op = operations[n]
         kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
         out = _tangents_of(place, instances, variables, tangents)
-        if kind in (_SUM, _PRODUCT):
+        if kind in (_SUM, _PRODUCT, _GATE):
             _forward_through_pair(op, numbers[n, 0], places, indices, values, tangents, out)
             continue
         if first[2] < 0:  # a part that does not depend on the variables: its tangents are zero from the beginning
             continue
         source = _tangents_of(first, instances, variables, tangents)
         if kind == _AFFINE:
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
-            rows = instances * variables
-            _affine(source.reshape((rows, first[0])), weight, out.reshape((rows, place[0])))
+            weight, rows = _weight_of(op, places, weights), instances * variables * op[_ROWS]
+            _affine(source.reshape((rows, len(weight))), weight, out.reshape((rows, weight.shape[1])))
         elif kind == _ELEMENTWISE:
             x = values[first[1] : first[1] + instances * place[0]]
             y = values[place[1] : place[1] + instances * place[0]]
@@ -650,8 +711,8 @@ def _back_through_pair(
     """Pass the adjoint of a sum or a product on to its operands, and add the curvature of a product."""
     instances, variables = hessian.shape[0], hessian.shape[1]
     adjoint = _rows_of(places[op[_OUTPUT]], instances, adjoints)
-    product = op[_KIND] == _PRODUCT
-    for side in range(2):
+    product = op[_KIND] != _SUM
+    for side in range(1 if op[_KIND] == _GATE else 0, 2):
         operand, other = places[op[_FIRST + side]], places[op[_SECOND - side]]
         if operand[2] >= 0:
             target = _rows_of(operand, instances, adjoints)
@@ -659,7 +720,7 @@ def _back_through_pair(
             own = factor if side == 1 else 1.0
             _add_combined(product, own, by, stride, other_index, op[_FIRST_INDEX + side], indices, adjoint, target)
     first, second = places[op[_FIRST]], places[op[_SECOND]]
-    if product and first[2] >= 0 and second[2] >= 0:
+    if op[_KIND] == _PRODUCT and first[2] >= 0 and second[2] >= 0:
         one = _tangents_of(first, instances, variables, tangents)
         two = _tangents_of(second, instances, variables, tangents)
         _bend_product(op, indices, adjoint, one, two, room, hessian)
@@ -687,8 +748,9 @@ def _back_through_function(
     adjoint, target = adjoints[place[1] : place[1] + count], adjoints[first[1] : first[1] + count]
     _bend(op[_CODE], x, y, curvature, numbers[0])
     for e in range(count):
-        curvature[e] *= adjoint[e]
-        target[e] += slope[e] * adjoint[e]
+        # what was not chosen may have an infinite slope
+        curvature[e] = curvature[e] * adjoint[e] if adjoint[e] != 0.0 else 0.0
+        target[e] += slope[e] * adjoint[e] if adjoint[e] != 0.0 else 0.0
     source = _tangents_of(first, instances, variables, tangents)
     _bend_elementwise(curvature.reshape((instances, place[0])), source, room, hessian)
 
@@ -718,16 +780,17 @@ def bend(
     for n in range(operations.shape[0] - 1, -1, -1):
         op = operations[n]
         kind, place, first = op[_KIND], places[op[_OUTPUT]], places[op[_FIRST]]
-        if kind in (_SUM, _PRODUCT):
+        if kind in (_SUM, _PRODUCT, _GATE):
             _back_through_pair(op, numbers[n, 0], places, indices, values, tangents, adjoints, room, hessian)
         elif first[2] < 0:
             continue
         elif kind == _ELEMENTWISE:
             _back_through_function(op, numbers[n], places, values, slopes, tangents, adjoints, room, scratch, hessian)
         elif kind == _AFFINE:
-            weight = weights[op[_WEIGHT] : op[_WEIGHT] + first[0] * place[0]].reshape((first[0], place[0]))
+            weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
             product = scratch[: instances * first[0]]
-            np.dot(_rows_of(place, instances, adjoints), weight.T, product.reshape((instances, first[0])))
+            adjoint = _rows_of(place, instances, adjoints).reshape((rows, weight.shape[1]))
+            np.dot(adjoint, weight.T, product.reshape((rows, len(weight))))
             _add(product, adjoints[first[1] : first[1] + product.size])
         else:
             index = _index_of(op, _FIRST_INDEX, places, indices)

@@ -13,19 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from trajopt_sgp.derivatives.traced.elementary import Code, Elementary
-from trajopt_sgp.derivatives.traced.graph import Tape
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Data,
     Elementwise,
+    Gate,
     Operation,
+    Pair,
     Part,
     Pick,
     Product,
-    Shape,
     Sum,
     Total,
 )
+from trajopt_sgp.derivatives.traced.tape import Tape
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -41,6 +42,7 @@ class Kind(IntEnum):
     PICK = 4
     PART = 5
     TOTAL = 6
+    GATE = 7
 
 
 class Column(IntEnum):
@@ -57,7 +59,10 @@ class Column(IntEnum):
     WEIGHT = 8
     BIAS = 9
     CODE = 10
+    ROWS = 11
 
+
+_PAIRS = {Sum: Kind.SUM, Product: Kind.PRODUCT, Gate: Kind.GATE}
 
 IN_ORDER = -1
 """An index of an operand whose entries are taken as they lie."""
@@ -103,7 +108,7 @@ class _Lowering:
         self.indices: list[IntArray] = []
         self.weights: list[FloatArray] = []
         self.index_count = self.weight_count = 0
-        self.degree = dict.fromkeys(range(tape.size), 0.0) | {0: 1.0}
+        self.degree = dict.fromkeys(range(len(tape.sizes)), 0.0) | {0: 1.0}
 
     def programme(self) -> Programme:
         places, values, tangents = self._places()
@@ -125,9 +130,8 @@ class _Lowering:
 
     def _places(self) -> tuple[IntArray, int, int]:
         rows, values, tangents = [], 0, 0
-        for place in range(self.tape.size):
-            shape, active = self.tape.shapes[place], place in self.tape.active
-            size = _size(shape[1:]) if active else _size(shape)
+        for place, size in enumerate(self.tape.sizes):
+            active = place in self.tape.active
             rows.append([size, values, tangents if active else -1])
             values += size * (self.instances if active else 1)
             tangents += size * self.instances * self.variables if active else 0
@@ -142,19 +146,20 @@ class _Lowering:
             row[Column.KIND] = Kind.AFFINE
             row[Column.WEIGHT] = self._weight(operation.weight)
             row[Column.BIAS] = -1 if operation.bias is None else self._weight(operation.bias)
+            row[Column.ROWS] = operation.rows
         elif isinstance(operation, Elementwise):
             row[Column.KIND], row[Column.CODE] = Kind.ELEMENTWISE, operation.elementary.code
             numbers = operation.elementary.first, operation.elementary.second
             degree = _degree(operation.elementary, degree)
-        elif isinstance(operation, Sum | Product):
+        elif isinstance(operation, Pair):
             self._operands(row, operation)
-            row[Column.KIND] = Kind.SUM if isinstance(operation, Sum) else Kind.PRODUCT
+            row[Column.KIND] = _PAIRS[type(operation)]
             numbers = (operation.factor, 0.0) if isinstance(operation, Sum) else numbers
             degree = degree if isinstance(operation, Sum) else sum(degrees)
         elif isinstance(operation, Pick | Part):
             row[Column.KIND] = Kind.PICK if isinstance(operation, Pick) else Kind.PART
             row[Column.FIRST_INDEX] = self._index(operation.index)
-            row[Column.FIRST_STRIDE] = self._stride(operation.inputs[0], len(operation.index))
+            row[Column.FIRST_STRIDE] = operation.stride if isinstance(operation, Part) else -1
         elif isinstance(operation, Total):
             row[Column.KIND], row[Column.FIRST_INDEX] = Kind.TOTAL, self._index(operation.index)
             numbers = operation.factor, 0.0
@@ -162,21 +167,13 @@ class _Lowering:
         self.rows.append(row)
         self.numbers.append(numbers)
 
-    def _stride(self, place: int, size: int) -> int:
-        """Return the step from one instance to the next of an operand that has `size` entries for each."""
-        repeated = place not in self.tape.active and _size(self.tape.shapes[place]) == size
-        return 0 if repeated else size
-
-    def _operands(self, row: list[int], operation: Operation) -> None:
-        result = self.tape.shapes[operation.output]
+    def _operands(self, row: list[int], operation: Pair) -> None:
         columns = (Column.FIRST, Column.FIRST_INDEX, Column.FIRST_STRIDE)
         others = (Column.SECOND, Column.SECOND_INDEX, Column.SECOND_STRIDE)
-        for place, (where, index, stride) in zip(operation.inputs, (columns, others), strict=True):
-            entries = _broadcast(self.tape.shapes[place], result)
-            row[where] = place
-            row[stride] = int(entries[1, 0] - entries[0, 0]) if len(entries) > 1 and entries.size else 0
-            in_order = np.array_equal(entries[0], np.arange(entries.shape[1]))
-            row[index] = IN_ORDER if in_order else self._index(entries[0])
+        operands = zip(operation.inputs, operation.indices, operation.strides, (columns, others), strict=True)
+        for place, index, stride, (where, by, step) in operands:
+            row[where], row[step] = place, stride
+            row[by] = IN_ORDER if index is None else self._index(index)
 
     def _index(self, index: IntArray) -> int:
         self.indices.append(index)
@@ -190,12 +187,6 @@ class _Lowering:
         return self.weight_count - len(flat)
 
 
-def _broadcast(shape: Shape, result: Shape) -> IntArray:
-    """Return which entry of an operand each entry of the result takes, an instance a row."""
-    numbers = np.arange(_size(shape)).reshape(shape)
-    return np.broadcast_to(numbers, result).reshape(result[0], -1).astype(np.int64)
-
-
 def _degree(elementary: Elementary, degree: float) -> float:
     """Return the degree of a function of a polynomial as a polynomial."""
     if elementary.code == Code.SQUARE:
@@ -203,7 +194,3 @@ def _degree(elementary: Elementary, degree: float) -> float:
     if elementary.code == Code.NEG or degree == 0.0:
         return degree
     return float("inf")
-
-
-def _size(shape: Shape) -> int:
-    return int(np.prod(shape, dtype=np.int64))

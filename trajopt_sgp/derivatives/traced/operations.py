@@ -1,4 +1,9 @@
-"""Operations of a traced function. A value has shape `(K, ...)`, K instances; numbers count entries of an instance."""
+"""Operations of a traced function.
+
+A place that depends on the variables holds as many entries for each of K instances; another one holds any entries. An
+operand is read through an index, or in order where there is none, and a stride from one instance to the next, which is
+zero for what all instances share.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +30,14 @@ class Operation:
 
 @dataclass(frozen=True)
 class Affine(Operation):
-    """x W + b."""
+    """x W + b for every row of an instance."""
 
     weight: Tensor
     """Constant W `(in, out)`."""
     bias: Tensor | None
     """Constant b `(out,)`."""
+    rows: int
+    """Rows of an instance."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +49,31 @@ class Elementwise(Operation):
 
 
 @dataclass(frozen=True)
-class Sum(Operation):
-    """x + factor * y, with broadcasting."""
+class Pair(Operation):
+    """An entry of each of two operands for every entry of the result."""
 
-    factor: float
-    """Of the second input."""
+    indices: tuple[IntArray | None, IntArray | None]
+    """Entries of both that the first instance takes."""
+    strides: tuple[int, int]
+    """From there to those of the next instance."""
 
 
 @dataclass(frozen=True)
-class Product(Operation):
-    """x * y, with broadcasting."""
+class Sum(Pair):
+    """x + factor * y."""
+
+    factor: float
+    """Of the second operand."""
+
+
+@dataclass(frozen=True)
+class Product(Pair):
+    """x * y."""
+
+
+@dataclass(frozen=True)
+class Gate(Pair):
+    """x * y, and 0 where x is 0 whatever y is; x is a condition, and its changes do not count."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,8 @@ class Part(Operation):
 
     index: IntArray
     """Entry of the output for each entry of the input."""
+    stride: int
+    """From the entries of an instance to those of the next one."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,13 @@ class Node:
     """Arguments, nodes in place of what was recorded."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """The same by name."""
+    called: str = ""
+    """The operation that was called, where this one is a part of it."""
+
+    @property
+    def title(self) -> str:
+        """What it is called in reasons."""
+        return f"{self.called} ({self.name})" if self.called not in ("", self.name) else self.name
 
     @property
     def sources(self) -> list["Node"]:
@@ -91,6 +98,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.known = {id(node.value): node for node in self.nodes}
         self.sources: dict[int, Tensor] = {}
         self._made: dict[int, Any] = {}
+        self._called = ""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -102,19 +110,27 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = func(*args, **options)
             self._made[id(value)] = value
             return value
-        if func in DECOMPOSITIONS:
-            with self:
-                parts = DECOMPOSITIONS[func](*args, **options)
-            if parts is not NotImplemented:
-                return parts
         name = func.overloadpacket.__name__
+        parts = self._decomposed(name, func, args, options)
+        if parts is not NotImplemented:
+            return parts
         if name in _READ:
             raise UnsupportedError("Python reads the value of a tensor")
         value = func(*args, **options)
         if name not in _FILLED:
             look: Callable[[Any], Any] = lambda part: self.known.get(id(part), part)  # noqa: E731
-            self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look)))
+            self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look), self._called))
         return value
+
+    def _decomposed(self, name: str, func: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Return what other operations make of the same arguments, where they are known to."""
+        outer, self._called = self._called, self._called or name
+        with self:
+            parts = DECOMPOSITIONS[func](*args, **options) if func in DECOMPOSITIONS else NotImplemented
+            # decompositions reach this place without PyTorch having taken their operations apart
+            result = func.decompose(*args, **options) if parts is NotImplemented else parts
+        self._called = outer
+        return result
 
     def _look_at(self, arguments: Any) -> bool:
         """Return whether anything known is among the arguments, and remember tensors that come from outside."""
@@ -133,7 +149,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(node.value, Tensor):
             self.known[id(node.value)] = node
             return
-        for place, part in enumerate(node.value):
+        for place, part in enumerate(node.value or ()):
             item = Node("getitem", part, None, (node, place))
             self.nodes.append(item)
             self.known[id(part)] = item
