@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tests.problems import (
     block_move,
@@ -16,7 +17,7 @@ from tests.problems import (
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import Solution, Status, Trajectory
+from trajopt_sgp.problem import ControlRateLimit, OptimalControlProblem, Solution, Status, Trajectory
 from trajopt_sgp.solvers import LBFGS, solve, solve_batch
 from trajopt_sgp.solvers.check import check_solver
 from trajopt_sgp.uncertainty import DataDistance
@@ -113,3 +114,36 @@ def test_invalid_settings_are_refused() -> None:
         LBFGS(memory=0)
     with pytest.raises(OptionError, match="LBFGS: tolerance = -1.0"):
         LBFGS(tolerance=-1.0)
+
+
+class Car(torch.nn.Module):
+    """A unicycle in single precision."""
+
+    state_size, control_size = 3, 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = torch.nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, state: Tensor, control: Tensor) -> Tensor:
+        forward, turn, heading = control[..., 0], control[..., 1], state[..., 2]
+        rate = torch.stack([forward * heading.cos(), forward * heading.sin(), turn], dim=-1)
+        after: Tensor = state + self.step * rate
+        return after
+
+
+def test_penalties_beyond_single_precision_are_no_failure() -> None:
+    """Their metric is not positive definite after rounding."""
+    problem = OptimalControlProblem(
+        dynamics=Car(),
+        horizon=15,
+        time_step=0.1,
+        initial_state=[0.0, 0.0, 0.7],
+        control_bounds=([0.0, -1.5], [1.0, 1.5]),
+        stage_costs=[lambda x, u: 0.01 * u.square().sum(-1)],
+        terminal_costs=[lambda x: 10.0 * (x[..., :2] - 2.0).square().sum(-1)],
+        constraints=[ControlRateLimit(1.5)],
+    )
+    solution = solve(problem, SingleShooting(), LBFGS(count=2, iterations=60))
+    assert np.isfinite(solution.cost)
+    assert solution.scaled_violation < 1e-3

@@ -48,9 +48,11 @@ class PenaltyMetric:
         self._rest[members] = torch.where(torch.isfinite(rest), rest, self._rest[members])
 
     def solve(self, members: Tensor, vectors: Tensor, free: Tensor) -> Tensor:
-        """Return M^-1 v on the free variables, `(p, size)`."""
-        penalty = self._lagrangian.penalty[members][..., None]
+        """Return M^-1 v on the free variables, `(p, size)`; v / s where M is not positive definite in its precision."""
+        penalty, rest = self._lagrangian.penalty[members][..., None], self._rest[members][:, None]
         matrix = penalty * self._products[members] * (free[:, :, None] & free[:, None, :])
-        matrix = matrix + torch.diag_embed(self._rest[members][:, None].expand_as(vectors))
-        factor = torch.linalg.cholesky(matrix)
-        return torch.cholesky_solve(vectors[..., None], factor)[..., 0]
+        # rounding in single precision is more than the rest where the penalty is large
+        matrix = matrix.double() + torch.diag_embed(rest.expand_as(vectors)).double()
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        solved = torch.cholesky_solve(vectors[..., None].double(), factor)[..., 0]
+        return torch.where(failed[:, None] == 0, solved.to(vectors), vectors / rest)

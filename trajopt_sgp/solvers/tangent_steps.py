@@ -82,10 +82,12 @@ class TangentSteps:
         return self._batch.project(point)
 
     def _solve(self, values: Tensor) -> Tensor:
-        """Return (J J')^-1 v, of the free variables, `(P, E)`."""
+        """Return (J J')^-1 v, of the free variables, `(P, E)`; zero where that cannot be computed."""
         free = self._jacobian * self._free[:, None]
         matrix = free @ free.transpose(-1, -2)
         size = matrix.diagonal(dim1=-2, dim2=-1).amax(-1).clamp_min(1e-6)
         regular = _REGULAR.get(values.dtype, 1e-5) * size
         matrix.diagonal(dim1=-2, dim2=-1).add_(regular[:, None])
-        return torch.cholesky_solve(values[..., None], torch.linalg.cholesky(matrix))[..., 0]
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        solved = torch.cholesky_solve(values[..., None], factor)[..., 0]
+        return torch.where(failed[:, None] == 0, solved, 0.0)

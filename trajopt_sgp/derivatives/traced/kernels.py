@@ -44,9 +44,18 @@ IntArray = NDArray[np.int64]
 
 
 def _compiler(flags: set[str], **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    # run-time type checks may have wrapped a function, which cannot be compiled
     jit = njit(error_model="numpy", fastmath=flags, nogil=True, **options)
-    return lambda function: jit(inspect.unwrap(function))
+
+    def compile_later(function: Callable[..., Any]) -> Callable[..., Any]:
+        # run-time type checks may have wrapped a function, which cannot be compiled
+        plain = inspect.unwrap(function)
+        try:
+            return jit(plain)
+        except RuntimeError:
+            # there is no folder for a cache: compiled anew in every process
+            return njit(error_model="numpy", fastmath=flags, nogil=True)(plain)
+
+    return compile_later
 
 
 compiled = _compiler({"contract"})
