@@ -52,6 +52,14 @@ def _limited(value: Tensor, low: Tensor | None = None, high: Tensor | None = Non
     return result if high is None else torch.where(result > high, high, result)
 
 
+def _replaced(value: Tensor, indices: list[Tensor | None], new: Tensor, accumulate: bool = False) -> Any:
+    """Return a value with a number in place of what a mask chooses."""
+    mask = indices[0]
+    if mask is None or mask.dtype != torch.bool or mask.shape != value.shape or new.numel() != 1 or accumulate:
+        return NotImplemented
+    return torch.where(mask, new, value)
+
+
 def _hypotenuse(one: Tensor, other: Tensor) -> Any:
     shape = np.broadcast_shapes(one.shape, other.shape)
     return _aten.linalg_vector_norm(torch.stack([one.expand(shape), other.expand(shape)], -1), 2, [-1])
@@ -147,6 +155,7 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.minimum.default: _smaller,
     _aten.fmax.default: lambda one, other: torch.where(one >= other, one, other),
     _aten.fmin.default: lambda one, other: torch.where(one <= other, one, other),
+    _aten.index_put.default: _replaced,
     _aten.clamp.Tensor: _limited,
     _aten.clamp_min.Tensor: _limited,
     _aten.clamp_max.Tensor: lambda value, high: _limited(value, None, high),

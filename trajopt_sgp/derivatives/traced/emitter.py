@@ -1,5 +1,6 @@
 """Writing operations on tensors to a tape, whatever dimensions of the tensors are those of the instances."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -153,12 +154,40 @@ class Emitter:
         joined = torch.cat(instances, dim)
         if not all(value.active for value in values) and not torch.equal(joined, beside.expand(joined.shape)):
             raise self.mixed()
-        result = self._fresh(self._order(joined), joined.shape)
-        begin = 0
-        for value, own in zip(values, instances, strict=True):
-            target = replace(result, numbers=result.numbers.narrow(dim, begin, value.shape[dim]))
-            self._write_part(value, target, self._order(own))
-            begin += value.shape[dim]
+        places = torch.arange(joined.numel()).reshape(joined.shape)
+        ends = np.cumsum([0, *(value.shape[dim] for value in values)])
+        return self._assembled(
+            joined, values, [places.narrow(dim, int(a), int(b - a)) for a, b in itertools.pairwise(ends)]
+        )
+
+    def replaced(self, value: Value, places: Tensor, new: Value) -> Value:
+        """Return a value with others at some places of it, counted as they follow each other."""
+        fresh, at = new.seen(lambda numbers: numbers.expand(places.shape).reshape(-1)), places.reshape(-1)
+        if len(np.unique(at.numpy())) < len(at):
+            raise UnsupportedError(f"{self.name} to one entry several times")
+        instances = value.instances if value.active else self._instances_beside(fresh, at, value.shape)
+        if fresh.active and not torch.equal(instances.reshape(-1)[at], fresh.instances):
+            raise self.mixed()
+        rest = torch.ones(instances.numel(), dtype=torch.bool).index_fill(0, at, False).nonzero()[:, 0]
+        kept = value.seen(lambda numbers: numbers.reshape(-1)[rest])
+        return self._assembled(instances, [kept, fresh], [rest, at])
+
+    def _instances_beside(self, value: Value, places: Tensor, shape: Shape) -> Tensor:
+        """Return the instances of the entries of a tensor, some of whose entries are those of a value."""
+        for axis, size in enumerate(shape):
+            along = torch.arange(size) // max(size // self.instances, 1)
+            found = along.reshape(-1, *[1] * (len(shape) - axis - 1)).expand(shape)
+            if size % self.instances == 0 and torch.equal(found.reshape(-1)[places], value.instances):
+                return found
+        raise self.mixed()
+
+    def _assembled(self, instances: Tensor, parts: Sequence[Value], places: Sequence[Tensor]) -> Value:
+        """Return a value of entries of the given instances that is put together from parts."""
+        result = self._fresh(self._order(instances), instances.shape)
+        numbers, flat = result.numbers.reshape(-1), instances.reshape(-1)
+        for part, at in zip(parts, places, strict=True):
+            if at.numel():
+                self._write_part(part, replace(result, numbers=numbers[at]), self._order(flat[at]))
         return result
 
     def in_order(self, value: Value) -> Value:

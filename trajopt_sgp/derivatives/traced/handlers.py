@@ -231,6 +231,34 @@ def soft(emitter: Emitter, value: Value, beta: Number = 1.0, threshold: Number =
     return emitter.apply(softplus(float(threshold)), value)
 
 
+def put(emitter: Emitter, value: Argument, places: Tensor, new: Argument, accumulate: bool = False) -> Value:
+    """Return a value with others at some places of it, as they follow each other in memory."""
+    if accumulate:
+        raise UnsupportedError(f"{emitter.name} that adds")
+    return emitter.replaced(value_of(emitter, value), places, value_of(emitter, new))
+
+
+def put_at(emitter: Emitter, value: Argument, indices: Sequence[Any], new: Argument, accumulate: bool = False) -> Value:
+    """Return a value with others at some indices."""
+    if any(isinstance(index, Value) for index in indices):
+        raise UnsupportedError(f"{emitter.name} with indices that depend on inputs")
+    whole = value_of(emitter, value)
+    numbers = torch.arange(math.prod(whole.shape)).reshape(whole.shape)
+    places: Tensor = torch.ops.aten.index(numbers, indices)
+    return put(emitter, whole, places, new, accumulate)
+
+
+def copied(emitter: Emitter, value: Argument, source: Argument) -> Value:
+    """Return a source in the shape of a value."""
+    shape, new = value_of(emitter, value).shape, value_of(emitter, source)
+    return new.seen(lambda n: n.expand(shape)) if new.active else emitter.given(lambda s: s.expand(shape), new)
+
+
+def zeros(emitter: Emitter, value: Value) -> Value:
+    """Return zeros in the shape of a value."""
+    return copied(emitter, value, 0.0)
+
+
 def converted(emitter: Emitter, value: Value, **options: Any) -> Value:
     """Return the same in double precision, in which all is computed."""
     if options.get("dtype") not in (None, torch.float64):
@@ -271,6 +299,10 @@ HANDLERS: Mapping[str, Callable[..., Several]] = {
     "where": choose,
     "hardtanh": restrict,
     "softplus": soft,
+    "put": put,
+    "index_put": put_at,
+    **dict.fromkeys(("copy", "fill"), copied),
+    "zero": zeros,
     "_to_copy": converted,
     **dict.fromkeys(("clone", "alias", "contiguous", "lift_fresh_copy"), same),
 }

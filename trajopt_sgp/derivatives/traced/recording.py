@@ -1,21 +1,30 @@
 """Recording what a torch function does, operation by operation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
 from trajopt_sgp.derivatives.traced.decompositions import DECOMPOSITIONS
+from trajopt_sgp.derivatives.traced.memory import Memory, shares_memory, without_writing, writes
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 from trajopt_sgp.problem.casadi_operations import spelled_out
+
+_aten: Any = torch.ops.aten
 
 Function = Callable[..., Tensor]
 
 # results that depend on the shapes of their arguments alone
-_FILLED = ("zeros_like", "ones_like", "full_like")
+_FILLED = (
+    *("zeros_like", "ones_like", "full_like", "empty_like"),
+    *("new_zeros", "new_ones", "new_full", "new_empty"),
+)
+_EMPTY = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided")
 _READ = ("_local_scalar_dense", "equal", "is_nonzero")
 # these read memory without an operation
 _READ_AT_ONCE = (Tensor.tolist, Tensor.numpy, Tensor.__array__)
@@ -72,6 +81,7 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Recording:
     recorder = _Recorder(inputs)
     with spelled_out(), recorder, _Unread(recorder):
         result = function(*inputs)
+        result = recorder.memory.current(result)
     node = recorder.known.get(id(result))
     if node is None:
         raise UnsupportedError("the result is no tensor that was computed from the arguments")
@@ -97,40 +107,93 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # nodes keep their tensors alive, so that no other tensor gets the same identity
         self.known = {id(node.value): node for node in self.nodes}
         self.sources: dict[int, Tensor] = {}
+        self._inputs = set(self.known)
+        self.memory = Memory()
         self._made: dict[int, Any] = {}
+        self._used: set[int] = set()
         self._called = ""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call an operation, and note it where it takes something that is known."""
-        options = kwargs or {}
-        known = self._look_at((args, options))
-        if not known:
-            value = func(*args, **options)
-            self._made[id(value)] = value
-            return value
+        with self:
+            now, options = _mapped((args, dict(kwargs or {})), self.memory.current)
+        known = self._look_at((now, options))
+        if writes(func) and func not in DECOMPOSITIONS and (known or not self._may_write(now[0])):
+            return self._write(func, args[0], now, options)
+        value = self._call(func, now, options) if known else self._make(func, now, options)
+        if shares_memory(func):
+            # PyTorch detaches what it has just made, which is no step of the function
+            same = _aten.alias.default if func is _aten.detach.default and not known else func
+            self.memory.share(value, same, now, options)
+        return value
+
+    def _make(self, func: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Call an operation on what is not known."""
+        value = func(*args, **options)
+        if func.overloadpacket.__name__ in _EMPTY:
+            value.zero_()  # numbers of memory that nobody has written to would become constants
+        parts = value if isinstance(value, tuple | list) else [value]
+        self._made.update((id(part), part) for part in (value, *parts) if id(part) not in self.sources)
+        return value
+
+    def _call(self, func: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Call an operation on what is known."""
         name = func.overloadpacket.__name__
         parts = self._decomposed(name, func, args, options)
         if parts is not NotImplemented:
             return parts
         if name in _READ:
             raise UnsupportedError("Python reads the value of a tensor")
+        if name in _FILLED:
+            return self._make(func, args, options)
         value = func(*args, **options)
-        if name not in _FILLED:
-            look: Callable[[Any], Any] = lambda part: self.known.get(id(part), part)  # noqa: E731
-            self._note(Node(name, value, func, _mapped(args, look), _mapped(options, look), self._called))
+        self._note(Node(name, value, func, _mapped(args, self._node_of), _mapped(options, self._node_of), self._called))
         return value
+
+    def _node_of(self, part: Any) -> Any:
+        """Return the node of what is known; what is not may not be written to any more."""
+        if isinstance(part, Tensor) and id(part) not in self.known:
+            self._used.add(id(self.memory.root(part)))
+        return self.known.get(id(part), part)
+
+    def _may_write(self, tensor: Any) -> bool:
+        """Return whether a tensor that is not known was there before, or is no part of what was recorded."""
+        root = self.memory.root(tensor)
+        return id(root) in self.sources or id(root) not in self._used
+
+    def _write(self, func: Any, target: Tensor, args: tuple[Any, ...], options: Mapping[str, Any]) -> Tensor:
+        """Call what gives the values that an operation would write, and let them take the place of the others."""
+        name, function = func.overloadpacket.__name__, without_writing(func)
+        root, index = self.memory.place(args[0])
+        self._made[id(index)] = index
+        if id(root) in self.sources or id(root) in self._inputs:
+            raise UnsupportedError(f"{name} writes to a tensor that the function did not make")
+        with self._inside(name):
+            new = function(*args, **options)
+            copied = args[1].dtype if name == "copy_" and args[1].is_floating_point() else target.dtype
+            if not new.dtype == copied == target.dtype:
+                raise UnsupportedError(f"{name}: a change of precision")
+            self.memory.newer[id(root)] = new if index is None else _aten.put(root, index, new)
+        return target
 
     def _decomposed(self, name: str, func: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         """Return what other operations make of the same arguments, where they are known to."""
-        outer, self._called = self._called, self._called or name
-        with self:
+        with self._inside(name):
             parts = DECOMPOSITIONS[func](*args, **options) if func in DECOMPOSITIONS else NotImplemented
             # decompositions reach this place without PyTorch having taken their operations apart
-            result = func.decompose(*args, **options) if parts is NotImplemented else parts
-        self._called = outer
-        return result
+            return func.decompose(*args, **options) if parts is NotImplemented else parts
+
+    @contextmanager
+    def _inside(self, name: str) -> Iterator[None]:
+        """Record the operations that an operation consists of."""
+        outer, self._called = self._called, self._called or name
+        try:
+            with self:
+                yield
+        finally:
+            self._called = outer
 
     def _look_at(self, arguments: Any) -> bool:
         """Return whether anything known is among the arguments, and remember tensors that come from outside."""
@@ -143,6 +206,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.sources[id(arguments)] = arguments
             return False
         return isinstance(arguments, Tensor)
+
+    def is_known(self, tensor: Tensor) -> bool:
+        """Return whether a tensor depends on what was recorded, or has been replaced."""
+        return self.memory.current(tensor) is not tensor or id(tensor) in self.known
 
     def _note(self, node: Node) -> None:
         self.nodes.append(node)
@@ -165,7 +232,7 @@ class _Unread(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func in _READ_AT_ONCE and id(args[0]) in self._recorder.known:
+        if func in _READ_AT_ONCE and self._recorder.is_known(args[0]):
             raise UnsupportedError("Python reads the values of a tensor")
         return func(*args, **(kwargs or {}))
 
