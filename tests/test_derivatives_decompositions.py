@@ -1,15 +1,20 @@
 """What is made of operations with closed forms has the derivatives of torch.func, at interior points and at kinks."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 from tests.closed_forms import Function, assert_close, assert_closed_form
 from trajopt_sgp.derivatives.fused.rollout import FusedRollout
+from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
 K, D = 6, 4
 BATCH_NORM = nn.BatchNorm1d(D, dtype=torch.float64).eval().requires_grad_(False)
 COUNT = torch.arange(D, dtype=torch.float64)
+MATRIX = COUNT.reshape(1, 2, 2).sin()
+POINTS = torch.arange(40 * D, dtype=torch.float64).reshape(-1, D).sin()
 BATCH_NORM.running_mean, BATCH_NORM.running_var = COUNT - 1.0, COUNT + 0.5
 ZERO = torch.zeros((K, D), dtype=torch.float64)
 
@@ -70,6 +75,8 @@ FUNCTIONS: dict[str, Function] = {
     "addcmul and addcdiv": lambda z: torch.addcdiv(z, z.sin(), z.cosh()) + torch.addcmul(z, z, z, value=0.5),
     "limits that are tensors": lambda z: z.clamp(torch.linspace(-1.0, 0.0, D), torch.ones(D)) * z.clamp(z.flip(-1)),
     "fmax and fmin": lambda z: torch.fmax(z[:, :2], z[:, 2:]) - 2.0 * torch.fmin(z[:, :2], z[:, 2:]),
+    "diagonal matrices": lambda z: (z.diag_embed() @ z[..., None])[..., 0],
+    "diagonals": lambda z: z.reshape(-1, 2, 2).diagonal(0, 1, 2).sin(),
     "detach": lambda z: z * z.sin().detach(),
     "norm": lambda z: z.norm(dim=-1),
     "norm along one of two dimensions": lambda z: (z.reshape(-1, 2, 2) + 0.0).norm(dim=1, keepdim=True).flatten(1),
@@ -84,18 +91,41 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
+# they hold constants of that precision
+IN_DOUBLE_PRECISION = {"group norm", "batch norm", "prelu", "atan2 of a number"}
+
+
+def step_of(name: str) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return dynamics `(K, D)` that hold a function."""
+
+    def step(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        rows = FUNCTIONS[name](x).reshape(len(x), -1)
+        return torch.cat([rows] * D, -1)[:, :D] + u
+
+    return step
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_decompositions(name: str, generator: torch.Generator) -> None:
     assert_closed_form(FUNCTIONS[name], *points(generator))
 
 
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - IN_DOUBLE_PRECISION))
+def test_compiled_rollouts_in_single_precision(name: str, generator: torch.Generator) -> None:
+    inside = points(generator)[0].float()
+    found = FusedRollout(step_of(name), inside[0], inside[0])(inside, torch.zeros((K, 1, D)))[:, 1]
+    torch.testing.assert_close(found, step_of(name)(inside, torch.zeros(K, D)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_change_of_precision_is_refused() -> None:
+    point = torch.ones(D)
+    with pytest.raises(UnsupportedError, match="_to_copy: a change of precision"):
+        FusedRollout(lambda x, u: (x.double().sin() + u).float(), point, point)
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_compiled_rollouts(name: str, generator: torch.Generator) -> None:
-    def step(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        rows = FUNCTIONS[name](x).reshape(len(x), -1)
-        return torch.cat([rows] * D, -1)[:, :D] + u
-
-    inside, *others = points(generator)
+    step, (inside, *others) = step_of(name), points(generator)
     rollout = FusedRollout(step, inside[0], inside[0])
     for point in (inside, *others):
         x = point.clone().requires_grad_(True)
@@ -110,9 +140,14 @@ def test_compiled_rollouts(name: str, generator: torch.Generator) -> None:
     ("function", "reference"),
     [
         (nn.functional.hardsigmoid, lambda z: nn.functional.relu6(z + 3.0) / 6.0),
+        (
+            lambda z: nn.functional.bilinear(z[:, :2], z[:, 2:], MATRIX),
+            lambda z: (z[:, :2, None] * MATRIX * z[:, None, 2:]).sum((1, 2))[:, None],
+        ),
+        (lambda z: torch.cdist(z, POINTS), lambda z: (z[:, None] - POINTS).norm(dim=-1)),
         (nn.functional.rrelu, lambda z: nn.functional.leaky_relu(z, (1 / 8 + 1 / 3) / 2)),
     ],
-    ids=["hardsigmoid", "rrelu"],
+    ids=["hardsigmoid", "bilinear", "cdist", "rrelu"],
 )
 def test_what_torch_cannot_differentiate_twice(
     function: Function, reference: Function, generator: torch.Generator

@@ -122,6 +122,31 @@ def _matrix_vector(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix * vector).sum(-1)
 
 
+def _distances(one: Tensor, other: Tensor, order: Number = 2.0, mode: int | None = None) -> Any:
+    return _aten.linalg_vector_norm(one.unsqueeze(-2) - other.unsqueeze(-3), order, [-1])
+
+
+def _trilinear(
+    one: Tensor,
+    weight: Tensor,
+    other: Tensor,
+    *dims: Sequence[int],
+    unroll_dim: int = 1,
+) -> Tensor:
+    *added, summed = dims
+    for place, dim in ((place, dim) for place, expanded in enumerate(added) for dim in sorted(expanded)):
+        one, weight, other = (
+            part.unsqueeze(dim) if place == number else part for number, part in enumerate((one, weight, other))
+        )
+    return (one * weight * other).sum(list(summed))
+
+
+def _diagonal_matrix(value: Tensor, offset: int = 0, first: int = -2, second: int = -1) -> Any:
+    if (offset, first, second) != (0, -2, -1):
+        return NotImplemented
+    return torch.where(torch.eye(value.shape[-1], dtype=torch.bool), value.unsqueeze(-1), 0.0)
+
+
 def _cross(one: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     (a, b, c), (x, y, z) = one.unbind(dim), other.unbind(dim)
     return torch.stack([b * z - c * y, c * x - a * z, a * y - b * x], dim)
@@ -178,6 +203,10 @@ DECOMPOSITIONS: Mapping[Any, Callable[..., Any]] = {
     _aten.lerp.Tensor: _between,
     _aten.mv.default: _matrix_vector,
     _aten.linalg_cross.default: _cross,
+    _aten._cdist_forward.default: _distances,
+    _aten._euclidean_dist.default: _distances,
+    _aten._trilinear.default: _trilinear,
+    _aten.diag_embed.default: _diagonal_matrix,
     _aten.tril.default: lambda value, diagonal=0: _triangle(value, diagonal, lower=True),
     _aten.triu.default: lambda value, diagonal=0: _triangle(value, diagonal, lower=False),
 }

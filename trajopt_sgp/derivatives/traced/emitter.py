@@ -182,7 +182,13 @@ class Emitter:
         raise self.mixed()
 
     def _assembled(self, instances: Tensor, parts: Sequence[Value], places: Sequence[Tensor]) -> Value:
-        """Return a value of entries of the given instances that is put together from parts."""
+        """Return a value of entries of the given instances that is put together from parts; a view where they are."""
+        size = parts[0].size
+        if size is not None and all(part.place == parts[0].place for part in parts):
+            entries = torch.empty(instances.numel(), dtype=torch.int64)
+            for part, at in zip(parts, places, strict=True):
+                entries[at.reshape(-1)] = part.numbers.reshape(-1)
+            return Value(parts[0].place, entries.reshape(instances.shape), size)
         result = self._fresh(self._order(instances), instances.shape)
         numbers, flat = result.numbers.reshape(-1), instances.reshape(-1)
         for part, at in zip(parts, places, strict=True):

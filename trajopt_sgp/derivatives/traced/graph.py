@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trajopt_sgp.derivatives.traced.decompositions import DECOMPOSITIONS
@@ -74,12 +75,21 @@ class _Builder:
         if node.name in RESHAPES:
             value: Value = arguments[0]
             return value.seen(lambda numbers: numbers.reshape(node.value.shape))
+        if node.name == "_to_copy":
+            return self._converted(node, arguments[0])
         if node.name in REARRANGEMENTS:
             return self._rearranged(node, arguments, options)
         # with other arguments than those that are known, it would have been decomposed
         if node.name in ELEMENTARY and (node.target in DECOMPOSITIONS or not (arguments[1:] or options)):
             return self.emitter.apply(ELEMENTARY[node.name], arguments[0])
         raise UnsupportedError(f"{node.title} is not known in closed form")
+
+    def _converted(self, node: Node, value: Value) -> Value:
+        """Return the same value: everything is computed in double precision, to which conditions are converted too."""
+        before, after = node.args[0].value.dtype, node.value.dtype
+        if after not in (torch.float64, before) and (before.is_floating_point or not after.is_floating_point):
+            raise UnsupportedError(f"{node.title}: a change of precision")
+        return value
 
     def _rearranged(self, node: Node, arguments: Sequence[Any], options: Any) -> Value:
         value, *rest = arguments

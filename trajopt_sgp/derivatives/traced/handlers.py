@@ -259,13 +259,6 @@ def zeros(emitter: Emitter, value: Value) -> Value:
     return copied(emitter, value, 0.0)
 
 
-def converted(emitter: Emitter, value: Value, **options: Any) -> Value:
-    """Return the same in double precision, in which all is computed."""
-    if options.get("dtype") not in (None, torch.float64):
-        raise UnsupportedError(f"{emitter.name}: a change of precision")
-    return value
-
-
 def same(emitter: Emitter, value: Value, **options: Any) -> Value:
     """Return what it takes."""
     return value
@@ -303,7 +296,6 @@ HANDLERS: Mapping[str, Callable[..., Several]] = {
     "index_put": put_at,
     **dict.fromkeys(("copy", "fill"), copied),
     "zero": zeros,
-    "_to_copy": converted,
     **dict.fromkeys(("clone", "alias", "contiguous", "lift_fresh_copy"), same),
 }
 """By the name of the operation."""

@@ -117,8 +117,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call an operation, and note it where it takes something that is known."""
-        with self:
-            now, options = _mapped((args, dict(kwargs or {})), self.memory.current)
+        now, options = args, dict(kwargs or {})
+        if self.memory.newer:
+            with self:
+                now, options = _mapped((args, options), self.memory.current)
         known = self._look_at((now, options))
         if writes(func) and func not in DECOMPOSITIONS and (known or not self._may_write(now[0])):
             return self._write(func, args[0], now, options)
