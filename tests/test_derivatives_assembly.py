@@ -23,8 +23,7 @@ from trajopt_sgp.formulations import (
     NonlinearProgram,
     SingleShooting,
 )
-from trajopt_sgp.problem import LeastSquaresCost, OptimalControlProblem, StageConstraint, StageCost, TerminalConstraint
-from trajopt_sgp.solvers import Ipopt, solve
+from trajopt_sgp.problem import LeastSquaresCost, OptimalControlProblem, StageConstraint, TerminalConstraint
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
@@ -342,8 +341,8 @@ def test_residuals_are_differentiated_in_closed_form() -> None:
 
 
 def test_a_function_without_second_derivatives_is_named() -> None:
-    problem = cartpole_swing_up(horizon=4).replaced(
-        stage_costs=[StageCost(lambda x, u: torch.cdist(x, x.new_ones(3, 4)).sum(-1), name="centres")]
-    )
+    centres = torch.ones(3, 2, dtype=torch.float64)
+    blocks = GenericBlocks(lambda z, parameters: torch.cdist(z, centres).sum(-1), "centres")
+    z = torch.rand((4, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with pytest.raises(IncompatibleError, match=r"'centres' has no second derivatives .*limited-memory"):
-        solve(problem, DirectTranscription(), Ipopt())
+        blocks.hessian(z, torch.ones(4, dtype=torch.float64), Parameters(torch.zeros(1)))
