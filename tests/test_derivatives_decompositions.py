@@ -59,6 +59,7 @@ FUNCTIONS: dict[str, Function] = {
     "wrapped angle": lambda z: torch.remainder(z + torch.pi, 2.0 * torch.pi) - torch.pi,
     "roundings": lambda z: z * (z.floor() + (2.0 * z).round() - z.ceil() + z.trunc() + z.frac()) + torch.fmod(z, 0.7),
     "hyperbolic": lambda z: z.sinh() + 2.0 * z.cosh() + 0.1 * (0.3 * z).sin().atanh(),
+    "powers of constant tensors": lambda z: z ** torch.tensor(3.0) + z ** torch.tensor(1.0) * 2.0,
     "expm1 and log1p": lambda z: z.expm1() + (z**2).log1p(),
     "exponentials": lambda z: 2.0**z + z.exp2() + (1.0 + z**2).log2() + (1.0 + z**2).log10(),
     "erfc": lambda z: z.erfc() + z.deg2rad() + z.rad2deg() + z.sgn() * z,

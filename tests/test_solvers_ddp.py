@@ -132,7 +132,7 @@ def pull(state: Tensor, control: Tensor) -> Tensor:
 def test_rollouts_under_feedback_are_what_they_say(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def advance(state: Tensor, drive: Tensor) -> Tensor:
         # what the compiled rollout does not know
-        return pull(state, drive) if compiled else pull(state, drive) + 0.0 * torch.erf(state)
+        return pull(state, drive) if compiled else pull(state, drive) + 0.0 * torch.lgamma(state.abs() + 1.0)
 
     lower, upper = np.array([-2.0]), np.array([np.inf])
     generator = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 A programme is a table of operations (see `codes`) on places of a workspace. With R rows rolled out together a place of
 size s is a matrix (R, s) in row order at R times its offset. Everything is in one file because compiled code that is
-kept on disk notices changes of its own file only; whoever renumbers `codes` changes this file as well.
+kept on disk notices changes of its own file only; whoever renumbers `codes` or `Code` changes this file as well.
 
 The exponential is 2^n e^r with |r| <= ln 2 / 2 and a polynomial for e^r, without branches, so that loops over entries
 become vector instructions; NaN passes through. The rational approximations of the error function are those of

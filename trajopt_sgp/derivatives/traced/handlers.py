@@ -213,7 +213,8 @@ def power(emitter: Emitter, value: Argument, exponent: Argument) -> Value:
     """Return a power with a constant exponent."""
     if isinstance(exponent, Value) or not isinstance(value, Value) or torch.as_tensor(exponent).numel() != 1:
         raise UnsupportedError(f"{emitter.name} with an exponent that is not a number")
-    return emitter.apply(powered(float(exponent)), value)
+    # derivatives at zero have no powers of zero
+    return value if float(exponent) == 1.0 else emitter.apply(powered(float(exponent)), value)
 
 
 def clamp(emitter: Emitter, value: Value, low: Number | None = None, high: Number | None = None) -> Value:

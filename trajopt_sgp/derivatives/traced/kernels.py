@@ -1,7 +1,8 @@
 """Compiled loops that interpret a programme: values, tangents and Hessian blocks of all instances together.
 
-They stand in one file, as the cache of compiled code notices changes of this file alone. Exponentials are written out
-so that the compiler can vectorise the loops around them. Letters: K instances, d variables, s entries of an instance.
+They stand in one file, as the cache of compiled code notices changes of this file alone; whoever renumbers `Code` or
+`Kind` changes it as well. Exponentials are written out so that the compiler can vectorise the loops around them.
+Letters: K instances, d variables, s entries of an instance.
 
 Source of the rational approximation of tanh near zero: S. Moshier, Cephes mathematical library.
 """
