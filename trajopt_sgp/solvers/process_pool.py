@@ -59,8 +59,7 @@ def in_processes(prepared: PreparedSolve, workers: int) -> PreparedSolve:
     """
     if "fork" not in multiprocessing.get_all_start_methods():
         raise IncompatibleError("Processes are forked, which this platform cannot do; use solve_batch.")
-    minimiser = prepared.minimiser
-    return replace(prepared, minimiser=lambda start: _Pool(minimiser, start, workers).run())
+    return prepared.spread_by(lambda minimiser: lambda start: _Pool(minimiser, start, workers).run())
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -129,6 +130,8 @@ class PreparedSolve:
     """How it was transcribed."""
     solver: Solver
     """Its settings."""
+    spread: Callable[[Minimiser], Minimiser] = lambda minimiser: minimiser
+    """How the solver is called, over several processes for example."""
     program: NonlinearProgram = field(init=False)
     """In the precision of the solver."""
     minimiser: Minimiser = field(init=False)
@@ -143,6 +146,12 @@ class PreparedSolve:
     def __post_init__(self) -> None:
         self._build()
 
+    def spread_by(self, spread: Callable[[Minimiser], Minimiser]) -> "PreparedSolve":
+        """Return the same with the solver called in another way, over several processes for example."""
+        shared = copy(self)
+        shared.spread, shared.minimiser = spread, spread(self.minimiser)
+        return shared
+
     def _build(self) -> None:
         problem, formulation, solver = self.problem, self.formulation, self.solver
         with noted_copies() as self.copies:
@@ -153,7 +162,7 @@ class PreparedSolve:
                 f"{formulation.name} leaves nothing to be found: the model has no controls, and the initial state is "
                 "given."
             )
-        self.minimiser = solver.prepare(self.program)
+        self.minimiser = self.spread(solver.prepare(self.program))
 
     def solve(
         self,
