@@ -1,6 +1,7 @@
 """Closed forms beside torch.func, at any points, those where functions bend among them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,18 @@ from torch import Tensor
 from trajopt_sgp.derivatives.traced import TracedBlocks
 
 Function = Callable[[Tensor], Tensor]
+
+
+class StraightThrough(torch.autograd.Function):
+    """A limit whose gradient goes on as if there were none."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.clamp(-3.0, 3.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
 
 
 def assert_closed_form(function: Function, *points: Tensor, reference: Function | None = None) -> None:

@@ -5,13 +5,14 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.closed_forms import StraightThrough
 from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
 from trajopt_sgp.derivatives.fused.rollout import FusedRollout
@@ -34,18 +35,6 @@ _ACTIVATIONS = {
     "softplus": nn.Softplus,
 }
 _TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
-
-
-class _StraightThrough(torch.autograd.Function):
-    """A limit whose gradient goes on as if there were none."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return value.clamp(-3.0, 3.0)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
 
 
 class _Residual(nn.Module):
@@ -123,7 +112,7 @@ def test_what_differs_far_from_the_example_alone_is_rolled_out_in_pytorch() -> N
         return x + u if abs(first) < 8.0 else x - u
 
     def straight(x: Tensor, u: Tensor) -> Tensor:
-        return x + cast("Tensor", _StraightThrough.apply(u))  # type: ignore[no-untyped-call]
+        return x + cast("Tensor", StraightThrough.apply(u))  # type: ignore[no-untyped-call]
 
     for step in (folded, straight):
         rollout = Rollout(step)

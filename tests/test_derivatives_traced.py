@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.closed_forms import StraightThrough
 from tests.problems import cartpole_data, energy_network, score_network
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
@@ -401,18 +402,6 @@ def test_what_differs_far_from_the_example_alone_is_not_traced(generator: torch.
     blocks, z = TermBlocks(folded), points(generator)
     np.testing.assert_allclose(blocks.value(z.numpy(), NOTHING), z.sum(-1))
     np.testing.assert_allclose(blocks.value(z.numpy() + 10.0, NOTHING), (z + 10.0).square().sum(-1))
-
-
-class StraightThrough(torch.autograd.Function):
-    """A limit whose gradient goes on as if there were none."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return value.clamp(-3.0, 3.0)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0]
 
 
 def test_slopes_that_differ_far_from_the_example_alone_are_those_of_autograd(generator: torch.Generator) -> None:

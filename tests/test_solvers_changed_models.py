@@ -16,7 +16,7 @@ from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import OptimalControlProblem, Status, Trajectory
 from trajopt_sgp.solvers import DDP, LBFGS, GradientDescent, Ipopt, Scipy, prepare, solve
 from trajopt_sgp.solvers.base import Outcome, Solver
-from trajopt_sgp.solvers.solve import _best
+from trajopt_sgp.solvers.local_solutions import best_of
 
 HORIZON = 4
 PAIRS: list[tuple[Formulation, Solver]] = [
@@ -167,7 +167,7 @@ def test_of_equal_starts_one_that_was_solved_is_returned() -> None:
     ]
     plan = solve(reach(Cart()), SingleShooting(), Ipopt(), at_rest())
     marked = [replace(plan, status=outcome.status) for outcome in outcomes]
-    assert _best(outcomes, range(3), lambda k: marked[k]).status is Status.SOLVED
+    assert best_of(outcomes, range(3), lambda k: marked[k]).status is Status.SOLVED
 
 
 def test_copies_of_a_model_whose_layers_have_changed_are_refused() -> None:

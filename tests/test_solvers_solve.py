@@ -15,8 +15,8 @@ from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, Single
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, StageCost, Trajectory
 from trajopt_sgp.solvers import CEM, LBFGS, GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.solvers.data_lengths import data_lengths
 from trajopt_sgp.solvers.guess import rollout
-from trajopt_sgp.solvers.solve import data_lengths
 from trajopt_sgp.studies.problems import van_der_pol
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance

@@ -19,23 +19,25 @@ from trajopt_sgp.problem import (
     OptimalControlProblem,
     Parameters,
     Solution,
+    Status,
     Trajectory,
 )
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.data_lengths import data_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
-from trajopt_sgp.solvers.local_solutions import LocalSolutions
+from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
 
 FloatArray = NDArray[np.float64]
 Changes = Mapping[str, ParameterValue]
 """Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
 
-# merits that differ by less are the same but for rounding
-_SAME_MERIT = 1e-9
+# what is left where the time is over [s]
+_INSTANT = 1e-9
 
 
 def solve(
@@ -318,7 +320,8 @@ class PreparedSolve:
             if not self._hold(outcomes, start):
                 # a function has changed where neither guess nor first iterate showed it
                 self._build()
-                outcomes = self.minimiser(start)
+                left = None if time_limit is None else max(time_limit - (time.perf_counter() - begin), _INSTANT)
+                outcomes = self.minimiser(replace(start, time_limit=left))
         elapsed = time.perf_counter() - begin
 
         def build(k: int) -> Solution:
@@ -326,10 +329,12 @@ class PreparedSolve:
                 return self._solution(outcomes[k], start.one(k), elapsed)
 
         groups = [range(first, first + starts) for first in range(0, len(outcomes), starts)]
-        return [_best(outcomes, group, build) for group in groups]
+        return [best_of(outcomes, group, build) for group in groups]
 
     def _hold(self, outcomes: Sequence[Outcome], start: Start) -> bool:
         """Return whether the best plan is one of the functions as they are, not of what they were when traced."""
+        if any(outcome.status is Status.INTERRUPTED for outcome in outcomes):
+            return True
         best = min(range(len(outcomes)), key=lambda k: outcomes[k].merit)
         return self.program.holds(outcomes[best].variables, start.one(best).at_end())
 
@@ -390,37 +395,6 @@ class PreparedSolve:
     def _law(self, plan: Trajectory, gains: FloatArray) -> FeedbackLaw:
         bare, box = Trajectory(plan.states, plan.controls, plan.time_step, plan.mesh), self.problem.control_box
         return FeedbackLaw(bare, gains, box.lower, box.upper)
-
-
-def _best(outcomes: Sequence[Outcome], group: range, build: Callable[[int], Solution]) -> Solution:
-    """Return the solution of the best of some starts, which holds those of all."""
-    local = LocalSolutions(len(group), lambda k: build(group[k]))
-    least = min(outcomes[i].merit for i in group)
-    candidates = [k for k, i in enumerate(group) if not outcomes[i].merit > least]
-    if not any(outcomes[group[k]].status.ok for k in candidates):
-        # what was solved before what merely came as low
-        close = least + _SAME_MERIT * max(1.0, abs(least))
-        candidates = [
-            k for k, i in enumerate(group) if outcomes[i].status.ok and outcomes[i].merit <= close
-        ] or candidates
-    # of starts that all failed, the one that violates least
-    chosen = min(candidates, key=lambda k: (local[k].max_violation, local[k].cost)) if candidates[1:] else candidates[0]
-    return replace(local[chosen], starts=local)
-
-
-def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory) -> FloatArray | None:
-    """Return the length to the data at the knots 0..N-1 `(..., N)` by the first term that measures one."""
-    for term in (*problem.stage_terms, *(constraint.function for constraint in problem.constraint_terms)):
-        length = getattr(term, "length", None)
-        if length is not None:
-            states = torch.tensor(trajectory.states, dtype=problem.dtype)
-            controls = torch.tensor(trajectory.controls, dtype=problem.dtype)
-            if getattr(term, "next_state", False):
-                controls = torch.cat([controls, states[..., 1:, :]], dim=-1)
-            with torch.no_grad():
-                lengths = length(states[..., :-1, :], controls)
-            return np.asarray(lengths.to(torch.float64).numpy())
-    return None
 
 
 def _flat(array: FloatArray) -> FloatArray:
