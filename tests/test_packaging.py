@@ -85,3 +85,21 @@ import gymnasium
 print(gymnasium.make("trajopt_sgp.envs:trajopt_sgp/CartPoleSwingUp-v0").spec.id)
 """
     assert run_python(code, tmp_path, SDL_VIDEODRIVER="dummy").strip() == "trajopt_sgp/CartPoleSwingUp-v0"
+
+
+def test_closed_forms_work_where_nothing_can_be_cached(tmp_path: Path) -> None:
+    """Numba finds no folder for compiled code, neither beside the package nor in the user's home."""
+    code = """
+import numba.core.caching as caching
+for kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
+    kind._locator_classes = []
+from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem
+from trajopt_sgp.solvers import Ipopt, solve
+problem = OptimalControlProblem(
+    dynamics=DiscreteDynamics(lambda x, u: x + 0.1 * u.tanh(), 1, 1), horizon=3, initial_state=[1.0],
+    stage_costs=[lambda x, u: x.square().sum(-1)], control_bounds=(-1.0, 1.0),
+)
+print({backend.partition(":")[0] for backend in solve(problem, DirectTranscription(), Ipopt()).backends.values()})
+"""
+    assert run_python(code, tmp_path).splitlines()[-1] == "{'closed form'}"
