@@ -31,7 +31,7 @@ class Extent:
     beta_factors: tuple[float, ...]
     """Times the tuned β; 0 is no guidance."""
     beta_size: int
-    """Size of the data β is varied on, and on which planners are not told the limits of the motor."""
+    """Size of the data β is varied on, and on which planners are not told the limits of the motor in a second round."""
     steps: int | None = None
     """Training steps; None for the defaults of the library."""
     most_iterations: int | None = None
@@ -77,20 +77,27 @@ def all_cells(reduced: bool) -> list[StudyCell]:
 
 def make_cells(extent: Extent) -> list[StudyCell]:
     """Return models, searches, plans and plans with other β, in an order in which each has what it needs before it."""
-    places = [extent.tuning, *extent.places]
-    models = model_cells(extent, places)
-    tuning = {name: _tune_cell(name, extent, models) for name in extent.methods}
-    plans = [plan_cell(name, *place, extent, models, tuning) for place in extent.places for name in extent.methods]
-    plans += [
-        without_limits(plan_cell(name, extent.beta_size, seed, extent, models, tuning))
-        for seed in extent.sizes.get(extent.beta_size, ())
-        for name in extent.methods
+    models = model_cells(extent, [extent.tuning, *extent.places])
+    told = {name: _tune_cell(name, extent, models) for name in extent.methods}
+    untold = {name: without_limits(cell) for name, cell in told.items()}
+    varied = [(extent.beta_size, seed) for seed in extent.sizes.get(extent.beta_size, ())]
+    return [
+        *models.values(),
+        *told.values(),
+        *(plan_cell(name, *place, extent, models, told) for place in extent.places for name in extent.methods),
+        *_beta_cells(extent, models, told),
+        *untold.values(),
+        *(
+            without_limits(plan_cell(name, *place, extent, models, untold))
+            for place in varied
+            for name in extent.methods
+        ),
+        *(without_limits(cell) for cell in _beta_cells(extent, models, untold)),
     ]
-    return [*models.values(), *tuning.values(), *plans, *_beta_cells(extent, models, tuning)]
 
 
 def without_limits(cell: StudyCell) -> StudyCell:
-    """Return the cell of the same plans by a planner that does not know where the motor ends."""
+    """Return the cell of the same search or plans by a planner that does not know where the motor ends."""
     return replace(cell, label=f"{cell.label} limits unknown", settings={**cell.settings, "force_limits": False})
 
 

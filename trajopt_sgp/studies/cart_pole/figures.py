@@ -1,12 +1,12 @@
 """The figures of the cart-pole study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Pooled, pool
+from trajopt_sgp.studies.cart_pole.table import Pooled, pool, split_by_limits
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
 
@@ -15,18 +15,25 @@ _SHIFT = 1.035
 
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     """Return the figures for which there are records."""
-    pooled = pool(records)
-    table = [entry for entry in pooled if not entry.varied]
-    curve = sorted((entry for entry in pooled if entry.varied == "beta" and entry.factor), key=lambda e: e.factor)
+    told, untold = map(pool, split_by_limits(records))
+    table, unlimited = _table(told), _table(untold)
+    curves = {title: curve for title, curve in (("known", _curve(told)), ("unknown", _curve(untold))) if curve}
     figures = {}
-    unlimited = [entry for entry in pooled if entry.varied == UNLIMITED]
     if table:
         figures["success"] = plot_success(table)
     if table and unlimited:
         figures["limits"] = plot_limits(table, unlimited)
-    if curve:
-        figures["beta"] = plot_betas(curve)
+    if curves:
+        figures["beta"] = plot_betas(curves)
     return figures
+
+
+def _table(pooled: Sequence[Pooled]) -> list[Pooled]:
+    return [entry for entry in pooled if not entry.varied]
+
+
+def _curve(pooled: Sequence[Pooled]) -> list[Pooled]:
+    return sorted((entry for entry in pooled if entry.varied == "beta" and entry.factor), key=lambda e: e.factor)
 
 
 @styled
@@ -72,18 +79,22 @@ def plot_limits(known: Sequence[Pooled], unknown: Sequence[Pooled]) -> Figure:
 
 
 @styled
-def plot_betas(curve: Sequence[Pooled]) -> Figure:
-    """Draw success, and the share of knots outside the data, over β."""
-    figure = new_figure(6.6, 4.2)
-    axes = figure.subplots()
-    factors = [entry.factor for entry in curve]
-    draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
-    axes.plot(factors, [entry.outside for entry in curve], "s--", color=PALETTE[1], label="knots outside, median plan")
-    axes.axhline(0.05, color=INK, linewidth=0.8, linestyle=":", label="as unseen data")
-    axes.set(xscale="log", xlabel="β / tuned β", ylabel="share", ylim=(-0.03, 1.03))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    legend_above(axes)
-    add_heading(figure, f"Sensitivity to β, {curve[0].method}")
+def plot_betas(curves: Mapping[str, Sequence[Pooled]]) -> Figure:
+    """Draw success, and the share of knots outside the data, over β: one panel for each of `curves`, by its title."""
+    figure = new_figure(5.2 * len(curves) + 1.4, 4.2)
+    panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (title, curve) in zip(panels, curves.items(), strict=True):
+        factors = [entry.factor for entry in curve]
+        draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
+        outside = [entry.outside for entry in curve]
+        axes.plot(factors, outside, "s--", color=PALETTE[1], label="knots outside, median plan")
+        axes.axhline(0.05, color=INK, linewidth=0.8, linestyle=":", label="as unseen data")
+        axes.set(xscale="log", xlabel=f"β / tuned β, motor's limits {title}", ylim=(-0.03, 1.03))
+    panels[0].set(ylabel="share")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    legend_above(panels[0])
+    (method,) = {entry.method for curve in curves.values() for entry in curve}
+    add_heading(figure, f"Sensitivity to β, {method}")
     return figure
 
 

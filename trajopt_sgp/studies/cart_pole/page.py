@@ -1,21 +1,23 @@
 """The page of the cart-pole study."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.cart_pole.methods import METHODS
-from trajopt_sgp.studies.cart_pole.table import UNLIMITED, Choice, Pooled, choose_betas, pool
+from trajopt_sgp.studies.cart_pole.table import Choice, Pooled, choose_betas, pool, split_by_limits
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import percent
 
 _REFERENCE = "sgp-shooting"
 """What the others are compared with."""
 
-_UNTOLD = """Success where planners do not know the motor's limits
+_TOLD = "where planners know the motor's limits"
+_UNTOLD = "where planners do not know the motor's limits"
 
-The true motor ends at ±80 N all the same. The settings are those that were searched with the limits known, which no
-method has been tuned without."""
+_WHAT_IS_UNTOLD = """In what follows the true motor ends at ±80 N all the same, and the data were collected within that;
+planners are not told. The settings of every method were searched anew, in the same way."""
 
 _SETTING = """A plan succeeds when the terminal cost of its controls in the true environment, open loop, is below 0.1.
 Every cell plans from the same random guesses within the same wall time; methods that plan one after another are judged
@@ -27,26 +29,35 @@ a method is stopped by the clock."""
 
 def write_page(records: Sequence[CellRecord]) -> str:
     """Return the body of the page."""
+    told, untold = split_by_limits(records)
+    parts = [_SETTING, _methods(told), *_chapter(told, _TOLD)]
+    if untold:
+        parts += [_WHAT_IS_UNTOLD, *_chapter(untold, _UNTOLD)]
+    return "\n\n".join(part for part in [*parts, _training(records)] if part)
+
+
+def _chapter(records: Sequence[CellRecord], where: str) -> list[str]:
     pooled = pool(records)
     table = [entry for entry in pooled if not entry.varied]
     curve = [entry for entry in pooled if entry.varied == "beta"]
-    unlimited = [entry for entry in pooled if entry.varied == UNLIMITED]
-    told = success_table(unlimited).replace("## Success", f"## {_UNTOLD}")
     parts = [
-        _SETTING,
-        _methods(table),
         success_table(table),
         verdict(table),
-        told,
-        verdict(unlimited),
         _details(table),
         _beta(curve, choose_betas(records)),
+        _searches(records),
     ]
-    return "\n\n".join(part for part in [*parts, _searches(records), _training(records)] if part)
+    return [_with_heading(part, where) for part in parts]
 
 
-def _methods(table: Sequence[Pooled]) -> str:
-    names = [name for name in METHODS if any(entry.method == name for entry in table)]
+def _with_heading(part: str, where: str) -> str:
+    """Return a part of the page whose headings say what it is of."""
+    return re.sub(r"^(## .*)$", rf"\1 {where}", part, flags=re.MULTILINE)
+
+
+def _methods(records: Sequence[CellRecord]) -> str:
+    found = {record.settings["method"] for record in records if record.function == "plan_and_judge"}
+    names = [name for name in METHODS if name in found]
     return "\n".join(f"- `{name}`: {METHODS[name].summary}" for name in names)
 
 

@@ -10,9 +10,6 @@ from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import Estimate, bootstrap, success_rate
 
-UNLIMITED = "limits unknown"
-"""What varies where planners are not told the limits of the motor."""
-
 _BOOTSTRAP_SEED = 0
 _WORST_COST = 1e3
 
@@ -28,7 +25,7 @@ class Pooled:
     seeds: tuple[int, ...]
     """Of data and models."""
     varied: str
-    """The setting that is multiplied by `factor`, or `UNLIMITED`; empty in the table."""
+    """The setting that is multiplied by `factor`; empty in the table."""
     factor: float
     """1 where no setting is varied."""
     seconds: float
@@ -49,13 +46,18 @@ class Pooled:
     """95th percentile over plans of the largest violation of a constraint."""
 
 
+def split_by_limits(records: Sequence[CellRecord]) -> tuple[list[CellRecord], list[CellRecord]]:
+    """Return the records where planners are told the limits of the motor, and those where they are not."""
+    told = [record for record in records if record.settings.get("force_limits", True)]
+    return told, [record for record in records if not record.settings.get("force_limits", True)]
+
+
 def pool(records: Sequence[CellRecord]) -> list[Pooled]:
     """Return one entry for each method, size and varied setting among the records of plans."""
     groups: dict[tuple[str, int, str, float], list[CellRecord]] = {}
     for record in records:
         if record.function == "plan_and_judge":
-            plain = ("", 1.0) if record.settings.get("force_limits", True) else (UNLIMITED, 1.0)
-            ((varied, factor),) = record.settings.get("factors", {}).items() or (plain,)
+            ((varied, factor),) = record.settings.get("factors", {}).items() or (("", 1.0),)
             key = record.settings["method"], record.settings["size"], varied, float(factor)
             groups.setdefault(key, []).append(record)
     return [_pooled(*key, group) for key, group in groups.items()]

@@ -19,8 +19,9 @@ _WORST_COST = 100.0
 def tune_method(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Search with Optuna's TPE sampler (Bergstra et al. 2011); the first trial is the method's defaults.
 
-    Settings: `method`, `size` and `seed` of the data, `trials`, `seconds`, `starts`, `most_iterations`. The worth of a
-    trial is its success rate, less a little for the median true cost, which orders trials of equal success.
+    Settings: `method`, `size` and `seed` of the data, `trials`, `seconds`, `starts`, `most_iterations`,
+    `force_limits` (True unless given). The worth of a trial is its success rate, less a little for the median true
+    cost, which orders trials of equal success.
 
     Returns:
         `settings`: the best; `trials`: the log, in order.
