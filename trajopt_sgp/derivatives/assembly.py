@@ -97,6 +97,11 @@ class Assembly:
         return self._hessian_pattern()
 
     @cached_property
+    def cost_variables(self) -> IntArray:
+        """Variable of every entry of the gradients of the costs, one term after the other."""
+        return np.concatenate([np.zeros(0, np.int64), *(term.index.ravel() for term in self.costs)])
+
+    @cached_property
     def triangles(self) -> Mapping[int, "Triangle"]:
         """Where the Hessian of each term that has derivatives goes, by identity."""
         return {id(t): Triangle(t) for t in (*self.costs, *self.constraints) if t.function is not None}
@@ -113,12 +118,13 @@ class Assembly:
 
     def gradient(self, variables: FloatArray, parameters: Parameters) -> tuple[float, FloatArray]:
         """Return the objective and its gradient `(size,)`."""
-        at, total, gradient = self._at(variables), 0.0, np.zeros(self.size)
+        at, total, entries = self._at(variables), 0.0, [np.zeros(0)]
         for term in self.costs:
             value, blocks = self._blocks(term).jacobian(at(term), parameters)
             total += float(value.sum())
-            gradient += np.bincount(term.index.ravel(), (blocks * term.scale).ravel(), self.size)
-        return total, gradient
+            entries.append((blocks * term.scale).ravel())
+        gradient: FloatArray = np.bincount(self.cost_variables, np.concatenate(entries), self.size)
+        return total, gradient.astype(np.float64, copy=False)
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled constraint rows `(row_count,)`."""
@@ -239,6 +245,9 @@ class Assembly:
     ) -> FloatArray:
         triangle = self.triangles[id(term)]
         if exact or term.residual is None:
+            constant = self._blocks(term).constant_hessian(z, parameters)
+            if constant is not None:
+                return factor * triangle.kept_entries(constant)
             weights = np.full(term.instances, factor)
             return triangle.entries(self._blocks(term).hessian(z, weights, parameters))
         jacobian = self.residuals[id(term)].jacobian(z, parameters)[1]
@@ -316,6 +325,13 @@ class Triangle:
         self.factor: FloatArray = term.scale[first] * term.scale[second] * np.where(twice, 2.0, 1.0)
         left, right = term.index[:, first].ravel(), term.index[:, second].ravel()
         self.rows, self.columns = np.minimum(left, right), np.maximum(left, right)
+        self._kept: tuple[FloatArray, FloatArray] | None = None
+
+    def kept_entries(self, blocks: FloatArray) -> FloatArray:
+        """Return the entries of blocks that are the same array as before, nearly always."""
+        if self._kept is None or self._kept[0] is not blocks:
+            self._kept = blocks, self.entries(blocks)
+        return self._kept[1]
 
     def entries(self, blocks: FloatArray) -> FloatArray:
         """Return the scaled entries of blocks `(K, d, d)`, one after the other."""

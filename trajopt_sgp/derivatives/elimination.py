@@ -117,7 +117,8 @@ class Elimination:
             places, programs = self._places(gradient.dtype), len(gradient)
             by_inputs, by_heads = roll_back(self._by_rolled(gradient, rolled.shape))
             total = gradient.copy()
-            total[:, places.heads] += by_heads.reshape(programs, *places.heads.shape) * places.units
+            if not (self.fixed_start and self.segments == 1):
+                total[:, places.heads] += by_heads.reshape(programs, *places.heads.shape) * places.units
             self.inputs.pull_back(by_inputs.reshape(programs, -1, by_inputs.shape[-1]), total)
             return total.take(self.kept, axis=1)
 

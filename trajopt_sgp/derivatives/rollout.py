@@ -98,10 +98,11 @@ class Rollout:
 
     def with_adjoint(self, initial_state: AnyArray, controls: AnyArray) -> tuple[AnyArray, PullBack]:
         """Return the same, and what takes a gradient by the states to those by controls and initial states."""
+        if self._checked and self._fused is not None and self._fused.serves_arrays(initial_state, controls):
+            return self._compiled_with_adjoint(initial_state, controls)
         start, inputs = torch.from_numpy(initial_state), torch.from_numpy(controls)
         if inputs.numel() and self._ready(start, inputs):
-            found: tuple[AnyArray, PullBack] = self._fused.with_adjoint(initial_state, controls)
-            return found
+            return self._compiled_with_adjoint(initial_state, controls)
         leaves = inputs.requires_grad_(True), start.requires_grad_(True)
         with torch.enable_grad():
             states = roll_out_once_differentiable(self._step, leaves[1], leaves[0])
@@ -111,6 +112,10 @@ class Rollout:
             return by_controls.numpy(), by_start.numpy()
 
         return states.detach().numpy(), pull_back
+
+    def _compiled_with_adjoint(self, initial_state: AnyArray, controls: AnyArray) -> tuple[AnyArray, PullBack]:
+        found: tuple[AnyArray, PullBack] = self._fused.with_adjoint(initial_state, controls)
+        return found
 
     def _ready(self, start: Tensor, controls: Tensor) -> bool:
         """Trace the step where that has not been done for these weights and this precision."""

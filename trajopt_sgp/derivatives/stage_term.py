@@ -44,13 +44,16 @@ class LinearPart:
     def rows(self, variables: FloatArray) -> FloatArray:
         """Return matrix_k @ (scale * w[index_k]), `(K, r)`."""
         values = self.scale * variables[self.index]
+        if self.matrix.ndim == 2:
+            return values @ self.matrix.T  # one product, not one for each instance
         product: FloatArray = (self.matrix @ values[..., None])[..., 0]
         return product
 
     def torch_rows(self, variables: Tensor) -> Tensor:
         """Return the same for a batch of variables `(..., size)`: `(..., K, r)`."""
         values = variables[..., torch.as_tensor(self.index)] * torch.as_tensor(self.scale, dtype=variables.dtype)
-        return (torch.as_tensor(self.matrix, dtype=variables.dtype) @ values[..., None])[..., 0]
+        matrix = torch.as_tensor(self.matrix, dtype=variables.dtype)
+        return values @ matrix.T if matrix.ndim == 2 else (matrix @ values[..., None])[..., 0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,7 @@ class TermBlocks:
         self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
         self._checked = False
+        self._last: tuple[Parameters, tuple[int, ...], TracedBlocks | None] | None = None
 
     def value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` at z `(K, d)`."""
@@ -76,9 +77,17 @@ class TermBlocks:
             return traced.hessian(z, multipliers, self._data(parameters))
         return _array(self._generic.hessian(torch.from_numpy(z), torch.from_numpy(multipliers), parameters))
 
+    def constant_hessian(self, z: FloatArray, parameters: Parameters) -> FloatArray | None:
+        """Return the Hessian blocks `(K, d, d)` of a cost that is known to be quadratic, else None.
+
+        The array is the same one as long as the cost is.
+        """
+        traced = self._closed_form(z, parameters)
+        return None if traced is None else traced.constant_hessian(z, self._data(parameters))
+
     def recheck(self) -> None:
         """Begin another solve, for which the function may have changed."""
-        self._checked = False
+        self._checked, self._last = False, None
 
     def holds(self, z: FloatArray, parameters: Parameters) -> bool:
         """Return whether the trace, if there is one, has the value of the function at z `(K, d)`."""
@@ -90,6 +99,13 @@ class TermBlocks:
         self._closed_form(z, parameters)
 
     def _closed_form(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
+        if self._last is not None and self._last[0] is parameters and self._last[1] == z.shape:
+            return self._last[2]
+        traced = self._traced_at(z, parameters)
+        self._last = parameters, z.shape, traced
+        return traced
+
+    def _traced_at(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         if not self._traceable:
             self.backend = "autograd: a function of the whole plan"
             return None

@@ -33,6 +33,8 @@ Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
 MeshError = Callable[[Trajectory, Parameters], FloatArray]
 """A plan to the error of discretisation of each interval `(N,)`."""
 
+_NO_ROWS = torch.zeros((1, 0), dtype=torch.float64)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NonlinearProgram:
@@ -231,7 +233,7 @@ class NonlinearProgram:
         objective = merit = torch.from_numpy(np.array([value]))
         if self.annealed or self.surrogates:
             merit = self.full_merit(torch.from_numpy(lifted), parameters.at_end())
-        return Evaluation(objective, merit, objective.new_zeros((1, 0))), slope[None]
+        return Evaluation(objective, merit, _NO_ROWS), slope[None]
 
     def evaluate_all(self, full: Tensor, parameters: Parameters) -> Evaluation:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""

@@ -1,5 +1,6 @@
 """One solve of one program: what limits it, what it saw, the best iterate, and how honest its end is."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -120,11 +121,12 @@ class Run:
         """Return the largest scaled violation of a row or a bound."""
         rows = self.derivatives.rows(variables, self.parameters)
         pairs = ((rows, self.row_bounds), (variables, self.bounds))
-        return max(float(np.abs(_excess(values, bounds)).max(initial=0.0)) for values, bounds in pairs)
+        sides = [side for values, (lower, upper) in pairs for side in (values - upper, lower - values)]
+        return float(np.max([side.max(initial=0.0) for side in sides]))
 
     def note(self, variables: FloatArray, *results: float | FloatArray) -> None:
         """Remember the first point at which a result is not finite."""
-        if self.not_finite is None and not all(bool(np.isfinite(result).all()) for result in results):
+        if self.not_finite is None and not all(map(_finite, results)):
             self.not_finite = variables.copy()
 
     def outcome(
@@ -215,6 +217,11 @@ class Run:
             return "A second derivative is NaN or infinite."
         value = variables[place] * self.program.scale[place]
         return f"{what} by {self.program.variable_name(place)} is NaN or infinite, where that is {value:.4g}."
+
+
+def _finite(result: float | FloatArray) -> bool:
+    # a product tells in one pass; it is infinite for huge numbers too
+    return math.isfinite(np.vdot(result, result)) or bool(np.isfinite(result).all())
 
 
 def _excess(values: FloatArray, bounds: Bounds) -> FloatArray:

@@ -1,7 +1,6 @@
 """What the compiled loops need for matrix products: SciPy's BLAS, as all compiled kernels."""
 
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,8 @@ def product_arguments(dtype: "np.dtype[Any]") -> tuple[int, NDArray[np.int32], N
     return gemm_address(dtype.char), _SIZES.copy(), _ONES[dtype.char]
 
 
-def blocks_of_rows(rows: int, largest: int) -> Iterator[slice]:
+@lru_cache
+def blocks_of_rows(rows: int, largest: int) -> tuple[slice, ...]:
     """Return the rows that go through a step together, block by block: their values stay in a cache.
 
     Args:
@@ -52,4 +52,4 @@ def blocks_of_rows(rows: int, largest: int) -> Iterator[slice]:
     most = min(small, _SMALL_ROWS) or _ROWS
     count = max(-(-rows // most), 1)
     size = max(-(-rows // (count * _LEAST_ROWS)), 1) * _LEAST_ROWS
-    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+    return tuple(slice(start, min(start + size, rows)) for start in range(0, rows, size))

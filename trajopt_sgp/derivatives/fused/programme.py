@@ -1,6 +1,7 @@
 """A step in flat arrays, as the compiled loops take it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,3 +35,8 @@ class StepProgramme:
     """Entries of the largest matrix that multiplies."""
     spare: list[AnyArray] = field(default_factory=list)
     """Records that are no longer needed: memory that was touched before is faster."""
+
+    @cached_property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the loops take of it."""
+        return self.table, self.numbers, self.places, self.result

@@ -40,7 +40,7 @@ class FusedRollout:
     def __init__(self, step: Step, state: Tensor, control: Tensor) -> None:
         if state.device.type != "cpu" or state.dtype not in _AGREEMENT or control.dtype != state.dtype:
             raise UnsupportedError(f"{state.dtype} on {state.device} has no compiled rollout")
-        n, self._dtype = len(state), state.dtype
+        n = len(state)
         z = torch.cat([state, control]).detach()
         z = torch.stack([z, z + 0.01 * (1.0 + z.abs())])
         with torch.no_grad():
@@ -69,9 +69,14 @@ class FusedRollout:
 
     def serves(self, state: Tensor, controls: Tensor) -> bool:
         """Return whether it is the rollout for these precisions and sizes, at the weights of now."""
+        on_cpu = state.device.type == "cpu" == controls.device.type
+        return on_cpu and self.serves_arrays(state.detach().numpy(), controls.detach().numpy())
+
+    def serves_arrays(self, state: AnyArray, controls: AnyArray) -> bool:
+        """Return the same for arrays."""
         own, sizes = self.programme, (state.shape[-1], controls.shape[-1])
-        fits = sizes == (own.state_size, own.input_size) and state.dtype == controls.dtype == self._dtype
-        return fits and state.device.type == "cpu" and not self.watched.changed
+        fits = sizes == (own.state_size, own.input_size) and state.dtype == controls.dtype == own.numbers.dtype
+        return fits and controls.size > 0 and not self.watched.changed
 
     @torch.no_grad()
     def agrees(self, step: Step, states: Tensor, controls: Tensor) -> bool:
@@ -133,12 +138,12 @@ class _Sweeps:
         self, programme: StepProgramme, initial_state: AnyArray, controls: AnyArray, differentiated: bool
     ) -> None:
         batch, horizon, _ = self._shape = controls.shape
-        self._programme, self._tables = programme, _arguments(programme)
+        self._programme, self._tables = programme, programme.arguments
         self._product = product_arguments(programme.numbers.dtype)
         self.states: AnyArray = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         self.states[:, 0] = initial_state
         inputs = np.ascontiguousarray(controls)
-        self._parts = list(blocks_of_rows(batch, programme.largest_product))
+        self._parts = blocks_of_rows(batch, programme.largest_product)
         kept, rows = (horizon, batch) if differentiated else (1, self._parts[0].stop if self._parts else 0)
         self._record = _Record(programme, kept * programme.record_size * rows)
         for part in self._parts:
@@ -178,10 +183,6 @@ class _Rollout(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         by_control, by_start = ctx.sweeps.pull_back(gradient.numpy())
         return torch.from_numpy(by_control), torch.from_numpy(by_start), None
-
-
-def _arguments(programme: StepProgramme) -> tuple[Any, ...]:
-    return programme.table, programme.numbers, programme.places, programme.result
 
 
 def _with_slopes(step: Step, points: Tensor, n: int) -> tuple[Tensor, Tensor]:

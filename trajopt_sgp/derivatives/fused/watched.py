@@ -21,17 +21,23 @@ class Watched:
         self._tensors = tensors
         self._modules = [part for module in modules for part in module.modules()]
         self._slots = [slot for module in self._modules for slot in _slots(module)]
+        self._held = [group.get(name) for group, name in self._slots]
         self._seen = self._state()
 
     @property
     def changed(self) -> bool:
         """Whether any tensor has been written to or replaced, or a module went from training to use or back."""
+        # every rollout asks
+        for (group, name), held in zip(self._slots, self._held, strict=True):
+            if group.get(name) is not held:
+                return True
         return self._seen != self._state()
 
     def _state(self) -> list[object]:
-        held: list[object] = [id(group.get(name)) for group, name in self._slots]
-        versions = [(tensor._version, tensor.data_ptr(), tensor.dtype) for tensor in self._tensors]
-        return [*held, *versions, *(module.training for module in self._modules)]
+        state: list[object] = [module.training for module in self._modules]
+        for tensor in self._tensors:
+            state += (tensor._version, tensor.data_ptr(), tensor.dtype)
+        return state
 
 
 def modules_of(function: object, depth: int = 6) -> list[nn.Module]:

@@ -75,13 +75,26 @@ class TracedBlocks:
     def hessian(self, z: FloatArray, weights: FloatArray, data: Sequence[Tensor]) -> FloatArray:
         """Return the Hessian blocks `(K, d, d)` of weights . function, weights in the shape of the function."""
         self._evaluate(z, data)
-        if self.tape.result not in self.tape.active:
+        constant = self.constant_hessian(z, data) if weights.ndim == 1 else None
+        if constant is not None:
+            return constant * weights[:, None, None]
+        if self.programme.degree <= 1.0:
             return np.zeros((*z.shape, z.shape[1]))
-        if not self.programme.quadratic or weights.ndim > 1:
-            return self._bend(weights)
-        if self._constant is None:
-            self._constant = self._bend(np.ones_like(weights))
-        return self._constant * weights[:, None, None]
+        return self._bend(weights)
+
+    def constant_hessian(self, z: FloatArray, data: Sequence[Tensor]) -> FloatArray | None:
+        """Return the Hessian blocks `(K, d, d)` of a cost where they are the same at every z, else None.
+
+        The array is the same one until the data change.
+        """
+        if self.programme.degree > 2.0:
+            return None
+        self._evaluate(z, data)
+        if self._constant is None and self.programme.degree <= 1.0:
+            self._constant = np.zeros((*z.shape, z.shape[1]))
+        elif self._constant is None:
+            self._constant = self._bend(np.ones(len(z)))
+        return self._constant
 
     def _bend(self, weights: FloatArray) -> FloatArray:
         self._differentiate()
@@ -109,7 +122,9 @@ class TracedBlocks:
         p = self.programme
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
         self._kernels.evaluate(p.instances, *tables, self._values)
-        self._evaluated, self._differentiated = True, False
+        self._evaluated = True
+        # the tangents of an affine function are those of its last point
+        self._differentiated = self._differentiated and self.programme.degree <= 1.0
 
     def _take(self, data: Sequence[Tensor]) -> None:
         """Evaluate what depends on the data alone."""
@@ -120,7 +135,8 @@ class TracedBlocks:
                 known[operation.output] = operation.function(*(known[i] for i in operation.inputs))
         for place in known.keys() - self.tape.constants.keys():
             self._view(place)[:] = known[place].numpy().reshape(-1)
-        self._data, self._evaluated, self._constant = [value.detach().clone() for value in data], False, None
+        self._data, self._constant = [value.detach().clone() for value in data], None
+        self._evaluated = self._differentiated = False
 
     def _differentiate(self) -> None:
         if self._differentiated:

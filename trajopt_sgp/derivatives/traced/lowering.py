@@ -91,8 +91,8 @@ class Programme:
     """Length of the vector of values."""
     tangent_count: int
     """Length of the vector of tangents."""
-    quadratic: bool
-    """Whether second derivatives do not depend on the variables."""
+    degree: float
+    """Of the function as a polynomial of the variables, or more; infinite where it is none."""
 
 
 def lower(tape: Tape, instances: int, variables: int) -> Programme:
@@ -125,7 +125,7 @@ class _Lowering:
             np.concatenate([np.zeros(0), *self.weights]),
             values,
             tangents,
-            self.degree[self.tape.result] <= 2.0,
+            self.degree[self.tape.result],
         )
 
     def _places(self) -> tuple[IntArray, int, int]:
