@@ -123,8 +123,9 @@ class Assembly:
             value, blocks = self._blocks(term).jacobian(at(term), parameters)
             total += float(value.sum())
             entries.append((blocks * term.scale).ravel())
-        gradient: FloatArray = np.bincount(self.cost_variables, np.concatenate(entries), self.size)
-        return total, gradient.astype(np.float64, copy=False)
+        # of no entries at all it counts in whole numbers
+        gradient = np.bincount(self.cost_variables, np.concatenate(entries), self.size).astype(np.float64, copy=False)
+        return total, gradient
 
     def rows(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return the scaled constraint rows `(row_count,)`."""
