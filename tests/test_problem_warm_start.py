@@ -90,10 +90,13 @@ def test_a_feedback_comes_back_and_is_followed(moved_block_by_ddp: Solution, tmp
     beside = moved_block_by_ddp.trajectory.states[3] + [0.1, -0.2]
     np.testing.assert_array_equal(warm.feedback(beside, 3), law(beside, 3))
     np.testing.assert_array_equal(load_feedback_law(tmp_path / "warm.npz")(beside, 3), law(beside, 3))
-    moved = block_move().replaced(initial_state=block_move().start + 0.01)
-    mine, theirs = (solve(moved, SingleShooting(), DDP(), guess=guess) for guess in (warm, moved_block_by_ddp))
+    moved = block_move().replaced(initial_state=block_move().start + 0.1)
+    guesses = warm, moved_block_by_ddp, replace(warm, feedback=None)
+    mine, theirs, without = (solve(moved, SingleShooting(), DDP(), guess=guess) for guess in guesses)
     np.testing.assert_array_equal(mine.trajectory.controls, theirs.trajectory.controls)
     assert mine.iterations == theirs.iterations
+    # the first rollout is under the feedback, which misses the target by less
+    assert mine.log[0]["violation"] < 0.1 * without.log[0]["violation"]
     law.save(tmp_path / "law.npz")
     np.testing.assert_array_equal(load_warm_start(tmp_path / "law.npz").trajectory.states, law.plan.states)
 
