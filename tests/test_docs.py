@@ -83,6 +83,7 @@ def test_the_page_on_uncertainties_calibrates_and_plans() -> None:
 def test_the_sequence_of_solvers_solves() -> None:
     found = run_page("choose-a-solver")
     assert found["best"].status is found["found"].status is Status.SOLVED
+    assert found["again"].iterations < found["best"].iterations
 
 
 def test_the_page_on_closed_loops_swings_the_pole_up_and_changes_its_goal(elsewhere: Path) -> None:

@@ -36,3 +36,6 @@ from trajopt_sgp.problem.time_grid import FreeTime as FreeTime
 from trajopt_sgp.problem.trajectory import Trajectory as Trajectory
 from trajopt_sgp.problem.trajectory_file import load_trajectory as load_trajectory
 from trajopt_sgp.problem.trajectory_file import save_trajectory as save_trajectory
+from trajopt_sgp.problem.warm_start import WarmStart as WarmStart
+from trajopt_sgp.problem.warm_start_file import load_warm_start as load_warm_start
+from trajopt_sgp.problem.warm_start_file import save_warm_start as save_warm_start

@@ -64,6 +64,16 @@ class FeedbackLaw:
         gains = np.concatenate([self.gains[steps:], self.gains[-1:].repeat(steps, axis=0)])
         return replace(self, plan=plan, gains=gains)
 
+    def check_finite(self, name: str) -> "FeedbackLaw":
+        """Return the law itself if its gains are finite and its bounds are numbers.
+
+        Raises:
+            NotFiniteError: they are not.
+        """
+        if not np.isfinite(self.gains).all() or np.isnan([self.lower, self.upper]).any():
+            raise NotFiniteError(f"The gains or bounds of the {name} are not finite.")
+        return self
+
     def save(self, path: PathLike) -> None:
         """Write it to an archive of NumPy, whole or not at all; an existing file is replaced.
 
@@ -88,6 +98,4 @@ def load_feedback_law(path: PathLike) -> FeedbackLaw:
         raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(_ARRAYS)}.")
     states, controls, step, gains, lower, upper = arrays.values()
     plan = Trajectory(states, controls, float(step)).check_finite(f"plan in {path}")
-    if not np.isfinite(gains).all() or np.isnan([lower, upper]).any():
-        raise NotFiniteError(f"The gains or bounds in {path} are not finite.")
-    return FeedbackLaw(plan, gains, lower, upper)
+    return FeedbackLaw(plan, gains, lower, upper).check_finite(f"feedback in {path}")

@@ -19,6 +19,7 @@ from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.status import Status
 from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
+from trajopt_sgp.problem.warm_start import WarmStart
 
 FloatArray = NDArray[np.float64]
 
@@ -258,6 +259,22 @@ class Solution:
         """
         return self.transcription.describe_backends()
 
+    @property
+    def warm_start(self) -> WarmStart:
+        """What a solver can start from, for `save_warm_start`; multipliers that are not finite are left out.
+
+        Raises:
+            NotFiniteError: the plan is not finite.
+        """
+        finite = all(np.isfinite(values).all() for values in self.multipliers.values())
+        return WarmStart(
+            trajectory=self.trajectory,
+            formulation=self.transcription.name,
+            multipliers=self.multipliers if finite else {},
+            feedback=self.feedback,
+            policy_parameters=None if self.policy is None else self.variables,
+        )
+
     def sample(self, times: Numbers) -> tuple[FloatArray, FloatArray]:
         """Interpolate states `(k, n)` and controls `(k, m)` at `times` `(k,)` [s] as the formulation does."""
         return self.trajectory.sample(times)
@@ -326,6 +343,6 @@ class Solution:
     def __reduce__(self) -> NoReturn:
         raise OptionError(
             "A solution cannot be pickled: it holds the functions of its problem and a compiled program. Keep its plan "
-            "by save_trajectory, its policy by solution.policy.save and its feedback by solution.feedback.save; solve "
-            "in several processes by solve_in_processes."
+            "by save_trajectory, what a solver starts from by save_warm_start, its policy by solution.policy.save and "
+            "its feedback by solution.feedback.save; solve in several processes by solve_in_processes."
         )

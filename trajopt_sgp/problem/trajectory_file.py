@@ -1,11 +1,12 @@
 """Trajectories in NumPy's archives, which `numpy.load` opens too: a plan for later, or for another program."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
+from trajopt_sgp.problem.archive import FloatArray, PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.time_grid import make_time_grid
@@ -13,7 +14,8 @@ from trajopt_sgp.problem.trajectory import Trajectory
 
 _NEEDED = ("states", "controls", "time_step")
 _CURVES = ("state_curve", "control_curve")
-_ARRAYS = (*_NEEDED, "mesh", *_CURVES)
+TRAJECTORY_ARRAYS = (*_NEEDED, "mesh", *_CURVES)
+"""Names of the arrays of a trajectory in an archive."""
 
 
 def save_trajectory(trajectory: Trajectory | Solution, path: PathLike) -> None:
@@ -30,15 +32,11 @@ def save_trajectory(trajectory: Trajectory | Solution, path: PathLike) -> None:
     trajectory = trajectory.trajectory if isinstance(trajectory, Solution) else trajectory
     if not isinstance(trajectory, Trajectory):
         raise OptionError(f"save_trajectory takes a Trajectory or a Solution, not {type(trajectory).__name__}.")
-    arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in (*_NEEDED, "mesh")}
-    for name in _CURVES:
-        curve: Curve | None = getattr(trajectory, name)
-        arrays[name] = None if curve is None else curve.coefficients
-    write_archive(path, {name: array for name, array in arrays.items() if array is not None})
+    write_archive(path, trajectory_arrays(trajectory))
 
 
 def load_trajectory(path: PathLike) -> Trajectory:
-    """Read what `save_trajectory` wrote, or an archive with the same arrays by another program.
+    """Read what `save_trajectory` or `save_warm_start` wrote, or an archive with the same arrays by another program.
 
     Raises:
         OptionError: the file cannot be read, or is no such archive; the time step is not positive, or the mesh does not
@@ -46,7 +44,20 @@ def load_trajectory(path: PathLike) -> Trajectory:
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
-    arrays = read_archive(path, _ARRAYS)
+    return trajectory_of(read_archive(path, TRAJECTORY_ARRAYS), path)
+
+
+def trajectory_arrays(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the arrays that make up a trajectory, by their names in an archive."""
+    arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in (*_NEEDED, "mesh")}
+    for name in _CURVES:
+        curve: Curve | None = getattr(trajectory, name)
+        arrays[name] = None if curve is None else curve.coefficients
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def trajectory_of(arrays: Mapping[str, FloatArray], path: PathLike) -> Trajectory:
+    """Return the trajectory that arrays of an archive make up; errors as of `load_trajectory`."""
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise OptionError(f"{path} holds no {', '.join(missing)}; a trajectory needs {', '.join(_NEEDED)}.")

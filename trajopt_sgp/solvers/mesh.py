@@ -15,7 +15,7 @@ from trajopt_sgp.formulations import (
     OrthogonalCollocation,
     TrapezoidalCollocation,
 )
-from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Solution, Trajectory
+from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
 from trajopt_sgp.problem.curve import Curve, interpolate
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
@@ -75,7 +75,7 @@ def refine_mesh(
     tolerance: float = 1e-6,
     max_knots: int = 400,
     max_rounds: int = 10,
-    guess: Trajectory | Solution | None = None,
+    guess: Trajectory | WarmStart | Solution | None = None,
     *,
     cost_tolerance: float | None = None,
     parameters: Changes | None = None,

@@ -21,6 +21,7 @@ from trajopt_sgp.problem import (
     Solution,
     Status,
     Trajectory,
+    WarmStart,
 )
 from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
@@ -44,7 +45,7 @@ def solve(
     problem: OptimalControlProblem,
     formulation: Formulation,
     solver: Solver,
-    guess: Trajectory | Solution | None = None,
+    guess: Trajectory | WarmStart | Solution | None = None,
     *,
     parameters: Changes | None = None,
     time_limit: float | None = None,
@@ -57,8 +58,9 @@ def solve(
         problem: what to solve.
         formulation: how to turn it into a nonlinear program.
         solver: how to solve that.
-        guess: a trajectory, a batch of them `(S, ...)` for a multi-start, or an earlier solution, whose multipliers are
-            reused, or whose policy is. Without one, the controls are drawn at random within their bounds.
+        guess: a trajectory, a batch of them `(S, ...)` for a multi-start, or an earlier solution or its
+            `warm_start`, whose multipliers are reused, or whose policy is. Without one, the controls are drawn at
+            random within their bounds.
         parameters: values that differ from those of the problem, for this solve.
         time_limit: wall time [s]; the best iterate is returned when it is over.
         generator: source of random guesses; a generator with seed 0 if not given.
@@ -168,7 +170,7 @@ class PreparedSolve:
 
     def solve(
         self,
-        guess: Trajectory | Solution | None = None,
+        guess: Trajectory | WarmStart | Solution | None = None,
         *,
         parameters: Changes | None = None,
         time_limit: float | None = None,
@@ -176,18 +178,19 @@ class PreparedSolve:
     ) -> Solution:
         """Solve from the problem's initial state; see `trajopt_sgp.solve`.
 
-        A solution that holds a policy is a guess for the same kind of policy: its parameters are.
+        A solution or warm start that holds a policy is a guess for the same kind of policy: its parameters are.
         """
-        if isinstance(guess, Solution) and guess.policy is not None:
-            variables = self._parameters_of(guess)
-            return self._solve(self.problem.start[None], variables, [], parameters, time_limit, generator, True)[0]
-        trajectory = guess.trajectory if isinstance(guess, Solution) else guess
-        multipliers = [guess.multipliers] if isinstance(guess, Solution) and self._fits(guess) else []
-        laws = [guess.feedback] if isinstance(guess, Solution) and guess.feedback is not None else []
+        start, multipliers, laws = self.problem.start[None], [], []
+        warm = guess.warm_start if isinstance(guess, Solution) else guess
+        trajectory = warm.trajectory if isinstance(warm, WarmStart) else warm
+        if isinstance(warm, WarmStart):
+            if warm.policy_parameters is not None:
+                variables = warm.parameters_for(self.formulation.name, self.program.size)[None]
+                return self._solve(start, variables, [], parameters, time_limit, generator, True)[0]
+            multipliers, laws = [warm.multipliers] if self._fits(warm) else [], [warm.feedback]
         if trajectory is not None:
             check_guess(self.problem, trajectory)
             trajectory = replace(trajectory, states=trajectory.states[None], controls=trajectory.controls[None])
-        start = self.problem.start[None]
         return self._solve(start, trajectory, multipliers, parameters, time_limit, generator, True, laws)[0]
 
     def solve_batch(
@@ -267,24 +270,11 @@ class PreparedSolve:
                 "whole state by initial_state= a vector, which the given states replace."
             )
 
-    def _fits(self, earlier: Solution) -> bool:
-        """Return whether the multipliers of an earlier solution are those of a program like this one."""
+    def _fits(self, warm: WarmStart) -> bool:
+        """Return whether the multipliers of a warm start are those of a program like this one."""
         sizes = {"constraints": self.program.assembly.row_count, "bounds": self.program.size}
-        found = {name: len(values) for name, values in earlier.multipliers.items()}
-        return earlier.transcription.name == self.formulation.name and found == sizes
-
-    def _parameters_of(self, earlier: Solution) -> FloatArray:
-        """Return the parameters `(1, k)` of the policy of an earlier solution.
-
-        Raises:
-            ShapeError: this program seeks something else.
-        """
-        if earlier.transcription.name != self.formulation.name or len(earlier.variables) != self.program.size:
-            raise ShapeError(
-                f"The guess is a policy of {len(earlier.variables)} parameters by {earlier.transcription.name}; "
-                f"{self.formulation.name} has {self.program.size} variables here."
-            )
-        return earlier.variables[None]
+        found = {name: len(values) for name, values in warm.multipliers.items()}
+        return warm.formulation == self.formulation.name and found == sizes
 
     def _solve(
         self,
