@@ -21,7 +21,7 @@ def heading(samples: int = 400) -> Recording:
 
 
 def test_wrapped_angles_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*numpy.unwrap"):
+    with pytest.warns(UserWarning, match=r"state 'yaw' jumps by about 2π in 3 of 399 steps.*angles=\['yaw'\]"):
         data = transitions_from_recordings([heading()], "lab/yaw-v0")
     quick = DynamicsSettings(steps=1, hidden_sizes=(4,), validation_fraction=0.5)
     two = replace(data, episodes=np.repeat([0, 1], [200, 199]))

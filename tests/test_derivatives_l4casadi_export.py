@@ -164,3 +164,11 @@ def test_missing_l4casadi_is_told(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "IncompatibleError: l4casadi is not installed" in result.stderr
+
+
+@pytest.mark.parametrize("mixed", ["product", "sum"])
+def test_double_precision_that_does_not_follow_is_named(mixed: str, tmp_path: Path) -> None:
+    matrix = torch.eye(N, dtype=torch.float64)
+    functions = {"product": lambda x, u: x @ matrix + u, "sum": lambda x, u: x + u * matrix[0]}
+    with pytest.raises(IncompatibleError, match=r"constant.to\(state\)"):
+        export_step(DiscreteDynamics(functions[mixed], N, M), KNOTS, tmp_path)

@@ -20,6 +20,7 @@ from trajopt_sgp.data.transitions import Transitions as Transitions
 from trajopt_sgp.data.triples import as_triples as as_triples
 from trajopt_sgp.data.triples import describe_triples as describe_triples
 from trajopt_sgp.data.triples import triple_normalizer as triple_normalizer
+from trajopt_sgp.data.wrapped_angles import nearest_turn as nearest_turn
 
 if TYPE_CHECKING:
     from trajopt_sgp.data.collect import collect_random_transitions as collect_random_transitions

@@ -1,6 +1,6 @@
 """Transitions of a robot's own recordings: pairs of neighbouring samples, but not across gaps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.recording_warnings import warn_of_exceeded_bounds, warn_of_long_steps, warn_of_other_rates
 from trajopt_sgp.data.transitions import Transitions
-from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
+from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, unwrap_states, warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 
 FloatArray = NDArray[np.float64]
@@ -93,6 +93,8 @@ def transitions_from_recordings(
     jitter: float = 0.2,
     skip_missing: bool = False,
     control_bounds: tuple[ArrayLike | float, ArrayLike | float] = _UNBOUNDED,
+    angles: Sequence[str | int] = (),
+    turn: float = RADIANS,
 ) -> Transitions:
     """Pair each sample with the next one, where they are one time step apart.
 
@@ -109,17 +111,22 @@ def transitions_from_recordings(
             the last sample, which has no effect, may always be missing.
         control_bounds: low and high of the controls, numbers or `(m,)`; described with the data, not enforced;
             controls beyond them are warned of.
+        angles: states that are wrapped, by name, pattern such as `q*` or number: each is unwrapped, so that it moves by
+            less than half a turn from sample to sample. All recordings then begin within half a turn of the first.
+        turn: a full turn in the unit of these angles, 360 for degrees.
 
     Raises:
         ShapeError: recordings of different coordinates or names, or bounds that do not fit.
         NotFiniteError: a value is missing and `skip_missing` is not set; names recording, sample and coordinate.
         DatasetError: nothing is left, or no recording was given.
-        OptionError: a time step or jitter that is not positive, or bounds that are NaN or cross.
+        OptionError: a time step, jitter or turn that is not positive, bounds that are NaN or cross, or an angle that
+            is no state.
     """
     if isinstance(recordings, Recording):
         raise OptionError("Give a list of recordings: [recording] for a single one.")
-    _check(recordings, dataset_id, time_step, jitter)
+    _check(recordings, dataset_id, {"time_step": time_step, "jitter": jitter, "turn": turn})
     recordings = _in_one_order(_in_one_order(recordings, "state"), "control")
+    recordings = _unwrapped(recordings, angles, turn)
     low, high = _bounds(control_bounds, recordings[0].controls.shape[1])
     step = time_step if time_step is not None else median_time_step(recordings)
     if not skip_missing:
@@ -153,10 +160,10 @@ def median_time_step(recordings: Sequence[Recording]) -> float | None:
     return float(np.median(steps)) if len(steps) else None
 
 
-def _check(recordings: Sequence[Recording], dataset_id: str, time_step: float | None, jitter: float) -> None:
+def _check(recordings: Sequence[Recording], dataset_id: str, positive: Mapping[str, float | None]) -> None:
     if not recordings:
         raise DatasetError(f"Dataset {dataset_id!r} would be empty: give at least one recording.")
-    for name, value in {"time_step": time_step, "jitter": jitter}.items():
+    for name, value in positive.items():
         if value is not None and not value > 0.0:
             raise OptionError(f"{name} = {value}: it must be positive.")
     kinds = {(r.states.shape[1], r.controls.shape[1], r.times is not None): r.name for r in recordings}
@@ -190,6 +197,13 @@ def _reordered(recording: Recording, kind: str, order: list[str]) -> Recording:
     arrays = getattr(recording, f"{kind}s")[:, columns]
     changes: dict[str, Any] = {f"{kind}s": arrays, f"{kind}_names": order}
     return replace(recording, **changes)
+
+
+def _unwrapped(recordings: Sequence[Recording], angles: Sequence[str | int], turn: float) -> list[Recording]:
+    first = recordings[0]
+    places = find_angles(angles, first.state_names, first.states.shape[1])
+    states = unwrap_states([recording.states for recording in recordings], places, turn)
+    return [replace(recording, states=own) for recording, own in zip(recordings, states, strict=True)]
 
 
 def _refuse_missing(recording: Recording) -> None:

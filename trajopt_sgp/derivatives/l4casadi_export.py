@@ -74,7 +74,8 @@ def export_step(
         substeps: steps of the integrator in one time step.
 
     Raises:
-        IncompatibleError: l4casadi is not installed; or the dynamics are written in CasADi or take parameters.
+        IncompatibleError: l4casadi is not installed; or the dynamics are written in CasADi, take parameters, or hold
+            tensors of double precision that do not follow their arguments.
         OptionError: an unknown integrator, a time step missing or out of place, a name CasADi does not take, a folder
             whose path the compiler would split.
         ShapeError: the dynamics do not return `(K, n)`.
@@ -82,8 +83,7 @@ def export_step(
     model = _step_module(dynamics, time_step, integrator, substeps)
     target = _checked_folder(folder, name, knots)
     width = model.state_size + model.control_size
-    with torch.no_grad():
-        value = model(torch.zeros(knots, width))
+    value = _single_value(model, torch.zeros(knots, width))
     if value.shape != (knots, model.state_size):
         raise ShapeError(f"The dynamics return shape {tuple(value.shape)}; it must be {(knots, model.state_size)}.")
     compiled = _l4casadi()(model, batched=True, name=name, build_dir=str(target))
@@ -154,6 +154,24 @@ def _step_module(dynamics: Any, time_step: float | None, integrator: str, subste
         return state
 
     return _StepModule(single, advance).eval()
+
+
+@torch.no_grad()
+def _single_value(model: _StepModule, z: Tensor) -> Tensor:
+    """Return the step from z in single precision, in which l4casadi computes."""
+    cause: RuntimeError | None = None
+    try:
+        value = model(z)
+    except RuntimeError as error:
+        if "dtype" not in str(error):
+            raise
+        cause = error
+    if cause is not None or value.dtype is not torch.float32:
+        raise IncompatibleError(
+            "The dynamics hold tensors of double precision, and l4casadi computes in single precision: make them "
+            "buffers of a torch.nn.Module, or take their precision from the state, constant.to(state)."
+        ) from cause
+    return value
 
 
 def _derivatives(step: casadi.Function, name: str, z: casadi.MX) -> casadi.Function:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.data.wrapped_angles import find_angles, nearest_turn
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
@@ -54,8 +55,8 @@ class MPC:
     the model says the system will be by that time, under the controls that are still on their way.
 
     Raises:
-        OptionError: an unknown fallback, a time limit or latency out of range, a latency longer than the horizon, or
-            a signal that is no parameter of the problem.
+        OptionError: an unknown fallback, a time limit or latency out of range, a latency longer than the horizon, an
+            angle that is no state, or a signal that is no parameter of the problem.
         IncompatibleError: formulation and solver do not work together, or intervals are unequal or of free length.
     """
 
@@ -67,6 +68,9 @@ class MPC:
     """For steps that start from an earlier plan."""
     first_solver: Solver | None = None
     """For steps without an earlier plan: usually more starts and iterations. Default: `solver`."""
+    angles: Sequence[str] = ()
+    """States that are measured within one turn [rad], by name: each measurement is continued from the one before, from
+    which it is less than half a turn away; the first is taken as it is."""
     signals: Mapping[str, Signal] = field(default_factory=dict)
     """Parameters that move on with time, a reference to follow for example: functions of times since the reset."""
     time_limit: float | None = None
@@ -95,6 +99,7 @@ class MPC:
     def __post_init__(self) -> None:
         if not (callable(self.fallback) or self.fallback in ("shift", "hold")):
             raise OptionError(f"Unknown fallback {self.fallback!r}; choose 'shift', 'hold' or a function of the state.")
+        self._angles = find_angles(self.angles, self.problem.state_labels, self.problem.state_size)
         if unknown := sorted(set(self.signals) - set(self.problem.parameters)):
             known = ", ".join(self.problem.parameters) or "none"
             raise OptionError(f"signals: {unknown[0]!r} is no parameter of the problem; it has: {known}.")
@@ -118,6 +123,7 @@ class MPC:
         self._ages = np.zeros(0, dtype=np.int64)
         self._cold = True
         self._applied: FloatArray | None = None
+        self._measured: FloatArray | None = None
         self._pending: list[FloatArray] = []
         self._laws: list[FeedbackLaw | None] = []
         """Feedback along the plan in use of each episode, where its solver has found one."""
@@ -146,7 +152,8 @@ class MPC:
 
     def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         begin = time.perf_counter()
-        predicted = self._predict(self._check(measured), self._now(parameters, 0))
+        measured = self._continued(self._check(measured))
+        predicted = self._predict(measured, self._now(parameters, 0))
         parameters = self._now(parameters, self.delay_steps)
         known = np.isfinite(predicted).all(axis=1, keepdims=True)
         states = np.where(known, predicted, measured)
@@ -240,6 +247,14 @@ class MPC:
                 f"{self._rate_terms[0].name!r} refers to the control applied before, which differs between the {batch} "
                 "states of a batch; use a controller for each."
             )
+        return states
+
+    def _continued(self, states: FloatArray) -> FloatArray:
+        """Return measured states whose angles have no jumps by full turns."""
+        if self._measured is not None and self._angles:
+            states = states.copy()
+            states[:, self._angles] = nearest_turn(states[:, self._angles], self._measured[:, self._angles])
+        self._measured = states
         return states
 
     @property

@@ -1,5 +1,6 @@
 """`trajopt-sgp import`."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ EXAMPLES = examples(
     "trajopt-sgp import logs/*.npz --dataset lab/arm-v0 --states position,velocity --controls force",
     "trajopt-sgp import trials.csv --dataset lab/arm-v0 --states 'q*,dq*' --controls 'tau*' --time t --run trial \\",
     "    --control-bounds -5,-2 5,2",
+    "trajopt-sgp import drive.csv --dataset lab/rover-v0 --states x,y,yaw,v --controls gas,steer --time t --angles yaw",
 )
 
 
@@ -41,6 +43,12 @@ def import_recordings(
     jitter: Annotated[
         float, typer.Option(help="Share of it by which a time step may differ before it is a gap.")
     ] = 0.2,
+    angles: Annotated[
+        str | None, typer.Option(help="States that are wrapped angles, separated by commas, to be unwrapped; q* too.")
+    ] = None,
+    turn: Annotated[
+        float, typer.Option(help="A full turn in their unit, 360 for degrees.", show_default="2π")
+    ] = math.tau,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Let samples with missing values make a gap.")
     ] = False,

@@ -33,6 +33,8 @@ class ImportRequest:
     run: str | None
     time_step: float | None
     jitter: float
+    angles: str | None
+    turn: float
     skip_missing: bool
     overwrite: bool
     folder: Path
@@ -60,6 +62,8 @@ def run_import(request: ImportRequest) -> Report:
             jitter=request.jitter,
             skip_missing=request.skip_missing,
             control_bounds=(low, high),
+            angles=_names(request.angles or ""),
+            turn=request.turn,
         )
         write_transitions(transitions, request.dataset, overwrite=request.overwrite, description=_describe(transitions))
         document = _document(recordings, transitions)
@@ -80,13 +84,17 @@ def _bound(text: str) -> float | list[float]:
 
 
 def _read(request: ImportRequest) -> list[Recording]:
-    states, controls = ([name.strip() for name in names.split(",")] for names in (request.states, request.controls))
+    states, controls = _names(request.states), _names(request.controls)
     recordings: list[Recording] = []
     with progress_bar("Reading", len(request.files), request.json_output) as update:
         for done, file in enumerate(request.files, 1):
             recordings += read_recordings(file, states, controls, request.time, request.run)
             update(done, file.name)
     return recordings
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",")] if listed else []
 
 
 def _describe(transitions: Transitions) -> str:
