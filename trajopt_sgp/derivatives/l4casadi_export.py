@@ -21,6 +21,11 @@ from trajopt_sgp.models.integrators import INTEGRATORS
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 from trajopt_sgp.problem.precision import cast
 
+_DOUBLE = (
+    "The dynamics hold tensors of double precision, and l4casadi computes in single precision: make them buffers of a "
+    "torch.nn.Module, or take their precision from the state, constant.to(state)."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class ExportedStep:
@@ -159,18 +164,14 @@ def _step_module(dynamics: Any, time_step: float | None, integrator: str, subste
 @torch.no_grad()
 def _single_value(model: _StepModule, z: Tensor) -> Tensor:
     """Return the step from z in single precision, in which l4casadi computes."""
-    cause: RuntimeError | None = None
     try:
-        value = model(z)
+        value: Tensor = model(z)
     except RuntimeError as error:
-        if "dtype" not in str(error):
-            raise
-        cause = error
-    if cause is not None or value.dtype is not torch.float32:
-        raise IncompatibleError(
-            "The dynamics hold tensors of double precision, and l4casadi computes in single precision: make them "
-            "buffers of a torch.nn.Module, or take their precision from the state, constant.to(state)."
-        ) from cause
+        if "dtype" in str(error):
+            raise IncompatibleError(_DOUBLE) from error
+        raise
+    if value.dtype is not torch.float32:
+        raise IncompatibleError(_DOUBLE)
     return value
 
 
