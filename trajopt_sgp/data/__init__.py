@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from trajopt_sgp.data.collect import collect_random_transitions as collect_random_transitions
     from trajopt_sgp.data.d4rl_file import read_d4rl_file as read_d4rl_file
     from trajopt_sgp.data.image_transitions import ImageTransitions as ImageTransitions
-    from trajopt_sgp.data.image_transitions import load_image_transitions as load_image_transitions
     from trajopt_sgp.data.image_transitions import to_bytes as to_bytes
+    from trajopt_sgp.data.minari_images import load_image_transitions as load_image_transitions
     from trajopt_sgp.data.minari_io import load_transitions as load_transitions
     from trajopt_sgp.data.minari_io import local_dataset_ids as local_dataset_ids
     from trajopt_sgp.data.minari_transitions import write_transitions as write_transitions
@@ -38,7 +38,7 @@ _FILES = {
     "collect_random_transitions": "collect",
     "read_d4rl_file": "d4rl_file",
     "ImageTransitions": "image_transitions",
-    "load_image_transitions": "image_transitions",
+    "load_image_transitions": "minari_images",
     "to_bytes": "image_transitions",
     "load_transitions": "minari_io",
     "local_dataset_ids": "minari_io",

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy  # loads its sparse matrices when they are first used, which takes a tenth of a second
 from numpy.typing import NDArray
-from scipy import sparse
 
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
 from trajopt_sgp.derivatives.elimination import Elimination
@@ -43,11 +43,11 @@ class Sensitivity:
         object.__setattr__(self, "rows", np.concatenate([e.kept, rows[live]]))
         object.__setattr__(self, "columns", np.concatenate([place[e.kept], columns[live]]))
 
-    def matrix(self, blocks: FloatArray) -> sparse.csr_matrix:
+    def matrix(self, blocks: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return S from the scaled Jacobian blocks `(N, n, n+q)` of the dynamics."""
         e = self.elimination
         values = np.concatenate([np.ones(len(e.kept)), self._tangents(blocks)[self.live]])
-        return sparse.csr_matrix((values, (self.rows, self.columns)), shape=(e.size, len(e.kept)))
+        return scipy.sparse.csr_matrix((values, (self.rows, self.columns)), shape=(e.size, len(e.kept)))
 
     def _tangents(self, blocks: FloatArray) -> FloatArray:
         """Return the derivatives `(G, M, n, columns)` of the state after each step by what drives its segment."""
@@ -108,10 +108,10 @@ class CondensedAssembly:
     def hessian_pattern(self) -> Pattern:
         """Nonzeros of the upper triangle of the Hessian of the Lagrangian."""
         hessian = self._symmetric(np.ones(len(self.full.hessian_pattern.rows)))
-        return _pattern(sparse.triu(self._structure.T @ hessian @ self._structure))
+        return _pattern(scipy.sparse.triu(self._structure.T @ hessian @ self._structure))
 
     @cached_property
-    def _structure(self) -> sparse.csr_matrix:
+    def _structure(self) -> "scipy.sparse.csr_matrix":
         defect = self.defect
         return self.sensitivity.matrix(np.ones((defect.instances, defect.rows, defect.index.shape[1])))
 
@@ -175,7 +175,7 @@ class CondensedAssembly:
             self._add_multipliers(every, v, cost_factor, parameters)
         tangents = self._tangents(v, parameters)
         hessian = self._symmetric(self.full.hessian(v, cost_factor, every, parameters, exact))
-        return _values(self.hessian_pattern, sparse.triu(tangents.T @ hessian @ tangents))
+        return _values(self.hessian_pattern, scipy.sparse.triu(tangents.T @ hessian @ tangents))
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return the lower and upper bounds of the scaled rows, `(row_count,)` each."""
@@ -201,7 +201,7 @@ class CondensedAssembly:
         full: FloatArray = self.elimination.lift_array(variables[None], parameters)[0]
         return full
 
-    def _tangents(self, full: FloatArray, parameters: Parameters) -> sparse.csr_matrix:
+    def _tangents(self, full: FloatArray, parameters: Parameters) -> "scipy.sparse.csr_matrix":
         blocks = self._blocks(full, parameters)
         return self.memory.once("tangents", full, parameters, lambda: self.sensitivity.matrix(blocks))
 
@@ -233,21 +233,21 @@ class CondensedAssembly:
         gone = np.flatnonzero(e.eliminated) - 1
         multipliers[: len(blocks) * n].reshape(-1, n)[gone] = adjoint[gone]
 
-    def _sparse(self, pattern: Pattern, values: FloatArray, rows: bool) -> sparse.csr_matrix:
+    def _sparse(self, pattern: Pattern, values: FloatArray, rows: bool) -> "scipy.sparse.csr_matrix":
         height = self.full.row_count if rows else self.full.size
-        return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(height, self.full.size))
+        return scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(height, self.full.size))
 
-    def _symmetric(self, values: FloatArray) -> sparse.csr_matrix:
+    def _symmetric(self, values: FloatArray) -> "scipy.sparse.csr_matrix":
         upper = self._sparse(self.full.hessian_pattern, values, rows=False)
-        return upper + sparse.triu(upper, 1).T
+        return upper + scipy.sparse.triu(upper, 1).T
 
 
-def _pattern(matrix: sparse.spmatrix) -> Pattern:
+def _pattern(matrix: "scipy.sparse.spmatrix") -> Pattern:
     entries = matrix.tocoo()
     return Pattern.of(entries.row.astype(np.int64), entries.col.astype(np.int64))
 
 
-def _values(pattern: Pattern, matrix: sparse.spmatrix) -> FloatArray:
+def _values(pattern: Pattern, matrix: "scipy.sparse.spmatrix") -> FloatArray:
     """Return the entries of a matrix in the order of a pattern that holds them all."""
     entries = matrix.tocoo()
     stride = int(pattern.rows.max(initial=0)) + 1

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import scipy.linalg.cython_blas  # noqa: F401  its BLAS, which compiled kernels call, must be loaded to be limited
 import torch
 from threadpoolctl import ThreadpoolController
 
@@ -68,4 +67,7 @@ _BLAS = _Blas()
 
 @cache
 def _libraries() -> ThreadpoolController:
+    # its BLAS, which compiled kernels call, must be loaded to be limited
+    import scipy.linalg.cython_blas  # noqa: F401
+
     return ThreadpoolController()

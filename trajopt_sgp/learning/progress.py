@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from trajopt_sgp.learning.state import Record
 
 ProgressCallback = Callable[[Record], object]
@@ -19,6 +17,9 @@ def progress_callback(progress: bool | ProgressCallback, title: str, steps: int)
     elif not progress:
         yield lambda _: None
     else:
+        # where a bar is drawn, not by every import of the package
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("validation loss {task.fields[loss]}")) as bar:
             task = bar.add_task(title, total=steps, loss="...")

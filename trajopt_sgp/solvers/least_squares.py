@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy
-import scipy.linalg as sl
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -24,11 +23,11 @@ def bounded_least_squares(matrix: FloatArray, target: FloatArray, lower: FloatAr
     free = np.isneginf(lower) & np.isposinf(upper)
     solution = np.zeros(matrix.shape[1])
     if not free.all():
-        left = sl.null_space(matrix[:, free].T).T if free.any() else np.eye(len(target))
+        left = scipy.linalg.null_space(matrix[:, free].T).T if free.any() else np.eye(len(target))
         bounds = lower[~free], upper[~free]
         solution[~free] = _search(left @ matrix[:, ~free], left @ target, bounds)
     rest = target - matrix[:, ~free] @ solution[~free]
-    solution[free] = sl.lstsq(matrix[:, free], rest)[0] if free.any() else 0.0
+    solution[free] = scipy.linalg.lstsq(matrix[:, free], rest)[0] if free.any() else 0.0
     return solution
 
 

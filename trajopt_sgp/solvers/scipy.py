@@ -10,7 +10,6 @@ import numpy as np
 import scipy  # loads its optimisers when they are first used, which takes a tenth of a second
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
@@ -208,30 +207,30 @@ class _Reduced:
         self.run.note(x, rows)
         return rows
 
-    def jacobian(self, z: FloatArray) -> sparse.csr_matrix:
+    def jacobian(self, z: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return the Jacobian of the rows by the free variables."""
         x = self._enter(z)
         with _timed(self.run):
             values = self.derivatives.jacobian(x, self.run.parameters)[1]
         self._demand(x, values)
         pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
-        return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)[:, self.free]
+        return scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)[:, self.free]
 
-    def hessian(self, z: FloatArray) -> sparse.csr_matrix:
+    def hessian(self, z: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return the Hessian of the objective; that of the rows holds it where there are any."""
         if self.derivatives.row_count:
-            return sparse.csr_matrix((len(self.free), len(self.free)))
+            return scipy.sparse.csr_matrix((len(self.free), len(self.free)))
         return self.lagrangian(z, np.zeros(0))
 
-    def lagrangian(self, z: FloatArray, multipliers: FloatArray) -> sparse.csr_matrix:
+    def lagrangian(self, z: FloatArray, multipliers: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return the Hessian of the Lagrangian."""
         x = self._enter(z)
         with _timed(self.run):
             values = self.derivatives.hessian(x, 1.0, multipliers, self.run.parameters)
         self._demand(x, values)
         pattern, size = self.derivatives.hessian_pattern, self.derivatives.size
-        upper = sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(size, size))
-        symmetric = upper + sparse.triu(upper, 1).T
+        upper = scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(size, size))
+        symmetric = upper + scipy.sparse.triu(upper, 1).T
         return symmetric.tocsr()[self.free][:, self.free]
 
     def multipliers(self, x: FloatArray, result: Any) -> dict[str, FloatArray]:
@@ -247,7 +246,7 @@ class _Reduced:
         return min(own, estimated, key=lambda multipliers: self.run.residual(x, multipliers).largest)
 
     def _own(
-        self, x: FloatArray, result: Any, gradient: FloatArray, jacobian: sparse.csr_matrix
+        self, x: FloatArray, result: Any, gradient: FloatArray, jacobian: "scipy.sparse.csr_matrix"
     ) -> dict[str, FloatArray]:
         """Return what trust-constr gives, whose multipliers are those of least squares without regard to signs."""
         has_rows = bool(self.derivatives.row_count)
@@ -259,7 +258,7 @@ class _Reduced:
         return {"constraints": by_row, "bounds": by_variable}
 
     def _estimated(
-        self, x: FloatArray, gradient: FloatArray, jacobian: sparse.csr_matrix, near: float
+        self, x: FloatArray, gradient: FloatArray, jacobian: "scipy.sparse.csr_matrix", near: float
     ) -> dict[str, FloatArray]:
         """Return multipliers of active rows and bounds, of the right signs, that leave the least gradient."""
         rows = self.derivatives.rows(x, self.run.parameters)
@@ -267,7 +266,9 @@ class _Reduced:
         held = self.lower == self.upper
         sides = [_sides(rows, self.below, self.above, near), _sides(x, self.lower, self.upper, near)]
         active = [np.flatnonzero((low < 0.0) | (high > 0.0)) for low, high in sides]
-        matrix = sparse.hstack([jacobian.T.tocsc()[:, active[0]], sparse.eye(len(x), format="csc")[:, active[1]]])
+        matrix = scipy.sparse.hstack(
+            [jacobian.T.tocsc()[:, active[0]], scipy.sparse.eye(len(x), format="csc")[:, active[1]]]
+        )
         signs = [np.concatenate([side[k][own] for side, own in zip(sides, active, strict=True)]) for k in (0, 1)]
         if 0 < matrix.shape[0] * matrix.shape[1] <= _MOST_ENTRIES:
             found = bounded_least_squares(matrix.toarray(), -gradient, *signs)
@@ -280,10 +281,10 @@ class _Reduced:
         low, high = _sides(x, self.lower, self.upper, near)
         return np.clip(by_variable, low, high)
 
-    def _all_columns(self, x: FloatArray) -> sparse.csr_matrix:
+    def _all_columns(self, x: FloatArray) -> "scipy.sparse.csr_matrix":
         values = self.derivatives.jacobian(x, self.run.parameters)[1]
         pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
-        return sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)
+        return scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)
 
     def _sparse_rows(self) -> list[Any]:
         if not self.derivatives.row_count:

@@ -1,10 +1,10 @@
 """A bound of a function between points where it is known, from how fast it can change."""
 
 import numpy as np
+import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from trajopt_sgp.uncertainty.found_rows import find_rows
@@ -33,7 +33,7 @@ class ErrorBound:
         """Keep points z_i, values e_i >= 0 there, L and r > 0."""
         self.points, self.errors = points, errors
         self.constant, self.resolution = constant, resolution
-        self._tree = cKDTree(points)
+        self._tree = scipy.spatial.cKDTree(points)
         self._points, self._errors = torch.from_numpy(points), torch.from_numpy(errors)
 
     def __call__(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from trajopt_sgp.data import Transitions
@@ -76,7 +76,7 @@ def move_off(
     Raises:
         OptionError: none is left.
     """
-    tree = cKDTree(_array(data))
+    tree = scipy.spatial.cKDTree(_array(data))
     direction = torch.randn(z.shape, generator=generator, dtype=torch.float64)
     length = reach * torch.rand((len(z), 1), generator=generator, dtype=torch.float64)
     moved = z + (length * direction / direction.norm(dim=-1, keepdim=True)).to(z)
@@ -127,7 +127,7 @@ def compare_lengths(
     _check_alike(terms, data)
     states, controls = as_tensor(states), as_tensor(controls)
     model = next(iter(terms.values())).model
-    nearest = cKDTree(_array(normalized(model, data))).query(_array(_z(model, states, controls)))[0]
+    nearest = scipy.spatial.cKDTree(_array(normalized(model, data))).query(_array(_z(model, states, controls)))[0]
     with torch.no_grad():
         read = {name: _array(term.length(states, controls)) for name, term in terms.items()}
     return [

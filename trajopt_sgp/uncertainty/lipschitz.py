@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # loads its trees when they are first used, which takes a tenth of a second
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from trajopt_sgp.errors import DatasetError, OptionError
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
@@ -116,7 +116,7 @@ def estimate_lipschitz(
             f"neighbors = {neighbors}, confidence = {confidence}, resolution = {resolution}: neighbors must be at "
             "least 1, the confidence between 0.5 and 1, the resolution positive or None."
         )
-    distances, rows = cKDTree(points).query(points, min(neighbors + 1, len(points)))
+    distances, rows = scipy.spatial.cKDTree(points).query(points, min(neighbors + 1, len(points)))
     if resolution is None:
         resolution = _RESOLUTION_SHARE * float(np.median(distances[:, 1]))
         if not resolution > 0.0:

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
+import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from trajopt_sgp.data import Normalizer, Transitions
@@ -74,7 +74,7 @@ class _NearestField:
     highest_order = 3
 
     def __init__(self, points: NDArray[np.float64]) -> None:
-        self.tree = cKDTree(points)
+        self.tree = scipy.spatial.cKDTree(points)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "_NearestField":
         return self

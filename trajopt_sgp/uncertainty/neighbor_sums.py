@@ -3,8 +3,8 @@
 from functools import reduce
 
 import numpy as np
+import scipy  # loads its trees when they are first used, which takes a tenth of a second
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from trajopt_sgp.uncertainty.moments import Sums
 from trajopt_sgp.uncertainty.nearest_points import nearest_points
@@ -17,7 +17,7 @@ class NeighborSums:
     """The k nearest of N points to each query; immutable."""
 
     def __init__(self, points: FloatArray, neighbors: int) -> None:
-        self._points, self.neighbors, self._tree = points, neighbors, cKDTree(points)
+        self._points, self.neighbors, self._tree = points, neighbors, scipy.spatial.cKDTree(points)
         self._low, self._high = points.min(axis=0), points.max(axis=0)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "NeighborSums":
