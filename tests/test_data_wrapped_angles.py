@@ -96,6 +96,11 @@ def spinning(**options: object) -> MPC:
     return MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(stages=1), **options)  # type: ignore[arg-type]
 
 
+def first(controller: MPC) -> float:
+    assert controller.plan is not None
+    return float(controller.plan.states[0, 0, 0])
+
+
 def test_a_controller_goes_past_the_cut_with_angles_and_turns_back_without() -> None:
     ends = {}
     for angles in ((), ("yaw",)):
@@ -108,13 +113,19 @@ def test_a_controller_goes_past_the_cut_with_angles_and_turns_back_without() -> 
     assert abs(ends[()] - 4.0) > 0.5
 
 
-def test_a_new_episode_begins_with_what_is_measured() -> None:
-    controller = spinning(angles=("yaw",))
-    controller.step([3.1])
-    controller.step([-3.1])
+@pytest.mark.parametrize("turn", [2.0 * np.pi, 360.0])
+def test_a_new_episode_begins_near_the_start_of_the_problem(turn: float) -> None:
+    controller = spinning(angles=("yaw",), turn=turn)
+    begin, along = 3.0 - 0.8 * turn, np.arange(3.0, 3.0 + 2.0 * turn, 0.4 * turn)
+    for _ in range(2):
+        controller.reset()
+        controller.step([begin])
+        assert first(controller) == pytest.approx(3.0 + 0.2 * turn)
     controller.reset()
-    controller.step([-3.1])
-    assert controller.plan is not None
-    assert controller.plan.states[0, 0, 0] == pytest.approx(-3.1)
+    for angle in along:
+        controller.step([wrap(angle, turn)])
+        assert first(controller) == pytest.approx(angle)
+    with pytest.raises(OptionError, match="turn = 0.0"):
+        spinning(angles=("yaw",), turn=0.0)
     with pytest.raises(OptionError, match="angles: 'roll' is no state; choose from yaw"):
         spinning(angles=("roll",))

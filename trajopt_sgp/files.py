@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _ABANDONED = 3600.0
 """Nobody writes to a file for so long [s]."""
 
@@ -52,7 +54,18 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_atomically(path, (json.dumps(document, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(document, indent=2, default=plain_number) + "\n").encode())
+
+
+def plain_number(value: object) -> object:
+    """Return a number of NumPy as one of Python, for documents in JSON.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, np.generic):
+        raise TypeError(f"{value!r} of type {type(value).__name__} has no place in JSON")
+    return value.item()
 
 
 def flush(path: Path) -> None:

@@ -46,12 +46,18 @@ class DatasetInfo:
     """Names of the n coordinates, where they are known."""
     control_names: tuple[str, ...] = ()
     """Names of the m coordinates, where they are known."""
+    runs: tuple[int, ...] = ()
+    """Number of episodes of each run in turn, where gaps divide runs; empty where each episode is a run of its own."""
 
     def __post_init__(self) -> None:
         for kind in ("state", "control"):
             names, size = getattr(self, f"{kind}_names"), len(getattr(self, f"{kind}_low"))
             if len(names) not in (0, size):
                 raise DatasetError(f"Dataset {self.id!r}: {kind}_names lists {len(names)} names of {size} coordinates.")
+        if self.runs and sum(self.runs) != self.episodes:
+            raise DatasetError(
+                f"Dataset {self.id!r}: runs of {sum(self.runs)} episodes, but there are {self.episodes}."
+            )
         step = self.time_step
         if step is not None and not 0.0 < step < np.inf:
             raise DatasetError(f"Dataset {self.id!r}: time_step = {step}: it must be a positive number of seconds.")
@@ -75,7 +81,7 @@ class DatasetInfo:
         try:
             for name in ("state_low", "state_high", "control_low", "control_high"):
                 values[name] = tuple(float(entry) for entry in values[name])
-            for name in ("observation_keys", "state_names", "control_names"):
+            for name in ("observation_keys", "state_names", "control_names", "runs"):
                 values[name] = tuple(values.get(name, ()))
             return cls(**values)
         except (DatasetError, KeyError, TypeError, ValueError) as error:
@@ -93,6 +99,7 @@ def describe_dataset(
     minari_version: str | None = None,
     time_step: float | None = None,
     names: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    runs: Sequence[int] = (),
 ) -> DatasetInfo:
     """Describe transitions and hash them together with their bounds.
 
@@ -106,6 +113,7 @@ def describe_dataset(
         minari_version: version that wrote the dataset.
         time_step: from a state to the next one [s]; not part of the hash.
         names: of the states and of the controls, none where they are not known; not part of the hash.
+        runs: number of episodes of each run in turn, where gaps divide runs; not part of the hash.
     """
     sides = ("state_low", "state_high", "control_low", "control_high")
     bounds = dict(zip(sides, (*map(_vector, state_bounds), *map(_vector, control_bounds)), strict=True))
@@ -120,6 +128,7 @@ def describe_dataset(
         time_step=time_step,
         state_names=tuple(names[0]),
         control_names=tuple(names[1]),
+        runs=tuple(runs),
         **{name: tuple(bound.tolist()) for name, bound in bounds.items()},
     )
 

@@ -28,6 +28,8 @@ TIME_STEP = "time_step"
 """Entry of a dataset's metadata: time from a state to the next one [s]; Minari has none of its own."""
 NAMES = ("state_names", "control_names")
 """Entries of a dataset's metadata: names of the coordinates, a list in JSON."""
+RUNS = "runs"
+"""Entry of a dataset's metadata: number of episodes of each run, a list in JSON."""
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
 
 
@@ -67,6 +69,7 @@ def load_transitions(
         minari_version=str(dataset.minari_version),
         time_step=_time_step(dataset),
         names=_names(dataset, arrays),
+        runs=_runs(dataset, len(np.unique(arrays["episodes"]))),
     )
     return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards))
 
@@ -111,6 +114,16 @@ def _time_step(dataset: MinariDataset) -> float | None:
     found = dataset.storage.metadata.get(TIME_STEP)
     # other writers may mean something else by this name
     return float(found) if isinstance(found, int | float) and 0.0 < found < math.inf else None
+
+
+def _runs(dataset: MinariDataset, episodes: int) -> list[int]:
+    """Return the number of episodes of each run, none where that is not told or is that of other episodes."""
+    try:
+        runs = json.loads(dataset.storage.metadata.get(RUNS, "[]"))
+    except (TypeError, ValueError):
+        return []
+    fits = isinstance(runs, list) and all(isinstance(count, int) and count > 0 for count in runs)
+    return runs if fits and sum(runs) == episodes else []
 
 
 def _names(dataset: MinariDataset, arrays: Mapping[str, NDArray[Any]]) -> tuple[Sequence[str], Sequence[str]]:

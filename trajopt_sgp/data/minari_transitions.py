@@ -24,6 +24,7 @@ class _Recorded:
     time_step: float | None
     state_names: tuple[str, ...]
     control_names: tuple[str, ...]
+    runs: tuple[int, ...]
     spec: EnvSpec | None = None
 
 
@@ -55,7 +56,7 @@ def write_transitions(
     info = transitions.dataset
     _check_unbroken(transitions)
     boxes = _box(info.state_low, info.state_high), _box(info.control_low, info.control_high)
-    origin = _Recorded(*boxes, info.time_step, info.state_names, info.control_names)
+    origin = _Recorded(*boxes, info.time_step, info.state_names, info.control_names, info.runs)
     edges = np.flatnonzero(np.diff(transitions.episodes)) + 1
     buffers = [_as_buffer(transitions, rows) for rows in np.split(np.arange(len(transitions)), edges)]
     counts = f"{len(transitions)} transitions in {len(buffers)} episodes."

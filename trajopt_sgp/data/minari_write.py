@@ -17,7 +17,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from trajopt_sgp.data.minari_io import NAMES, TIME_STEP, check_dataset_id, open_dataset
+from trajopt_sgp.data.minari_io import NAMES, RUNS, TIME_STEP, check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.files import flush
 
@@ -89,7 +89,7 @@ def write_minari_dataset(
         "description": description or _describe(buffers, environment),
         **({"code_permalink": code_permalink} if code_permalink else {}),
         **_time_step(environment),
-        **_names(environment),
+        **_lists(environment),
     }
     try:
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=root) as folder:
@@ -138,11 +138,11 @@ def _time_step(environment: Origin) -> dict[str, float]:
     return {TIME_STEP: known[0]} if known else {}
 
 
-def _names(environment: Origin) -> dict[str, str]:
-    """Return the entries of the metadata that tell the names of the coordinates, or none."""
+def _lists(environment: Origin) -> dict[str, str]:
+    """Return the entries of the metadata that tell the names of the coordinates and what the runs are, or none."""
     inner = getattr(environment, "unwrapped", environment)
-    told = {entry: getattr(inner, entry, None) for entry in NAMES}
-    return {entry: json.dumps(list(names)) for entry, names in told.items() if isinstance(names, tuple) and names}
+    told = {entry: getattr(inner, entry, None) for entry in (*NAMES, RUNS)}
+    return {entry: json.dumps(list(parts)) for entry, parts in told.items() if isinstance(parts, tuple) and parts}
 
 
 def _describe(buffers: Sequence[EpisodeBuffer], environment: Origin) -> str:

@@ -14,6 +14,9 @@ FloatArray = NDArray[np.float64]
 ROUNDING = 1e-12
 """Below this fraction of the magnitude of its numbers, the spread of a column is rounding error: it is constant."""
 
+_SINGLE_ROUNDING = 4.0 * float(np.finfo(np.float32).eps)
+"""The same where all numbers of a column are of single precision, as loggers keep them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Normalizer:
@@ -79,7 +82,7 @@ class Normalizer:
         units = cls._fit(data, 0.5, None, refuse=False)
         inner = units.normalize(data)
         spread = inner.std(axis=0)
-        scale = units.scale * np.where(spread > ROUNDING, spread, 1.0)
+        scale = units.scale * np.where((spread > ROUNDING) & ~_constant(np.asarray(data, np.float64)), spread, 1.0)
         return cls(units.denormalize(inner.mean(axis=0)), scale)
 
     @classmethod
@@ -91,7 +94,7 @@ class Normalizer:
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             column = int(np.argmin(np.isfinite(low) & np.isfinite(high)))
             raise NotFiniteError(f"{_column_name(column, names)} holds NaN or infinity: it cannot be normalised.")
-        constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        constant = _constant(matrix)
         if refuse and constant.any():
             column = int(np.argmax(constant))
             raise DatasetError(
@@ -140,6 +143,15 @@ class Normalizer:
 
     def __hash__(self) -> int:
         return hash((self.center.tobytes(), self.scale.tobytes()))
+
+
+def _constant(matrix: FloatArray) -> NDArray[np.bool_]:
+    """Return which columns of finite numbers `(k, d)` never vary but for rounding, `(d,)`."""
+    low, high = matrix.min(axis=0), matrix.max(axis=0)
+    with np.errstate(over="ignore"):
+        single = (matrix == matrix.astype(np.float32)).all(axis=0)
+    rounding = np.where(single, _SINGLE_ROUNDING, ROUNDING)
+    return np.asarray(high - low <= rounding * np.maximum(np.abs(low), np.abs(high)))
 
 
 def _read_only(values: ArrayLike) -> FloatArray:

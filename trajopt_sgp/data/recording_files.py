@@ -125,8 +125,8 @@ class _Contents:
     columns: Columns
     lines: Sequence[int] = ()
     """Of each sample, in a table."""
-    unfit: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Shapes of arrays that are no columns."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """What arrays have that are no columns."""
     hint: str = ""
     """What may be wrong where a column is not found."""
 
@@ -153,9 +153,24 @@ def _read_table(file: Path) -> _Contents:
 
 def _read_archive(file: Path) -> _Contents:
     with file.open("rb") as stream, np.load(stream) as archive:
-        arrays = {name: np.asarray(archive[name]) for name in archive.files}
-    columns = {name: array.reshape(len(array), -1) for name, array in arrays.items() if array.ndim in (1, 2)}
-    return _Contents(file, columns, unfit={name: arrays[name].shape for name in arrays if name not in columns})
+        arrays = {name: _array(archive, name) for name in archive.files}
+    columns = {
+        name: array[:, None] if array.ndim == 1 else array
+        for name, array in arrays.items()
+        if array is not None and array.ndim in (1, 2)
+    }
+    unfit = {name: "no numbers" if array is None else f"shape {array.shape}" for name, array in arrays.items()}
+    return _Contents(file, columns, unfit={name: what for name, what in unfit.items() if name not in columns})
+
+
+def _array(archive: Any, name: str) -> NDArray[Any] | None:
+    """Return an array of an archive; None for one of Python objects, which a file from elsewhere must not bring."""
+    try:
+        return np.asarray(archive[name])
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            return None
+        raise
 
 
 def _choose(contents: _Contents, names: Sequence[str]) -> list[str]:
@@ -163,8 +178,8 @@ def _choose(contents: _Contents, names: Sequence[str]) -> list[str]:
     chosen: list[str] = []
     for name in names:
         if name in contents.unfit:
-            shape = contents.unfit[name]
-            raise OptionError(f"{contents.file}: {name} has shape {shape}; samples are rows, (S,) or (S, k).")
+            what = contents.unfit[name]
+            raise OptionError(f"{contents.file}: {name} has {what}; samples are rows of numbers, (S,) or (S, k).")
         columns = contents.columns
         found = [name] if name in columns else [column for column in columns if fnmatchcase(column, name)]
         if not found:

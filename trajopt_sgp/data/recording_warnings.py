@@ -12,14 +12,18 @@ FloatArray = NDArray[np.float64]
 
 # of the recordings that a warning is about
 _SHOWN = 5
+# pairs that uneven times may leave out without a warning, in any case and as a share
+_FEW, _MANY = 5, 0.05
 # few robots are logged more seldom [s]
 _LONG = 10.0
 # of a bound, by which single precision may miss it
 _ROUNDING = 1e-6
 
 
-def warn_of_other_rates(steps: Sequence[tuple[str, FloatArray]], step: float, jitter: float) -> None:
-    """Warn of recordings most of whose samples are not one time step apart, which leaves them out.
+def warn_of_other_rates(
+    steps: Sequence[tuple[str, FloatArray]], step: float, jitter: float
+) -> list[tuple[str, FloatArray]]:
+    """Warn of recordings most of whose samples are not one time step apart, which leaves them out; return the others.
 
     Args:
         steps: name of each recording, and times from each sample to the next [s], NaN where they are not known.
@@ -37,6 +41,21 @@ def warn_of_other_rates(steps: Sequence[tuple[str, FloatArray]], step: float, ji
         warnings.warn(
             f"{len(others)} of {len(steps)} recordings have another time step than {step:.4g} s, and most of "
             f"their samples are left out: {shown}{more}. Resample them, or make a dataset of each rate.",
+            stacklevel=3,
+        )
+    return [(name, own) for name, own in steps if name not in others]
+
+
+def warn_of_uneven_times(steps: Sequence[tuple[str, FloatArray]], step: float, jitter: float, dataset_id: str) -> None:
+    """Warn where uneven times leave out more than a few of the pairs of neighbouring samples; arguments as above."""
+    known = np.concatenate([np.zeros(0), *(own[np.isfinite(own)] for _, own in steps)])
+    uneven = int((np.abs(known - step) > jitter * step).sum())
+    if uneven > max(_FEW, _MANY * len(known)):
+        low, high = np.quantile(known, (0.05, 0.95))
+        warnings.warn(
+            f"Dataset {dataset_id!r}: {uneven} of {len(known)} pairs of neighbouring samples are left out: they are not "
+            f"within {100 * jitter:.0f} % of {step:.4g} s apart: nine in ten are {low:.4g} to {high:.4g} s "
+            "apart. Resample the log to even times, or allow more by jitter= (--jitter).",
             stacklevel=3,
         )
 

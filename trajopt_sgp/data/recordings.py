@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajopt_sgp.data.dataset_info import describe_dataset
-from trajopt_sgp.data.recording_warnings import warn_of_exceeded_bounds, warn_of_long_steps, warn_of_other_rates
+from trajopt_sgp.data.recording_warnings import (
+    warn_of_exceeded_bounds,
+    warn_of_long_steps,
+    warn_of_other_rates,
+    warn_of_uneven_times,
+)
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, unwrap_states, warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
@@ -139,7 +144,9 @@ def transitions_from_recordings(
             f"{'' if step is None else f'{step:.4g} s '}apart, within {100 * jitter:.0f} %."
         )
     if step is not None:
-        warn_of_other_rates([(recording.name, recording.time_steps) for recording in recordings], step, jitter)
+        steps = [(recording.name, recording.time_steps) for recording in recordings]
+        usual = warn_of_other_rates(steps, step, jitter)
+        warn_of_uneven_times(usual, step, jitter, dataset_id)
     if step is not None and time_step is None:
         warn_of_long_steps(step, dataset_id)
     arrays = _taken(recordings, pairs)
@@ -147,7 +154,9 @@ def transitions_from_recordings(
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
     labels = recordings[0].state_names, recordings[0].control_names
-    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=labels)
+    stretches = [len(np.unique(own)) for own in _by_recording(arrays["episodes"], pairs)]
+    runs = [count for count in stretches if count] if max(stretches) > 1 else []
+    info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=labels, runs=runs)
     transitions = Transitions(**arrays, dataset=info)
     warn_of_exceeded_bounds(transitions)
     return transitions
@@ -244,6 +253,11 @@ def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[
         "episodes": episodes,
         "terminated": np.zeros(len(episodes), dtype=np.bool_),
     }
+
+
+def _by_recording(episodes: NDArray[np.int64], pairs: Sequence[BoolArray]) -> list[NDArray[np.int64]]:
+    """Return the episodes of the pairs of each recording that are kept."""
+    return np.split(episodes, np.cumsum([int(kept.sum()) for kept in pairs])[:-1])
 
 
 def _are_whole(samples: FloatArray) -> BoolArray:

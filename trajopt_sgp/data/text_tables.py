@@ -46,7 +46,7 @@ def read_table(file: Path) -> TextTable:
     columns = [name.strip() for name in names[1]]
     if not columns or len(set(columns)) < len(columns):
         raise ValueError(f"its first line must name the columns, each differently, not {columns}")
-    incomplete = rows[-1:] if len(rows) > 1 and len(rows[-1][1]) < len(columns) else []
+    incomplete = rows[-1:] if len(rows) > 1 and _breaks_off(rows, len(columns), lines[-1][1]) else []
     whole = rows[: len(rows) - len(incomplete)]
     _check_even(whole, columns)
     _warn_of_left_out(file, len(lines) - len(told), [line for line, _ in incomplete])
@@ -101,6 +101,16 @@ def _rows(lines: Sequence[tuple[int, str]], delimiter: str) -> list[tuple[int, l
     """Return the cells of every row, each with the line of the file on which it ends."""
     reader = csv.reader((line for _, line in lines), delimiter=delimiter)
     return [(lines[reader.line_num - 1][0], row) for row in reader if row]
+
+
+def _breaks_off(rows: Sequence[tuple[int, list[str]]], width: int, last: str) -> bool:
+    """Return whether the last row lacks cells, or seems to lack digits where the file ends without a line break."""
+    cells = rows[-1][1]
+    if len(cells) < width:
+        return True
+    others = [len(row[-1].strip()) for _, row in rows[:-1] if len(row) == width]
+    open_ended = not last.endswith(("\n", "\r"))
+    return open_ended and len(cells) == width and len(others) > 1 and len(cells[-1].strip()) < min(others)
 
 
 def _check_even(rows: Sequence[tuple[int, list[str]]], columns: Sequence[str]) -> None:

@@ -97,9 +97,9 @@ class Transitions:
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS}, rewards=rewards)
 
     def split(self, validation_fraction: float, generator: np.random.Generator) -> tuple["Transitions", "Transitions"]:
-        """Split whole episodes at random into training and validation transitions.
+        """Split whole episodes at random into training and validation transitions; those of one run stay together.
 
-        Of a single episode its end is held out: neighbours in time are too alike to be divided at random. It tells less
+        Of a single run its end is held out: neighbours in time are too alike to be divided at random. It tells less
         than an episode of its own would, since it goes on from what is trained on.
 
         Args:
@@ -114,8 +114,14 @@ class Transitions:
             OptionError: the fraction is outside (0, 1).
             DatasetError: there is a single transition.
         """
-        validation = split_episodes(self.episodes, validation_fraction, generator, self.dataset.id)
+        validation = split_episodes(self._runs(), validation_fraction, generator, self.dataset.id)
         return self.select(~validation), self.select(validation)
+
+    def _runs(self) -> IntArray:
+        """Return the number of the run of each transition `(K,)`."""
+        if not self.dataset.runs or self.episodes.max() >= self.dataset.episodes:
+            return self.episodes
+        return np.repeat(np.arange(len(self.dataset.runs)), self.dataset.runs)[self.episodes]
 
     def _check_shapes(self) -> None:
         shapes = {name: getattr(self, name).shape for name in _ARRAYS}

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trajopt_sgp.errors import ModelFileError
-from trajopt_sgp.files import write_atomically
+from trajopt_sgp.files import plain_number, write_atomically
 
 _KEY = "trajopt_sgp"
 _BLANK = "sha256:" + "0" * 64
@@ -35,7 +35,7 @@ def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, T
     Raises:
         ModelFileError: the file cannot be written.
     """
-    document = json.dumps({"checksum": _BLANK, **header}, allow_nan=False)
+    document = json.dumps({"checksum": _BLANK, **header}, allow_nan=False, default=plain_number)
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {_KEY: document})
     checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajopt_sgp.data.wrapped_angles import find_angles, nearest_turn
+from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, nearest_turn
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
@@ -69,8 +69,10 @@ class MPC:
     first_solver: Solver | None = None
     """For steps without an earlier plan: usually more starts and iterations. Default: `solver`."""
     angles: Sequence[str] = ()
-    """States that are measured within one turn [rad], by name: each measurement is continued from the one before, from
-    which it is less than half a turn away; the first is taken as it is."""
+    """States that are measured within one turn, by name: each measurement is moved by full turns to within half a turn
+    of the one before, the first of an episode to within half a turn of where the problem starts."""
+    turn: float = RADIANS
+    """A full turn in the unit of these states, 360 for degrees."""
     signals: Mapping[str, Signal] = field(default_factory=dict)
     """Parameters that move on with time, a reference to follow for example: functions of times since the reset."""
     time_limit: float | None = None
@@ -103,6 +105,8 @@ class MPC:
         if unknown := sorted(set(self.signals) - set(self.problem.parameters)):
             known = ", ".join(self.problem.parameters) or "none"
             raise OptionError(f"signals: {unknown[0]!r} is no parameter of the problem; it has: {known}.")
+        if not self.turn > 0.0:
+            raise OptionError(f"turn = {self.turn}: it must be positive, 2π or 360.")
         if self.time_limit is not None and not self.time_limit > 0.0:
             raise OptionError(f"time_limit = {self.time_limit}: it must be positive [s], or None.")
         if not (math.isfinite(self.latency) and self.latency >= 0.0):
@@ -251,9 +255,10 @@ class MPC:
 
     def _continued(self, states: FloatArray) -> FloatArray:
         """Return measured states whose angles have no jumps by full turns."""
-        if self._measured is not None and self._angles:
+        if self._angles:
+            before = np.atleast_2d(self.problem.start if self._measured is None else self._measured)
             states = states.copy()
-            states[:, self._angles] = nearest_turn(states[:, self._angles], self._measured[:, self._angles])
+            states[:, self._angles] = nearest_turn(states[:, self._angles], before[:, self._angles], self.turn)
         self._measured = states
         return states
 
