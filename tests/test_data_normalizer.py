@@ -97,3 +97,15 @@ def test_bad_data_and_bad_files_are_refused() -> None:
     ):
         with pytest.raises(ModelFileError, match="'center' and 'scale'"):
             Normalizer.from_json(document)
+
+
+@pytest.mark.parametrize("fit", [Normalizer.half_range, Normalizer.full_range, Normalizer.standard])
+def test_what_flickers_in_the_last_digit_of_single_precision_is_constant(fit: Any, rng: np.random.Generator) -> None:
+    steady = np.float32(3.3)
+    flicker = np.where(rng.random(100) < 0.5, steady, np.nextafter(steady, np.float32(4.0)))
+    moving = rng.normal(size=100).astype(np.float32)
+    scale = fit(np.column_stack([flicker, moving]).astype(np.float64)).scale
+    assert scale[0] == 1.0
+    assert scale[1] != 1.0
+    # in double precision so small a change is one that was measured
+    assert fit(np.column_stack([3.3 + 1e-8 * rng.normal(size=100)])).scale[0] < 1e-6

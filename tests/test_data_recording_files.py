@@ -130,3 +130,29 @@ def test_a_comment_of_names_above_numbers_names_them(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="lines are left out: 1 that begin with #"):
         (recording,) = read_recordings(file, ["q"], ["u"], "t")
     assert recording.states.ravel().tolist() == [1.0, 3.0]
+
+
+def test_digits_that_are_missing_at_the_end_are_no_number(tmp_path: Path) -> None:
+    file, rows = tmp_path / "log.csv", ["t,x,u", "0.0,1.0,11.500", "0.1,2.0,13.000", "0.2,3.0,14.500", "0.3,4.0,17"]
+    file.write_text("\n".join(rows))
+    with pytest.warns(UserWarning, match="the last, line 5, which is incomplete"):
+        (cut,) = read_recordings(file, ["x"], ["u"], time="t")
+    assert cut.states.ravel().tolist() == [1.0, 2.0, 3.0]
+    longer = [*rows[:-1], "0.3,4.0,17.125"], [*rows, "0.4,5.0,18"]
+    for text in ("\n".join(rows) + "\n", *("\n".join(lines) for lines in longer)):
+        file.write_text(text)
+        (whole,) = read_recordings(file, ["x"], ["u"], time="t")
+        assert len(whole.states) == len(text.splitlines()) - 1
+
+
+def test_arrays_that_nobody_asked_for_may_be_anything(tmp_path: Path) -> None:
+    file, samples = tmp_path / "log.npz", np.arange(4.0)
+    np.savez(
+        file, x=samples, u=samples, events=np.zeros(0), notes=np.array([{"robot": 1}, None]), depth=np.zeros((4, 2, 2))
+    )
+    (recording,) = read_recordings(file, ["x"], ["u"])
+    assert recording.states.ravel().tolist() == samples.tolist()
+    with pytest.raises(OptionError, match="notes has no numbers"):
+        read_recordings(file, ["x", "notes"], ["u"])
+    with pytest.raises(OptionError, match=r"depth has shape \(4, 2, 2\)"):
+        read_recordings(file, ["depth"], ["u"])

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from tests.test_data_recordings import TABLE, counting
-from trajopt_sgp.data import Recording, read_recordings, transitions_from_recordings
+from trajopt_sgp.data import (
+    Recording,
+    load_transitions,
+    read_recordings,
+    transitions_from_recordings,
+    write_transitions,
+)
 from trajopt_sgp.learning import DynamicsSettings, train_dynamics
 
 
@@ -66,3 +72,35 @@ def test_a_column_of_times_that_is_not_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.csv").write_text(TABLE)
     with pytest.warns(UserWarning, match="has a column 't' that is not used: with time='t'"):
         read_recordings(tmp_path / "run.csv", ["q 1"], ["u"], run="trial")
+
+
+def uneven(samples: int, name: str) -> Recording:
+    """A log whose times jitter by a third, of a state that tells the time."""
+    steps = np.random.default_rng(len(name)).uniform(0.05, 0.15, samples - 1)
+    times = np.concatenate([np.zeros(1), steps.cumsum()])
+    return Recording(times[:, None], np.zeros((samples, 1)), times, name=name)
+
+
+def test_times_that_jitter_are_counted() -> None:
+    with pytest.warns(UserWarning, match=r"\d+ of 199 pairs of neighbouring samples are left out.*--jitter"):
+        transitions_from_recordings([uneven(200, "one")], "lab/jitter-v0")
+    whole = transitions_from_recordings([uneven(200, "one")], "lab/jitter-v0", jitter=0.9)
+    assert (len(whole), whole.dataset.runs) == (199, ())
+
+
+@pytest.mark.filterwarnings("ignore:.*pairs of neighbouring samples")
+def test_what_gaps_have_divided_is_held_out_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    logs = [uneven(200, name) for name in ("one", "three", "seventh")]
+    data = transitions_from_recordings(logs, "lab/gaps-v0")
+    assert len(data.dataset.runs) == 3
+    assert min(data.dataset.runs) > 10
+    write_transitions(data, "lab/gaps-v0")
+    for some in (data, load_transitions("lab/gaps-v0")):
+        run = np.repeat(np.arange(3), data.dataset.runs)[some.episodes]
+        training, held_out = some.split(0.3, np.random.default_rng(0))
+        own = [set(run[np.isin(some.episodes, part.episodes)]) for part in (training, held_out)]
+        assert not own[0] & own[1]
+    single = transitions_from_recordings(logs[:1], "lab/gaps-v0")
+    training, held_out = single.split(0.3, np.random.default_rng(0))
+    assert held_out.states.min() >= training.states.max()

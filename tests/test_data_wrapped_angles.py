@@ -123,7 +123,7 @@ def test_a_new_episode_begins_near_the_start_of_the_problem(turn: float) -> None
         assert first(controller) == pytest.approx(3.0 + 0.2 * turn)
     controller.reset()
     for angle in along:
-        controller.step([wrap(angle, turn)])
+        controller.step(wrap(np.array([angle]), turn))
         assert first(controller) == pytest.approx(angle)
     with pytest.raises(OptionError, match="turn = 0.0"):
         spinning(angles=("yaw",), turn=0.0)

@@ -231,3 +231,12 @@ def test_what_a_killed_writer_left_is_removed_in_the_end(tmp_path: Path) -> None
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     write_atomically(tmp_path / "file", b"whole")
     assert sorted(found.name for found in tmp_path.iterdir()) == [".file.2-bb.partial", "file"]
+
+
+def test_numbers_of_numpy_are_kept_as_those_of_python(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "some.safetensors", {"width": np.int64(8), "rate": np.float32(0.5)}, {})
+    header, _ = read_tensors(tmp_path / "some.safetensors")
+    assert (header["width"], header["rate"]) == (8, 0.5)
+    with pytest.raises(TypeError, match="has no place in JSON"):
+        write_tensors(tmp_path / "other.safetensors", {"what": object()}, {})
+    assert not (tmp_path / "other.safetensors").exists()

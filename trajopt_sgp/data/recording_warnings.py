@@ -53,8 +53,8 @@ def warn_of_uneven_times(steps: Sequence[tuple[str, FloatArray]], step: float, j
     if uneven > max(_FEW, _MANY * len(known)):
         low, high = np.quantile(known, (0.05, 0.95))
         warnings.warn(
-            f"Dataset {dataset_id!r}: {uneven} of {len(known)} pairs of neighbouring samples are left out: they are not "
-            f"within {100 * jitter:.0f} % of {step:.4g} s apart: nine in ten are {low:.4g} to {high:.4g} s "
+            f"Dataset {dataset_id!r}: {uneven} of {len(known)} pairs of neighbouring samples are left out: they are "
+            f"not within {100 * jitter:.0f} % of {step:.4g} s apart: nine in ten are {low:.4g} to {high:.4g} s "
             "apart. Resample the log to even times, or allow more by jitter= (--jitter).",
             stacklevel=3,
         )
