@@ -137,6 +137,13 @@ def test_rule_takes_the_smallest_beta_whose_plans_are_as_much_in_the_data_as_dat
     assert (second.chosen, second.success, second.best) == (None, None, 0.6)
 
 
+def test_the_tuned_beta_is_a_point_of_the_curve() -> None:
+    records = [made_record(0, 0.3, 5, 0.2), made_record(0, 3.0, 10, 0.0), made_record(0, None, 9, 0.03)]
+    (choice,) = choose_betas(records)
+    assert (choice.chosen, choice.success) == (1.0, 0.9)
+    assert choose_betas([made_record(0, None, 9, 0.03)]) == []
+
+
 def test_seeds_are_pooled_and_their_range_is_kept() -> None:
     (entry,) = pool([made_record(0, None, 9, 0.0), made_record(1, None, 5, 0.1)])
     assert entry.success.value == 0.7

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from trajopt_sgp.studies.cart_pole.table import Pooled, pool, split_by_limits
+from trajopt_sgp.studies.cart_pole.table import Pooled, beta_curve, pool, split_by_limits
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
 
@@ -15,7 +15,7 @@ _SHIFT = 1.035
 
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     """Return the figures for which there are records."""
-    told, untold = map(pool, split_by_limits(records))
+    told, untold = split_by_limits(records)
     table, unlimited = _table(told), _table(untold)
     curves = {title: curve for title, curve in (("known", _curve(told)), ("unknown", _curve(untold))) if curve}
     figures = {}
@@ -28,12 +28,12 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
     return figures
 
 
-def _table(pooled: Sequence[Pooled]) -> list[Pooled]:
-    return [entry for entry in pooled if not entry.varied]
+def _table(records: Sequence[CellRecord]) -> list[Pooled]:
+    return [entry for entry in pool(records) if not entry.varied]
 
 
-def _curve(pooled: Sequence[Pooled]) -> list[Pooled]:
-    return sorted((entry for entry in pooled if entry.varied == "beta" and entry.factor), key=lambda e: e.factor)
+def _curve(records: Sequence[CellRecord]) -> list[Pooled]:
+    return sorted((entry for entry in pool(beta_curve(records)) if entry.factor), key=lambda entry: entry.factor)
 
 
 @styled

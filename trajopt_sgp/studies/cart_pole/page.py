@@ -6,7 +6,7 @@ from typing import Any
 
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.cart_pole.methods import METHODS
-from trajopt_sgp.studies.cart_pole.table import Choice, Pooled, choose_betas, pool, split_by_limits
+from trajopt_sgp.studies.cart_pole.table import Choice, Pooled, beta_curve, choose_betas, pool, split_by_limits
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import percent
 
@@ -39,7 +39,7 @@ def write_page(records: Sequence[CellRecord]) -> str:
 def _chapter(records: Sequence[CellRecord], where: str) -> list[str]:
     pooled = pool(records)
     table = [entry for entry in pooled if not entry.varied]
-    curve = [entry for entry in pooled if entry.varied == "beta"]
+    curve = pool(beta_curve(records))
     parts = [
         success_table(table),
         verdict(table),

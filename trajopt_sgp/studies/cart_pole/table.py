@@ -1,7 +1,7 @@
 """What the results of the cart-pole study amount to: pooled rates, medians, and the rule for β."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,19 @@ class Choice:
     """Largest success rate of any β."""
 
 
+def beta_curve(records: Sequence[CellRecord]) -> list[CellRecord]:
+    """Return the records of plans with another β, and those with the tuned one beside them, whose factor is 1."""
+    plans = [record for record in records if record.function == "plan_and_judge"]
+    varied = [record for record in plans if "beta" in record.settings.get("factors", {})]
+    places = {_place(record) for record in varied}
+    tuned = [record for record in plans if "factors" not in record.settings and _place(record) in places]
+    return [*varied, *(replace(own, settings={**own.settings, "factors": {"beta": 1.0}}) for own in tuned)]
+
+
+def _place(record: CellRecord) -> tuple[Any, ...]:
+    return tuple(record.settings[name] for name in ("method", "size", "seed"))
+
+
 def choose_betas(records: Sequence[CellRecord]) -> list[Choice]:
     """Apply the rule for β to each seed of the curve and return what it chose.
 
@@ -115,9 +128,8 @@ def choose_betas(records: Sequence[CellRecord]) -> list[Choice]:
     share of their knots outside the data than unseen data themselves have.
     """
     curves: dict[int, dict[float, CellRecord]] = {}
-    for record in records:
-        if record.function == "plan_and_judge" and "beta" in record.settings.get("factors", {}):
-            curves.setdefault(record.settings["seed"], {})[record.settings["factors"]["beta"]] = record
+    for record in beta_curve(records):
+        curves.setdefault(record.settings["seed"], {})[record.settings["factors"]["beta"]] = record
     return [_choose(seed, curve) for seed, curve in sorted(curves.items())]
 
 
