@@ -13,7 +13,7 @@ from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
-from trajopt_sgp.models import EnsembleDynamics, fit_normalizer
+from trajopt_sgp.models import Calibration, EnsembleDynamics, fit_normalizer
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.solvers import LBFGS, Ipopt, solve
 from trajopt_sgp.uncertainty import DataDistance, EnsembleVariance
@@ -130,13 +130,15 @@ def _of_four(rows: Tensor) -> Tensor:
 
 def test_solutions_plan_ensembles_in_closed_form() -> None:
     model = ensemble()
+    variance = EnsembleVariance(model)
+    variance.calibration = Calibration((), (0.0,))
     problem = OptimalControlProblem(
         dynamics=model,
         horizon=6,
         time_step=0.05,
         initial_state=np.zeros(4),
         control_bounds=(-1.0, 1.0),
-        stage_costs=[lambda x, u: u.square().sum(-1), DataDistance(EnsembleVariance(model), name="ensemble")],
+        stage_costs=[lambda x, u: u.square().sum(-1), DataDistance(variance, name="ensemble")],
         terminal_costs=[lambda x: (x - 0.5).square().sum(-1)],
     )
     transcribed = solve(problem, DirectTranscription(), Ipopt(max_iterations=3))

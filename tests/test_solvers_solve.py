@@ -164,7 +164,7 @@ def test_every_plan_reports_its_distance_to_data() -> None:
     trajectory = random_guesses(cartpole_swing_up(horizon=5), 1, np.random.default_rng(0)).select(0)
     as_cost = cartpole_swing_up(horizon=5, stage_costs=[DataDistance(exact, sigma=0.2)])
     as_constraint = cartpole_swing_up(horizon=5, constraints=[DataDistance(exact, sigma=0.2, upper=0.3)])
-    first, second = (data_lengths(problem, trajectory) for problem in (as_cost, as_constraint))
+    first, second = (data_lengths(problem, trajectory, problem.values()) for problem in (as_cost, as_constraint))
     assert first is not None
     assert second is not None
     np.testing.assert_allclose(first, second, rtol=1e-9)

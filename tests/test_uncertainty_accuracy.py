@@ -12,7 +12,7 @@ from tests.problems import energy_network, score_network
 from tests.synthetic import linear_transitions
 from trajopt_sgp.data import as_triples, triple_normalizer
 from trajopt_sgp.errors import ConformanceError, IncompatibleError, OptionError, ShapeError
-from trajopt_sgp.uncertainty import ExactSmoothedDistance, ScoreAccuracy, check_score, score_accuracy
+from trajopt_sgp.uncertainty import ExactSmoothedDistance, NearestDistance, ScoreAccuracy, check_score, score_accuracy
 from trajopt_sgp.uncertainty.accuracy import asymmetry, counting_points
 
 DATA = linear_transitions(400, 0)
@@ -87,6 +87,25 @@ def test_asymmetry_is_the_rate_of_rotation(rate: float) -> None:
     assert asymmetry(Rotation(rate, along=0.0), z, 0.2) == (np.inf if rate else 0.0)
 
 
+def detached(field: Rotation) -> Rotation:
+    """The same values, of which autograd knows nothing."""
+    followed = field.distance_gradient
+    field.distance_gradient = lambda z, sigma: followed(z.detach(), sigma)  # type: ignore[method-assign]
+    return field
+
+
+def test_the_asymmetry_of_a_field_that_autograd_does_not_see_is_unknown() -> None:
+    z = torch.randn((150, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert np.isnan(asymmetry(detached(Rotation(0.3)), z, 0.2))
+    assert np.isnan(asymmetry(detached(Rotation(0.0)), z, 0.2))
+    # one that is the same everywhere is known
+    assert asymmetry(detached(Rotation(0.0, along=0.0)), z, 0.2) == 0.0
+    accuracy = score_accuracy(Field(Tensor.detach), DATA, np.array([0.4]), 20)
+    assert accuracy.to_json()["levels"][0]["asymmetry"] is None
+    assert str(accuracy).split()[-1] == "nan"
+    assert accuracy.levels[0].error < 1e-3
+
+
 def test_energies_do_not_rotate_and_scores_may() -> None:
     energy, score = (make(DATA).double() for make in (energy_network, score_network))
     energies, scores = (score_accuracy(model, DATA, [0.2], 64).levels[0].asymmetry for model in (energy, score))
@@ -130,6 +149,12 @@ def test_check_score_judges_accuracy_where_it_is_given_the_data() -> None:
     with pytest.raises(ConformanceError, match=r"more than 15% in dense data:\nEnergyNetwork: .* 400 points"):
         check_score(model, states, controls, data=DATA)
     assert check_score(model, states, controls, data=DATA, largest_error=1e3) is not None
+
+
+def test_check_score_takes_data_for_models_without_noise_levels() -> None:
+    """Nothing says which closed form they should follow."""
+    states, controls = torch.tensor(DATA.states[:4] + 0.01), torch.tensor(DATA.controls[:4])
+    assert check_score(NearestDistance(DATA), states, controls, data=DATA) is None
 
 
 def turned(gradient: Tensor) -> Tensor:

@@ -181,6 +181,24 @@ def test_gaussian_process_is_that_of_scikit_learn(models: dict[str, Any]) -> Non
     np.testing.assert_allclose(model.distance(z).numpy(), 0.5 * np.square(spread).sum(-1), atol=1e-8)
 
 
+def test_gaussian_process_takes_queries_in_parts(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is held at once does not grow with their number; nothing else changes, derivatives included."""
+    model = models["gaussian process"]
+    z = model.normalize(STATES, CONTROLS).reshape(2, 3, 3)
+
+    def computed() -> list[Tensor]:
+        point = z.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model.distance(point).square().sum(), point)
+        hessians = torch.func.vmap(torch.func.vmap(torch.func.hessian(model.distance)))(z)
+        return [model.distance(z), model.distance_gradient(z), gradient, hessians]
+
+    whole = computed()
+    monkeypatch.setattr("trajopt_sgp.uncertainty.gaussian_process._ELEMENTS_AT_ONCE", 2 * model.points.numel())
+    assert [len(rows) for rows in model._parts(z)] == [2, 2, 2]
+    for found, expected in zip(computed(), whole, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
 def test_gaussian_process_takes_no_more_than_its_limit(models: dict[str, Any]) -> None:
     assert models["gaussian process"].points.shape == (120, 3)
     with pytest.raises(OptionError, match="limit = 3000"):

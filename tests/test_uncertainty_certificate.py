@@ -182,6 +182,7 @@ def test_calibration_and_promises_take_batches(certificate: ModelBiasCertificate
     one_by_one = certificate.calibrate(plans, runs, confidence=0.9)
     together = certificate.calibrate([planned], [executed], confidence=0.9)
     assert together.calibration == one_by_one.calibration
+    assert certificate.calibrate(planned, executed, confidence=0.9).calibration == one_by_one.calibration
     checks = [one_by_one.evaluate(plan).compare(run) for plan, run in zip(plans, runs, strict=True)]
     for place, promise in enumerate(together.evaluate(planned).compare(executed).promises):
         alone = [check.promises[place] for check in checks]

@@ -1,5 +1,6 @@
 """The smoothed distance in closed form against brute force, its bounds, and the validation of learned gradients."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -246,6 +247,21 @@ def test_gradient_error_draws_from_its_generator(
         gradient_error(truncated, points, queries, [0.6], torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_gradient_error_is_of_models_in_any_precision(exact: ExactSmoothedDistance) -> None:
+    score = ScoreNetwork(TRANSITIONS.dataset, exact.normalizer, (8,))
+    points, queries = exact.points, exact.points[:50]
+    single, mixed, double = (
+        gradient_error(model, *z, SIGMAS, torch.Generator().manual_seed(0))
+        for model, z in (
+            (score.float(), (points.float(), queries.float())),
+            (score.float(), (points, queries)),
+            (copy.deepcopy(score).double(), (points, queries)),
+        )
+    )
+    assert list(mixed.values()) == pytest.approx(list(single.values()), rel=1e-3)
+    assert list(mixed.values()) == pytest.approx(list(double.values()), rel=1e-3)
 
 
 def test_points_of_another_size_are_refused(exact: ExactSmoothedDistance) -> None:

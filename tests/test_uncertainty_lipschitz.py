@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import weibull_max
 from torch.func import grad, vmap
 
-from trajopt_sgp.errors import DatasetError, OptionError
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, block_maxima, estimate_lipschitz
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
@@ -188,3 +188,24 @@ def test_the_bound_of_what_is_not_finite_is_nan(bad: float) -> None:
     found = bound(torch.tensor([[bad, 0.0], [0.0, 0.0]], dtype=torch.float64))
     assert found[0].isnan() or found[0] == np.inf
     assert found[1].isfinite()
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_values_that_do_not_fit_the_points_are_refused() -> None:
+    points, rng = uniform(40), np.random.default_rng(0)
+    for values in (np.zeros(30), np.zeros(50), np.zeros((40, 1))):
+        with pytest.raises(ShapeError, match=r"as many values \(K,\), not \(40, 2\) and"):
+            estimate_lipschitz(points, values, rng)
+    with pytest.raises(ShapeError, match=r"not \(40,\) and \(40,\)"):
+        estimate_lipschitz(points[:, 0], np.zeros(40), rng)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_named(bad: float) -> None:
+    points, values = uniform(40), np.zeros(40)
+    values[7] = bad
+    with pytest.raises(NotFiniteError, match=f"value 7 is {bad}"):
+        estimate_lipschitz(points, values, np.random.default_rng(0))
+    points[3, 1] = bad
+    with pytest.raises(NotFiniteError, match=r"point 3 is \["):
+        estimate_lipschitz(points, np.zeros(40), np.random.default_rng(0))

@@ -1,13 +1,16 @@
 """Langevin sampling against stationary distributions that are known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from tests.problems import score_network
 from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.uncertainty import CosineSchedule, ExactSmoothedDistance, annealed_langevin, langevin
+from trajopt_sgp.uncertainty import CosineSchedule, ExactSmoothedDistance, NearestDistance, annealed_langevin, langevin
 
 SPREAD = 0.7
 
@@ -91,3 +94,33 @@ def test_impossible_arguments_are_refused() -> None:
         annealed_langevin(one_point(), z, (), 1, 0.1)
     with pytest.raises(OptionError, match="outside the model's range"):
         langevin(one_point(), z, 2.0, 1, 0.1)
+    nearest = NearestDistance(linear_transitions(60, 0))
+    with pytest.raises(OptionError, match="sigma = 0.0: it must be positive. Of a model without noise levels"):
+        langevin(nearest, torch.zeros(1, 5, dtype=torch.float64), 0.0, 1, 0.1)
+
+
+def test_points_and_levels_come_from_numpy_too() -> None:
+    model = ExactSmoothedDistance(linear_transitions(60, 0))
+    start = np.random.default_rng(0).normal(size=(6, 5))
+    levels = np.geomspace(0.5, 0.1, 3)
+    found = annealed_langevin(model, start, levels, 4, 0.01, denoise=True)
+    expected = annealed_langevin(model, torch.tensor(start), levels.tolist(), 4, 0.01, denoise=True)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=0.0)
+    with pytest.raises(OptionError, match="at least one noise level"):
+        annealed_langevin(model, start, levels[:0], 4, 0.01)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_whole_numbers_are_points_as_well() -> None:
+    model = ExactSmoothedDistance(linear_transitions(60, 0))
+    start: Any = np.ones((2, 5), dtype=np.int64)
+    expected = langevin(model, np.ones((2, 5)), 0.3, 3, 0.01)
+    torch.testing.assert_close(langevin(model, start, 0.3, 3, 0.01), expected)
+
+
+def test_a_score_in_single_precision_moves_points_of_double_precision() -> None:
+    score = score_network(linear_transitions(60, 0)).float()
+    start = torch.randn((8, 5), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = langevin(score, start, 0.3, 5, 0.01)
+    assert moved.dtype == torch.float64
+    torch.testing.assert_close(moved.float(), langevin(score, start.float(), 0.3, 5, 0.01))

@@ -182,7 +182,9 @@ class Solution:
     surrogates: frozenset[str] = frozenset()
     """Names of the cost terms that the solver followed by a gradient field alone: their cost is indicative."""
     data_distance: FloatArray | None = None
-    """Length to the data of each knot 0..N-1 `(N,)`, in normalised coordinates, where the problem has such a term."""
+    """Length to the data of each knot 0..N-1 `(N,)`, in normalised coordinates, where the problem has a distance to
+    data: by the first one that has lengths, at the sigma of this solve; NaN where none has, as a variance that is not
+    calibrated."""
     rows: Sequence[Row] = ()
     """Every row of bounds, constraints and defects that is violated at all, largest first."""
     scaled_violation: float = 0.0

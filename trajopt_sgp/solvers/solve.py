@@ -27,7 +27,7 @@ from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
-from trajopt_sgp.solvers.data_lengths import data_lengths
+from trajopt_sgp.solvers.data_lengths import data_lengths, warn_of_no_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
 from trajopt_sgp.solvers.local_solutions import best_of
@@ -115,6 +115,7 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
         OptionError: formulation or solver is something else, or follows derivatives that a function does not have.
     """
     check_pair(formulation, solver)
+    warn_of_no_lengths(problem)
     begin = time.perf_counter()
     prepared = PreparedSolve(problem, formulation, solver)
     program = prepared.program
@@ -371,7 +372,7 @@ class PreparedSolve:
             parameters=parameters,
             cost_terms=terms,
             surrogates=program.surrogates,
-            data_distance=data_lengths(program.problem, trajectory),
+            data_distance=data_lengths(program.problem, trajectory, parameters),
             rows=program.violated_rows(excess),
             scaled_violation=float(np.nan_to_num(excess, nan=np.inf).max(initial=0.0)),
             multipliers=outcome.multipliers,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.data import Transitions
@@ -49,7 +50,8 @@ class LevelAccuracy:
     error: float
     """Relative error over all queries; 1 for a field that is zero everywhere."""
     asymmetry: float
-    """|J - J^T| / |J + J^T| (Frobenius) of the Jacobians J of the gradient over all queries; 0 if conservative."""
+    """|J - J^T| / |J + J^T| (Frobenius) of the Jacobians J of the gradient over all queries; 0 if conservative, NaN if
+    autograd does not see the field."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,11 @@ class ScoreAccuracy:
         return max((level.dense_error for level in self.levels if level.dense_error is not None), default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {"model": self.model, "points": self.points, "levels": [asdict(level) for level in self.levels]}
+        """Return plain values for JSON, an asymmetry that is not finite as None."""
+        levels = [asdict(level) for level in self.levels]
+        for level in levels:
+            level["asymmetry"] = level["asymmetry"] if math.isfinite(level["asymmetry"]) else None
+        return {"model": self.model, "points": self.points, "levels": levels}
 
     def __str__(self) -> str:
         head = f"{self.model}: relative error of its gradient against the closed form over {self.points} points"
@@ -81,7 +86,7 @@ class ScoreAccuracy:
 def score_accuracy(
     model: GradientModel,
     transitions: Transitions,
-    sigmas: Sequence[float] | None = None,
+    sigmas: Sequence[float] | NDArray[np.float64] | None = None,
     queries: int = 1024,
     generator: torch.Generator | None = None,
 ) -> ScoreAccuracy:
@@ -110,7 +115,7 @@ def score_accuracy(
     points = _points(model, transitions)
     rows = torch.randint(len(points), (queries,), generator=generator)
     noise = torch.randn((queries, points.shape[1]), generator=generator, dtype=points.dtype)
-    levels = sorted(_levels(model) if sigmas is None else sigmas)
+    levels = sorted(map(float, _levels(model) if sigmas is None else sigmas))
     judged = tuple(_level(model, points, points[rows] + sigma * noise, sigma) for sigma in levels)
     return ScoreAccuracy(type(model).__name__, len(points), judged)
 
@@ -131,15 +136,23 @@ def counting_points(
 def asymmetry(model: GradientModel, z: Float[Tensor, "queries d"], sigma: float) -> float:
     """Return |J - J^T| / |J + J^T| over the Jacobians of the gradient field at all queries, with Frobenius norms.
 
-    It is 0 for the gradient of a function, and 1 for a pure rotation, whose Jacobians are antisymmetric.
+    It is 0 for the gradient of a function, 1 where rotation and stretch are alike, and infinite for a pure rotation,
+    whose Jacobians are antisymmetric. It is NaN for a field that changes with z without autograd seeing it, as one
+    computed in NumPy or under `no_grad`: there are no Jacobians to judge.
     """
     odd = even = 0.0
+    fields = []
     for part in torch.split(z, _QUERY_CHUNK):
         point = part.detach().clone().requires_grad_(True)
-        jacobians = differentiate(model.distance_gradient(point, sigma), point)
+        field = model.distance_gradient(point, sigma)
+        jacobians = differentiate(field, point)
         odd += float((jacobians - jacobians.mT).square().sum())
         even += float((jacobians + jacobians.mT).square().sum())
-    return math.sqrt(odd / even) if even > 0.0 else (math.inf if odd > 0.0 else 0.0)
+        fields.append(field.detach())
+    if odd == even == 0.0:
+        values = torch.cat(fields)
+        return math.nan if (values != values[:1]).any() else 0.0
+    return math.sqrt(odd / even) if even > 0.0 else math.inf
 
 
 def _points(model: GradientModel, transitions: Transitions) -> Float[Tensor, "points d"]:

@@ -9,6 +9,7 @@ from trajopt_sgp.problem import Dynamics, Trajectory
 from trajopt_sgp.problem.boundary import make_unit
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.error_tube import state_jacobians
+from trajopt_sgp.uncertainty.model_error import check_step
 
 FloatArray = NDArray[np.float64]
 
@@ -21,13 +22,14 @@ def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale:
     The controls are those of the plan, open loop.
 
     Args:
-        dynamics: the model f, discrete in time.
+        dynamics: the model f, discrete in time and without parameters.
         trajectory: one plan.
         state_scale: positive, a number or `(n,)`.
 
     Raises:
-        ShapeError: a batch of plans, or a scale of another size.
-        OptionError, NotFiniteError: the scale is not positive, or not finite.
+        ShapeError: a batch of plans, or a model or a scale of another size.
+        OptionError: the model is continuous in time or takes parameters, or the scale is not positive.
+        NotFiniteError: the plan or the scale is not finite.
     """
     size = trajectory.states.shape[-1]
     if trajectory.states.ndim > 2:
@@ -35,6 +37,8 @@ def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale:
             f"error_amplification is of one plan, not of a batch {trajectory.states.shape[:-2]}: take each of "
             "trajectory.members()."
         )
+    check_step(dynamics, "error_amplification", "plan", (size, trajectory.controls.shape[-1]))
+    trajectory.check_finite("plan")
     scale = make_unit("state_scale", state_scale, size)
     jacobians = _jacobians(dynamics, trajectory) * scale / scale[:, None]
     sensitivity = np.eye(size)

@@ -143,7 +143,10 @@ class ModelBiasCertificate:
         return cls(model, held_out, normalizer, scale, estimate, accumulation)
 
     def calibrate(
-        self, plans: Sequence[Trajectory], executed: Sequence[Trajectory], confidence: float = 0.95
+        self,
+        plans: Trajectory | Sequence[Trajectory],
+        executed: Trajectory | Sequence[Trajectory],
+        confidence: float = 0.95,
     ) -> "ModelBiasCertificate":
         """Return the certificate with factors such that a new plan keeps within its bounds with this confidence.
 
@@ -154,7 +157,7 @@ class ModelBiasCertificate:
 
         Args:
             plans: as planned, all independent of each other; at least 1 / (1 - confidence) - 1 of them. A batch counts
-                as its members.
+                as its members, alone or in a sequence.
             executed: what the plant did in each from the same initial state, with the controls that it received.
             confidence: between 0 and 1.
 
@@ -285,7 +288,8 @@ def _check_trajectory(given: Trajectory) -> Trajectory:
     return given
 
 
-def _members(given: Sequence[Trajectory]) -> list[Trajectory]:
+def _members(given: Trajectory | Sequence[Trajectory]) -> list[Trajectory]:
+    given = (given,) if isinstance(given, Trajectory) else given
     return [member for trajectory in given for member in _check_trajectory(trajectory).members()]
 
 

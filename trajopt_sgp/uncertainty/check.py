@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.data import Transitions
-from trajopt_sgp.errors import ConformanceError, TrajoptError
+from trajopt_sgp.errors import ConformanceError, ShapeError, TrajoptError
 from trajopt_sgp.models.check import check_batched, check_derivatives
 from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy, score_accuracy
-from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, value_fault
 
 
 def check_score(
@@ -27,22 +27,31 @@ def check_score(
 
     Its gradient must be finite, batched and repeatable, take sigma in every form, refuse sigma outside its range, and,
     where the model has a value, be the gradient of that value; calibrated lengths must follow from the value. A model
-    without noise levels is checked with the sigma it does not look at. With `data`, a model with noise levels must also
-    be accurate, and how accurate it is is returned: see `score_accuracy`. Where too few data for that are dense at any
-    level, its relative error over all queries at the largest must be below 1, which is that of a field of zeros.
+    without noise levels is checked with the sigma it does not look at, and without `data`, since nothing says which
+    level's closed form it should follow. With `data`, a model with noise levels must also be accurate, and how accurate
+    it is is returned: see `score_accuracy`. Where too few data for that are dense at any level, its relative error over
+    all queries at the largest must be below 1, which is that of a field of zeros.
 
     Args:
         model: a torch module is checked as a copy in double precision.
         states: samples `(K, n)` in raw units, K at least 2; in torch or NumPy.
         controls: samples `(K, m)`.
         tolerance: of values and derivatives, relative to the largest, or to 1.
-        data: what the model was trained on.
+        data: what the model was trained on; of `as_triples` for a model of (x, u, x').
         largest_error: relative error of the gradient that is accepted wherever those data are dense.
 
     Raises:
         ConformanceError: names the fault.
+        ShapeError: the samples are not `(K, n)` and `(K, m)`.
         IncompatibleError: the model says that it was trained on other data.
     """
+    if len(states) < 2 or len(controls) != len(states):
+        raise ShapeError(
+            f"check_score needs two samples or more, states (K, n) and as many controls (K, m), not "
+            f"{tuple(states.shape)} and {tuple(controls.shape)}."
+        )
+    if fault := value_fault(model):
+        raise ConformanceError(fault)
     model = cast(model, torch.float64)
     levels = _levels(model.sigma_range)
     size = states.shape[1] + controls.shape[1]
@@ -61,7 +70,9 @@ def check_score(
     if model.sigma_range is not None:
         _check_refusal(model, z, 0.5 * levels[0])
         _check_refusal(model, z, 2.0 * levels[-1])
-    return None if data is None else _check_accuracy(model, data, largest_error)
+    if data is None or model.sigma_range is None:
+        return None
+    return _check_accuracy(model, data, largest_error)
 
 
 def _levels(sigma_range: tuple[float, float] | None) -> tuple[float, ...]:

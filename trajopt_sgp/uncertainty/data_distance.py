@@ -14,7 +14,7 @@ from trajopt_sgp.models.preconditioning import check_sigma
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
 from trajopt_sgp.problem.parameters import not_negative
 from trajopt_sgp.problem.precision import cast, parameter_dtype
-from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, value_fault
 
 Form = Literal["field", "value", "residual"]
 Weighting = Literal["sigma2", "none"]
@@ -34,8 +34,9 @@ class DataDistance:
     Among the constraints of a problem, with `upper` set, it keeps the calibrated length below `upper` at `sigma`.
 
     Raises:
-        OptionError: a model of something else, an unknown form or weighting, a weight that is negative, a σ outside the
-            range of the model, a σ for a model without noise levels.
+        OptionError: a model of something else, or with a distance but without the rest of a `ValueModel`; an unknown
+            form or weighting, a weight that is negative, a σ outside the range of the model, a σ for a model without
+            noise levels.
         IncompatibleError: the model does not offer the form asked for.
     """
 
@@ -65,6 +66,8 @@ class DataDistance:
                 "sigma_range, normalize and distance_gradient; choose a ScoreNetwork, EnergyNetwork, "
                 "ExactSmoothedDistance or another of these, such as EnsembleVariance for an ensemble of models."
             )
+        if fault := value_fault(self.model):
+            raise OptionError(f"{self.name}: {fault}")
         _check_choice("form", self.form, (None, "field", "value", "residual"))
         _check_choice("weighting", self.weighting, ("sigma2", "none"))
         if not (math.isfinite(self.weight) and self.weight >= 0.0):
@@ -140,15 +143,36 @@ class DataDistance:
             return Face("residual", self._residual, self._residual, has_value=True)
         return Face("field", self._field, self._residual, has_value=False)
 
-    def length(self, state: Tensor, control: Tensor) -> Tensor:
-        """Return the length to the data `(...)` at the end of the schedule, in normalised coordinates.
+    @property
+    def length_fault(self) -> str:
+        """Why it has no lengths, in a sentence; empty where it has."""
+        calibrated = isinstance(self.model, ValueModel) and self.model.calibration is not None
+        if calibrated or self.model.sigma_range is not None:
+            return ""
+        kind = type(self.model).__name__
+        if isinstance(self.model, ValueModel):
+            return f"{self.name}: {kind} {NOT_CALIBRATED}"
+        return (
+            f"{self.name}: {kind} has neither noise levels nor a value, so that its gradient is no length: give it a "
+            "sigma_range, or the distance, calibration and calibrated_length of a ValueModel."
+        )
 
-        With `next_state` the control is [u; x'].
+    def length(self, state: Tensor, control: Tensor, parameters: Parameters | None = None) -> Tensor:
+        """Return the length to the data `(...)`, in normalised coordinates.
+
+        It is that at the end of the schedule, or at the σ and progress of a solve where its parameters are given. With
+        `next_state` the control is [u; x'].
 
         Calibrated where the model is; else the length of the pull ‖z - D(z, σ)‖, which is blind in the middle of a
         hole.
+
+        Raises:
+            OptionError: the model has no noise levels and is not calibrated: the gradient of its value is no length.
         """
-        z, sigma = _normalize(self.model, state, control), self.sigma_at(1.0)
+        if fault := self.length_fault:
+            raise OptionError(fault)
+        sigma = self.sigma_at(1.0) if parameters is None else self._sigma(parameters)
+        z = _normalize(self.model, state, control)
         if isinstance(self.model, ValueModel) and self.model.calibration is not None:
             return self.model.calibrated_length(z, sigma)
         return self.model.distance_gradient(z, sigma).square().sum(-1).sqrt()
@@ -163,8 +187,8 @@ class DataDistance:
         Raises:
             IncompatibleError: the model has no value, since the residual energy vanishes in holes and certifies
                 nothing; or it is not calibrated.
-            OptionError: `upper` is not set to a positive length, or `weight`, `weighting` or `form` is set, which
-                belong to a cost.
+            OptionError: `upper` is not set to a positive length, `schedule` varies, or `weight`, `weighting` or `form`
+                is set, which belong to a cost.
         """
         if not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "a constraint"))
@@ -178,6 +202,11 @@ class DataDistance:
                     f"{self.name}: {name}= {getattr(self, name)!r} matters only among the stage costs; put the "
                     f"distance there, or leave {name}= out for a constraint."
                 )
+        if self.annealed:
+            raise OptionError(
+                f"{self.name}: a constraint holds at one noise level, and of schedule= only the end would count; give "
+                f"sigma={self.sigma_at(1.0):g} in its place."
+            )
         margin = DistanceMargin(self.model, self.model.calibration, self.sigma_at(1.0), self.next_state)
         return StageConstraint(margin, upper=0.5 * self.upper**2, name=self.name, next_state=self.next_state)
 
@@ -244,8 +273,8 @@ class DistanceMargin(torch.nn.Module):
         """Return the margin for state `(..., n)`, control `(..., m)` and, of a model of (x, u, x'), the next state."""
         return self._margin(state, torch.cat([control, *following], dim=-1))[..., None]
 
-    def length(self, state: Tensor, control: Tensor) -> Tensor:
-        """Return the calibrated length to the data `(...)`, in normalised coordinates; control as in `DataDistance`."""
+    def length(self, state: Tensor, control: Tensor, parameters: Parameters | None = None) -> Tensor:
+        """Return the calibrated length to the data `(...)`, as `DataDistance` does; its σ is that of the bound."""
         return (2.0 * self._margin(state, control).clamp_min(0.0)).sqrt()
 
     def _margin(self, state: Tensor, control: Tensor) -> Tensor:

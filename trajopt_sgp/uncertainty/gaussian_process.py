@@ -19,7 +19,9 @@ from trajopt_sgp.models.without_sigma import WithoutSigma
 
 FloatArray = NDArray[np.float64]
 
-_CHUNK_LIMIT = 2000
+_MOST_TRANSITIONS = 2000
+# numbers in the differences between queries and points that are held at once
+_ELEMENTS_AT_ONCE = 4_000_000
 
 
 class GaussianProcessVariance(WithoutSigma):
@@ -63,8 +65,10 @@ class GaussianProcessVariance(WithoutSigma):
     ) -> None:
         super().__init__()
         check_generator(generator)
-        if not 2 <= limit <= _CHUNK_LIMIT:
-            raise OptionError(f"limit = {limit}: a Gaussian process takes between 2 and {_CHUNK_LIMIT} transitions.")
+        if not 2 <= limit <= _MOST_TRANSITIONS:
+            raise OptionError(
+                f"limit = {limit}: a Gaussian process takes between 2 and {_MOST_TRANSITIONS} transitions."
+            )
         normalizer = normalizer or fit_normalizer(transitions)
         self.chosen = np.sort(generator.permutation(len(transitions))[:limit])
         z = normalizer.normalize(np.hstack([transitions.states, transitions.controls]))[self.chosen]
@@ -96,13 +100,25 @@ class GaussianProcessVariance(WithoutSigma):
 
     def value(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
         """Return n/2 times the predictive variance at z, `(..., d) -> (...)`."""
-        rows = z.reshape(-1, z.shape[-1])
-        squares = ((rows[:, None, :] - self.points) / self.lengths).square().sum(-1)
-        kernel: Tensor = self.amplitudes[0] * torch.exp(-0.5 * squares)
-        whitened = torch.linalg.solve_triangular(self.factor, kernel.T, upper=False)
-        variance = self.amplitudes.sum() - whitened.square().sum(0)
+        variance = torch.cat([self._variance(rows) for rows in self._parts(z)])
         value: Tensor = 0.5 * self.outputs * variance.reshape(z.shape[:-1])
         return value
+
+    def distance_gradient(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor = 0.0) -> Float[Tensor, "*batch d"]:
+        """Return the gradient of the value with respect to z, `(..., d) -> (..., d)`; differentiable."""
+        gradient = super().distance_gradient
+        return torch.cat([gradient(rows) for rows in self._parts(z)]).reshape(z.shape)
+
+    def _variance(self, z: Float[Tensor, "queries d"]) -> Float[Tensor, " queries"]:
+        squares = ((z[:, None, :] - self.points) / self.lengths).square().sum(-1)
+        kernel: Tensor = self.amplitudes[0] * torch.exp(-0.5 * squares)
+        whitened = torch.linalg.solve_triangular(self.factor, kernel.T, upper=False)
+        variance: Tensor = self.amplitudes.sum() - whitened.square().sum(0)
+        return variance
+
+    def _parts(self, z: Float[Tensor, "*batch d"]) -> tuple[Tensor, ...]:
+        """Return z in parts `(queries, d)` whose differences to all points fit into memory."""
+        return torch.split(z.reshape(-1, z.shape[-1]), max(1, _ELEMENTS_AT_ONCE // self.points.numel()))
 
 
 def _fit(z: FloatArray, targets: FloatArray) -> Any:

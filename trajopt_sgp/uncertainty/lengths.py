@@ -109,8 +109,7 @@ def compare_lengths(
 ) -> list[LengthRow]:
     """Return what each uncertainty reads at given points beside the true distance to the nearest datum.
 
-    A gradient field without a value has no calibrated length; it shows the length of its pull, which is zero in the
-    middle of a hole.
+    A score network has no calibrated length; it shows the length of its pull, which is zero in the middle of a hole.
 
     Args:
         terms: by name; all must normalise alike, and the first one's normalisation measures the true distance.
@@ -119,7 +118,7 @@ def compare_lengths(
         controls: u in raw units.
 
     Raises:
-        OptionError: there are no terms.
+        OptionError: there are no terms, or one of them has no noise levels and is not calibrated.
         IncompatibleError: one of them normalises unlike the first; names both.
     """
     if not terms:

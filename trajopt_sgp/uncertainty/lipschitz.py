@@ -18,7 +18,7 @@ import scipy  # loads its trees when they are first used, which takes a tenth of
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from trajopt_sgp.errors import DatasetError, OptionError
+from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
 
 FloatArray = NDArray[np.float64]
@@ -107,8 +107,11 @@ def estimate_lipschitz(
 
     Raises:
         DatasetError: fewer than 20 points, or half of them coincide and there is no resolution.
+        ShapeError: points and values do not have the shapes `(K, d)` and `(K,)`.
+        NotFiniteError: a point or a value is NaN or infinite; names it.
         OptionError: an option is out of range.
     """
+    _check_samples(points, values)
     if len(points) < _FEWEST_POINTS:
         raise DatasetError(f"A Lipschitz constant needs at least {_FEWEST_POINTS} points, not {len(points)}.")
     if not (neighbors >= 1 and 0.5 < confidence < 1.0 and (resolution is None or resolution > 0.0)):
@@ -135,6 +138,19 @@ def estimate_lipschitz(
         resolution=resolution,
         pairs=len(slopes),
     )
+
+
+def _check_samples(points: FloatArray, values: FloatArray) -> None:
+    if np.ndim(points) != 2 or np.shape(values) != (len(points),):
+        raise ShapeError(
+            f"A Lipschitz constant needs points (K, d) and as many values (K,), not {np.shape(points)} and "
+            f"{np.shape(values)}."
+        )
+    for name, array in (("point", points), ("value", values)):
+        finite = np.isfinite(array).reshape(len(points), -1).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise NotFiniteError(f"A Lipschitz constant needs finite numbers: {name} {row} is {array[row]}.")
 
 
 def _slopes(distances: FloatArray, rows: NDArray[np.int64], values: FloatArray, resolution: float) -> FloatArray:

@@ -55,11 +55,24 @@ def check_model(model: Dynamics, transitions: Transitions) -> None:
         OptionError: the model is continuous in time or takes parameters.
         ShapeError: its sizes are not those of the transitions.
     """
+    check_step(model, "A certificate", "transitions", (transitions.state_size, transitions.control_size))
+
+
+def check_step(model: Dynamics, user: str, given: str, sizes: tuple[int, int]) -> None:
+    """Check that a model is a step in discrete time that depends on state and control alone, of the given sizes.
+
+    Args:
+        model: the model.
+        user: what needs it, for messages.
+        given: what has these sizes, for messages.
+        sizes: n and m.
+
+    Raises:
+        OptionError: the model is continuous in time or takes parameters.
+        ShapeError: its sizes are others.
+    """
     if is_continuous(model) or parameter_names(model):
-        raise OptionError("A certificate needs a discrete-time model x' = f(x, u) without parameters of a problem.")
-    sizes = (model.state_size, model.control_size)
-    if sizes != (transitions.state_size, transitions.control_size):
-        raise ShapeError(
-            f"The model has {sizes[0]} states and {sizes[1]} controls, the transitions "
-            f"{transitions.state_size} and {transitions.control_size}."
-        )
+        raise OptionError(f"{user} needs a discrete-time model x' = f(x, u) without parameters of a problem.")
+    own = (model.state_size, model.control_size)
+    if own != sizes:
+        raise ShapeError(f"The model has {own[0]} states and {own[1]} controls, the {given} {sizes[0]} and {sizes[1]}.")

@@ -39,3 +39,16 @@ class ValueModel(GradientModel, Protocol):
 
     def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
         """Return gain sqrt(2 max(0, d_sigma - offset(sigma))), comparable across models, `(..., d) -> (...)`."""
+
+
+def value_fault(model: object) -> str:
+    """Return what keeps a model that has a `distance` from being a `ValueModel`, in a sentence; empty if nothing."""
+    if isinstance(model, ValueModel) or not callable(getattr(model, "distance", None)):
+        return ""
+    methods = ("normalize", "distance_gradient", "calibrated_length")
+    missing = [name for name in ("sigma_range", "calibration") if not hasattr(model, name)]
+    missing += [name for name in methods if not callable(getattr(model, name, None))]
+    return (
+        f"{type(model).__name__} has a distance but no {' and no '.join(missing)}, so that its value would never be "
+        "looked at: give it all that ValueModel has, where calibration may be None, or call distance something else."
+    )

@@ -3,19 +3,22 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.inputs import check_torch_generator
+from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
 from trajopt_sgp.uncertainty.protocols import GradientModel
+from trajopt_sgp.uncertainty.validation import in_precision_of
 
 
 @torch.no_grad()
 def langevin(
     model: GradientModel,
-    z: Float[Tensor, "*batch d"],
+    z: Float[Rows, "*batch d"],
     sigma: float,
     steps: int,
     step_size: float,
@@ -27,23 +30,29 @@ def langevin(
     1/sigma^2 is stable for steps below 4 sigma^2.
 
     Args:
-        model: of the distance to data, in normalised coordinates.
-        z: where the chains start; they do not interact.
-        sigma: noise level.
+        model: of the distance to data, in normalised coordinates and any precision.
+        z: where the chains start, in torch or NumPy; they do not interact, and keep this precision.
+        sigma: noise level; of a model without, the level whose distance it has learned.
         steps: number of steps.
         step_size: epsilon, a squared length.
         generator: source of the noise; without one there is none, and points climb to maxima of the density.
 
     Raises:
-        OptionError: the step size is not positive, sigma outside the range of the model, or the generator not one of
-            torch.
+        OptionError: the step size or sigma is not positive, sigma outside the range of the model, or the generator not
+            one of torch.
     """
     if not step_size > 0.0:
         raise OptionError(f"step_size = {step_size}: it must be positive.")
+    if not sigma > 0.0:
+        raise OptionError(
+            f"sigma = {sigma}: it must be positive. Of a model without noise levels, give the level whose distance it "
+            "has learned; one that has learned none, as a variance, has no density to sample."
+        )
     if generator is not None:
         check_torch_generator(generator)
+    z = _points(z)
     for _ in range(steps):
-        z = z - (0.5 * step_size / sigma**2) * model.distance_gradient(z, sigma)
+        z = z - (0.5 * step_size / sigma**2) * _pull(model, z, sigma)
         if generator is not None:
             z = z + math.sqrt(step_size) * torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z)
     return z
@@ -52,8 +61,8 @@ def langevin(
 @torch.no_grad()
 def annealed_langevin(
     model: GradientModel,
-    z: Float[Tensor, "*batch d"],
-    sigmas: Sequence[float],
+    z: Float[Rows, "*batch d"],
+    sigmas: Sequence[float] | NDArray[np.float64],
     steps: int,
     step_size: float,
     generator: torch.Generator | None = None,
@@ -66,7 +75,7 @@ def annealed_langevin(
 
     Args:
         model: of the distance to data, in normalised coordinates.
-        z: where the chains start.
+        z: where the chains start, in torch or NumPy.
         sigmas: noise levels in the order in which they are visited, such as `CosineSchedule(...).sigmas`.
         steps: number of steps at each level.
         step_size: epsilon at the last level; at the others it is larger in proportion to sigma^2.
@@ -76,8 +85,20 @@ def annealed_langevin(
     Raises:
         OptionError: no levels, or as `langevin`.
     """
-    if not sigmas:
+    z, levels = _points(z), [float(sigma) for sigma in sigmas]
+    if not levels:
         raise OptionError("annealed_langevin needs at least one noise level in sigmas=.")
-    for sigma in sigmas:
-        z = langevin(model, z, sigma, steps, step_size * (sigma / sigmas[-1]) ** 2, generator)
-    return z - model.distance_gradient(z, sigmas[-1]) if denoise else z
+    for sigma in levels:
+        z = langevin(model, z, sigma, steps, step_size * (sigma / levels[-1]) ** 2, generator)
+    return z - _pull(model, z, levels[-1]) if denoise else z
+
+
+def _points(z: Rows) -> Tensor:
+    """Return points as a tensor of floating-point numbers."""
+    points = as_tensor(z)
+    return points if points.is_floating_point() else points.double()
+
+
+def _pull(model: GradientModel, z: Tensor, sigma: float) -> Tensor:
+    """Return the gradient of the distance, computed in the precision of the model, in that of z."""
+    return model.distance_gradient(in_precision_of(model, z), sigma).to(z)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.models.inputs import check_torch_generator
+from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
 _QUERY_CHUNK = 64
@@ -50,9 +51,15 @@ def gradient_error(
         noise = torch.randn(query_z.shape, generator=generator, dtype=torch.float64).to(query_z)
         z = query_z + sigma * noise
         exact = z - weighted_mean(z, reference_z, sigma)
-        difference = model.distance_gradient(z, sigma) - exact
+        difference = model.distance_gradient(in_precision_of(model, z), sigma).to(exact) - exact
         errors[sigma] = float(difference.norm() / exact.norm())
     return errors
+
+
+def in_precision_of(model: GradientModel, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+    """Return z in the floating-point type of a model, or as it is where the model does not tell its own."""
+    told = isinstance(model, torch.nn.Module) or isinstance(getattr(model, "dtype", None), torch.dtype)
+    return z.to(parameter_dtype(model)) if told else z
 
 
 def weighted_mean(
