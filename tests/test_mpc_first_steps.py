@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.test_mpc import DoubleIntegrator, quadratic_problem
+from tests.test_mpc import DoubleIntegrator, quadratic_problem, riccati_gain
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.mpc import MPC, Fallback
@@ -16,11 +16,13 @@ from trajopt_sgp.problem import (
     ControlRateLimit,
     DiscreteDynamics,
     OptimalControlProblem,
+    StageConstraint,
     StageCost,
     Status,
     TimeVarying,
 )
-from trajopt_sgp.solvers import CEM, LBFGS, SQP, GradientDescent, Ipopt
+from trajopt_sgp.solvers import CEM, DDP, LBFGS, SQP, GradientDescent, Ipopt
+from trajopt_sgp.solvers.guess import rollout, unbounded_guesses
 
 FloatArray = NDArray[np.float64]
 TIME_STEP = 0.1
@@ -92,6 +94,77 @@ def test_a_fallback_keeps_the_limits_of_change() -> None:
     first = controller.step([1.0, 0.0])
     controller.time_limit = 1e-6
     np.testing.assert_allclose(controller.step([1.0, 0.0]), first + 2.0 * TIME_STEP)
+
+
+UNBOUNDED = [
+    (SingleShooting(), GradientDescent(iterations=100, count=3)),
+    (SingleShooting(), DDP(count=2)),
+    *SOLVERS[1:],
+]
+
+
+@pytest.mark.parametrize(("formulation", "solver"), UNBOUNDED, ids=lambda each: each.name)
+@pytest.mark.parametrize("upper", [np.inf, 40.0])
+def test_controls_need_no_bounds(formulation: Any, solver: Any, upper: float) -> None:
+    """Neither for the first step nor for the starts that a later one adds to its plan."""
+    problem = quadratic_problem(10).replaced(control_bounds=None if np.isinf(upper) else (None, upper))
+    controller = MPC(problem=problem, formulation=formulation, solver=solver)
+    states = [[1.0, 0.0], [0.9, -0.2]]
+    tolerance = 0.3 if isinstance(solver, CEM | GradientDescent) else 1e-3
+    for state in states:
+        np.testing.assert_allclose(controller.step(state), -riccati_gain(10) @ state, atol=tolerance)
+    assert [record.solved for record in controller.records] == [True, True]
+
+
+def test_starts_without_bounds_are_added_to_proposals() -> None:
+    controller = MPC(
+        problem=quadratic_problem(10).replaced(control_bounds=None),
+        formulation=SingleShooting(),
+        solver=LBFGS(count=3),
+        proposals=lambda states: np.zeros((len(states), 2, 10, 1)),
+    )
+    np.testing.assert_allclose(controller.step([1.0, 0.0]), -riccati_gain(10) @ [1.0, 0.0], atol=1e-3)
+    assert len(controller.solutions[0].starts) == 3
+
+
+def test_guesses_without_bounds() -> None:
+    states, generator = np.array([[1.0, 0.0], [0.0, 2.0]]), np.random.default_rng(0)
+    problem = quadratic_problem(10).replaced(control_bounds=(1.0, None), control_scale=2.0)
+    guesses = unbounded_guesses(problem, states, 3, generator)
+    assert guesses.states.shape == (2, 3, 11, 2)
+    assert (guesses.controls[:, 0] == 1.0).all() and (guesses.controls >= 1.0).all() and guesses.controls.max() <= 3.0
+    np.testing.assert_array_equal(guesses.states, rollout(problem, guesses.controls, states[:, None]).states)
+    held = unbounded_guesses(problem.replaced(final_state=[3.0, 0.0]), states, 3, generator)
+    np.testing.assert_allclose(held.states[:, 2, 5], [[2.0, 0.0], [1.5, 1.0]])
+    diverging = problem.replaced(dynamics=DiscreteDynamics(lambda x, u: 1e200 * x + u, 2, 1))
+    straight = unbounded_guesses(diverging, states, 1, generator).states
+    np.testing.assert_array_equal(straight, np.tile(states[:, None, None], (1, 1, 11, 1)))
+
+
+def seeking(constraint: StageConstraint, **changes: Any) -> OptimalControlProblem:
+    """Go to 9 from rest, under a constraint."""
+    return quadratic_problem(10).replaced(
+        initial_state=[0.0, 0.0],
+        stage_costs=[StageCost(lambda x, u: (x[..., 0] - 9.0).square() + 0.01 * u.square().sum(-1))],
+        terminal_costs=[],
+        control_bounds=(-3.0, 3.0),
+        constraints=[constraint],
+        **changes,
+    )
+
+
+def test_a_constraint_of_controls_in_a_zone_holds_for_the_first_one() -> None:
+    """Where the problem starts it is one of no control at all."""
+    slow = StageConstraint(lambda x, u: torch.where(x[..., :1] > 5.0, u, 0.0 * u), upper=0.5)
+    controller = MPC(problem=seeking(slow), formulation=DirectTranscription(), solver=Ipopt())
+    np.testing.assert_allclose(controller.step([6.0, 0.0]), 0.5, atol=1e-6)
+
+
+def test_a_constraint_of_controls_that_a_parameter_turns_on_holds_for_the_first_one() -> None:
+    gated = StageConstraint(lambda x, u, gate: gate * u, upper=0.5, parameters=["gate"])
+    problem = seeking(gated, parameters={"gate": [0.0]})
+    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    np.testing.assert_allclose(controller.step([0.0, 0.0], {"gate": [1.0]}), 0.5, atol=1e-6)
 
 
 def following(target: Any) -> OptimalControlProblem:

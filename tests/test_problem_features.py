@@ -236,6 +236,23 @@ def test_the_cost_of_changing_controls_is_what_it_says(formulation: Formulation)
     assert np.square(changes).sum() < np.square(np.diff(np.vstack([[0.1, 0.2], plain]), axis=0) / [0.5, 1.0]).sum()
 
 
+@each_held
+def test_the_weight_of_changing_controls_may_change_between_solves(formulation: Formulation) -> None:
+    def problem(weight: float) -> OptimalControlProblem:
+        return linear_quadratic(
+            stage_costs=[lq_cost, ControlRateCost(weight, name="rate")], previous_control=[0.1, 0.2]
+        )
+
+    assert problem(1.0).number_names == ("lq_cost.weight", "lq_terminal.weight", "rate.weight")
+    with pytest.raises(OptionError, match="rate.weight = nan: it must be a finite number"):
+        problem(1.0).values(changes={"rate.weight": float("nan")})
+    prepared = prepare(problem(0.5), formulation, Ipopt())
+    prepared.solve()
+    changed, made = prepared.solve(parameters={"rate.weight": 3.0}), solve(problem(3.0), formulation, Ipopt())
+    assert changed.cost_terms["rate"] == pytest.approx(made.cost_terms["rate"], rel=1e-5)
+    np.testing.assert_allclose(changed.trajectory.controls, made.trajectory.controls, atol=1e-5)
+
+
 def drive(state: Tensor, control: Tensor) -> Tensor:
     return torch.stack([state[..., 1], control[..., 0]], dim=-1)
 

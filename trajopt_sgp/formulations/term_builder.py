@@ -326,9 +326,11 @@ class TermBuilder:
         unit = torch.tensor(make_unit(f"scale of {term.name!r}", term.scale, self.problem.control_size))
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
-            return term.weight * (self._change(z, parameters) / unit.to(z.dtype)).square().sum(-1)
+            changes = self._change(z, parameters) / unit.to(z.dtype)
+            priced: Tensor = term.weight_at(parameters) * changes.square().sum(-1)
+            return priced
 
-        return self.term(term.name, index, cost, knots.astype(np.float64))
+        return self.term(term.name, index, cost, knots.astype(np.float64), numbers=term.number_values)
 
     def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
         index, shares, knots = self._changes()

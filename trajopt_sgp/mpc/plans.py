@@ -4,9 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageConstraint, Trajectory
 from trajopt_sgp.problem.probing import depends_on_control
+
+FloatArray = NDArray[np.float64]
 
 _NEARLY_FEASIBLE = 1e-3
 
@@ -26,6 +29,15 @@ def fitted(plan: Trajectory, horizon: int) -> Trajectory:
     states = np.concatenate([plan.states, plan.states[:, -1:].repeat(more, axis=1)], axis=1)
     controls = np.concatenate([plan.controls, plan.controls[:, -1:].repeat(more, axis=1)], axis=1)
     return replace(plan, states=states, controls=controls)
+
+
+def joined(starts: Trajectory, more: Trajectory) -> Trajectory:
+    """Return starts `(B, ...)` or `(B, S, ...)` followed by more of them `(B, K, ...)`."""
+
+    def join(first: FloatArray, second: FloatArray) -> FloatArray:
+        return np.concatenate([first.reshape(len(second), -1, *second.shape[2:]), second], axis=1)
+
+    return replace(more, states=join(starts.states, more.states), controls=join(starts.controls, more.controls))
 
 
 def usable(solution: Solution) -> bool:

@@ -13,7 +13,8 @@ from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, nearest_turn
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.shifting import MultiplierShift
-from trajopt_sgp.mpc.plans import fitted, of_what_is_to_come, usable
+from trajopt_sgp.mpc.applied_controls import AppliedControls
+from trajopt_sgp.mpc.plans import fitted, joined, of_what_is_to_come, usable
 from trajopt_sgp.mpc.step_record import StepRecord, summarise
 from trajopt_sgp.problem import (
     ControlRateCost,
@@ -28,7 +29,7 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
-from trajopt_sgp.solvers.guess import rollout
+from trajopt_sgp.solvers.guess import open_controls, rollout, unbounded_guesses
 from trajopt_sgp.solvers.interruption import Interruption
 
 FloatArray = NDArray[np.float64]
@@ -126,9 +127,10 @@ class MPC:
         self.plan, self.solutions, self.records = None, [], []
         self._ages = np.zeros(0, dtype=np.int64)
         self._cold = True
-        self._applied: FloatArray | None = None
+        self._elapsed = 0.0
+        """Time since the reset [s]: the time step may change."""
+        self._applied = AppliedControls()
         self._measured: FloatArray | None = None
-        self._pending: list[FloatArray] = []
         self._laws: list[FeedbackLaw | None] = []
         """Feedback along the plan in use of each episode, where its solver has found one."""
 
@@ -138,7 +140,8 @@ class MPC:
         Args:
             state: as measured now.
             parameters: values of parameters, weights and noise levels that differ from those of the problem, as in
-                `solve`; they hold for this step.
+                `solve`; they hold for this step. `previous_control` is what was applied last, where that is another
+                control than the step before returned.
 
         Raises:
             ShapeError: the state has the wrong shape, or another batch size than in the step before; or what a fallback
@@ -157,6 +160,7 @@ class MPC:
     def _step(self, measured: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         begin = time.perf_counter()
         measured = self._continued(self._check(measured))
+        self._applied.recall(self.problem, parameters or {}, len(measured), self.delay_steps)
         predicted = self._predict(measured, self._now(parameters, 0))
         parameters = self._now(parameters, self.delay_steps)
         known = np.isfinite(predicted).all(axis=1, keepdims=True)
@@ -168,8 +172,8 @@ class MPC:
         starts = self._with_proposals(prepared, guess, states, parameters)
         self.solutions = prepared.solve_batch(
             states,
-            starts,
-            parameters=self._changes(parameters),
+            self._filled(prepared, starts, states, parameters),
+            parameters=parameters,
             time_limit=self.time_limit,
             generator=self.generator,
             checked=starts is None,
@@ -181,8 +185,8 @@ class MPC:
             used &= self._better_than_idle(prepared, states, parameters)
         self._cold = not used.any() and cold
         controls = self._adopt(used, guess, states)
-        self._applied = controls
-        self._pending = [*self._pending, controls][-self.delay_steps :] if self.delay_steps else []
+        self._applied.note(controls)
+        self._elapsed += self._time_step
         found = {solution.status.label for solution in self.solutions}
         statuses = ",".join(sorted(found if known.all() else found | {Status.NOT_FINITE.label}))
         seconds = time.perf_counter() - begin
@@ -194,6 +198,7 @@ class MPC:
         """Change the problem between two steps, its horizon for example; the plan in use is fitted to it.
 
         Goals, weights and references that are parameters are changed more cheaply by `step(state, parameters=...)`.
+        With `previous_control`, the controls that were applied and are under way are forgotten: it was that one.
 
         Raises:
             TrajoptError: any that the problem, its transcription or this controller raises; nothing has changed then.
@@ -202,6 +207,8 @@ class MPC:
         self._build(problem)
         if self.plan is not None and self.plan.horizon != problem.horizon:
             self.plan, self._laws = fitted(self.plan, problem.horizon), []
+        if "previous_control" in changes:
+            self._applied.forget()
         self.problem, self.solutions = problem, []
 
     def statistics(self) -> Mapping[str, float]:
@@ -268,22 +275,14 @@ class MPC:
 
     def _predict(self, states: FloatArray, parameters: Mapping[str, Any] | None) -> FloatArray:
         """Return the states when the next control takes effect, under those that are still on their way."""
-        if not (steps := self.delay_steps):
+        if not self.delay_steps:
             return states
-        # before the first controls nothing was under way, and after a change of the time step more than now
-        under_way = [*[self._idle(len(states))] * steps, *self._pending][-steps:]
-        controls = np.stack(under_way, axis=1)
-        return rollout(self.problem, controls, states, parameters, self.formulation).states[:, -1]
-
-    def _idle(self, count: int) -> FloatArray:
-        """Return controls `(count, m)` that do nothing, as far as their bounds allow."""
-        return self.problem.control_box.clip(np.zeros((count, self.problem.control_size)))
+        return rollout(self.problem, self._applied.under_way, states, parameters, self.formulation).states[:, -1]
 
     def _idle_plan(self, states: FloatArray) -> Trajectory:
         """Return plans `(B, ...)` that do nothing, states at rest."""
-        horizon = self.problem.horizon
-        still = np.repeat(states[:, None], horizon + 1, axis=1)
-        return Trajectory(still, np.repeat(self._idle(len(states))[:, None], horizon, axis=1), self._time_step)
+        still = np.repeat(states[:, None], self.problem.horizon + 1, axis=1)
+        return Trajectory(still, self._applied.idle(len(states)), self._time_step)
 
     def _better_than_idle(
         self, prepared: PreparedSolve, states: FloatArray, parameters: Mapping[str, Any]
@@ -293,11 +292,11 @@ class MPC:
         begun = np.array([solution.iterations > 0 for solution in self.solutions])
         if whole.all() or self.problem.dynamics is None:
             return np.asarray(whole | begun)
-        changes, idle = self._changes(parameters), self._idle_plan(states)
-        still = rollout(self.problem, idle.controls[:, None], states[:, None], changes, self.formulation)
+        idle = self._applied.idle(len(states))[:, None]
+        still = rollout(self.problem, idle, states[:, None], parameters, self.formulation)
         found = _stacked(self.solutions)
         plans = replace(found, states=found.states[:, None], controls=found.controls[:, None])
-        better = prepared.merits(plans, states, changes) < prepared.merits(still, states, changes)
+        better = prepared.merits(plans, states, parameters) < prepared.merits(still, states, parameters)
         return np.asarray(whole | (begun & better[:, 0]))
 
     @property
@@ -306,8 +305,10 @@ class MPC:
 
     def _now(self, parameters: Mapping[str, Any] | None, ahead: int) -> dict[str, Any]:
         """Return the parameters of this step with the signals from so many steps ahead on."""
-        times: FloatArray = self._time_step * (len(self.records) + ahead + np.arange(self.problem.horizon + 1.0))
-        given = {name: TimeVarying(signal(times)) for name, signal in self.signals.items()}
+        times: FloatArray = self._elapsed + self._time_step * (ahead + np.arange(self.problem.horizon + 1.0))
+        given: dict[str, Any] = {name: TimeVarying(signal(times)) for name, signal in self.signals.items()}
+        if self._rate_terms and self._applied.before is not None:
+            given["previous_control"] = self._applied.before[0]
         return {**given, **(parameters or {})}
 
     def _with_proposals(
@@ -324,9 +325,8 @@ class MPC:
         if guess is not None:
             controls = np.concatenate([guess.controls[:, None], controls], axis=1)
         controls = self.problem.control_box.clip(controls)
-        changes = self._changes(parameters)
-        started = rollout(self.problem, controls, states[:, None], changes, self.formulation)
-        merits = prepared.merits(started, states, changes)
+        started = rollout(self.problem, controls, states[:, None], parameters, self.formulation)
+        merits = prepared.merits(started, states, parameters)
         best = np.argsort(merits, axis=1)[:, : self.kept, None, None]
         return replace(
             started,
@@ -334,11 +334,16 @@ class MPC:
             controls=np.take_along_axis(started.controls, best, axis=1),
         )
 
-    def _changes(self, parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        changes = dict(parameters or {})
-        if self._rate_terms and self._applied is not None:
-            changes.setdefault("previous_control", self._applied[0])
-        return changes
+    def _filled(
+        self, prepared: PreparedSolve, starts: Trajectory | None, states: FloatArray, parameters: Mapping[str, Any]
+    ) -> Trajectory | None:
+        """Return the starts with the missing ones added, where want of bounds keeps them from being drawn."""
+        given = 0 if starts is None else 1 if starts.controls.ndim == 3 else starts.controls.shape[1]
+        missing = prepared.solver.starts - given
+        if missing <= 0 or not len(open_controls(self.problem)):
+            return starts
+        more = unbounded_guesses(self.problem, states, missing, self.generator, parameters, self.formulation)
+        return more if starts is None else joined(starts, more)
 
     def _multipliers(self, cold: bool) -> Sequence[Mapping[str, FloatArray]]:
         if cold or not self.warm_multipliers or not self.solutions:
@@ -366,22 +371,13 @@ class MPC:
             solution.feedback if good else law
             for solution, good, law in zip(self.solutions, used, earlier, strict=True)
         ]
-        return self._within_rates(self.problem.control_box.clip(controls))
-
-    def _within_rates(self, controls: FloatArray) -> FloatArray:
-        """Return controls as near as the limits on the rate of change allow, which no fallback knows of."""
-        if self._applied is None:
-            return controls
-        for limit in self.problem.rate_limits:
-            lower, upper = (self._time_step * rate for rate in limit.bounds(self.problem.control_size))
-            controls = np.clip(controls, self._applied + lower, self._applied + upper)
-        return controls
+        return self._applied.allowed(controls, self._applied.before)
 
     def _fall_back(self, episode: int, planned: FloatArray, state: FloatArray) -> FloatArray:
         if callable(self.fallback):
             return make_scale("what the fallback returned", self.fallback(state), self.problem.control_size)
-        if self.fallback == "hold" and self._applied is not None:
-            held: FloatArray = self._applied[episode]
+        if self.fallback == "hold" and self._applied.before is not None:
+            held: FloatArray = self._applied.before[episode]
             return held
         law = self._laws[episode] if self._laws else None
         return planned if law is None else law(state)

@@ -213,9 +213,7 @@ class OptimalControlProblem:
     @property
     def number_names(self) -> tuple[str, ...]:
         """Names of the weights and noise levels that may change between solves, as `term.weight`."""
-        stage = [name for term in self.stage_terms for name in term.numbers]
-        rest = *self.terminal_terms, *self.trajectory_terms
-        return (*stage, *(name for term in rest for name in term.numbers))
+        return tuple(name for term in self._costs for name in term.numbers)
 
     def values(
         self,

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import casadi
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
+from trajopt_sgp.problem.casadi_function import CasadiFunction
 from trajopt_sgp.problem.constraints import BoundaryConstraint, Constraint, StageConstraint
+from trajopt_sgp.problem.control_use import uses_control, uses_input
 from trajopt_sgp.problem.dynamics import parameter_names
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.problem.terms import FunctionTerm, LeastSquaresCost, StageCost, StageCostTerm
@@ -125,24 +128,24 @@ def _check_alone(trial: _Trial) -> None:
 
 
 def depends_on_control(problem: OptimalControlProblem, constraint: StageConstraint) -> bool:
-    """Return whether the rows of a constraint change with the control within its bounds, as far as draws show.
+    """Return whether the rows of a constraint may change with the control, be it elsewhere or for other parameters.
 
-    A next state always does.
+    A next state always does. Where the function is compiled, so that it cannot be followed, draws within the bounds of
+    the control tell.
     """
     if constraint.next_state:
         return True
+    if isinstance(constraint.function, casadi.Function | CasadiFunction):
+        return uses_input(constraint.function, 1)
     leading = _DRAWS, _leading(problem)[1]
     state, middle = _points(problem, leading, _SPREAD)
     box, reach = problem.control_box, _FAR * (1.0 + np.abs(problem.control_box.middle()))
     lower, upper = np.maximum(box.lower, box.middle() - reach), np.minimum(box.upper, box.middle() + reach)
     drawn = np.random.default_rng(0).uniform(lower, upper, (*leading, problem.control_size))
-    parameters = problem.values().local(np.zeros(leading[1]))
+    rows = partial(constraint.evaluate, parameters=problem.values().local(np.zeros(leading[1])))
     with torch.no_grad():
-        pair = [
-            constraint.evaluate(state, control, parameters=parameters)
-            for control in (middle, torch.tensor(drawn, dtype=problem.dtype))
-        ]
-    return not torch.equal(*(torch.nan_to_num(rows) for rows in pair))
+        pair = [rows(state, control) for control in (middle, torch.tensor(drawn, dtype=problem.dtype))]
+    return not torch.equal(*(torch.nan_to_num(values) for values in pair)) or uses_control(rows, state, middle)
 
 
 def _trials(problem: OptimalControlProblem, needs_value: bool, spread: float) -> Iterator[_Trial]:

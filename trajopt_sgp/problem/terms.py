@@ -278,12 +278,29 @@ class ControlRateCost:
     """weight * sum over t of ((u_t - u_{t-1}) / scale)², for plans whose controls change gently."""
 
     weight: float = 1.0
+    """May change between solves, as `name.weight`."""
     scale: Numbers = 1.0
     """Unit of change, a number or `(m,)`."""
     name: str = "control_rate_cost"
 
     def __post_init__(self) -> None:
-        finite_number(f"{self.name}.weight", self.weight)
+        finite_number(self.numbers[0], self.weight)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The name of its weight."""
+        return (f"{self.name}.weight",)
+
+    def check_number(self, name: str, value: float) -> None:
+        """A weight of either sign will do."""
+
+    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
+        """Return its weight by name."""
+        return {self.numbers[0]: self.weight_at(parameters)}
+
+    def weight_at(self, parameters: Parameters) -> Any:
+        """Return its weight with these parameters."""
+        return parameters.number(self.numbers[0], self.weight)
 
 
 StageEntry = StageCostTerm | StageFunction | ControlRateCost

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.formulations.scaling import control_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Trajectory
 
@@ -41,9 +42,8 @@ def random_controls(
         OptionError: a control has no bounds to draw from; names it.
     """
     box = problem.control_box
-    open_controls = np.flatnonzero(~np.isfinite(box.upper - box.lower))
-    if len(open_controls):
-        first = open_controls[0]
+    if len(without := open_controls(problem)):
+        first = without[0]
         sides = {"lower": box.lower[first], "upper": box.upper[first]}
         missing = " and no ".join(side for side, bound in sides.items() if not np.isfinite(bound))
         raise OptionError(
@@ -52,6 +52,38 @@ def random_controls(
         )
     shape = (count, problem.horizon, problem.control_size)
     return box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)
+
+
+def open_controls(problem: OptimalControlProblem) -> NDArray[np.int64]:
+    """Return which controls have no bound on a side, so that none can be drawn between its bounds."""
+    return np.flatnonzero(~np.isfinite(problem.control_box.upper - problem.control_box.lower))
+
+
+def unbounded_guesses(
+    problem: OptimalControlProblem,
+    states: FloatArray,
+    count: int,
+    generator: np.random.Generator,
+    changes: Mapping[str, Any] | None = None,
+    formulation: Formulation | None = None,
+) -> Trajectory:
+    """Return `count` trajectories `(B, count, ...)` from each of some states `(B, n)`, whatever bounds there are.
+
+    The first has the controls of `line_guess`, the others random ones, within a unit of it where there are no bounds.
+    States are those of a rollout, or go straight where the last state is held or the rollout does not stay finite.
+    """
+    box, middle = problem.control_box, problem.control_box.middle()
+    closed = np.isfinite(box.upper - box.lower)
+    reach = np.where(closed, np.where(closed, box.upper, 0.0) - middle, control_scale(problem))
+    shares = generator.uniform(-1.0, 1.0, (len(states), count, problem.horizon, problem.control_size))
+    shares[:, :1] = 0.0
+    controls = box.clip(middle + reach * shares)
+    rolled, straight = (
+        rollout(problem, controls, states[:, None], changes, formulation),
+        straight_line(problem, controls, states[:, None]),
+    )
+    chosen = np.isfinite(rolled.states).all(axis=(-2, -1), keepdims=True) & ~problem.final.held.any()
+    return replace(rolled, states=np.where(chosen, rolled.states, straight.states))
 
 
 def rollout(
