@@ -39,6 +39,7 @@ from trajopt_sgp.problem import (
     Penalty,
     StageConstraint,
     Status,
+    TerminalConstraint,
     Trajectory,
     load_feedback_law,
 )
@@ -163,6 +164,22 @@ def test_a_kink_that_no_step_leaves_is_no_success() -> None:
     assert solution.status is Status.FAILED
     # the optimum is 7.675, the guess costs 10.9
     assert solution.cost < 7.8
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda x, u: 1.0 / (1e-3 + x[..., :1].square()) - 1.0 / 1.441,
+        lambda x, u: (0.05 + x[..., :1].abs()) ** -2 - 0.64,
+    ],
+)
+def test_feasible_rows_that_penalties_do_not_reach_are_no_infeasible_problem(row: Any) -> None:
+    cost = [lambda x, u: (x[..., 0] - 2.0).square() + 0.01 * u[..., 0].square()]
+    changes: dict[str, Any] = {"stage_costs": cost, "constraints": [StageConstraint(row, lower=0.0)]}
+    problem = cart(horizon=20, initial_state=[0.0, 0.0], **changes)
+    assert solve(problem, SingleShooting(), DDP()).status in (Status.SOLVED, Status.FAILED)
+    far = cart(control_bounds=(-0.1, 0.1), constraints=[TerminalConstraint(lambda x: x, lower=0.0, upper=0.0)])
+    assert solve(far, SingleShooting(), DDP()).status is Status.INFEASIBLE
 
 
 def test_members_of_a_batch_are_solved_for_themselves() -> None:

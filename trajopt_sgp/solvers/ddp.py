@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
@@ -176,7 +177,16 @@ class _Search:
             status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
             if status in _ENDS:
                 break
-        return self._outcome(status)
+        return self._outcome(Status.FAILED if status.ok and self._far_from_rows() else status)
+
+    def _far_from_rows(self) -> bool:
+        """Return whether rows that are flat at the plan, and steep where they got their scale, only seem to hold."""
+        lower, upper = self.derivatives.row_bounds
+        excess = np.maximum(lower - self.rows, self.rows - upper)
+        if not (excess > 0.0).any():
+            return False
+        slopes = np.abs(self.derivatives.row_slopes(self.full, self.parameters).slopes).max(-1)
+        return is_far(excess, slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
 
     def _minimise(self, tolerance: float) -> Status:
         """Search in one stage."""
