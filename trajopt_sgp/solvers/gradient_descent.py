@@ -300,7 +300,6 @@ class _Descent:
         still = (self.merit - self.reached).abs() <= share * self.merit.abs()
         point = self.variables.detach()
         stationarity = (self.batch.project(point - gradient) - point).abs().amax(-1)
-
         still &= stationarity <= _STATIONARY
         residual = torch.maximum(self.lagrangian.residual(self.rows[:, self.others]), violation)
         done = still & (residual <= self.settings.feasibility) & live
