@@ -127,6 +127,7 @@ def joined(first: Tensor, last: Tensor) -> Tensor:
             ),
             "soft constraints, whose slack is no control",
         ),
+        (block_move(move_blocks=[2] * 10), "move_blocks, whose controls join several knots"),
     ],
 )
 def test_what_is_no_chain_of_stages_is_refused(problem: OptimalControlProblem, message: str) -> None:

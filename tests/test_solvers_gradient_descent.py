@@ -22,11 +22,14 @@ from tests.problems import (
 )
 from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
+from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
-from trajopt_sgp.problem import Status, Trajectory
-from trajopt_sgp.solvers import CEM, GradientDescent, prepare, random_guesses, solve, solve_batch
+from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageConstraint, Status, Trajectory
+from trajopt_sgp.solvers import CEM, DDP, LBFGS, GradientDescent, prepare, random_guesses, solve, solve_batch
 from trajopt_sgp.solvers.annealing import AdaptiveAnnealing
+from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.check import check_solver
+from trajopt_sgp.solvers.guess import line_guess
 from trajopt_sgp.solvers.halving import better_half
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
@@ -239,6 +242,55 @@ def test_contradictory_constraints_are_reported() -> None:
     solution = solve(block_move(control_bounds=(-1.0, 1.0)), SHOOTING, GradientDescent(iterations=200))
     assert not solution.success
     assert solution.rows[0].name.startswith("target")
+
+
+def test_stillness_under_short_steps_is_no_convergence_and_the_best_iterate_is_kept() -> None:
+    """An early overshoot leaves large multipliers, which hold the plan far below its bound."""
+    limit = StageConstraint(lambda x, u: (8.0 * x[..., :1]).exp(), upper=float(np.exp(9.6)))
+    problem = towards_two(constraints=[limit])
+    solution = solve(problem, SHOOTING, GradientDescent(), line_guess(problem))
+    feasible = [entry["merit"] for entry in solution.log if entry["violation"] <= 5e-4]
+    assert solution.cost == pytest.approx(min(feasible))
+    assert solution.log[-1]["merit"] > 1.1 * solution.cost
+    assert solution.status is Status.ITERATION_LIMIT
+
+
+@pytest.mark.parametrize("solver", [GradientDescent(), LBFGS(), DDP()], ids=lambda solver: solver.name)
+def test_rows_that_are_steep_where_they_are_scaled_alone_are_judged_where_the_plan_is(solver: Solver) -> None:
+    """At most 1.2, in a form whose slope is a thousand times larger at the start."""
+    limit = StageConstraint(lambda x, u: 1.0 / (1e-4 + x[..., :1].square()), lower=1.0 / 1.44)
+    problem = towards_two(constraints=[limit])
+    solution = solve(problem, SHOOTING, solver, line_guess(problem))
+    assert solution.scaled_violation <= 5e-4
+    assert not solution.success or solution.trajectory.states[:, 0].max() < 1.205
+    # the reference has a solution
+    assert solution.status is not Status.INFEASIBLE
+
+
+def towards_two(**changes: Any) -> OptimalControlProblem:
+    """A unit mass at rest in 0 that wants to be in 2."""
+    a = torch.tensor([[1.0, 0.1], [0.0, 1.0]], dtype=torch.float64)
+    b = torch.tensor([[0.005], [0.1]], dtype=torch.float64)
+    settings: dict[str, Any] = {
+        "dynamics": DiscreteDynamics(lambda x, u: x @ a.T.to(x) + u @ b.T.to(x), 2, 1),
+        "horizon": 20,
+        "time_step": 0.1,
+        "initial_state": [0.0, 0.0],
+        "control_bounds": (-3.0, 3.0),
+        "stage_costs": [lambda x, u: (x[..., 0] - 2.0).square() + 0.01 * u[..., 0].square()],
+    }
+    return OptimalControlProblem(**{**settings, **changes})
+
+
+def test_slopes_tell_how_far_a_row_is() -> None:
+    steep, flat = np.array([0.5, 1.0]), np.array([1e-3, 1.0])
+    excess = np.array([1e-4, -1.0])
+    assert not is_far(excess, steep, feasibility=1e-6, rounding=1e-16)
+    assert is_far(excess, flat, feasibility=1e-6, rounding=1e-16)
+    assert not is_far(excess, flat, feasibility=2e-2, rounding=1e-16)
+    assert not is_far(excess, np.full(2, np.nan), feasibility=1e-6, rounding=1e-16)
+    # what rounding violates is far from nothing
+    assert not is_far(np.array([1e-16]), np.zeros(1), feasibility=1e-6, rounding=1e-16)
 
 
 def test_conforms() -> None:

@@ -14,6 +14,10 @@ from trajopt_sgp.problem.boundary import make_unit
 FloatArray = NDArray[np.float64]
 
 _SAMPLES = 8
+# Share of the derivative that a row was scaled by, above which its violation is judged by that scale.
+_STEEP = 0.1
+# What such a row may be violated by, in units of that share.
+_NEAR = 5e-4
 
 
 def state_scale(problem: OptimalControlProblem) -> FloatArray:
@@ -53,6 +57,23 @@ def row_scale(function: Callable[[Tensor], Tensor], units: FloatArray, centre: F
     jacobian = differentiate(function(point), point).detach().numpy() * units
     largest = np.nan_to_num(np.abs(jacobian), nan=0.0, posinf=0.0).max(axis=(0, 2))
     return np.where(largest > 1e-8, 1.0 / np.where(largest > 1e-8, largest, 1.0), 1.0)
+
+
+def is_far(excess: FloatArray, slopes: FloatArray, feasibility: float, rounding: float) -> bool:
+    """Return whether scaled variables must move far to meet a row, though its scaled violation is small.
+
+    A row that is steep where it got its scale and flat at the plan is scaled to nothing there: its violation is judged
+    by its slope at the plan. A row with a tenth of its slope or more is judged by its scale alone.
+
+    Args:
+        excess: violation of each scaled row, `(R,)`; not positive within the bounds.
+        slopes: largest derivative of each by a scaled variable, `(R,)`; NaN where unknown.
+        feasibility: largest violation of a row that holds; the one of a flat row need not be less than 5e-4.
+        rounding: relative error of the rows, which is no violation.
+    """
+    limit = max(feasibility, _NEAR)
+    flat = np.maximum(np.nan_to_num(slopes, nan=1.0, posinf=1.0), 10.0 * _STEEP * rounding / limit)
+    return bool((_STEEP * excess > limit * flat)[flat < _STEEP].any())
 
 
 def _learned(problem: OptimalControlProblem, part: slice) -> FloatArray | None:

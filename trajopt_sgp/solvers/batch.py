@@ -10,8 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.derivatives.assembly import Assembly
+from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
+from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.solvers.base import Start
@@ -100,6 +103,41 @@ class ProgramBatch:
         if not len(self.row_lower):
             return rows.new_zeros(len(rows))
         return torch.maximum(self.row_lower - rows, rows - self.row_upper).clamp_min(0.0).amax(-1)
+
+    def far_from_rows(self, points: Tensor, feasibility: float) -> Tensor:
+        """Return which programs must move far from points `(P, size)` to meet their rows, by the slopes there, `(P,)`.
+
+        Args:
+            points: variables.
+            feasibility: largest violation of a scaled row that holds; more than that is found without slopes.
+        """
+        far = torch.zeros(self.count, dtype=torch.bool)
+        if not len(self.row_lower):
+            return far
+        rounding = torch.finfo(self.program.problem.coarsest_dtype).eps
+        with torch.no_grad():
+            rows = self.evaluate(points, 1.0).rows
+        violation = self.violation(rows)
+        for k in ((violation > 0.0) & (violation <= feasibility)).nonzero()[:, 0].tolist():
+            slopes = self._row_slopes(points[k], k)
+            excess = torch.maximum(self.row_lower - rows[k], rows[k] - self.row_upper).to(torch.float64).numpy()
+            far[k] = is_far(excess, slopes, feasibility, rounding)
+        return far
+
+    def _row_slopes(self, point: Tensor, member: int) -> FloatArray:
+        """Return the largest derivative of each row by a variable of the transcription, `(R,)`; NaN if unknown."""
+        program, parameters = self.program.precise, self.start.one(member).to(torch.float64)
+        full = program.full_assembly
+        places: slice | NDArray[np.int64] = slice(None)
+        if isinstance(program.assembly, CondensedAssembly):
+            places = program.assembly.row_places
+        elif not isinstance(program.assembly, Assembly):
+            # rows of many plans, made by one policy
+            return np.full(len(self.row_lower), np.nan)
+        plan = program.lift(point.to(torch.float64).numpy(), parameters)
+        slopes = np.zeros(full.row_count)
+        np.maximum.at(slopes, full.jacobian_pattern.rows, np.abs(full.jacobian(plan, parameters)[1]))
+        return slopes[places]
 
     def jacobian(self, point: Tensor, member: int) -> Tensor:
         """Return the Jacobian of the rows of one program at a point `(size,)`, dense `(R, size)`."""

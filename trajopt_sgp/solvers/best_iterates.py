@@ -34,6 +34,8 @@ class BestIterates:
         self.variables = variables.detach().clone()
         self.merit = torch.full((len(variables),), math.inf, dtype=variables.dtype)
         self.violation = torch.full_like(self.merit, math.inf)
+        self.far = torch.zeros(len(variables), dtype=torch.bool)
+        """Whether the variables must move far to meet rows that are flat there, `(P,)`."""
         self._feasibility = feasibility
 
     @property
@@ -69,17 +71,23 @@ class BestIterates:
         self.merit = torch.where(where, merit, self.merit)
         self.violation = torch.where(where, violation, self.violation)
 
+    def judge(self, batch: ProgramBatch) -> None:
+        """Find which of the iterates only seem to meet the rows, as these are flat there and steep at their scale."""
+        self.far = batch.far_from_rows(self.variables, self._feasibility)
+
     def status(self, program: int, ended: Status) -> Status:
         """Return how a program ended, given how its solver did."""
         if not math.isfinite(float(self.merit[program])):
             return Status.NOT_FINITE
         if ended is Status.CONVERGED and not bool(self.feasible[program]):
             return Status.INFEASIBLE
+        if ended.ok and bool(self.far[program]):
+            return Status.FAILED
         return ended
 
     def rank(self, program: int) -> float:
         """Return the number by which starts are compared: the merit, infinite where nothing feasible was found."""
-        return float(self.merit[program]) if bool(self.feasible[program]) else math.inf
+        return float(self.merit[program]) if bool(self.feasible[program] & ~self.far[program]) else math.inf
 
     def outcomes(
         self,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
@@ -19,7 +20,7 @@ from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.nlpsol import schedule
 from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep
-from trajopt_sgp.solvers.run import OPTIMAL
+from trajopt_sgp.solvers.run import ACCEPTABLE, OPTIMAL
 from trajopt_sgp.solvers.stage_model import StageDerivatives, StageModel
 from trajopt_sgp.solvers.stages import check_stages
 
@@ -28,7 +29,7 @@ FloatArray = NDArray[np.float64]
 _LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 _ARMIJO = 1e-4
 _ATTEMPTS = 12
-# In units of the largest curvature of a knot.
+# In units of the largest curvature of a knot, or of the slope: steps of the order of the control range.
 _LEAST_DAMPING, _DAMPING_FACTOR = 1e-5, 4.0
 # A decrease that rounding hides.
 _NEGLIGIBLE = 1e-13
@@ -176,7 +177,16 @@ class _Search:
             status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
             if status in _ENDS:
                 break
-        return self._outcome(status)
+        return self._outcome(Status.FAILED if status.ok and self._far_from_rows() else status)
+
+    def _far_from_rows(self) -> bool:
+        """Return whether rows that are flat at the plan, and steep where they got their scale, only seem to hold."""
+        lower, upper = self.derivatives.row_bounds
+        excess = np.maximum(lower - self.rows, self.rows - upper)
+        if not (excess > 0.0).any():
+            return False
+        slopes = np.abs(self.derivatives.row_slopes(self.full, self.parameters).slopes).max(-1)
+        return is_far(excess, slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
 
     def _minimise(self, tolerance: float) -> Status:
         """Search in one stage."""
@@ -196,20 +206,39 @@ class _Search:
             if stationarity > inner and self._improve(model):
                 continue
             if residual <= self.settings.feasibility and stationarity > inner:
-                return self.limits.reached() or self._end(stationarity)
-            if not self._move_multipliers():
-                return Status.INFEASIBLE if residual > self.settings.feasibility else Status.CONVERGED
-            inner = max(tolerance, 0.1 * min(inner, residual))
+                return self.limits.reached() or self._end(model, stationarity)
+            if self._move_multipliers():
+                inner = max(tolerance, 0.1 * min(inner, residual))
+            elif residual > self.settings.feasibility:
+                return Status.INFEASIBLE if self._stuck_outside(model) else Status.FAILED
+            else:
+                inner = tolerance
         return Status.ITERATION_LIMIT
 
-    def _end(self, stationarity: float) -> Status:
+    def _end(self, model: StageModel, stationarity: float) -> Status:
         """Return what a plan is that no step improves: rounding may hide what is left of the slope."""
-        largest = float(self.lagrangian.multipliers.abs().amax()) if len(self.rows) else 0.0
-        return Status.SOLVED if stationarity <= OPTIMAL * max(1.0, largest) else Status.CONVERGED
+        size = max(1.0, float(self.lagrangian.multipliers.abs().amax()) if len(self.rows) else 0.0)
+        if stationarity <= OPTIMAL * size:
+            return Status.SOLVED
+        hidden = stationarity**2 <= _NEGLIGIBLE * (1.0 + abs(self.value)) * self._unit(model)
+        return Status.CONVERGED if hidden or stationarity <= ACCEPTABLE * size else Status.FAILED
+
+    def _stuck_outside(self, model: StageModel) -> bool:
+        """Return whether rows are violated, and no small step reduces the sum of the squared violations."""
+        lower, upper = self.derivatives.row_bounds
+        excess = self.rows - np.clip(self.rows, lower, upper)
+        largest = np.abs(excess).max(initial=0.0)
+        slope = self.derivatives.row_slope(self.full, self.parameters, model, excess)
+        return bool(largest > self.settings.feasibility and self._projected(slope) <= ACCEPTABLE * largest)
+
+    def _unit(self, model: StageModel) -> float:
+        """Return the damping that is of the order of the model."""
+        slope = np.where(self._held(model), 0.0, model.slope)
+        return max(float(np.abs(model.curvature).max()), float(np.abs(slope).max(initial=0.0)), 1e-12)
 
     def _improve(self, model: StageModel) -> bool:
         """Move to a better plan, and return whether there was one."""
-        held, unit = self._held(model), max(float(np.abs(model.curvature).max()), 1e-12)
+        held, unit = self._held(model), self._unit(model)
         convex = False
         for _ in range(_ATTEMPTS):
             feedback = sweep(model, held, self.damping * unit)
@@ -217,7 +246,7 @@ class _Search:
                 self.feedback = feedback
                 if -feedback.decrease <= _NEGLIGIBLE * (1.0 + abs(self.value)):
                     return False
-                if self._search_line(feedback):
+                if self._search_line(feedback, model.slope):
                     return True
             if self.limits.reached() is not None:
                 return False
@@ -227,17 +256,24 @@ class _Search:
                 model, convex = model.convex(), True
         return False
 
-    def _search_line(self, feedback: Feedback) -> bool:
+    def _search_line(self, feedback: Feedback, slope: FloatArray) -> bool:
         for length in _LENGTHS:
             trial = self.plans.step(self.full, feedback, length, self.parameters)
             value, rows = self._evaluate(trial)
-            if value <= self.value + _ARMIJO * length * feedback.decrease:
+            if value <= self.value + _ARMIJO * self._expected(trial, length * feedback.decrease, slope):
                 self.full, self.value, self.rows, self.model = trial, value, rows, None
                 if length == 1.0:
                     lower = self.damping / _DAMPING_FACTOR
                     self.damping = lower if lower >= _LEAST_DAMPING else 0.0
                 return True
         return False
+
+    def _expected(self, trial: FloatArray, decrease: float, slope: FloatArray) -> float:
+        """Return the decrease to first order, of what the bounds leave of a step where that is less."""
+        if not np.isfinite(trial).all():
+            return decrease
+        moved = float((slope * (self.plans.controls(trial) - self.plans.controls(self.full))).sum())
+        return max(decrease, moved) if moved < 0.0 else decrease
 
     def _find_feedback(self, model: StageModel) -> None:
         """Find the feedback along the plan that stays, where the search has none or one along another plan."""
@@ -273,8 +309,12 @@ class _Search:
         return held
 
     def _stationarity(self, model: StageModel) -> float:
+        return self._projected(model.slope)
+
+    def _projected(self, slope: FloatArray) -> float:
+        """Return the longest step of a control down a slope `(N, m)` within the bounds."""
         controls = self.plans.controls(self.full)
-        moved = np.clip(controls - model.slope, self.plans.lower, self.plans.upper)
+        moved = np.clip(controls - slope, self.plans.lower, self.plans.upper)
         return float(np.abs(moved - controls).max(initial=0.0))
 
     def _residual(self) -> float:

@@ -37,6 +37,8 @@ FloatArray = NDArray[np.float64]
 _CONSTRAINED_BETAS = (0.9, 0.99)
 # beyond this share of the first step the merit changes by what constraints are met better or worse
 _LEAST_DECAY = 0.05
+# a step down the gradient of the Lagrangian that is no longer than this ends at a minimum, in scaled variables
+_STATIONARY = 1e-2
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ class GradientDescent(Solver):
     left; None: all go on to the end. Starts that processes solve apart are no rivals."""
     tolerance: float = 1e-4
     """Converged when the best merit improved by less than this share over `patience` iterations at the end; with
-    constraints, when the merit changed by less, and feasibility and complementarity hold to `feasibility`. The share
-    falls with the step size: short steps improve little wherever they are."""
+    constraints, when the merit changed by less, the gradient of the Lagrangian has vanished within the bounds, and
+    feasibility and complementarity hold to `feasibility`. The share falls with the step size: short steps improve
+    little wherever they are."""
     patience: int = 25
     """Iterations between two tests of convergence."""
     feasibility: float = 5e-4
@@ -191,6 +194,7 @@ class _Descent:
                     break
         if self.settings.keep == "last":
             self._keep_last()
+        self.best.judge(self.batch)
         ended = [Status.CONVERGED if done else status for done in self.converged.tolist()]
         ended = [own if known else Status.NOT_FINITE for own, known in zip(ended, self.directed.tolist(), strict=True)]
         return self.best.outcomes(self.batch, ended, self.log, self._multipliers())
@@ -210,7 +214,7 @@ class _Descent:
         if self.constrained:
             gradient = self._along_equations(gradient, live)
         if progress >= 1.0 and (i + 1) % self.settings.patience == 0:
-            self._test(violation, live, self.settings.tolerance * max(self._decay(i), _LEAST_DECAY))
+            self._test(gradient, violation, live, self.settings.tolerance * max(self._decay(i), _LEAST_DECAY))
         self._halve(i, violation)
         self._move(i, gradient, live)
 
@@ -283,18 +287,27 @@ class _Descent:
         factor: Tensor = self.settings.longest_gradient / norm
         return gradient * factor.clamp_max(1.0)
 
-    def _test(self, violation: Tensor, live: Tensor, share: float) -> None:
-        """Find which programs have converged: whose merit changes by less than a share of it."""
+    def _test(self, gradient: Tensor, violation: Tensor, live: Tensor, share: float) -> None:
+        """Find which programs have converged: whose merit changes by less than a share of it.
+
+        With constraints short steps alone are no sign of that: a step down the gradient must change little too.
+        """
         if not self.constrained:
             improved = self.reached - self.best.merit > share * self.best.merit.abs()
             self.converged |= ~improved & self.best.feasible & live
             self.reached = self.best.merit.clone()
             return
         still = (self.merit - self.reached).abs() <= share * self.merit.abs()
+        point = self.variables.detach()
+        stationarity = (self.batch.project(point - gradient) - point).abs().amax(-1)
+        still &= stationarity <= _STATIONARY
         residual = torch.maximum(self.lagrangian.residual(self.rows[:, self.others]), violation)
         done = still & (residual <= self.settings.feasibility) & live
         # the least merit among nearly feasible iterates would be that of the one that violates most
-        self.best.put(done, self.variables.detach(), self.merit, violation)
+        closer = (self.best.violation > violation) | (self.best.merit > self.merit)
+        if self.settings.keep == "last":
+            closer = torch.ones_like(closer)
+        self.best.put(done & closer, point, self.merit, violation)
         self.converged |= done
         self.reached = self.merit.clone()
 

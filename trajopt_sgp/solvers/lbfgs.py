@@ -358,6 +358,7 @@ class _Search:
     def _outcomes(self, ended: Status | None) -> list[Outcome]:
         # a solved program returns the point that is; another one the best that was seen
         self.best.put(self.solved, self.point, self.merit, self.lagrangian.violation(self.rows))
+        self.best.judge(self.batch)
         return self.best.outcomes(
             self.batch,
             ended=[self._status(p, ended) for p in range(self.batch.count)],

@@ -118,14 +118,26 @@ class StageDerivatives:
         rows.add_gradient(gradient, multipliers)
         blocks = self._assembly.blocks(self._assembly.constraints[0], full, parameters)
         by_state, by_control = blocks[:, :, :n], blocks[:, :, n:]
-        adjoint = gradient[:, :n]
-        for t in range(self._horizon - 1, 0, -1):
-            adjoint[t] += by_state[t].T @ adjoint[t + 1]
-        every = np.concatenate([adjoint[1:].ravel(), multipliers])
+        slope = _follow_states(gradient, by_state, by_control)
+        every = np.concatenate([gradient[1:, :n].ravel(), multipliers])
         curvature = self._blocks(self._assembly.hessian(full, 1.0, every, parameters, self._exact))
         rows.add_squares(curvature, penalties)
-        slope = gradient[:-1, n:] + (adjoint[1:, None, :] @ by_control)[:, 0]
         return StageModel(by_state, by_control, curvature, slope)
+
+    def row_slope(
+        self, full: FloatArray, parameters: Parameters, model: StageModel, multipliers: FloatArray
+    ) -> FloatArray:
+        """Return the derivative of multipliers . rows by the controls, the states following, `(N, m)`.
+
+        Args:
+            full: all variables `(full size,)` of a plan.
+            parameters: of the solve.
+            model: at the plan.
+            multipliers: of the rows, `(R,)`.
+        """
+        gradient = np.zeros((self._horizon + 1, self._block))
+        self.row_slopes(full, parameters).add_gradient(gradient, multipliers)
+        return _follow_states(gradient, model.by_state, model.by_control)
 
     def _blocks(self, values: FloatArray) -> FloatArray:
         """Return the nonzeros of the upper triangle of the Hessian as whole blocks, one for each knot."""
@@ -135,3 +147,13 @@ class StageDerivatives:
         blocks[knots, first, second] = values
         blocks[knots, second, first] = values
         return blocks
+
+
+def _follow_states(gradient: FloatArray, by_state: FloatArray, by_control: FloatArray) -> FloatArray:
+    """Return a gradient `(N+1, n+m)` by the controls, the states following, `(N, m)`; its states become adjoints."""
+    n = by_state.shape[1]
+    adjoint = gradient[:, :n]
+    for t in range(len(by_state) - 1, 0, -1):
+        adjoint[t] += by_state[t].T @ adjoint[t + 1]
+    slope: FloatArray = gradient[:-1, n:] + (adjoint[1:, None, :] @ by_control)[:, 0]
+    return slope

@@ -83,6 +83,8 @@ def check_stages(program: NonlinearProgram, solver: str, formulation: str) -> No
         raise IncompatibleError(f"{solver} does not work with soft constraints, whose slack is no control. {fits}.")
     if program.elimination is not None and not program.elimination.fixed_start:
         raise IncompatibleError(f"{solver} does not work with a free initial state, which is no control. {fits}.")
+    if any(length > 1 for length in program.problem.move_blocks or ()):
+        raise IncompatibleError(f"{solver} does not work with move_blocks, whose controls join several knots. {fits}.")
     for term in (*program.costs, *program.constraints):
         parts = [] if term.function is None else [term.index]
         if term.linear is not None and term.name != "defect":
