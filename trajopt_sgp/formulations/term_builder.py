@@ -106,10 +106,19 @@ class TermBuilder:
         )
 
     def term(
-        self, name: str, index: IntArray, function: TermFunction | None, position: FloatArray, **more: Any
+        self,
+        name: str,
+        index: IntArray,
+        function: TermFunction | None,
+        position: FloatArray,
+        both_ends: bool = False,
+        **more: Any,
     ) -> StageTerm:
-        """Return a term on variables `index` `(K, d)` whose parameters are taken at `position` `(K,)`, in intervals."""
-        localized = {key: _local(f, position) for key, f in (("function", function), *_functions(more))}
+        """Return a term on variables `index` `(K, d)` whose parameters are taken at `position` `(K,)`, in intervals.
+
+        With `both_ends`, they are also taken one interval later, as `Parameters.ends` gives them.
+        """
+        localized = {key: _local(f, position, both_ends) for key, f in (("function", function), *_functions(more))}
         knots = np.floor(position + 1e-9).astype(np.int64)
         settings = {"knots": knots, **more, **localized}
         return StageTerm(name=name, index=index, scale=self.scale[index[0]] if index.size else np.zeros(0), **settings)
@@ -386,5 +395,5 @@ def _functions(more: dict[str, Any]) -> list[tuple[str, TermFunction | None]]:
     return [(key, more[key]) for key in ("merit", "residual") if key in more]
 
 
-def _local(function: TermFunction | None, position: FloatArray) -> TermFunction | None:
-    return None if function is None else Localized(function, position)
+def _local(function: TermFunction | None, position: FloatArray, both_ends: bool) -> TermFunction | None:
+    return None if function is None else Localized(function, position, both_ends)
