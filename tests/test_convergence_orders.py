@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from trajopt_sgp.formulations import (
     DirectTranscription,
     Formulation,
     HermiteSimpson,
+    MultipleShooting,
     OrthogonalCollocation,
+    SingleShooting,
     TrapezoidalCollocation,
 )
 from trajopt_sgp.formulations.stepping import Stepper
@@ -24,9 +27,10 @@ from trajopt_sgp.problem import (
     Parameters,
     Solution,
     StageCost,
+    TimeVarying,
     Trajectory,
 )
-from trajopt_sgp.solvers import Ipopt, solve
+from trajopt_sgp.solvers import Ipopt, line_guess, solve
 
 FloatArray = NDArray[np.float64]
 DURATION = 2.0
@@ -95,7 +99,7 @@ def integration_error(integrator: str, steps: int) -> float:
     stepper = Stepper(problem, integrator, steps)
     state = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
     control, span = torch.ones((1, 1), dtype=torch.float64), torch.tensor([DURATION], dtype=torch.float64)
-    end = stepper.advance(state, control, span, Parameters(state))[0].numpy()
+    end = stepper.advance(state, control, span, (Parameters(state), Parameters(state)))[0].numpy()
     truth = solve_ivp(
         lambda t, x: [x[1], -np.sin(x[0]) + np.sin(3.0 * t)], (0.0, DURATION), [1.0, 0.0], rtol=1e-13, atol=1e-13
     )
@@ -169,3 +173,51 @@ def test_the_mesh_error_is_the_gap_to_an_accurate_integration(formulation: Formu
     )
     gap = np.abs(run.y.T - solution.sample(times[:-1])[0]).max()
     assert solution.mesh_error[k] == pytest.approx(gap, rel=0.1)
+
+
+HELD = [DirectTranscription(), DirectTranscription("midpoint", 2), SingleShooting(), MultipleShooting(5)]
+
+
+@pytest.mark.parametrize("formulation", HELD, ids=lambda f: f"{f.name} {f.integrator}")
+def test_a_reference_is_linear_between_the_knots_where_controls_are_held(formulation: Formulation) -> None:
+    """x' = u + w follows a reference; both change with time. The cost has the order that held controls have."""
+    costs = [_follow(formulation, horizon).cost for horizon in (10, 20, 40)]
+    exact = _follow(OrthogonalCollocation(4, "legendre"), 20).cost
+    errors = np.array(costs) - exact
+    assert (errors > 0.0).all(), "held controls cost more than the best ones"
+    orders = np.log2(errors[:-1] / errors[1:])
+    np.testing.assert_allclose(orders, 2.0, atol=0.15)
+
+
+def test_held_controls_reach_where_a_rising_wind_takes_them() -> None:
+    """x' = w(t), of which x(2) is the integral, on the uneven mesh too."""
+    mesh = np.linspace(0.0, 1.0, 6) ** 2
+    problem = _following(5, mesh=mesh, control_bounds=(0.0, 0.0), parameters=_rising(2.0 * mesh))
+    for formulation in (*HELD[:2], MultipleShooting(1)):
+        solution = solve(problem, formulation, Ipopt(), line_guess(problem))
+        np.testing.assert_allclose(solution.trajectory.states[:, 0], np.square(2.0 * mesh) / 2.0, atol=1e-6)
+        assert solution.mesh_error.max() < 1e-6
+
+
+def _follow(formulation: Formulation, horizon: int) -> Solution:
+    problem = _following(horizon, parameters=_rising(np.linspace(0.0, DURATION, horizon + 1)))
+    return solve(problem, formulation, Ipopt(tolerance=1e-10), line_guess(problem))
+
+
+def _following(horizon: int, **changes: Any) -> OptimalControlProblem:
+    settings: dict[str, Any] = {
+        "dynamics": ContinuousDynamics(lambda x, u, wind: u + wind, 1, 1, parameters=["wind"]),
+        "horizon": horizon,
+        "duration": DURATION,
+        "initial_state": [0.0],
+        "stage_costs": [StageCost(_distance, integral=True, parameters=["reference"])],
+    }
+    return OptimalControlProblem(**settings | changes)
+
+
+def _distance(state: Tensor, control: Tensor, reference: Tensor) -> Tensor:
+    return (state - reference).square().sum(-1) + 0.1 * control.square().sum(-1)
+
+
+def _rising(times: FloatArray) -> dict[str, TimeVarying]:
+    return {"wind": TimeVarying(times[:, None]), "reference": TimeVarying(-2.0 * times[:, None])}

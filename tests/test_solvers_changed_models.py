@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import OptimalControlProblem, Status, Trajectory
-from trajopt_sgp.solvers import DDP, LBFGS, GradientDescent, Ipopt, Scipy, prepare, solve
+from trajopt_sgp.problem.precision import cast, noted_copies
+from trajopt_sgp.solvers import DDP, LBFGS, SQP, GradientDescent, Ipopt, Scipy, prepare, solve
 from trajopt_sgp.solvers.base import Outcome, Solver
 from trajopt_sgp.solvers.local_solutions import best_of
 
@@ -236,3 +239,93 @@ def test_plain_fields_of_models_in_another_precision_may_change(formulation: For
     cart.eval()
     after, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
     np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-4)
+
+
+class Windy(Cart):
+    """A cart in single precision that wind from many sources drives, none of which is a parameter or a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.float32)
+        self.tensor, self.array = torch.zeros(1), np.zeros(1)
+        self.table: dict[str, Any] = {"wind": torch.zeros(1), "list": [torch.zeros(1), 0.0]}
+        self.weather = SimpleNamespace(today=SimpleNamespace(wind=torch.zeros(1)), model=self)
+        # the same layer once more, which must not be another one in the copy
+        self.again = [self.net]
+
+    def forward(self, state: Tensor, control: Tensor) -> Tensor:
+        listed = self.table["wind"] + self.table["list"][0] + self.table["list"][1]
+        wind = self.tensor + torch.as_tensor(self.array).to(state) + listed + self.weather.today.wind
+        after: Tensor = state + self.again[0](control) + wind + self.weather.model.extra(state)
+        return after
+
+    def extra(self, state: Tensor) -> Tensor:
+        return torch.zeros_like(state)
+
+
+GUSTS: dict[str, Callable[[Windy], Any]] = {
+    "a tensor": lambda cart: setattr(cart, "tensor", torch.full((1,), 0.3)),
+    "a tensor in place": lambda cart: cart.tensor.fill_(0.3),
+    "a dictionary": lambda cart: cart.table.update(wind=torch.full((1,), 0.3)),
+    "a list": lambda cart: cart.table["list"].__setitem__(1, 0.3),
+    "a list in place": lambda cart: cart.table["list"][0].fill_(0.3),
+    "an array in place": lambda cart: cart.array.fill(0.3),
+    "an object": lambda cart: setattr(cart.weather.today, "wind", torch.full((1,), 0.3)),
+    "an object in place": lambda cart: cart.weather.today.wind.fill_(0.3),
+    "a method": lambda cart: setattr(cart, "extra", lambda state: torch.full_like(state, 0.3)),
+}
+
+
+@pytest.mark.parametrize("change", GUSTS.values(), ids=GUSTS.keys())
+@pytest.mark.parametrize(
+    ("formulation", "solver"),
+    [(DirectTranscription(), Ipopt()), (DirectTranscription(), SQP()), (SingleShooting(), DDP())],
+    ids=lambda each: each.name,
+)
+def test_copies_of_a_model_follow_all_that_it_holds(
+    formulation: Formulation, solver: Solver, change: Callable[[Windy], Any]
+) -> None:
+    cart = Windy()
+    prepared = prepare(reach(cart), formulation, solver)
+    before = prepared.solve(at_rest()).trajectory.controls
+    change(cart)
+    after, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
+    assert np.abs(before - fresh.trajectory.controls).max() > 0.1
+    np.testing.assert_allclose(after.trajectory.controls, fresh.trajectory.controls, atol=1e-4)
+    # and what was there before returns
+    cart.net.weight.data.mul_(2.0)
+    again, fresh = prepared.solve(at_rest()), solve(reach(cart), formulation, solver, at_rest())
+    np.testing.assert_allclose(again.trajectory.controls, fresh.trajectory.controls, atol=1e-4)
+
+
+def test_copies_are_left_alone_while_nothing_changes() -> None:
+    cart = Windy()
+    with noted_copies() as copies:
+        copied = cast(cart, torch.float64)
+    held = dict(vars(copied))
+    copies.refresh()
+    assert all(vars(copied)[name] is value for name, value in held.items())
+    assert copied.again[0] is copied.net and copied.weather.model is copied
+    cart.weather.today = SimpleNamespace(wind=torch.ones(1))
+    copies.refresh()
+    assert copied.again is held["again"] and copied.weather.today.wind == 1.0 and copied.weather.model is copied
+
+
+def test_copies_share_what_cannot_be_copied_and_forget_what_is_gone() -> None:
+    cart: Any = Windy()
+    cart.note = "calm"
+    with noted_copies() as copies:
+        copied: Any = cast(cart, torch.float64)
+    # the second belongs to a graph
+    cart.lock, cart.history = Lock(), [2.0 * cart.net.weight]
+    del cart.note
+    copies.refresh()
+    assert copied.lock is cart.lock and torch.equal(copied.history[0], cart.history[0]) and not hasattr(copied, "note")
+
+
+def test_a_layer_of_another_kind_is_refused() -> None:
+    cart: Any = Cart(torch.float32)
+    cart.net = nn.Sequential(nn.Linear(1, 1), nn.Tanh())
+    prepared = prepare(reach(cart), DirectTranscription(), Ipopt())
+    cart.net[1] = nn.ReLU()
+    with pytest.raises(IncompatibleError, match="The layers of Cart have changed"):
+        prepared.solve(at_rest())

@@ -15,10 +15,16 @@ class Localized:
     """z `(..., K, d)` and parameters to the function's value, varying parameters taken at the K places."""
 
     function: Callable[[Tensor, Parameters], Tensor]
-    """Sees parameters whose varying values are `(K, k)`."""
+    """Sees parameters whose varying values are `(K, k)`, or `(K, 2k)` with both ends."""
     position: NDArray[np.float64]
     """Places counted in intervals, `(K,)`."""
+    both_ends: bool = False
+    """Whether the values are taken at the places and, after them, one interval later."""
 
     def __call__(self, z: Tensor, parameters: Parameters) -> Tensor:
         """Return the value of the function."""
-        return self.function(z, parameters.local(self.position))
+        return self.function(z, self.local(parameters))
+
+    def local(self, parameters: Parameters) -> Parameters:
+        """Return the parameters that the function sees."""
+        return parameters.ends(self.position) if self.both_ends else parameters.local(self.position)

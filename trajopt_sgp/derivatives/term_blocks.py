@@ -151,7 +151,7 @@ class TermBlocks:
         return self._known[1]
 
     def _make_data(self, parameters: Parameters) -> list[Tensor]:
-        local = parameters.local(self._function.position) if isinstance(self._function, Localized) else parameters
+        local = self._function.local(parameters) if isinstance(self._function, Localized) else parameters
         numbers = self._numbers(parameters).values() if self._numbers is not None else ()
         data = [*local.values.values(), *(torch.tensor(number, dtype=torch.float64) for number in numbers)]
         return data if local.previous_control is None else [*data, local.previous_control]

@@ -1,6 +1,7 @@
 """Transcriptions whose controls are held over each interval: direct transcription and shooting share all terms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -64,13 +65,15 @@ class HeldControl:
         units, zeros = state_scale(self.problem), np.zeros(self.problem.state_size)
 
         def step(z: Tensor, parameters: Parameters) -> Tensor:
-            return self.stepper.advance(z[..., :n], z[..., n : n + m], self.spans(builder, z[..., n + m :]), parameters)
+            spans = self.spans(builder, z[..., n + m :])
+            return self.stepper.advance(z[..., :n], z[..., n : n + m], spans, self._ends(parameters))
 
         return builder.term(
             "defect",
             builder.with_duration(layout.states[0.0], layout.controls[0.0]),
             step,
             self._positions(),
+            both_ends=True,
             row_names=self.problem.state_labels,
             row_scale=1.0 / units,
             lower=zeros,
@@ -83,15 +86,15 @@ class HeldControl:
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
             return self.stepper.integral(
-                lambda x, u: face.function(x, u, parameters),
+                face.function,
                 z[..., :n],
                 z[..., n : n + m],
                 self.spans(builder, z[..., n + m :]),
-                parameters,
+                self._ends(parameters),
             )
 
         index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
-        return builder.term(term.name, index, cost, self._positions(), numbers=term.number_values)
+        return builder.term(term.name, index, cost, self._positions(), both_ends=True, numbers=term.number_values)
 
     def _bounds(self, builder: TermBuilder, eliminated: NDArray[np.bool_]) -> list[StageTerm]:
         """Return rows for the bounds of states that are variables no more, and for a given last state."""
@@ -131,11 +134,13 @@ class HeldControl:
     def _elimination(self, builder: TermBuilder, steps: int) -> Elimination:
         layout, m = builder.layout, self.problem.control_size
         names = parameter_names(self.problem.dynamics)
-        ends = np.cumsum([m + 1, *(self._width(name) for name in names)])
+        # what a discrete model takes at the end of an interval is not looked at
+        places = np.cumsum([m + 1, *(2 * self._widths[name] for name in names)])
 
         def advance(state: Tensor, drive: Tensor) -> Tensor:
-            values = {name: drive[..., a:b] for name, a, b in zip(names, ends, ends[1:], strict=False)}
-            return self.stepper.advance(state, drive[..., :m], drive[..., m], Parameters(state, values=values))
+            values = {name: drive[..., a:b] for name, a, b in zip(names, places, places[1:], strict=False)}
+            ends = self._ends(Parameters(state, values=values))
+            return self.stepper.advance(state, drive[..., :m], drive[..., m], ends)
 
         return Elimination(
             states=layout.knot_states,
@@ -148,9 +153,16 @@ class HeldControl:
             shared=int(layout.duration is not None),
         )
 
-    def _width(self, name: str) -> int:
-        """Return the number of components of a parameter."""
-        return int(self.problem.values().values[name].shape[-1])
+    def _ends(self, parameters: Parameters) -> tuple[Parameters, Parameters]:
+        """Return the parameters at both ends of intervals from those that hold both side by side."""
+        parts = {name: torch.split(value, self._widths[name], dim=-1) for name, value in parameters.values.items()}
+        first, last = ({name: part[side] for name, part in parts.items()} for side in (0, -1))
+        return replace(parameters, values=first), replace(parameters, values=last)
+
+    @cached_property
+    def _widths(self) -> dict[str, int]:
+        """The number of components of each parameter."""
+        return {name: int(value.shape[-1]) for name, value in self.problem.values().values.items()}
 
     def _positions(self) -> FloatArray:
         return np.arange(self.problem.horizon, dtype=np.float64)

@@ -16,7 +16,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class HeldInputs:
-    """Control, duration [s] and parameters of the dynamics of each interval, in one row: `(P, N, q)`."""
+    """Control, duration [s] and parameters of the dynamics at both ends of each interval, in one row: `(P, N, q)`."""
 
     grid: TimeGrid
     """The intervals."""
@@ -32,8 +32,9 @@ class HeldInputs:
     def __call__(self, full: AnyArray, parameters: Parameters) -> AnyArray:
         """Return the inputs `(P, N, q)` from scaled variables `(P, size)`."""
         (horizon, m), units = self.controls.shape, self._units(full.dtype)
-        local = parameters.local(np.arange(horizon, dtype=np.float64)) if self.names else parameters
-        extra = [local.values[name].numpy() for name in self.names]
+        knots = np.arange(horizon, dtype=np.float64)
+        ends = [parameters.local(knots), parameters.local(knots + 1.0)] if self.names else []
+        extra = [each.values[name].numpy() for name in self.names for each in ends]
         inputs = np.empty((len(full), horizon, m + 1 + sum(value.shape[-1] for value in extra)), full.dtype)
         np.multiply(full.take(self.controls, axis=1), units.controls, out=inputs[..., :m])
         inputs[..., m] = units.shares if self.duration is None else units.shares * full[:, self.duration, None]

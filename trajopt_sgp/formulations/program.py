@@ -19,6 +19,7 @@ from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh, recorded
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
+from trajopt_sgp.formulations.slack import set_slack
 from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
@@ -254,14 +255,27 @@ class NonlinearProgram:
         return self.full_merit(self.expand(variables, parameters), parameters)
 
     @torch.no_grad()
+    def merit_with_slack(self, variables: Tensor, parameters: Parameters) -> Tensor:
+        """Return the same where slack is by how much the rows are violated."""
+        if not len(self.slack):
+            return self.merit(variables, parameters)
+        return self.full_merit(self.with_slack(self.expand(variables, parameters), parameters), parameters)
+
+    @torch.no_grad()
+    def with_slack(self, full: Tensor, parameters: Parameters) -> Tensor:
+        """Return all scaled variables `(..., full size)` with slack by how much the rows are violated."""
+        return set_slack(full, self.constraints, self.slack, parameters) if len(self.slack) else full
+
+    @torch.no_grad()
     def full_merit(self, full: Tensor, parameters: Parameters) -> Tensor:
         """Return the same for all scaled variables `(P, full size)` of the transcription."""
         merits = (term.merit_cost(full, parameters).to(full.dtype) for term in self.costs)
         return sum(merits, full.new_zeros(len(full)))
 
     def cost_terms(self, trajectory: Trajectory, parameters: Parameters) -> dict[str, float]:
-        """Return the cost of a trajectory by term, at the end of annealing schedules; what slack costs apart."""
-        return self.costs_at(self.pack_all(trajectory), parameters)
+        """Return the cost of a trajectory by term, at the end of annealing schedules, with the slack that it needs."""
+        full = torch.as_tensor(self.pack_all(trajectory), dtype=self.problem.dtype)
+        return self.costs_at(_numpy(self.with_slack(full, parameters)), parameters)
 
     def costs_at(self, full: FloatArray, parameters: Parameters) -> dict[str, float]:
         """Return the cost by term of all scaled variables `(full size,)`, or the mean over a batch `(B, full size)`."""

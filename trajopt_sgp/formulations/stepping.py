@@ -1,7 +1,7 @@
 """The dynamics over one interval with the control held: a discrete model, or a continuous one integrated."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,12 @@ from trajopt_sgp.problem import OptimalControlProblem, Parameters
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 
 FloatArray = NDArray[np.float64]
+
+Ends = tuple[Parameters, Parameters]
+"""Parameters at the beginning and at the end of intervals; continuous dynamics see them linear in between."""
+
+Rate = Callable[[Tensor, Tensor, Parameters], Tensor]
+"""State, control and parameters at one time to what is integrated."""
 
 
 def check_stepping(integrator: str, substeps: int) -> None:
@@ -58,35 +64,49 @@ class Stepper:
         result: Tensor = dynamics(state, control, *(parameters.values[name] for name in names))
         return result
 
-    def advance(self, state: Tensor, control: Tensor, span: Tensor, parameters: Parameters) -> Tensor:
+    def advance(self, state: Tensor, control: Tensor, span: Tensor, ends: Ends) -> Tensor:
         """Return the states `(..., n)` after intervals of `span` `(...)` [s]."""
         if not is_continuous(self.problem.dynamics):
-            return self.derivative(state, control, parameters)
-        return self._integrate(lambda x, u: self.derivative(x, u, parameters), state, control, span)
+            return self.derivative(state, control, ends[0])
+        # what costs alone take need not go along
+        names = parameter_names(self.problem.dynamics)
+        first, last = (replace(each, values={name: each.values[name] for name in names}) for each in ends)
+        return self._integrate(self.derivative, state, control, span, (first, last))
 
-    def integral(
-        self,
-        rate: Callable[[Tensor, Tensor], Tensor],
-        state: Tensor,
-        control: Tensor,
-        span: Tensor,
-        parameters: Parameters,
-    ) -> Tensor:
+    def integral(self, rate: Rate, state: Tensor, control: Tensor, span: Tensor, ends: Ends) -> Tensor:
         """Return the integral `(...)` of a rate over intervals, by the same method as the states.
 
         Along a discrete model the rate at the first knot is held.
         """
         if not is_continuous(self.problem.dynamics):
-            return span * rate(state, control)
+            return span * rate(state, control, ends[0])
 
-        def augmented(x: Tensor, u: Tensor) -> Tensor:
+        def augmented(x: Tensor, u: Tensor, parameters: Parameters) -> Tensor:
             inner = x[..., :-1]
-            return torch.cat([self.derivative(inner, u, parameters), rate(inner, u)[..., None]], dim=-1)
+            return torch.cat([self.derivative(inner, u, parameters), rate(inner, u, parameters)[..., None]], dim=-1)
 
         start = torch.cat([state, torch.zeros_like(state[..., :1])], dim=-1)
-        return self._integrate(augmented, start, control, span)[..., -1]
+        return self._integrate(augmented, start, control, span, ends)[..., -1]
 
-    def _integrate(
+    def _integrate(self, rate: Rate, state: Tensor, control: Tensor, span: Tensor, ends: Ends) -> Tensor:
+        """Integrate a rate `(..., n)`; parameters that change go along as states of constant rates."""
+        (first, last), n = ends, state.shape[-1]
+        changing = [name for name, value in first.values.items() if last.values[name] is not value]
+        if not changing:
+            return self._steps(lambda x, u: rate(x, u, first), state, control, span)
+        begin, end = (torch.cat([each.values[name] for name in changing], dim=-1) for each in ends)
+        speeds = ((end - begin) / span[..., None]).expand(*state.shape[:-1], -1)
+        places = np.cumsum([n, *(first.values[name].shape[-1] for name in changing)]).tolist()
+
+        def moving(z: Tensor, u: Tensor) -> Tensor:
+            own = {name: z[..., a:b] for name, a, b in zip(changing, places, places[1:], strict=False)}
+            local = replace(first, values={**first.values, **own})
+            return torch.cat([rate(z[..., :n], u, local), speeds], dim=-1)
+
+        start = torch.cat([state, begin.expand_as(speeds)], dim=-1)
+        return self._steps(moving, start, control, span)[..., :n]
+
+    def _steps(
         self, derivative: Callable[[Tensor, Tensor], Tensor], state: Tensor, control: Tensor, span: Tensor
     ) -> Tensor:
         step = span[..., None] / self.substeps

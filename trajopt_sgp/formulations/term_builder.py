@@ -23,6 +23,7 @@ from trajopt_sgp.problem import (
     ControlRateLimit,
     Face,
     OptimalControlProblem,
+    Penalty,
     StageConstraint,
     TerminalCost,
     TrajectoryCost,
@@ -105,10 +106,19 @@ class TermBuilder:
         )
 
     def term(
-        self, name: str, index: IntArray, function: TermFunction | None, position: FloatArray, **more: Any
+        self,
+        name: str,
+        index: IntArray,
+        function: TermFunction | None,
+        position: FloatArray,
+        both_ends: bool = False,
+        **more: Any,
     ) -> StageTerm:
-        """Return a term on variables `index` `(K, d)` whose parameters are taken at `position` `(K,)`, in intervals."""
-        localized = {key: _local(f, position) for key, f in (("function", function), *_functions(more))}
+        """Return a term on variables `index` `(K, d)` whose parameters are taken at `position` `(K,)`, in intervals.
+
+        With `both_ends`, they are also taken one interval later, as `Parameters.ends` gives them.
+        """
+        localized = {key: _local(f, position, both_ends) for key, f in (("function", function), *_functions(more))}
         knots = np.floor(position + 1e-9).astype(np.int64)
         settings = {"knots": knots, **more, **localized}
         return StageTerm(name=name, index=index, scale=self.scale[index[0]] if index.size else np.zeros(0), **settings)
@@ -223,6 +233,7 @@ class TermBuilder:
         count = count_rows(problem, constraint)
         position, sizes = self._end(), [n]
         labels: tuple[str, ...] = ()
+        weights: FloatArray | None = None
         if isinstance(constraint, StageConstraint) and constraint.next_state:
             layout, sizes = self.layout, [n, problem.control_size, n]
             index = np.hstack([layout.states[0.0], layout.first_controls, layout.states[1.0]])
@@ -230,7 +241,7 @@ class TermBuilder:
         elif isinstance(constraint, StageConstraint):
             chosen = self.points.position > 0.0 if constraint.after_start else np.full(len(self.points.position), True)
             index = np.hstack([self.points.states, self.points.controls])[chosen]
-            position = self.points.position[chosen]
+            position, weights = self.points.position[chosen], self.points.weight[chosen]
             labels = tuple(label for label, kept in zip(self.points.labels, chosen, strict=True) if kept)
             if not len(index):
                 return
@@ -256,7 +267,7 @@ class TermBuilder:
             lower=lower,
             upper=upper,
         )
-        self.constraints += [term] if constraint.soft is None else self._soften(term, constraint)
+        self.constraints += [term] if constraint.soft is None else self._soften(term, constraint.soft, weights)
 
     def _row_scale(self, constraint: Constraint, sizes: list[int], index: IntArray, count: int) -> FloatArray:
         if constraint.scale is not None:
@@ -272,18 +283,20 @@ class TermBuilder:
             lambda z: cast.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
         )
 
-    def _soften(self, term: StageTerm, constraint: Constraint) -> list[StageTerm]:
-        """Return the rows with slack s >= 0: g - s <= upper, g + s >= lower; the price of s joins the costs."""
-        penalty, count = constraint.soft, term.instances * term.rows
-        if penalty is None:
-            return [term]
+    def _soften(self, term: StageTerm, penalty: Penalty, weights: FloatArray | None) -> list[StageTerm]:
+        """Return the rows with slack s >= 0: g - s <= upper, g + s >= lower; the price of s joins the costs.
+
+        Each instance counts by its weight `(K,)`, once if not given.
+        """
+        count = term.instances * term.rows
         first = len(self.scale)
         self.scale = np.concatenate([self.scale, np.tile(1.0 / term.row_scale, term.instances)])
         slack = first + np.arange(count).reshape(term.instances, term.rows)
         self.slack += slack.ravel().tolist()
 
         def price(z: Tensor, parameters: Parameters) -> Tensor:
-            return (penalty.linear * z + 0.5 * penalty.quadratic * z.square()).sum(-1)
+            cost = (penalty.linear * z + 0.5 * penalty.quadratic * z.square()).sum(-1)
+            return cost if weights is None else torch.as_tensor(weights, dtype=z.dtype) * cost
 
         self.costs.append(self.term(f"{term.name}.violation", slack, price, term.knots.astype(np.float64)))
         parts = []
@@ -324,13 +337,25 @@ class TermBuilder:
     def _rate_cost(self, term: ControlRateCost) -> StageTerm:
         index, _, knots = self._changes()
         unit = torch.tensor(make_unit(f"scale of {term.name!r}", term.scale, self.problem.control_size))
+        counts = torch.tensor(self._change_weights())
 
         def cost(z: Tensor, parameters: Parameters) -> Tensor:
             changes = self._change(z, parameters) / unit.to(z.dtype)
-            priced: Tensor = term.weight_at(parameters) * changes.square().sum(-1)
+            priced: Tensor = term.weight_at(parameters) * counts.to(z.dtype) * changes.square().sum(-1)
             return priced
 
         return self.term(term.name, index, cost, knots.astype(np.float64), numbers=term.number_values)
+
+    def _change_weights(self) -> FloatArray:
+        """Return what the square of each change counts `(K,)`: as one from interval to interval at the same rate."""
+        _, times = self.layout.control_sequence()
+        if self.problem.move_blocks is not None:
+            return np.ones(len(times))
+        places = np.interp(times, self.problem.grid.mesh, np.arange(self.problem.horizon + 1.0))
+        steps = np.diff(places)
+        # as many changes as from interval to interval, however far apart the first and the last control are
+        count = max(self.problem.horizon - 1, 1)
+        return np.concatenate([[1.0], count / (steps * steps.sum())])
 
     def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
         index, shares, knots = self._changes()
@@ -371,5 +396,5 @@ def _functions(more: dict[str, Any]) -> list[tuple[str, TermFunction | None]]:
     return [(key, more[key]) for key in ("merit", "residual") if key in more]
 
 
-def _local(function: TermFunction | None, position: FloatArray) -> TermFunction | None:
-    return None if function is None else Localized(function, position)
+def _local(function: TermFunction | None, position: FloatArray, both_ends: bool) -> TermFunction | None:
+    return None if function is None else Localized(function, position, both_ends)

@@ -54,7 +54,9 @@ class ControlRateLimit:
 class Penalty:
     """Price of violating a soft constraint by v: linear * v + quadratic * v²/2, for each row and knot.
 
-    With a linear part above the multiplier of the constraint, the constraint holds exactly wherever it can.
+    Collocation, which has several places in an interval, charges their mean over it, as of a `StageCost`; rows at the
+    end of the plan are charged once. With a linear part above the multiplier of the constraint, the constraint holds
+    exactly wherever it can.
     """
 
     linear: float = 100.0

@@ -17,7 +17,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TimeVarying:
-    """Values of a parameter at every knot, linear in between: a reference to follow, for example."""
+    """Values of a parameter at every knot: a reference to follow, for example.
+
+    In continuous time they are linear in between, for the dynamics and for integrals, in every formulation.
+    """
 
     values: ArrayLike
     """`(N+1, k)`."""
@@ -67,6 +70,14 @@ class Parameters:
         if all(value.ndim == 1 for value in self.values.values()):
             return self
         return replace(self, values={name: _interpolate(value, position) for name, value in self.values.items()})
+
+    def ends(self, position: FloatArray) -> "Parameters":
+        """Return the same at both ends of the intervals that begin at places `(K,)`, side by side: `(K, 2k)`."""
+        first, last = self.local(position), self.local(position + 1.0)
+        if first is self:
+            return self
+        joined = {name: torch.cat([v, last.values[name]], dim=-1) for name, v in first.values.items() if v.ndim > 1}
+        return replace(self, values={**self.values, **joined})
 
 
 def finite_number(name: str, value: Any) -> float:

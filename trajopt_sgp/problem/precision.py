@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 import torch
 
 from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.problem.copied_values import PLAIN, Comparison, Memo, copy_value
 
 Function = TypeVar("Function")
+
+_REGISTERED = frozenset({"_parameters", "_buffers", "_modules"})
 
 
 @dataclass
@@ -24,25 +27,25 @@ class Copies:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Bring the weights of the copies to those of the originals, where they have changed in whatever way.
+        """Bring the copies to what the originals are, where those have changed in whatever way.
 
-        Plain values among their fields follow too: numbers, texts, and whether a layer is in training.
+        Weights and buffers follow, and all other attributes: tensors and arrays that are no buffers, containers,
+        objects and what they hold, plain values, and whether a layer is in training.
 
         Raises:
-            IncompatibleError: an original has other weights than it had, not just other numbers.
+            IncompatibleError: an original has other layers than it had, not just other values in them.
         """
         for original, copied in self.pairs:
-            own, now = dict(_tensors(copied)), dict(_tensors(original))
-            if {name: held.shape for name, held in own.items()} != {name: value.shape for name, value in now.items()}:
+            parts, counterparts = list(original.modules()), list(copied.modules())
+            if list(map(_structure, parts)) != list(map(_structure, counterparts)):
                 raise IncompatibleError(
                     f"The layers of {type(original).__name__} have changed since the problem was made ready for the "
                     "solver, which uses a copy in another precision: call prepare() again, or make another controller."
                 )
-            for name, held in own.items():
-                if not torch.equal(held, now[name].to(held.dtype)):
-                    held.copy_(now[name])
-            for part, counterpart in zip(original.modules(), copied.modules(), strict=True):
-                vars(counterpart).update({name: value for name, value in vars(part).items() if _plain(value)})
+            pairs = list(zip(parts, counterparts, strict=True))
+            memo = {id(part): counterpart for part, counterpart in pairs} | _refreshed_tensors(pairs)
+            for part, counterpart in pairs:
+                _follow(part, counterpart, memo)
 
 
 _COPIES: ContextVar[Copies | None] = ContextVar("copies", default=None)
@@ -91,11 +94,49 @@ def _copied(module: Any, dtype: torch.dtype) -> Any:
     return copied
 
 
-def _plain(value: object) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, int | float | complex | str | bytes)
+def _structure(module: torch.nn.Module) -> tuple[object, ...]:
+    shapes = [(name, None if tensor is None else tensor.shape) for name, tensor in _own_tensors(module)]
+    # by name, since traced modules have a class each
+    return type(module).__module__, type(module).__qualname__, shapes
 
 
-def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    return itertools.chain(module.named_parameters(), module.named_buffers())
+def _own_tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor | None]]:
+    return itertools.chain(module._parameters.items(), module._buffers.items())
+
+
+def _refreshed_tensors(pairs: list[tuple[torch.nn.Module, torch.nn.Module]]) -> Memo:
+    """Write the weights and buffers of originals into those of copies; return the latter by identity of the former."""
+    found: Memo = {}
+    for part, counterpart in pairs:
+        for (_, now), (_, held) in zip(_own_tensors(part), _own_tensors(counterpart), strict=True):
+            if now is None or held is None:
+                continue
+            if not torch.equal(held, now.to(held.dtype)):
+                held.copy_(now)
+            found[id(now)] = held
+    return found
+
+
+def _follow(part: torch.nn.Module, counterpart: torch.nn.Module, memo: Memo) -> None:
+    """Give a copied layer the attributes of the original, where they differ."""
+    now, held = _attributes(part), vars(counterpart)
+    compared = Comparison(memo)
+    for name, value in now.items():
+        if held.get(name, now) is not value and not compared.same(held.get(name, now), value):
+            held[name] = copy_value(held.get(name), value, memo)
+            compared = Comparison(memo)
+    # what was computed once from other attributes, too, is computed anew
+    for name in _attributes(counterpart).keys() - now.keys():
+        del held[name]
+
+
+def _attributes(module: torch.nn.Module) -> dict[str, Any]:
+    """Return what a copy of a layer has besides weights, buffers and parts of its own."""
+    if hasattr(type(module), "__deepcopy__"):
+        # a scripted module for example, which lives in compiled code
+        return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
+    saved: Any = module
+    own, state = vars(module), saved.__getstate__()
+    if not isinstance(state, dict):
+        return {}
+    return {name: value for name, value in state.items() if name not in _REGISTERED and own.get(name, own) is value}

@@ -275,7 +275,12 @@ class TrajectoryCost(_Weighted):
 
 @dataclass(frozen=True)
 class ControlRateCost:
-    """weight * sum over t of ((u_t - u_{t-1}) / scale)², for plans whose controls change gently."""
+    """weight * sum over t of ((u_t - u_{t-1}) / scale)², for plans whose controls change gently.
+
+    The first control follows `previous_control`, where that is given. Collocation takes the changes between all of its
+    controls: N-1 times their mean, each by the part of an interval that it takes. Of controls that change steadily that
+    is the same sum.
+    """
 
     weight: float = 1.0
     """May change between solves, as `name.weight`."""

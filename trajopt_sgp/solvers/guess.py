@@ -105,14 +105,16 @@ def rollout(
         return straight_line(problem, controls, start)
     knots = np.arange(problem.horizon, dtype=np.float64)
     stepper = Stepper(problem) if formulation is None else formulation.stepper(problem)
-    parameters = problem.values(changes=changes).local(knots)
+    values = problem.values(changes=changes)
+    parameters = values.local(knots), values.local(knots + 1.0)
     spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
     with torch.no_grad():
         for t in range(controls.shape[-2]):
             span = spans[t].expand(controls.shape[:-2])
-            states.append(stepper.advance(states[-1], inputs[..., t, :], span, _at(parameters, t)))
+            ends = _at(parameters[0], t), _at(parameters[1], t)
+            states.append(stepper.advance(states[-1], inputs[..., t, :], span, ends))
     reached = torch.stack(states, dim=-2).to(torch.float64).numpy()
     mesh = _mesh(problem) if controls.shape[-2] == problem.horizon else None
     return Trajectory(reached, controls, problem.grid.time_step, mesh)

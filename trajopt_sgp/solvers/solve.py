@@ -240,13 +240,16 @@ class PreparedSolve:
             raise ShapeError(f"The guess is for {leading[0]} initial states, not for {count}.")
 
     def merits(self, guesses: Trajectory, initial_states: FloatArray, parameters: Changes | None = None) -> FloatArray:
-        """Return the merit `(B, S)` of guesses with leading shape `(B, S)` from states `(B, n)`; not finite is inf."""
+        """Return the merit `(B, S)` of guesses with leading shape `(B, S)` from states `(B, n)`; not finite is inf.
+
+        What violations of soft constraints cost is part of it.
+        """
         count, starts = guesses.controls.shape[:2]
         flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
         values = self.program.problem.values(np.repeat(initial_states, starts, axis=0), parameters)
         with limited_threads(1), torch.no_grad():
             variables = torch.as_tensor(self.program.pack(flat), dtype=self.program.problem.dtype)
-            merits = self.program.merit(variables, values).to(torch.float64).numpy()
+            merits = self.program.merit_with_slack(variables, values).to(torch.float64).numpy()
         return np.where(np.isfinite(merits), merits, np.inf).reshape(count, starts)
 
     def trace(self) -> None:
