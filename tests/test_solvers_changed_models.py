@@ -24,10 +24,10 @@ from trajopt_sgp.solvers.local_solutions import best_of
 HORIZON = 4
 PAIRS: list[tuple[Formulation, Solver]] = [
     (SingleShooting(), LBFGS()),
-    (SingleShooting(), GradientDescent(iterations=600)),
+    (SingleShooting(), GradientDescent(iterations=200)),
     (SingleShooting(), Ipopt()),
     (DirectTranscription(), LBFGS()),
-    (DirectTranscription(), GradientDescent(iterations=600)),
+    (DirectTranscription(), GradientDescent(iterations=200)),
     (DirectTranscription(), Ipopt()),
     (DirectTranscription(), Scipy()),
 ]
