@@ -154,7 +154,7 @@ def transitions_from_recordings(
     states = arrays["states"].shape[1]
     free = np.full(states, -np.inf), np.full(states, np.inf)
     labels = recordings[0].state_names, recordings[0].control_names
-    stretches = [len(np.unique(own)) for own in _by_recording(arrays["episodes"], pairs)]
+    stretches = [int(begins.sum()) for begins in _begins(pairs)]
     runs = [count for count in stretches if count] if max(stretches) > 1 else []
     info = describe_dataset(dataset_id, arrays, free, (low, high), time_step=step, names=labels, runs=runs)
     transitions = Transitions(**arrays, dataset=info)
@@ -255,20 +255,19 @@ def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[
     }
 
 
-def _by_recording(episodes: NDArray[np.int64], pairs: Sequence[BoolArray]) -> list[NDArray[np.int64]]:
-    """Return the episodes of the pairs of each recording that are kept."""
-    return np.split(episodes, np.cumsum([int(kept.sum()) for kept in pairs])[:-1])
-
-
 def _are_whole(samples: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(samples).all(axis=1))
 
 
 def _number_stretches(pairs: Sequence[BoolArray]) -> NDArray[np.int64]:
     """Return the episode of each pair that is kept: neighbours that are kept share one, within a recording."""
-    begins = [np.diff(np.concatenate([[False], kept]).astype(np.int8)) == 1 for kept in pairs]
-    numbers = np.cumsum(np.concatenate(begins)) - 1
+    numbers = np.cumsum(np.concatenate(_begins(pairs))) - 1
     return numbers[np.concatenate(pairs)].astype(np.int64)
+
+
+def _begins(pairs: Sequence[BoolArray]) -> list[BoolArray]:
+    """Return, for each recording, which of its pairs begin a stretch of those that are kept."""
+    return [np.diff(np.concatenate([[False], kept]).astype(np.int8)) == 1 for kept in pairs]
 
 
 def _bounds(bounds: tuple[ArrayLike | float, ArrayLike | float], size: int) -> tuple[FloatArray, FloatArray]:

@@ -262,6 +262,12 @@ class Solution:
         return self.transcription.describe_backends()
 
     @property
+    def known_data_distance(self) -> FloatArray | None:
+        """`data_distance`, None also where it is NaN throughout."""
+        distance = self.data_distance
+        return None if distance is None or np.isnan(distance).all() else distance
+
+    @property
     def warm_start(self) -> WarmStart:
         """What a solver can start from, for `save_warm_start`; multipliers that are not finite are left out.
 

@@ -124,24 +124,14 @@ class FunctionTerm:
         return replace(self, function=cast(self.function, dtype))  # type: ignore[type-var]
 
 
-@dataclass(frozen=True)
-class _Weighted(FunctionTerm):
-    function: StageFunction
-    """Points, see the class, and values of `parameters`, to the term's value; torch or CasADi."""
-    weight: float = 1.0
-    """May change between solves, as `name.weight`."""
-    name: str = ""
-    """Name in results and messages."""
-    parameters: Sequence[str] = ()
-    """Names of parameters of the problem that are handed to the function."""
+class _HasWeight:
+    """What a cost tells of its weight, the one number of it that may change between solves."""
+
+    weight: float
+    name: str
 
     def __post_init__(self) -> None:
         finite_number(self.numbers[0], self.weight)
-
-    @property
-    def annealed(self) -> bool:
-        """Always False: a plain cost does not change with the progress of the solver."""
-        return False
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -158,6 +148,23 @@ class _Weighted(FunctionTerm):
     def weight_at(self, parameters: Parameters) -> Any:
         """Return its weight with these parameters."""
         return parameters.number(self.numbers[0], self.weight)
+
+
+@dataclass(frozen=True)
+class _Weighted(_HasWeight, FunctionTerm):
+    function: StageFunction
+    """Points, see the class, and values of `parameters`, to the term's value; torch or CasADi."""
+    weight: float = 1.0
+    """May change between solves, as `name.weight`."""
+    name: str = ""
+    """Name in results and messages."""
+    parameters: Sequence[str] = ()
+    """Names of parameters of the problem that are handed to the function."""
+
+    @property
+    def annealed(self) -> bool:
+        """Always False: a plain cost does not change with the progress of the solver."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -274,7 +281,7 @@ class TrajectoryCost(_Weighted):
 
 
 @dataclass(frozen=True)
-class ControlRateCost:
+class ControlRateCost(_HasWeight):
     """weight * sum over t of ((u_t - u_{t-1}) / scale)², for plans whose controls change gently.
 
     The first control follows `previous_control`, where that is given. Collocation takes the changes between all of its
@@ -287,25 +294,6 @@ class ControlRateCost:
     scale: Numbers = 1.0
     """Unit of change, a number or `(m,)`."""
     name: str = "control_rate_cost"
-
-    def __post_init__(self) -> None:
-        finite_number(self.numbers[0], self.weight)
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The name of its weight."""
-        return (f"{self.name}.weight",)
-
-    def check_number(self, name: str, value: float) -> None:
-        """A weight of either sign will do."""
-
-    def number_values(self, parameters: Parameters) -> Mapping[str, float]:
-        """Return its weight by name."""
-        return {self.numbers[0]: self.weight_at(parameters)}
-
-    def weight_at(self, parameters: Parameters) -> Any:
-        """Return its weight with these parameters."""
-        return parameters.number(self.numbers[0], self.weight)
 
 
 StageEntry = StageCostTerm | StageFunction | ControlRateCost

@@ -126,8 +126,8 @@ def _heading(solution: Solution, narrow: bool) -> str:
 
 def _extra_panels(solution: Solution) -> dict[str, FloatArray]:
     extras: dict[str, FloatArray] = {}
-    if solution.data_distance is not None and not np.isnan(solution.data_distance).all():
-        extras["distance to data\n[normalised units]"] = solution.data_distance
+    if (distance := solution.known_data_distance) is not None:
+        extras["distance to data\n[normalised units]"] = distance
     if is_continuous(solution.problem.dynamics):
         extras["mesh error\n[units of the states]"] = solution.mesh_error
     return extras

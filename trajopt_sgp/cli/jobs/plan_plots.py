@@ -28,8 +28,8 @@ def draw_plan(folder: Path, result: PlanResult, models: Models) -> dict[str, Pat
     figures = {"plan": plot_plan_against_truth([view], (low, high), goal=np.array(_UPRIGHT), units=CARTPOLE_UNITS)}
     if solution.log:
         figures["cost"] = plot_cost_by_iteration({label: solution})
-    if solution.data_distance is not None and not np.isnan(solution.data_distance).all():
-        figures["distance"] = plot_data_distance({label: solution.data_distance}, solution.problem.grid.time_step)
+    if (distance := solution.known_data_distance) is not None:
+        figures["distance"] = plot_data_distance({label: distance}, solution.problem.grid.time_step)
     check = result.resimulation.certificate
     if check is not None:
         figures["certificate"] = plot_certificate(check, solution.problem.state_labels, units=CARTPOLE_UNITS)

@@ -82,10 +82,8 @@ class PlanResult:
         }
 
     def _distance(self) -> dict[str, float] | None:
-        distance = self.solution.data_distance
-        if distance is None or np.isnan(distance).all():
-            return None
-        return {"mean": float(distance.mean()), "max": float(distance.max())}
+        distance = self.solution.known_data_distance
+        return None if distance is None else {"mean": float(distance.mean()), "max": float(distance.max())}
 
     def _certificate(self) -> dict[str, Any] | None:
         check = self.resimulation.certificate

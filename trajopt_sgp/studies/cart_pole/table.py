@@ -12,8 +12,6 @@ from trajopt_sgp.studies.statistics import Estimate, bootstrap, success_rate
 
 _BOOTSTRAP_SEED = 0
 _WORST_COST = 1e3
-# of the plans that must lie in the data
-_MOST_PLANS = 0.95
 
 
 @dataclass(frozen=True)
@@ -121,22 +119,22 @@ def _place(record: CellRecord) -> tuple[Any, ...]:
     return tuple(record.settings[name] for name in ("method", "size", "seed"))
 
 
-def choose_betas(records: Sequence[CellRecord]) -> list[Choice]:
+def choose_betas(records: Sequence[CellRecord], share: float = 0.95) -> list[Choice]:
     """Apply the rule for β to each seed of the curve and return what it chose.
 
-    The rule needs models and data, no true system: the smallest β at which nineteen plans in twenty have no larger
-    share of their knots outside the data than unseen data themselves have.
+    The rule needs models and data, no true system: the smallest β at which a share of all plans, nineteen in twenty
+    unless given, have no larger part of their knots outside the data than unseen data themselves have.
     """
     curves: dict[int, dict[float, CellRecord]] = {}
     for record in beta_curve(records):
         curves.setdefault(record.settings["seed"], {})[record.settings["factors"]["beta"]] = record
-    return [_choose(seed, curve) for seed, curve in sorted(curves.items())]
+    return [_choose(seed, curve, share) for seed, curve in sorted(curves.items())]
 
 
-def _choose(seed: int, curve: Mapping[float, CellRecord]) -> Choice:
+def _choose(seed: int, curve: Mapping[float, CellRecord], share: float) -> Choice:
     allowed = 1.0 - CALIBRATION_QUANTILE
     rates = {factor: record.result["successes"] / record.result["plans"] for factor, record in curve.items()}
     within = {factor: np.mean(np.array(record.result["outside"]) <= allowed) for factor, record in curve.items()}
-    passing = [factor for factor, share in within.items() if share >= _MOST_PLANS]
+    passing = [factor for factor, found in within.items() if found >= share]
     chosen = min(passing, default=None)
     return Choice(seed, chosen, None if chosen is None else rates[chosen], max(rates.values()))
