@@ -6,15 +6,13 @@ from functools import cache, partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.rows import Case, Row
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.uncertainty.moments import Expansion, expand
 from trajopt_sgp.uncertainty.point_blocks import PointBlocks
-
-FloatArray = NDArray[np.float64]
 
 SIZE, QUERIES = 5, 60
 SIGMAS = (0.02, 0.05, 0.1, 0.3, 0.6)

@@ -14,7 +14,8 @@ from torch.func import hessian, jacrev, vmap
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.networks import CONTROLS, KNOT, STATES, StepNetwork, casadi_step
 from benchmarks.rows import FLOAT32, Case, Row
-from benchmarks.transcriptions import EFFORT, LIMIT, CasadiDerivatives, FloatArray, OwnDerivatives, Points
+from benchmarks.transcriptions import EFFORT, LIMIT, CasadiDerivatives, OwnDerivatives, Points
+from trajopt_sgp.arrays import FloatArray
 
 SIZES = ((128, 2), (512, 4))
 

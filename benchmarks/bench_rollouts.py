@@ -12,12 +12,13 @@ from typing import Any, cast
 import numba
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.measure import time_calls
 from benchmarks.rows import Case, Row
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 
 HORIZON, STATES, CONTROLS = 50, 4, 1
@@ -124,18 +125,18 @@ def _values(found: tuple[float, Tensor]) -> list[ArrayLike]:
     return [found[0], found[1].numpy()]
 
 
-def _factors(matrix: NDArray[Any], batch: int, generator: np.random.Generator) -> tuple[NDArray[Any], ...]:
+def _factors(matrix: AnyArray, batch: int, generator: np.random.Generator) -> tuple[AnyArray, ...]:
     left = generator.standard_normal((batch, len(matrix)))
     return left, np.ascontiguousarray(matrix), np.zeros((batch, matrix.shape[1]))
 
 
-def _products(pairs: list[tuple[NDArray[Any], ...]]) -> None:
+def _products(pairs: list[tuple[AnyArray, ...]]) -> None:
     for x, w, y in pairs:
         for _ in range(HORIZON):
             np.dot(x, w, out=y)
 
 
-def _loop(x: NDArray[Any], w: NDArray[Any], y: NDArray[Any], repeats: int) -> None:
+def _loop(x: AnyArray, w: AnyArray, y: AnyArray, repeats: int) -> None:
     k, m = w.shape
     for _ in range(repeats):
         i = 0

@@ -9,16 +9,15 @@ import numba
 import numpy as np
 import torch
 from numba.typed import List
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.networks import CONTROLS, STATES, StepNetwork
 from benchmarks.rows import Case, Row
 from benchmarks.transcriptions import EFFORT, swing_up
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import SingleShooting
 
-FloatArray = NDArray[np.float64]
 HORIZON = 50
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import describe_machine
-from trajopt_sgp.envs.plant import FloatArray
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm_pusher import ArmPusherEnv
 
 EPISODE = 100

@@ -7,16 +7,15 @@ from typing import Any
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.networks import CONTROLS, KNOT, STATES, StepNetwork
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.studies.swing_up import swing_up_problem
 
-FloatArray = NDArray[np.float64]
 Step = Callable[[Any], Any]
 """CasADi: rows [x, u] `(K, 5)` to rows x' `(K, 4)`."""
 

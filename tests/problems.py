@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters, cartpole_swing_up_cost, sample_transitions
@@ -20,8 +20,6 @@ from trajopt_sgp.problem import (
     TerminalConstraint,
     TerminalCost,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions, describe_dataset
-
-FloatArray = NDArray[np.float64]
 
 
 def make_transitions(

@@ -14,6 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.envs import (
     CARTPOLE_SWING_UP_ID,
     CartPoleDynamics,
@@ -152,7 +153,7 @@ def test_registered_once_and_truncated_after_ten_seconds() -> None:
 
 
 def test_same_seed_same_episode(plant: CartPoleSwingUpEnv) -> None:
-    def play(seed: int) -> NDArray[np.float64]:
+    def play(seed: int) -> FloatArray:
         first, _ = plant.reset(seed=seed)
         return np.stack([first, *(plant.step(np.array([force]))[0] for force in (10.0, -50.0, 3.0))])
 
@@ -179,7 +180,7 @@ def test_start_is_set_and_nothing_is_shared(plant: CartPoleSwingUpEnv) -> None:
 
 
 def test_force_is_clipped(plant: CartPoleSwingUpEnv) -> None:
-    def push(force: float) -> tuple[NDArray[np.float64], float]:
+    def push(force: float) -> tuple[FloatArray, float]:
         plant.reset(options={"state": [0.0, 0.3, 0.0, 0.0]})
         observation, *_, info = plant.step(np.array([force]))
         return observation, info["force"]
@@ -239,7 +240,7 @@ def picture(state: list[float], force: float) -> NDArray[np.uint8]:
     return CartPoleRenderer(CartPoleParameters()).draw(state, force, time=0.0)
 
 
-def rows_and_columns(image: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
+def rows_and_columns(image: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[AnyArray, AnyArray]:
     rows, columns = np.nonzero((np.abs(image.astype(int) - color) <= 3).all(axis=2))
     return rows, columns
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import (
     DirectTranscription,
     Formulation,
@@ -32,7 +32,6 @@ from trajopt_sgp.problem import (
 )
 from trajopt_sgp.solvers import Ipopt, line_guess, solve
 
-FloatArray = NDArray[np.float64]
 DURATION = 2.0
 
 

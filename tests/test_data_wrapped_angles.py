@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.cli.main import run
 from trajopt_sgp.data import Recording, load_transitions, nearest_turn, transitions_from_recordings
 from trajopt_sgp.errors import OptionError
@@ -13,8 +13,6 @@ from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageCost
 from trajopt_sgp.solvers import Ipopt
-
-FloatArray = NDArray[np.float64]
 
 
 def wrap(angle: FloatArray, turn: float = 2.0 * np.pi) -> FloatArray:

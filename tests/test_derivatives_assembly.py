@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up, energy_network, score_network
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import Parameters
@@ -26,8 +26,6 @@ from trajopt_sgp.formulations import (
 from trajopt_sgp.problem import LeastSquaresCost, OptimalControlProblem, StageConstraint, TerminalConstraint
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 DATA = cartpole_data()
 EXACT = ExactSmoothedDistance(DATA)

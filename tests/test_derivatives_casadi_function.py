@@ -9,11 +9,11 @@ import casadi
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.functional import hessian
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
@@ -64,9 +64,9 @@ def joined(function: CasadiFunction) -> Callable[..., Tensor]:
     return lambda z, *_: function(z[..., :N], z[..., N:])
 
 
-def at(function: casadi.Function, *arguments: Tensor) -> NDArray[np.float64]:
+def at(function: casadi.Function, *arguments: Tensor) -> FloatArray:
     """What CasADi returns for one sample; a column as a vector."""
-    value: NDArray[np.float64] = function(*(argument.detach().numpy() for argument in arguments)).full()
+    value: FloatArray = function(*(argument.detach().numpy() for argument in arguments)).full()
     return value[:, 0] if value.shape[1] == 1 else value
 
 

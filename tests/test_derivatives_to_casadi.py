@@ -10,14 +10,12 @@ import casadi
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.to_casadi import to_casadi
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.problem.casadi_function import CasadiFunction
-
-FloatArray = NDArray[np.float64]
 
 N, M, D = 3, 2, 5
 QUIET: dict[str, Any] = {"print_time": False, "ipopt.print_level": 0, "ipopt.sb": "yes", "ipopt.tol": 1e-8}

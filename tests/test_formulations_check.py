@@ -8,10 +8,10 @@ import casadi
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import cartpole_data, cartpole_swing_up
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
 from trajopt_sgp.errors import ConformanceError
 from trajopt_sgp.formulations import (
@@ -46,8 +46,6 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 
 def stage_rows(state: Tensor, control: Tensor) -> Tensor:

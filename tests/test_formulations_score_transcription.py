@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import LQ_DYNAMICS, LinearDynamics, linear_quadratic, lq_cost, lq_terminal
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions, as_triples, triple_normalizer
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
@@ -19,8 +19,6 @@ from trajopt_sgp.problem import OptimalControlProblem, StageConstraint, StageCos
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 INTEGRATOR = LinearDynamics(np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.02], [0.2]]))
 

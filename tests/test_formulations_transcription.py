@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import (
@@ -18,6 +17,7 @@ from tests.problems import (
     linear_quadratic,
     riccati,
 )
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import (
@@ -34,8 +34,6 @@ from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import Ipopt, random_guesses, solve
-
-FloatArray = NDArray[np.float64]
 
 FORMULATIONS: list[Formulation] = [SingleShooting(), MultipleShooting(steps_per_interval=1), DirectTranscription()]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+
+from trajopt_sgp.arrays import FloatArray
 
 pytest.importorskip("mujoco")
 
@@ -39,7 +40,6 @@ from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics
 from trajopt_sgp.models.model_file import save_model
 from trajopt_sgp.studies.planar_pusher.training import demonstrations
 
-FloatArray = NDArray[np.float64]
 GOAL = (0.66, 0.0, 0.0)
 TIP = np.array([0.50, 0.0, 0.02])
 

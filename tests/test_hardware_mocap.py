@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.hardware.messages import FRAME, codec
 from trajopt_sgp.hardware.mocap import KeypointState, box_pose, fit_planar, fit_rigid, take_frame
 from trajopt_sgp.hardware.mocap.keypoints import FRAMES_TO_BELIEVE
 from trajopt_sgp.hardware.mocap.registration import apply
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 SETTINGS = HardwareSettings()

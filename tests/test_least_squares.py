@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.solvers.least_squares import bounded_least_squares
 
-FloatArray = NDArray[np.float64]
 INFINITY = np.inf
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleDynamics
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import (
@@ -39,8 +39,6 @@ from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.studies.mpc_episodes import ends_upright, random_hanging_states, run_episodes
 from trajopt_sgp.studies.swing_up import swing_up_problem
-
-FloatArray = NDArray[np.float64]
 
 
 class DoubleIntegrator:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from tests.test_mpc import DoubleIntegrator, quadratic_problem, riccati_gain
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.mpc import MPC, Fallback
@@ -24,7 +24,6 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.solvers import CEM, DDP, LBFGS, SQP, GradientDescent, Ipopt
 from trajopt_sgp.solvers.guess import rollout, unbounded_guesses
 
-FloatArray = NDArray[np.float64]
 TIME_STEP = 0.1
 SOLVERS: list[tuple[Any, Any]] = [
     (SingleShooting(), GradientDescent(iterations=10_000, count=4)),

@@ -3,7 +3,6 @@
 import math
 import warnings
 from itertools import pairwise
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.envs import (
     PENDULUM_KEYPOINTS_ID,
     PendulumDynamics,
@@ -178,7 +178,7 @@ def test_samples_are_steps_of_the_environment_all_over_the_box() -> None:
         sample_pendulum_transitions(0, np.random.default_rng(1))
 
 
-def places(image: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
+def places(image: NDArray[np.uint8], color: tuple[int, int, int]) -> tuple[AnyArray, AnyArray]:
     rows, columns = np.nonzero((np.abs(image.astype(int) - color) <= 3).all(axis=2))
     return rows, columns
 

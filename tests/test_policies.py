@@ -27,6 +27,7 @@ from tests.problems import (
     score_network,
 )
 from tests.synthetic import make_transitions
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleDynamics
 from trajopt_sgp.errors import IncompatibleError, ModelFileError, NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.formulations import PolicySearch, SingleShooting
@@ -35,7 +36,6 @@ from trajopt_sgp.models import NeuralPolicy, OpenLoop, Policy, TimeVaryingAffine
 from trajopt_sgp.models.policies import PolicySpace
 from trajopt_sgp.mpc import PolicyController
 from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Penalty, Solution, StageConstraint, Status, Trajectory
-from trajopt_sgp.problem.solution import FloatArray
 from trajopt_sgp.solvers import CEM, LBFGS, MPPI, GradientDescent, Ipopt, solve
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.problems import van_der_pol

@@ -7,7 +7,6 @@ import casadi
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import LQ_DYNAMICS, LQ_START, block_move, linear_quadratic, lq_cost, lq_terminal
@@ -41,8 +40,6 @@ from trajopt_sgp.problem import (
     TimeVarying,
 )
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, solve
-
-FloatArray = NDArray[np.float64]
 
 HELD: list[Formulation] = [SingleShooting(), MultipleShooting(4), DirectTranscription()]
 each_held = pytest.mark.parametrize("formulation", HELD, ids=lambda f: f.name)

@@ -7,16 +7,14 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from tests.problems import around_a_pillar, block_move, cartpole_swing_up
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters, CartPoleSwingUpEnv
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
-
-FloatArray = NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")

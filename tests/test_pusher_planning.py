@@ -7,8 +7,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.cli.jobs.collect import CollectRequest, run_collect
 from trajopt_sgp.data import Transitions, load_transitions
 from trajopt_sgp.envs import (
@@ -33,7 +33,6 @@ from trajopt_sgp.studies.planar_pusher.planning import PushSettings
 from trajopt_sgp.studies.planar_pusher.training import demonstrations
 from trajopt_sgp.studies.runner import CellStore, Serial, run_cells
 
-FloatArray = NDArray[np.float64]
 PLANT = PusherParameters()
 _SHOWN = ("analytic model, sampling: goals 0", "learned in the frame of the box, gradients: goals 0")
 TURN, SHIFT = 0.9, np.array([0.2, -0.1])

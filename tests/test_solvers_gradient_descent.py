@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import (
@@ -20,6 +19,7 @@ from tests.problems import (
     riccati,
     score_network,
 )
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
 from trajopt_sgp.formulations.scaling import is_far
@@ -33,7 +33,6 @@ from trajopt_sgp.solvers.guess import line_guess
 from trajopt_sgp.solvers.halving import better_half
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
-FloatArray = NDArray[np.float64]
 SHOOTING = SingleShooting()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import (
@@ -20,6 +19,7 @@ from tests.problems import (
     lq_cost,
     lq_terminal,
 )
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import NotFiniteError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
@@ -33,8 +33,6 @@ from trajopt_sgp.problem import (
 )
 from trajopt_sgp.solvers import Ipopt, prepare, random_guesses, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
-
-FloatArray = NDArray[np.float64]
 
 FORMULATIONS = [SingleShooting(), DirectTranscription()]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.problems import LQ_DYNAMICS, cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
@@ -20,8 +20,6 @@ from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.studies.problems import van_der_pol
 from trajopt_sgp.uncertainty import DataDistance
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 
 @pytest.mark.parametrize(

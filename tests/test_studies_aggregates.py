@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.studies.aggregates import (
     interquartile_mean,
@@ -15,8 +15,6 @@ from trajopt_sgp.studies.aggregates import (
     probability_of_improvement,
     stratified_bootstrap,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 def mean(tasks: Iterable[FloatArray]) -> float:

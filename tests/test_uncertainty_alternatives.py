@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import block_dynamics
@@ -44,8 +43,6 @@ from trajopt_sgp.uncertainty import (
 )
 from trajopt_sgp.uncertainty.lengths import lengths_table, move_off, normalized
 from trajopt_sgp.uncertainty.model_error import spread_of_steps
-
-FloatArray = NDArray[np.float64]
 
 
 def ring(seed: int, count: int = 400) -> Transitions:

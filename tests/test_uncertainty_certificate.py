@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.synthetic import make_transitions
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import (
     DatasetError,
@@ -43,8 +43,6 @@ from trajopt_sgp.uncertainty import (
 )
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
 from trajopt_sgp.uncertainty.error_tube import error_tube, state_jacobians
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass

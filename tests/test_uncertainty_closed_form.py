@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from tests.problems import block_dynamics
 from tests.synthetic import linear_transitions
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions, as_triples, points_as_transitions, triple_normalizer
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
@@ -19,8 +19,6 @@ from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, Nearest
 from trajopt_sgp.uncertainty.moments import Expansion, expand
 from trajopt_sgp.uncertainty.neighbor_sums import NeighborSums
 from trajopt_sgp.uncertainty.point_blocks import PointBlocks
-
-FloatArray = NDArray[np.float64]
 
 SIGMAS = (0.02, 0.1, 0.6)
 

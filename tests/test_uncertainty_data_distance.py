@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import (
@@ -19,6 +18,7 @@ from tests.problems import (
     made_transitions,
     score_network,
 )
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
@@ -28,8 +28,6 @@ from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.solvers import GradientDescent, Ipopt, prepare, solve
 from trajopt_sgp.uncertainty import CosineSchedule, DataDistance, EdmSchedule, GeometricSchedule
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 DATA = cartpole_data()
 EXACT = ExactSmoothedDistance(DATA)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.problems import block_move
 from tests.synthetic import make_transitions
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ConformanceError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
 from trajopt_sgp.models.calibration import Calibration, calibrated_length
@@ -26,8 +26,6 @@ from trajopt_sgp.uncertainty import (
     compare_lengths,
 )
 from trajopt_sgp.viz import plot_solution
-
-FloatArray = NDArray[np.float64]
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-1.0, 1.0, (80, 3))

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.stats import weibull_max
 from torch.func import grad, vmap
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.uncertainty.error_bound import ErrorBound
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, block_maxima, estimate_lipschitz
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
 
-FloatArray = NDArray[np.float64]
 Function = Callable[[FloatArray], FloatArray]
 
 # name: function of (K, 2), its Lipschitz constant on [-1, 1]²

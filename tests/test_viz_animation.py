@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.viz import animate_cartpole
@@ -23,13 +23,13 @@ def make_trajectory(steps: int = 8, reach: float = 1.0) -> Trajectory:
     return Trajectory(states, np.linspace(-80.0, 80.0, steps)[:, None], 0.05)
 
 
-def read_frames(path: Path) -> Iterator[tuple[NDArray[np.int64], float]]:
+def read_frames(path: Path) -> Iterator[tuple[IntArray, float]]:
     with Image.open(path) as image:
         for frame in ImageSequence.Iterator(image):
             yield np.asarray(frame.convert("RGB"), dtype=np.int64), float(frame.info["duration"])
 
 
-def find_cart(picture: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_cart(picture: IntArray) -> IntArray:
     """Columns that hold the colour of the cart."""
     return np.flatnonzero((np.abs(picture - CART).max(axis=-1) < 12).sum(axis=0) > 5)
 

@@ -5,13 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import CertificateCheck, PlanCertificate, Trajectory
 from trajopt_sgp.viz import certificate_section, plot_certificate, plot_error_ratios, write_report
-
-FloatArray = NDArray[np.float64]
 
 HORIZON = 10
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ModelFileError
 from trajopt_sgp.files import write_atomically
-
-FloatArray = NDArray[np.float64]
 
 _LOG_SPREADS = -20.0, 2.0
 

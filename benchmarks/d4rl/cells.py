@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.datasets import task_transitions
 from benchmarks.d4rl.peers import train_peer
@@ -24,8 +23,6 @@ from trajopt_sgp.studies.d4rl.methods import (
 )
 from trajopt_sgp.studies.d4rl.play import Controller, play, whole_returns
 from trajopt_sgp.studies.runner import CellContext
-
-FloatArray = NDArray[np.float64]
 
 _FIRST_EVALUATION_SEED = 1000
 

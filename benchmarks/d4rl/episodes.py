@@ -6,11 +6,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 from minari.data_collector import EpisodeBuffer
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.behaviour import Behaviour
-
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import AnyArray, FloatArray
 
 
 class EpisodeRecorder(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -84,7 +82,7 @@ def episode_returns(episodes: Sequence[EpisodeBuffer], longest: int = 1000) -> F
     return np.array([np.sum(episode.rewards) for episode in whole])
 
 
-def to_arrays(episodes: Sequence[EpisodeBuffer]) -> dict[str, NDArray[Any]]:
+def to_arrays(episodes: Sequence[EpisodeBuffer]) -> dict[str, AnyArray]:
     """Return episodes as flat arrays, for a file."""
     lengths = np.array([len(episode) for episode in episodes])
     fields = ("observations", "actions", "rewards", "terminations", "truncations")
@@ -92,7 +90,7 @@ def to_arrays(episodes: Sequence[EpisodeBuffer]) -> dict[str, NDArray[Any]]:
     return {"lengths": lengths, **flat}
 
 
-def from_arrays(arrays: dict[str, NDArray[Any]]) -> list[EpisodeBuffer]:
+def from_arrays(arrays: dict[str, AnyArray]) -> list[EpisodeBuffer]:
     """Return the episodes of `to_arrays`."""
     lengths = arrays["lengths"]
     cuts, observation_cuts = np.cumsum(lengths)[:-1], np.cumsum(lengths + 1)[:-1]

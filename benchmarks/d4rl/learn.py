@@ -7,12 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 from minari.data_collector import EpisodeBuffer
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.behaviour import StoredPolicy
 from benchmarks.d4rl.episodes import EpisodeRecorder
-
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray
 
 _EPISODES = 20
 _CLIP = 10.0

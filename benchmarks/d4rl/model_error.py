@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.datasets import task_transitions
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import EnsembleDynamics, load_model_as
@@ -16,7 +16,6 @@ from trajopt_sgp.studies.d4rl.methods import clone_controller, load_clone
 from trajopt_sgp.studies.d4rl.play import Controller
 from trajopt_sgp.studies.runner import CellContext
 
-FloatArray = NDArray[np.float64]
 Segment = tuple[FloatArray, FloatArray]
 """States `(K, T+1, n)` of K stretches and their controls `(K, T, m)`."""
 

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import DatasetError, OptionError
 from trajopt_sgp.studies.d4rl.play import Controller
-
-FloatArray = NDArray[np.float64]
 
 BEST_SHARE = 0.1
 """Of the episodes, by return, that "10%-bc" clones."""

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.d4rl.beside import (
     budget_table,
@@ -15,6 +14,7 @@ from benchmarks.d4rl.beside import (
     true_dynamics_table,
 )
 from benchmarks.d4rl.protocol import METHODS
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import D4RL_TASKS
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.markdown import markdown_table
@@ -28,7 +28,6 @@ from trajopt_sgp.studies.d4rl.methods import OURS, PLANNERS, specification
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import Estimate
 
-FloatArray = NDArray[np.float64]
 Runs = Sequence[FloatArray]
 """Scores of episodes `(episodes,)` of each seed of training."""
 Scores = Mapping[str, Mapping[str, Runs]]

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import BehaviourClone, EnsembleDynamics, OutcomeModel, ScoreNetwork, load_model_as
@@ -19,8 +18,6 @@ from trajopt_sgp.studies.d4rl.methods import clone_controller, load_clone
 from trajopt_sgp.studies.d4rl.play import Controller
 from trajopt_sgp.studies.runner import CellContext
 from trajopt_sgp.uncertainty import DataDistance
-
-FloatArray = NDArray[np.float64]
 
 
 class MeanStep(nn.Module):

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.studies.d4rl.environments import make_environment
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -40,10 +40,10 @@ class TrueStep:
         # the bracket is a constant to autograd
         return learned + (true - learned).detach()
 
-    def _step(self, state: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _step(self, state: FloatArray, control: FloatArray) -> FloatArray:
         environment = self._environment
         positions = environment.model.nq - _POSITIONS_NOT_SEEN
         environment.set_state(np.concatenate((np.zeros(_POSITIONS_NOT_SEEN), state[:positions])), state[positions:])
         environment.do_simulation(control, environment.frame_skip)
-        observation: NDArray[np.float64] = environment._get_obs()
+        observation: FloatArray = environment._get_obs()
         return observation

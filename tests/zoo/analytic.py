@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 from torch import Tensor
 
 from tests.zoo.known import KnownProblem, straight_guess
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import (
     ContinuousDynamics,
     FreeTime,
@@ -21,8 +21,6 @@ from trajopt_sgp.problem import (
     TerminalCost,
     Trajectory,
 )
-
-FloatArray = NDArray[np.float64]
 
 
 def make(settings: dict[str, Any], changes: dict[str, Any]) -> OptimalControlProblem:

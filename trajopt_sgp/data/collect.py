@@ -7,11 +7,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 
-FloatArray = NDArray[np.float64]
 Filter = Callable[[FloatArray, FloatArray], bool]
 """State and next state to whether the step between them is data."""
 

@@ -3,12 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, BoolArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import DatasetError, ShapeError
@@ -49,7 +48,7 @@ def read_d4rl_file(path: str | os.PathLike[str], dataset_id: str | None = None) 
     return Transitions(**named, dataset=info, rewards=arrays["rewards"])
 
 
-def _ends(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def _ends(arrays: Mapping[str, AnyArray]) -> BoolArray:
     """Return after which rows, but the last, another episode begins `(K - 1,)`."""
     flagged = arrays["terminals"] | arrays["timeouts"]
     reached, begun = arrays["next_observations"][:-1], arrays["observations"][1:]
@@ -58,7 +57,7 @@ def _ends(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     return np.asarray(flagged[:-1] | ~joined)
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path) -> dict[str, AnyArray]:
     try:
         with h5py.File(path, "r") as file:
             missing = [name for name in _FIELDS if name not in file]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 
 D4RL_LEVELS = ("random", "medium", "medium-replay", "medium-expert")
@@ -53,7 +53,7 @@ def _robot(name: str) -> str:
     return name.lower().partition("-")[0]
 
 
-def d4rl_score(name: str, returns: float | Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+def d4rl_score(name: str, returns: float | Sequence[float] | FloatArray) -> FloatArray:
     """Return normalised scores, 0 for D4RL's random and 100 for its expert policy, in the shape of `returns`.
 
     Args:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.errors import DatasetError, ModelFileError
 
 Bounds = tuple[ArrayLike, ArrayLike]
@@ -91,7 +92,7 @@ class DatasetInfo:
 
 def describe_dataset(
     dataset_id: str,
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, AnyArray],
     state_bounds: Bounds,
     control_bounds: Bounds,
     environment: str | None = None,
@@ -133,7 +134,7 @@ def describe_dataset(
     )
 
 
-def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+def hash_arrays(arrays: Mapping[str, AnyArray]) -> str:
     """Return the SHA-256, in hexadecimal, of named arrays: names, types, shapes and little-endian values in order."""
     digest = hashlib.sha256()
     for name, array in arrays.items():
@@ -144,7 +145,7 @@ def hash_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _vector(bound: ArrayLike) -> NDArray[np.float64]:
+def _vector(bound: ArrayLike) -> FloatArray:
     return np.atleast_1d(np.asarray(bound, dtype=np.float64))
 
 

@@ -9,13 +9,12 @@ import h5py
 import numpy as np
 from gymnasium import spaces
 from minari import MinariDataset
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from trajopt_sgp.errors import DatasetError, NotFiniteError
 
 REMEDY = "Delete the folder, then fetch or make the dataset again."
 
-AnyArray = NDArray[Any]
 _DAMAGE = (OSError, KeyError, ValueError, TypeError)
 
 
@@ -23,7 +22,7 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError)
 class EpisodeArrays:
     """One array per episode for every field of a dataset."""
 
-    numbers: NDArray[np.int64]
+    numbers: IntArray
     """Number of each episode in the dataset, `(E,)`."""
     observations: Mapping[str, list[AnyArray]]
     """For each observation key E arrays `(T + 1, ...)`."""
@@ -117,11 +116,11 @@ def _entry(observations: Any, key: str) -> AnyArray:
 def _join(
     arrays: list[AnyArray],
     box: spaces.Box,
-    lengths: NDArray[np.int64],
-    numbers: NDArray[np.int64],
+    lengths: IntArray,
+    numbers: IntArray,
     field: str,
     name: str,
-) -> NDArray[np.float64]:
+) -> FloatArray:
     for array, length, number in zip(arrays, lengths.tolist(), numbers.tolist(), strict=True):
         if array.shape != (length, *box.shape):
             raise DatasetError(
@@ -141,7 +140,7 @@ def _join(
     return joined
 
 
-def _join_flags(episodes: EpisodeArrays, steps: NDArray[np.int64], name: str) -> NDArray[np.bool_]:
+def _join_flags(episodes: EpisodeArrays, steps: IntArray, name: str) -> BoolArray:
     flags = np.concatenate(episodes.terminations).astype(np.bool_)
     if flags.shape != (steps.sum(),):
         raise DatasetError(f"Dataset {name!r}: {len(flags)} terminations for {steps.sum()} actions.")

@@ -1,17 +1,16 @@
 """Transitions whose states and controls are pictures, kept as bytes: an eighth of the memory of other transitions."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.arrays import AnyArray, BoolArray, IntArray
 from trajopt_sgp.data.dataset_info import DatasetInfo, describe_dataset
 from trajopt_sgp.data.transitions import split_episodes
 from trajopt_sgp.errors import NotFiniteError, ShapeError
 
 Bytes = NDArray[np.uint8]
-IntArray = NDArray[np.int64]
 
 _ARRAYS = ("states", "controls", "next_states", "episodes")
 
@@ -57,7 +56,7 @@ class ImageTransitions:
     def __len__(self) -> int:
         return len(self.states)
 
-    def select(self, rows: NDArray[np.bool_] | IntArray) -> "ImageTransitions":
+    def select(self, rows: BoolArray | IntArray) -> "ImageTransitions":
         """Return the transitions at a mask `(K,)` or at indices, with the same dataset description."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
@@ -79,7 +78,7 @@ def make_image_transitions(
     minari_version: str | None = None,
 ) -> ImageTransitions:
     """Describe and hash pictures `(K, p)` and their episodes `(K,)`; the spaces of both are [0, 1]."""
-    arrays: dict[str, NDArray[Any]] = dict(zip(_ARRAYS, (states, controls, next_states, episodes), strict=True))
+    arrays: dict[str, AnyArray] = dict(zip(_ARRAYS, (states, controls, next_states, episodes), strict=True))
     pixels = states.shape[-1]
     bounds = [0.0] * pixels, [1.0] * pixels
     info = describe_dataset(dataset_id, arrays, bounds, bounds, environment=environment, minari_version=minari_version)

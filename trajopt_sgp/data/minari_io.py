@@ -8,7 +8,6 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import gymnasium
 import minari
@@ -16,8 +15,8 @@ import numpy as np
 from minari import MinariDataset
 from minari.dataset.minari_dataset import parse_dataset_id
 from minari.storage.datasets_root_dir import get_dataset_path
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.episodes import REMEDY, assemble, read_episodes
 from trajopt_sgp.data.observations import control_box, state_boxes
@@ -126,7 +125,7 @@ def _runs(dataset: MinariDataset, episodes: int) -> list[int]:
     return runs if fits and sum(runs) == episodes else []
 
 
-def _names(dataset: MinariDataset, arrays: Mapping[str, NDArray[Any]]) -> tuple[Sequence[str], Sequence[str]]:
+def _names(dataset: MinariDataset, arrays: Mapping[str, AnyArray]) -> tuple[Sequence[str], Sequence[str]]:
     """Return names of states and controls, none where they are not told or are those of other coordinates."""
     found = []
     for entry, field in zip(NAMES, ("states", "controls"), strict=True):

@@ -8,8 +8,8 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from minari import MinariDataset
 from minari.data_collector import EpisodeBuffer
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.data.minari_write import write_minari_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import DatasetError
@@ -93,7 +93,7 @@ def _box(low: Sequence[float], high: Sequence[float]) -> spaces.Box:
     return spaces.Box(np.array(low), np.array(high), dtype=np.float64)
 
 
-def _as_buffer(transitions: Transitions, rows: NDArray[np.int64]) -> EpisodeBuffer:
+def _as_buffer(transitions: Transitions, rows: IntArray) -> EpisodeBuffer:
     rewards, last = transitions.rewards, rows == rows[-1]
     return EpisodeBuffer(
         observations=np.vstack([transitions.states[rows], transitions.next_states[rows[-1:]]]),

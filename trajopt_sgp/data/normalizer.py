@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import DatasetError, ModelFileError, NotFiniteError, OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
 
 ROUNDING = 1e-12
 """Below this fraction of the magnitude of its numbers, the spread of a column is rounding error: it is constant."""
@@ -145,7 +144,7 @@ class Normalizer:
         return hash((self.center.tobytes(), self.scale.tobytes()))
 
 
-def _constant(matrix: FloatArray) -> NDArray[np.bool_]:
+def _constant(matrix: FloatArray) -> BoolArray:
     """Return which columns of finite numbers `(k, d)` never vary but for rounding, `(d,)`."""
     low, high = matrix.min(axis=0), matrix.max(axis=0)
     with np.errstate(over="ignore"):

@@ -1,10 +1,9 @@
 """Plain points as transitions that stay put: how a density that knows no system reaches the same models."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import ShapeError
@@ -31,7 +30,7 @@ def points_as_transitions(points: ArrayLike, name: str, control_size: int = 0) -
         raise ShapeError(f"Points have shape (K, {columns}) with K > 0 and n > 0, not {array.shape}.")
     count, size = len(array), array.shape[1] - control_size
     states = array[:, :size]
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "states": states,
         "controls": array[:, size:],
         "next_states": states,

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.data.recordings import Recording
 from trajopt_sgp.data.text_tables import is_number, read_table, remedy
 from trajopt_sgp.errors import DatasetError, OptionError
 
-Columns = Mapping[str, NDArray[Any]]
+Columns = Mapping[str, AnyArray]
 """By name, each `(S, k)`: numbers, or text as it stands in a table."""
 
 _TIMES = ("t", "time", "times", "timestamp", "stamp", "seconds")
@@ -163,7 +163,7 @@ def _read_archive(file: Path) -> _Contents:
     return _Contents(file, columns, unfit={name: what for name, what in unfit.items() if name not in columns})
 
 
-def _array(archive: Any, name: str) -> NDArray[Any] | None:
+def _array(archive: Any, name: str) -> AnyArray | None:
     """Return an array of an archive; None for one of Python objects, which a file from elsewhere must not bring."""
     try:
         return np.asarray(archive[name])
@@ -198,14 +198,14 @@ def _labels(contents: _Contents, names: Sequence[str]) -> list[str]:
     return [name if k == 1 else f"{name}[{i}]" for name, k in widths.items() for i in range(k)]
 
 
-def _numbers(contents: _Contents, names: Sequence[str]) -> NDArray[np.float64]:
+def _numbers(contents: _Contents, names: Sequence[str]) -> FloatArray:
     rows = {name: len(contents.columns[name]) for name in names}
     if len(set(rows.values())) > 1:
         raise OptionError(f"{contents.file} has unequal numbers of samples: {rows}.")
     return np.hstack([_as_numbers(contents, name) for name in names])
 
 
-def _as_numbers(contents: _Contents, name: str) -> NDArray[np.float64]:
+def _as_numbers(contents: _Contents, name: str) -> FloatArray:
     cells = contents.columns[name]
     if cells.dtype.kind == "U":
         cells = np.where(np.char.strip(cells) == "", "nan", cells)
@@ -218,6 +218,6 @@ def _as_numbers(contents: _Contents, name: str) -> NDArray[np.float64]:
         raise DatasetError(named + (remedy(cells, sample) if contents.lines else "")) from error
 
 
-def _runs(labels: NDArray[Any]) -> list[slice]:
+def _runs(labels: AnyArray) -> list[slice]:
     changes = 1 + np.flatnonzero((labels[1:] != labels[:-1]).any(axis=1))
     return [slice(low, high) for low, high in itertools.pairwise([0, *changes.tolist(), len(labels)])]

@@ -4,11 +4,9 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data.transitions import Transitions
-
-FloatArray = NDArray[np.float64]
 
 # of the recordings that a warning is about
 _SHOWN = 5

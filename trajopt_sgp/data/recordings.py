@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.recording_warnings import (
     warn_of_exceeded_bounds,
@@ -17,9 +18,6 @@ from trajopt_sgp.data.recording_warnings import (
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, unwrap_states, warn_of_wrapped_angles
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 _UNBOUNDED = (-np.inf, np.inf)
 
@@ -242,7 +240,7 @@ def _are_paired(recording: Recording, step: float | None, jitter: float) -> Bool
     return paired
 
 
-def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[str, NDArray[Any]]:
+def _taken(recordings: Sequence[Recording], pairs: Sequence[BoolArray]) -> dict[str, AnyArray]:
     """Return the arrays of `Transitions` by name for the pairs that are kept."""
     taken = list(zip(recordings, pairs, strict=True))
     episodes = _number_stretches(pairs)
@@ -259,7 +257,7 @@ def _are_whole(samples: FloatArray) -> BoolArray:
     return np.asarray(np.isfinite(samples).all(axis=1))
 
 
-def _number_stretches(pairs: Sequence[BoolArray]) -> NDArray[np.int64]:
+def _number_stretches(pairs: Sequence[BoolArray]) -> IntArray:
     """Return the episode of each pair that is kept: neighbours that are kept share one, within a recording."""
     numbers = np.cumsum(np.concatenate(_begins(pairs))) - 1
     return numbers[np.concatenate(pairs)].astype(np.int64)

@@ -1,12 +1,10 @@
 """How far data vary, where rounding does not count: a clock steps by the same everywhere."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data.normalizer import ROUNDING
 from trajopt_sgp.data.transitions import Transitions
-
-FloatArray = NDArray[np.float64]
 
 
 def spread(values: FloatArray, magnitude: FloatArray | None = None) -> FloatArray:

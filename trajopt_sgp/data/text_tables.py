@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from trajopt_sgp.arrays import AnyArray
 
 _DELIMITERS = ",;\t"
 _COMMENT = "#"
@@ -21,7 +21,7 @@ _UNDIVIDED = " Its first line has blanks alone between words: commas, semicolons
 class TextTable:
     """Cells as they stand in the file."""
 
-    columns: dict[str, NDArray[Any]]
+    columns: dict[str, AnyArray]
     """By name, text `(S, 1)` each."""
     lines: list[int]
     """On which line of the file each row ends."""
@@ -59,7 +59,7 @@ def read_table(file: Path) -> TextTable:
     )
 
 
-def remedy(cells: NDArray[Any], sample: int) -> str:
+def remedy(cells: AnyArray, sample: int) -> str:
     """Return what to do about a cell of a column `(S, k)` that should be a number, or nothing."""
     if all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells[sample].astype(str)):
         return " Numbers need decimal points: replace the commas in the file."

@@ -1,18 +1,12 @@
 """Transitions (x, u, x'): the form in which every model sees its data."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from trajopt_sgp.data.dataset_info import DatasetInfo
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
 
 _ARRAYS: dict[str, type] = {
     "states": np.float64,
@@ -52,7 +46,7 @@ class Transitions:
 
     def __post_init__(self) -> None:
         for name, kind in _ARRAYS.items():
-            array: NDArray[Any] = np.array(getattr(self, name), dtype=kind, order="C")
+            array: AnyArray = np.array(getattr(self, name), dtype=kind, order="C")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         if self.rewards is not None:
@@ -91,7 +85,7 @@ class Transitions:
             raise DatasetError(f"Dataset {self.dataset.id!r} has no rewards: load one with `load_transitions`.")
         return self.rewards
 
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Transitions":
+    def select(self, rows: BoolArray | IntArray) -> "Transitions":
         """Return the transitions at a mask `(K,)` or at indices, with the same dataset description."""
         rewards = None if self.rewards is None else self.rewards[rows]
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS}, rewards=rewards)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
-
-FloatArray = NDArray[np.float64]
 
 RADIANS = 2.0 * np.pi
 """A full turn."""
@@ -64,7 +63,7 @@ def find_angles(angles: Sequence[str | int], names: Sequence[str], count: int) -
     return sorted(set(found))
 
 
-def warn_of_wrapped_angles(steps: NDArray[np.float64], dataset_id: str, names: Sequence[str] = ()) -> None:
+def warn_of_wrapped_angles(steps: FloatArray, dataset_id: str, names: Sequence[str] = ()) -> None:
     """Warn of states that jump by about a full turn now and then while their other steps are small.
 
     Args:

@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
+from trajopt_sgp.arrays import FloatArray, IntArray
+from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 from trajopt_sgp.derivatives.term_blocks import TermBlocks
 
 

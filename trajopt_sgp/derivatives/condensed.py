@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 import scipy  # loads its sparse matrices when they are first used, which takes a tenth of a second
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Assembly, Pattern
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.point_memory import PointMemory
-from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters, StageTerm
+from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,7 @@ class Sensitivity:
     """What is kept."""
     drivers: IntArray
     """Variables besides the state that each step depends on, `(N, q)`, the shared ones last."""
-    live: NDArray[np.bool_] = field(init=False)
+    live: BoolArray = field(init=False)
     """Which entries of the tangents `(G, M, n, columns)` are entries of S."""
     rows: IntArray = field(init=False)
     """Row of every entry."""

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.generic import differentiate
-from trajopt_sgp.derivatives.stage_term import FloatArray, Parameters
+from trajopt_sgp.derivatives.stage_term import Parameters
 
 Evaluate = Callable[[Tensor, Parameters], tuple[Tensor, Tensor]]
 """Scaled variables `(1, size)` to objective `(1,)` and scaled rows `(1, R)`, differentiable twice."""

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trajopt_sgp.derivatives.rollout import AnyArray, Rollout
-from trajopt_sgp.derivatives.stage_term import FloatArray, IntArray, Parameters
+from trajopt_sgp.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from trajopt_sgp.derivatives.rollout import Rollout
+from trajopt_sgp.derivatives.stage_term import Parameters
 
 Advance = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and input `(..., q)` at one knot to the next state `(..., n)`."""
@@ -43,10 +43,10 @@ class Inputs(Protocol):
         ...
 
 
-def eliminated_knots(horizon: int, steps: int) -> NDArray[np.bool_]:
+def eliminated_knots(horizon: int, steps: int) -> BoolArray:
     """Return which states `(N+1,)` are eliminated when every `steps`-th is kept: the others, and the last."""
     knots = np.arange(horizon + 1)
-    gone: NDArray[np.bool_] = (knots % steps != 0) | (knots == horizon)
+    gone: BoolArray = (knots % steps != 0) | (knots == horizon)
     return gone
 
 
@@ -72,7 +72,7 @@ class Elimination:
     """How many of the last variables of a defect are the same for all knots, as a free duration is."""
     kept: IntArray = field(init=False)
     """Variables that remain, ascending."""
-    eliminated: NDArray[np.bool_] = field(init=False)
+    eliminated: BoolArray = field(init=False)
     """Whether the state at each knot is eliminated, `(N+1,)`."""
     rollout: Rollout = field(init=False)
     """How states follow from nodes and inputs."""

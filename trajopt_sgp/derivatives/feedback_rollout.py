@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.rollout import Rollout
 
-FloatArray = NDArray[np.float64]
 Advance = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and input `(..., q)`, the control first, to the next state `(..., n)`."""
 

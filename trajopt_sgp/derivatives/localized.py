@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem.parameters import Parameters
 
 
@@ -16,7 +15,7 @@ class Localized:
 
     function: Callable[[Tensor, Parameters], Tensor]
     """Sees parameters whose varying values are `(K, k)`, or `(K, 2k)` with both ends."""
-    position: NDArray[np.float64]
+    position: FloatArray
     """Places counted in intervals, `(K,)`."""
     both_ends: bool = False
     """Whether the values are taken at the places and, after them, one interval later."""

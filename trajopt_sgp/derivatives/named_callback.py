@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray
 
 Patterns = Mapping[str, casadi.Sparsity]
 """Sparsity of inputs or outputs by name, in order."""

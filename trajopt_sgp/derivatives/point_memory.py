@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from trajopt_sgp.derivatives.stage_term import FloatArray, Parameters
+from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.derivatives.stage_term import Parameters
 
 Result = TypeVar("Result")
 

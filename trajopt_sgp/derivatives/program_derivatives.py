@@ -2,8 +2,9 @@
 
 from typing import Protocol, runtime_checkable
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Pattern
-from trajopt_sgp.derivatives.stage_term import FloatArray, Parameters
+from trajopt_sgp.derivatives.stage_term import Parameters
 
 
 @runtime_checkable

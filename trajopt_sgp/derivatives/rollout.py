@@ -5,16 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """State `(..., n)` and control `(..., m)` to the next state `(..., n)`."""
 
-AnyArray = NDArray[Any]
 """Numbers in single or double precision."""
 
 PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]

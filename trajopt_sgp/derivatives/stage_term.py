@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.problem.parameters import Parameters as Parameters
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 TermFunction = Callable[[Tensor, Parameters], Tensor]
 """z `(..., K, d)` and parameters to a cost `(..., K)` or to constraint rows `(..., K, r)`."""

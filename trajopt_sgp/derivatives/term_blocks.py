@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
-FloatArray = NDArray[np.float64]
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
 

@@ -12,9 +12,9 @@ from typing import Any
 import casadi
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.named_callback import NamedCallback, Patterns
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.problem.precision import cast
@@ -22,7 +22,6 @@ from trajopt_sgp.problem.precision import cast
 TorchFunction = Callable[..., Tensor]
 """Tensors `(B, k_1)`, ..., `(B, k_p)` to `(B, r)` or `(B,)`."""
 
-FloatArray = NDArray[np.float64]
 
 _StackedFunction = Callable[[Tensor], Tensor]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.cartpole_equations import (
     STATE_BOX_HIGH,
     STATE_BOX_LOW,
@@ -15,7 +16,7 @@ from trajopt_sgp.envs.cartpole_equations import (
     swing_up_cost,
 )
 from trajopt_sgp.envs.parameters import read_parameters
-from trajopt_sgp.envs.plant import FloatArray, PlantEnv, Renderer
+from trajopt_sgp.envs.plant import PlantEnv, Renderer
 from trajopt_sgp.models.integrators import midpoint
 
 _RESET_LOW = np.array((-1.0, 0.0, -0.5, -0.5))

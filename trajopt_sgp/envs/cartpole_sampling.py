@@ -1,10 +1,8 @@
 """Fresh cart-pole transitions by the million: the process of the collector, vectorised."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.cartpole_equations import (
@@ -16,8 +14,6 @@ from trajopt_sgp.envs.cartpole_equations import (
 from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.integrators import midpoint
-
-FloatArray = NDArray[np.float64]
 
 _EPISODES_AT_ONCE = 20_000
 
@@ -45,7 +41,7 @@ def sample_transitions(
     if count < 1 or episode_steps < 1:
         raise OptionError(f"count = {count} and episode_steps = {episode_steps} must be at least 1.")
     parameters = parameters or CartPoleParameters()
-    parts: list[tuple[NDArray[Any], ...]] = []
+    parts: list[tuple[AnyArray, ...]] = []
     collected = 0
     while collected < count:
         episodes = min(_EPISODES_AT_ONCE, count - collected)
@@ -73,7 +69,7 @@ def sample_transitions(
 
 def _sample_episodes(
     episodes: int, generator: np.random.Generator, steps: int, parameters: CartPoleParameters
-) -> tuple[NDArray[Any], ...]:
+) -> tuple[AnyArray, ...]:
     """Return states, controls, next states and whether an episode starts, episode after episode."""
     state = generator.uniform(STATE_BOX_LOW, STATE_BOX_HIGH, (episodes, 4))
     controls = generator.uniform(-parameters.force_limit, parameters.force_limit, (episodes, steps, 1))

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.errors import OptionError, ShapeError
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Images = NDArray[np.float32]
 
 RESOLUTIONS = (16, 32, 64)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.parameters import read_parameters
 from trajopt_sgp.envs.pendulum_equations import (
     STATE_BOX_HIGH,
@@ -16,7 +17,7 @@ from trajopt_sgp.envs.pendulum_equations import (
     pendulum_step,
     swing_up_cost,
 )
-from trajopt_sgp.envs.plant import FloatArray, PlantEnv, Renderer
+from trajopt_sgp.envs.plant import PlantEnv, Renderer
 
 _RESET_LOW = np.array((pi - 0.2, -0.5))
 _RESET_HIGH = np.array((pi + 0.2, 0.5))

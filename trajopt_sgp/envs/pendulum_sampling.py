@@ -1,10 +1,8 @@
 """Transitions of the pendulum in keypoints, drawn uniformly from the data box."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.pendulum_equations import (
@@ -39,7 +37,7 @@ def sample_pendulum_transitions(
     limit = plant.torque_limit
     angles = generator.uniform(STATE_BOX_LOW, STATE_BOX_HIGH, (count, 2))
     controls = generator.uniform(-limit, limit, (count, 1))
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "states": keypoints(angles, plant, np),
         "controls": controls,
         "next_states": keypoints(pendulum_step(angles, controls, plant, np), plant, np),

@@ -7,8 +7,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.disc_images import Images
-from trajopt_sgp.envs.pixel_world import FloatArray, PixelWorld, read_world
+from trajopt_sgp.envs.pixel_world import PixelWorld, read_world
 from trajopt_sgp.envs.plant import PlantEnv, Renderer
 
 GOAL = (-0.8, -0.2)

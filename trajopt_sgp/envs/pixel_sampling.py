@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data.image_transitions import Bytes, ImageTransitions, make_image_transitions, to_bytes
 from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.envs.pixel_integrator import GOAL
-from trajopt_sgp.envs.pixel_world import FloatArray, PixelWorld
+from trajopt_sgp.envs.pixel_world import PixelWorld
 from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID
 from trajopt_sgp.errors import OptionError
 

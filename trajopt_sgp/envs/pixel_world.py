@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.envs.disc_images import DiscImages, Images
 from trajopt_sgp.envs.image_centroid import image_centroid
 from trajopt_sgp.envs.planar_worlds import SquareWithHole
 from trajopt_sgp.errors import OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class PixelWorld:
         """Where states of the data lie."""
         return SquareWithHole(self.half_side, self.hole)
 
-    def contains(self, positions: ArrayLike) -> NDArray[np.bool_]:
+    def contains(self, positions: ArrayLike) -> BoolArray:
         """Return whether positions `(..., dimension)` lie in the region of the data, `(...)`."""
         return self.region.contains(self._in_plane(positions))
 

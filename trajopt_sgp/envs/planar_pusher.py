@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.parameters import read_parameters
-from trajopt_sgp.envs.plant import FloatArray, PlantEnv, Renderer
+from trajopt_sgp.envs.plant import PlantEnv, Renderer
 from trajopt_sgp.envs.pusher_equations import (
     KEYPOINT_STATE_SIZE,
     NUMPY,

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.canvas import BODY, CONTROL, FAINT, GOAL, INK, POLE, Canvas, Color, Point
 from trajopt_sgp.envs.pusher_equations import NUMPY, PusherParameters, box_keypoints
 
@@ -21,7 +22,7 @@ class PlanarPusherRenderer:
     def draw(
         self,
         state: ArrayLike,
-        control: tuple[NDArray[np.float64], PusherParameters, NDArray[np.float64]],
+        control: tuple[FloatArray, PusherParameters, FloatArray],
         time: float,
         /,
     ) -> NDArray[np.uint8]:
@@ -55,11 +56,11 @@ class PlanarPusherRenderer:
         for y in np.arange(-0.3, 0.4, 0.1):
             self._canvas.line(_place(np.array([_LOW[0], y])), _place(np.array([_HIGH[0], y])), FAINT, 1.0)
 
-    def _box(self, pose: NDArray[np.float64], plant: PusherParameters, color: Color) -> None:
+    def _box(self, pose: FloatArray, plant: PusherParameters, color: Color) -> None:
         corners = np.reshape(box_keypoints(pose, plant, NUMPY), (5, 2))[:4]
         self._canvas.polygon(tuple(_place(corner) for corner in corners), color)
 
 
-def _place(point: NDArray[np.float64]) -> Point:
+def _place(point: FloatArray) -> Point:
     x, y = (point - _LOW) * _PIXELS_PER_METRE
     return float(x), HEIGHT - float(y)

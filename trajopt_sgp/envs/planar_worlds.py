@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.envs.registration import CORRIDOR_ID, LIGHT_DARK_ID
 from trajopt_sgp.errors import OptionError
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 Point = tuple[float, float]
 
 STATE_NAMES = ("x", "y")

@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 
-FloatArray = NDArray[np.float64]
-Observation = NDArray[Any]
+Observation = AnyArray
 """float64; float32 where a plant shows pictures."""
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.planar_worlds import PlanarWorld, find_world
-from trajopt_sgp.envs.plant import FloatArray, PlantEnv, Renderer
+from trajopt_sgp.envs.plant import PlantEnv, Renderer
 
 
 class PointMassEnv(PlantEnv):

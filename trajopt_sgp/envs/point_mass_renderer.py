@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.canvas import BACKGROUND, BODY, CONTROL, GOAL, INK, Canvas
 from trajopt_sgp.envs.planar_worlds import PlanarWorld, Point
 
@@ -46,9 +47,9 @@ class PointMassRenderer:
         """Close the window, if there is one."""
         self._canvas.close()
 
-    def _fill(self, polygon: NDArray[np.float64], color: Any) -> None:
+    def _fill(self, polygon: FloatArray, color: Any) -> None:
         self._canvas.polygon(tuple(self._place(corner) for corner in polygon), color)
 
-    def _place(self, point: Point | NDArray[np.float64]) -> Point:
+    def _place(self, point: Point | FloatArray) -> Point:
         x, y = float(point[0]), float(point[1])
         return self._origin[0] + self._scale * x, self._origin[1] - self._scale * y

@@ -1,10 +1,8 @@
 """Data of the planar worlds by their recipes, and of a circle, which has no controls."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.points import points_as_transitions
 from trajopt_sgp.data.transitions import Transitions
@@ -33,7 +31,7 @@ def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.
     kept = world.keeps(states, next_states)
     if not kept.any():
         raise OptionError(f"None of {draws} draws is data of {world.name}: draw more.")
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "states": states[kept],
         "controls": controls[kept],
         "next_states": next_states[kept],

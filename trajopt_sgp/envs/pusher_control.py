@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.pusher_dynamics import PusherKeypointDynamics
 from trajopt_sgp.envs.pusher_equations import PusherParameters
 from trajopt_sgp.envs.pusher_guidance import PushGuide, PushProposals
@@ -17,7 +17,6 @@ from trajopt_sgp.solvers import MPPI, GradientDescent
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.uncertainty import DataDistance
 
-FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray, FloatArray]
 """Least and greatest of every coordinate of keypoints and pusher `(12,)` [m]."""
 

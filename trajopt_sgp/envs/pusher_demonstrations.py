@@ -6,13 +6,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from minari.data_collector import EpisodeBuffer
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
 from trajopt_sgp.errors import IncompatibleError, OptionError
-
-FloatArray = NDArray[np.float64]
 
 _PAUSE, _MISJUDGED, _TREMOR = 0.12, 0.25, 0.004
 _HELD = (4, 10)

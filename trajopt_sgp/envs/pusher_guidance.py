@@ -9,13 +9,11 @@ from math import hypot, pi
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.pusher_dynamics import pusher_frame
 from trajopt_sgp.envs.pusher_equations import PusherParameters
-
-FloatArray = NDArray[np.float64]
 
 _SHARES = (-0.8, -0.45, 0.0, 0.45, 0.8)
 _ROUND = 1e-4

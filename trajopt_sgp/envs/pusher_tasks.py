@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs.planar_pusher import WORKSPACE_HIGH, WORKSPACE_LOW, pusher_gap
 from trajopt_sgp.envs.pusher_equations import PusherParameters
 
-FloatArray = NDArray[np.float64]
 Corner = tuple[float, float]
 
 _CLEARANCE = 0.008

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.errors import ConformanceError
@@ -15,8 +15,6 @@ from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
-
-FloatArray = NDArray[np.float64]
 
 _STEP = 1e-5
 

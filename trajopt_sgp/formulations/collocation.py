@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.polynomial import legendre, polynomial
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations.base import Formulation
@@ -31,9 +31,6 @@ from trajopt_sgp.formulations.term_builder import TermBuilder
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.curve import Curve, integrate_slopes, interpolate, lagrange_basis
 from trajopt_sgp.problem.dynamics import is_continuous
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

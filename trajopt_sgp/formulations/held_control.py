@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import BoolArray, FloatArray, IntArray
 from trajopt_sgp.derivatives.elimination import Elimination, eliminated_knots
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm
 from trajopt_sgp.formulations.base import Formulation
@@ -22,9 +22,6 @@ from trajopt_sgp.problem import Face, OptimalControlProblem
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 from trajopt_sgp.problem.terms import StageCostTerm
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +93,7 @@ class HeldControl:
         index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
         return builder.term(term.name, index, cost, self._positions(), both_ends=True, numbers=term.number_values)
 
-    def _bounds(self, builder: TermBuilder, eliminated: NDArray[np.bool_]) -> list[StageTerm]:
+    def _bounds(self, builder: TermBuilder, eliminated: BoolArray) -> list[StageTerm]:
         """Return rows for the bounds of states that are variables no more, and for a given last state."""
         layout, problem = builder.layout, self.problem
         terms = []

@@ -5,13 +5,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trajopt_sgp.derivatives.rollout import AnyArray
+from trajopt_sgp.arrays import AnyArray, FloatArray, IntArray
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.problem.time_grid import TimeGrid
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +21,7 @@ class HeldInputs:
     """Variables that are controls, `(N, m)`."""
     duration: int | None
     """The variable that is the duration of the plan, where it is free."""
-    scale: NDArray[np.float64]
+    scale: FloatArray
     """Units of all variables of the transcription."""
     names: tuple[str, ...]
     """The parameters that the dynamics take."""

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.problem import OptimalControlProblem
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

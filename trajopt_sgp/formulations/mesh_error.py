@@ -2,14 +2,12 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.models.integrators import rk4
 from trajopt_sgp.problem import Parameters, Trajectory
-
-FloatArray = NDArray[np.float64]
 
 _STEPS = 20
 

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters
 from trajopt_sgp.problem import KktResidual
-
-FloatArray = NDArray[np.float64]
 
 
 def kkt_residual(

@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.dense import DenseDerivatives
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.stage_term import Parameters
@@ -19,7 +20,6 @@ from trajopt_sgp.models.policies import Policy, PolicySpace
 from trajopt_sgp.models.trained_policy import TrainedPolicy
 from trajopt_sgp.problem import Trajectory
 
-FloatArray = NDArray[np.float64]
 Sampler = Callable[[np.random.Generator], ArrayLike]
 """Draws initial states `(B, n)`."""
 GradientKind = Literal["first", "zeroth"]
@@ -96,7 +96,7 @@ class PolicyProgram(NonlinearProgram):
         return self.size // self.family.steps(self.space)
 
     @property
-    def besides_controls(self) -> NDArray[np.int64]:
+    def besides_controls(self) -> IntArray:
         """None: all parameters may be sampled."""
         return np.zeros(0, dtype=np.int64)
 

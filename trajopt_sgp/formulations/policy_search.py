@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations.base import Formulation
@@ -17,8 +17,6 @@ from trajopt_sgp.models.policies import OpenLoop, Policy, PolicySpace
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.terms import Numbers
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray, FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Assembly
 from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.derivatives.elimination import Elimination
@@ -24,9 +23,6 @@ from trajopt_sgp.formulations.violations import Violations, bound_name, excess_o
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.precision import Copies, noted_copies
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 Curves = Callable[[FloatArray, Parameters], tuple[Curve | None, Curve | None]]
 """Variables `(size,)` in the units of the problem to states and controls between the knots."""
@@ -172,7 +168,7 @@ class NonlinearProgram:
         full: FloatArray = self.elimination.lift_array(self._own(variables)[None], parameters)[0].astype(np.float64)
         return full
 
-    def _own(self, variables: FloatArray) -> NDArray[Any]:
+    def _own(self, variables: FloatArray) -> AnyArray:
         """Return an array in the precision of the program."""
         return variables.astype(np.float64 if self.problem.dtype == torch.float64 else np.float32)
 

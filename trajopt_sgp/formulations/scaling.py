@@ -4,14 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_unit
-
-FloatArray = NDArray[np.float64]
 
 _SAMPLES = 8
 # Share of the derivative that a row was scaled by, above which its violation is judged by that scale.

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 
 
-def set_slack(
-    full: Tensor, constraints: Sequence[StageTerm], slack: NDArray[np.int64], parameters: Parameters
-) -> Tensor:
+def set_slack(full: Tensor, constraints: Sequence[StageTerm], slack: IntArray, parameters: Parameters) -> Tensor:
     """Return scaled variables `(..., size)` whose slack is by how much the rows are violated, and no more.
 
     Args:

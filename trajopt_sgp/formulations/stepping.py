@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
@@ -14,8 +13,6 @@ from trajopt_sgp.models.integrators import INTEGRATORS as INTEGRATORS
 from trajopt_sgp.models.integrators import IntegratorName as IntegratorName
 from trajopt_sgp.problem import OptimalControlProblem, Parameters
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
-
-FloatArray = NDArray[np.float64]
 
 Ends = tuple[Parameters, Parameters]
 """Parameters at the beginning and at the end of intervals; continuous dynamics see them linear in between."""

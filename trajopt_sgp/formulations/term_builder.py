@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.errors import IncompatibleError
@@ -31,9 +31,6 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.problem.boundary import make_unit
 from trajopt_sgp.problem.probing import constraint_bounds, count_rows
 from trajopt_sgp.problem.terms import FaceFunction, StageCostTerm
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 IntegralRule = Callable[[StageCostTerm, Face], StageTerm]
 """How a formulation integrates a running cost over its intervals."""

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.problem import OptimalControlProblem, Row
 
-FloatArray = NDArray[np.float64]
 Place = tuple[str, float]
 """Name of a variable, and where it is, in intervals; -1 for what has no place."""
 

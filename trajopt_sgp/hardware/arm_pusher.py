@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PlanarPusherEnv, PusherRandomization
-from trajopt_sgp.envs.plant import FloatArray
 from trajopt_sgp.envs.pusher_equations import PusherParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters

@@ -3,11 +3,11 @@
 from contextlib import suppress
 from pathlib import Path
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.bus import LogWriter, Packet
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import COMMAND, SAFETY, codec
 from trajopt_sgp.hardware.safety import SafetyDecision
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 SAFETY_CHANNEL, COMMANDED = "SAFETY", "TRACKER_COMMAND"
 """Channels of what was decided, and of the command that came of it, whether it was sent or not."""

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.decision_log import DecisionLog
@@ -21,7 +22,6 @@ from trajopt_sgp.hardware.safety import (
     iiwa_limits,
     reset,
 )
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
 Own = TypeVar("Own", bound="FilteredRobot")

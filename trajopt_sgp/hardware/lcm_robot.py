@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.bus import Bus, Letter, Mailbox, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
@@ -15,7 +16,6 @@ from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, box_pose, take_frame
 from trajopt_sgp.hardware.safety import SafetyInputs, SafetyState
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.state import ArmState, state_of
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError, MessageError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import read_log
@@ -12,7 +13,6 @@ from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, apply, fit_rigid, motion_of, pose_of, take_frame
 from trajopt_sgp.hardware.replay import log_settings
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 _TIP_INTERVAL = 0.02

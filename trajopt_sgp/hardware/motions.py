@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.robot import Robot
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 
 def move_to(robot: Robot, pusher: FloatArray, tolerance: float = 0.002, actions: int = 6000) -> FloatArray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
@@ -11,7 +12,6 @@ from trajopt_sgp.hardware.messages import STATUS_DECODER
 from trajopt_sgp.hardware.mocap import box_pose
 from trajopt_sgp.hardware.replay import log_settings
 from trajopt_sgp.hardware.safety import SafetyInputs, SafetyLimits
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState, state_of
 from trajopt_sgp.hardware.tracker.core import advance
 from trajopt_sgp.hardware.tracker.state import TrackerState

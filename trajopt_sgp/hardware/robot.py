@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.safety import SafetyDecision
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
 Features = Mapping[str, tuple[int, ...]]

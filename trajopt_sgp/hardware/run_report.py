@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import EVENT_DECODER, PLAN_DECODER, SAFETY_DECODER, STATUS_DECODER, TIMING_DECODER
 from trajopt_sgp.hardware.processes.heartbeat import ALIVE
 from trajopt_sgp.hardware.replay import log_settings
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 SUGAR_BOX_KEYPOINTS = ((0.04335, 0.08515), (-0.04335, 0.08515), (-0.04335, -0.08515), (0.04335, -0.08515), (0.0, 0.0))
 """Corners and centre of the box in its own frame [m]."""

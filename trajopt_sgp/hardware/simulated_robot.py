@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.safety import SafetyInputs, SafetyLimits
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.state import ArmState
 
 

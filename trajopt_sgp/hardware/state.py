@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from trajopt_sgp.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +22,14 @@ class ArmState:
     """
 
     time: float
-    joints: NDArray[np.float64]
-    velocities: NDArray[np.float64]
-    external_torques: NDArray[np.float64]
-    tip: NDArray[np.float64]
-    box: NDArray[np.float64]
+    joints: FloatArray
+    velocities: FloatArray
+    external_torques: FloatArray
+    tip: FloatArray
+    box: FloatArray
 
 
-def state_of(status: Any, tip: NDArray[np.float64], box: NDArray[np.float64]) -> ArmState:
+def state_of(status: Any, tip: FloatArray, box: FloatArray) -> ArmState:
     """Return what a decoded status tells, with the tip `(3,)` that belongs to its joints, and the box `(3,)`."""
     joints, velocities, torques = (
         np.asarray(values, dtype=np.float64)

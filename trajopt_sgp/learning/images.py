@@ -5,9 +5,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions, as_triples, describe_triples
 from trajopt_sgp.data.image_transitions import Bytes
 from trajopt_sgp.errors import OptionError
@@ -29,8 +29,6 @@ from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, Scor
 from trajopt_sgp.models.coarse_score import COARSE_SIDE, coarse_dataset, coarse_picture
 from trajopt_sgp.models.dynamics import ResidualDynamics
 from trajopt_sgp.models.preconditioning import noise_levels
-
-FloatArray = NDArray[np.float64]
 
 _VALIDATION_ROWS = 1024
 _STATISTICS_ROWS = 4096

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.learning.losses import Batch, distance_loss
 from trajopt_sgp.learning.progress import ProgressCallback
@@ -15,8 +15,6 @@ from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import LearnedDistance, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 _VALIDATION_POINTS = 4096
 

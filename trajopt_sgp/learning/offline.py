@@ -5,10 +5,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.spread import as_scale, spread
 from trajopt_sgp.learning.losses import Batch
@@ -21,9 +20,8 @@ from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
 
-FloatArray = NDArray[np.float64]
 AnyModel = TypeVar("AnyModel", bound=TransitionModel)
-Columns = Callable[[Transitions], tuple[NDArray[np.float64] | NDArray[np.bool_], ...]]
+Columns = Callable[[Transitions], tuple[FloatArray | BoolArray, ...]]
 
 
 def train_outcome(
@@ -127,11 +125,11 @@ def _task(
     return Task(model, loss, training, validation, seeds.training, seeds.validation)
 
 
-def _outcome_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
+def _outcome_columns(part: Transitions) -> tuple[FloatArray | BoolArray, ...]:
     return part.states, part.controls, part.require_rewards(), part.terminated
 
 
-def _value_columns(part: Transitions) -> tuple[NDArray[np.float64] | NDArray[np.bool_], ...]:
+def _value_columns(part: Transitions) -> tuple[FloatArray | BoolArray, ...]:
     return part.states, part.require_rewards(), part.next_states, part.terminated
 
 

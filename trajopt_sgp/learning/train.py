@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.data import Normalizer, Transitions, hash_arrays
 from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
@@ -170,7 +170,7 @@ def _samples(part: Transitions, settings: DynamicsSettings, device: torch.device
     return _tensors(device, *windows(part, settings.rollout_steps))
 
 
-def _member_rows(count: int, settings: EnsembleSettings, rng: np.random.Generator) -> NDArray[np.int64]:
+def _member_rows(count: int, settings: EnsembleSettings, rng: np.random.Generator) -> IntArray:
     """Return which of `count` transitions each member learns from, in its own order, `(count, K)`."""
     if settings.bootstrap:
         return rng.integers(count, size=(count, settings.members))
@@ -310,5 +310,5 @@ def _calibrate(task: Task[EnergyNetwork]) -> None:
     task.model.calibration = calibrate(task.model.distance, z, task.model.sigma_range)
 
 
-def _tensors(device: torch.device | str, *arrays: NDArray[np.float64]) -> tuple[Tensor, ...]:
+def _tensors(device: torch.device | str, *arrays: FloatArray) -> tuple[Tensor, ...]:
     return tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in arrays)

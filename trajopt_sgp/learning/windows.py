@@ -1,11 +1,9 @@
 """Stretches of episodes, for losses that look several steps ahead."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
-
-FloatArray = NDArray[np.float64]
 
 
 def windows(transitions: Transitions, steps: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -5,9 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 
-Rows = Tensor | NDArray[np.float64] | NDArray[np.float32]
+Rows = Tensor | FloatArray | NDArray[np.float32]
 """States or controls of samples, in torch or NumPy."""
 
 

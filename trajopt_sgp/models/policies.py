@@ -16,13 +16,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.networks import ACTIVATIONS
 
-FloatArray = NDArray[np.float64]
 Squash = Literal["clamp", "tanh"]
 Law = Callable[[Tensor, int], Tensor]
 """States `(P, B, n)` and a knot from 0 to N-1 to controls `(P, B, m)` before they are clipped."""
@@ -91,7 +90,7 @@ class PolicySpace:
         return control.clamp(control.new_tensor(self.lower), control.new_tensor(self.upper))
 
     @cached_property
-    def _closed(self) -> NDArray[np.bool_]:
+    def _closed(self) -> BoolArray:
         return np.isfinite(self.lower) & np.isfinite(self.upper)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ModelFileError, ShapeError
 from trajopt_sgp.models.policies import NeuralPolicy, OpenLoop, Policy, PolicySpace, TimeVaryingAffine
 from trajopt_sgp.models.tensor_file import read_tensors, write_tensors
 
-FloatArray = NDArray[np.float64]
 PathLike = str | os.PathLike[str]
 
 _CLASSES: dict[str, type[Policy]] = {kind.__name__: kind for kind in (OpenLoop, TimeVaryingAffine, NeuralPolicy)}

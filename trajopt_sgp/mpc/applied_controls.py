@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_scale
-
-FloatArray = NDArray[np.float64]
 
 
 class AppliedControls:

@@ -2,12 +2,10 @@
 
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import OptimalControlProblem
-
-FloatArray = NDArray[np.float64]
 
 
 @runtime_checkable

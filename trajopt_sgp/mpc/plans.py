@@ -4,12 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageConstraint, Trajectory
 from trajopt_sgp.problem.probing import depends_on_control
-
-FloatArray = NDArray[np.float64]
 
 _NEARLY_FEASIBLE = 1e-3
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError
 from trajopt_sgp.problem import ControlLaw, OptimalControlProblem, Solution
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(eq=False)

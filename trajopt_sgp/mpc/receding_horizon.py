@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.data.wrapped_angles import RADIANS, find_angles, nearest_turn
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
@@ -32,7 +33,6 @@ from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import open_controls, rollout, unbounded_guesses
 from trajopt_sgp.solvers.interruption import Interruption
 
-FloatArray = NDArray[np.float64]
 Signal = Callable[[FloatArray], ArrayLike]
 """Times since the reset `(N+1,)` [s], of the knots of a plan, to values of a parameter `(N+1, k)`."""
 
@@ -286,7 +286,7 @@ class MPC:
 
     def _better_than_idle(
         self, prepared: PreparedSolve, states: FloatArray, parameters: Mapping[str, Any]
-    ) -> NDArray[np.bool_]:
+    ) -> BoolArray:
         """Return which first plans `(B,)` are more than guesses: whole ones, or ones that beat doing nothing."""
         whole = np.array([solution.status is not Status.TIME_LIMIT for solution in self.solutions])
         begun = np.array([solution.iterations > 0 for solution in self.solutions])

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.files import write_atomically
 
-FloatArray = NDArray[np.float64]
 PathLike = str | os.PathLike[str]
-Archive = Mapping[str, NDArray[Any]]
+Archive = Mapping[str, AnyArray]
 """Arrays by name, of numbers or of text."""
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ class Boundary:
 
     values: FloatArray
     """`(n,)`; where the state is free, a number within its bounds."""
-    held: NDArray[np.bool_]
+    held: BoolArray
     """Which states are given, `(n,)`."""
 
     def bounds(self, box: Box, values: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:

@@ -14,14 +14,12 @@ from typing import Any
 import casadi
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
 from trajopt_sgp.problem.casadi_operations import ScalarProgram, scalar_program, wants_operations
-
-FloatArray = NDArray[np.float64]
 
 # Numbers of samples for which a mapped function is kept: stages, final knot, line search and a few batch sizes.
 _MAPS_KEPT = 8

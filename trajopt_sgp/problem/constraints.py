@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.terms import FunctionTerm, Numbers, StageFunction
-
-FloatArray = NDArray[np.float64]
 
 
 @runtime_checkable

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import polynomial
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +15,7 @@ class Curve:
     coefficients: FloatArray
     """Of τ⁰, τ¹, ..., `(N, degree+1, size)`."""
 
-    def at(self, interval: NDArray[np.int64], fraction: FloatArray) -> FloatArray:
+    def at(self, interval: IntArray, fraction: FloatArray) -> FloatArray:
         """Return the values `(k, size)` at places `(k,)` within intervals `(k,)`."""
         powers = fraction[:, None] ** np.arange(self.coefficients.shape[1])
         values: FloatArray = np.einsum("kp,kpi->ki", powers, self.coefficients[interval])

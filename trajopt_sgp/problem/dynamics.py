@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import casadi
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.precision import cast, parameter_dtype
@@ -98,7 +97,7 @@ def own_time_step(dynamics: object) -> float | None:
     return found if 0.0 < found < math.inf else None
 
 
-def model_as_plant(dynamics: Dynamics) -> Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]:
+def model_as_plant(dynamics: Dynamics) -> Callable[[FloatArray, FloatArray], FloatArray]:
     """Return a model as a function of arrays, state `(n,)` and control `(m,)` to the next state `(n,)`.
 
     Raises:
@@ -111,7 +110,7 @@ def model_as_plant(dynamics: Dynamics) -> Callable[[NDArray[np.float64], NDArray
         )
     dtype = parameter_dtype(dynamics)
 
-    def step(state: NDArray[np.float64], control: NDArray[np.float64]) -> NDArray[np.float64]:
+    def step(state: FloatArray, control: FloatArray) -> FloatArray:
         with torch.no_grad():
             after = dynamics(torch.as_tensor(state, dtype=dtype), torch.as_tensor(control, dtype=dtype))
         return after.to(torch.float64).numpy()

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.boundary import (
     Boundary,
@@ -41,8 +42,6 @@ from trajopt_sgp.problem.terms import (
     listed,
 )
 from trajopt_sgp.problem.time_grid import FreeTime, TimeGrid, make_horizon, make_move_blocks, make_time_grid
-
-FloatArray = NDArray[np.float64]
 
 Bounds = tuple[Numbers | None, Numbers | None] | FloatArray
 """A pair of lower and upper bounds, numbers or `(d,)`, or an array `(2, d)`; None on a side without."""

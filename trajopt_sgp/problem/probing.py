@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import casadi
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.problem.casadi_function import CasadiFunction
 from trajopt_sgp.problem.constraints import BoundaryConstraint, Constraint, StageConstraint
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from trajopt_sgp.problem.optimal_control import OptimalControlProblem
 
 Leading = tuple[int, ...]
-FloatArray = NDArray[np.float64]
 
 # Functions of so many numbers are dear: two programs of two thousand pictures would take minutes and gigabytes.
 _LONGEST = 256

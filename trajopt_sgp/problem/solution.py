@@ -8,8 +8,9 @@ from itertools import takewhile
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem.certificate import Certificate, CertificateCheck, PlanCertificate
 from trajopt_sgp.problem.dynamics import Dynamics, model_as_plant
@@ -20,8 +21,6 @@ from trajopt_sgp.problem.status import Status
 from trajopt_sgp.problem.terms import Numbers
 from trajopt_sgp.problem.trajectory import Trajectory
 from trajopt_sgp.problem.warm_start import WarmStart
-
-FloatArray = NDArray[np.float64]
 
 _NUMBERS = ("trajectory", "variables", "cost_terms", "data_distance", "multipliers", "seconds", "feedback")
 

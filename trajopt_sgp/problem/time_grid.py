@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
-
-FloatArray = NDArray[np.float64]
 
 # By what share an interval may differ from the time step of a model: recordings jitter.
 _OTHER_STEP = 0.05

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem.curve import Curve
-
-FloatArray = NDArray[np.float64]
 
 
 @runtime_checkable
@@ -193,14 +192,14 @@ class Trajectory:
         tolerance = 1e-9 * self.duration
         return len(mesh) == self.horizon + 1 and np.allclose(mesh * self.duration, self.times, rtol=0.0, atol=tolerance)
 
-    def _locate(self, when: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
+    def _locate(self, when: FloatArray) -> tuple[IntArray, FloatArray]:
         knots = self.times
         # a time that is a knot but for rounding belongs to the interval that begins there
         interval = np.clip(np.searchsorted(knots, when + 1e-10 * knots[-1], side="right") - 1, 0, self.horizon - 1)
         fraction = (when - knots[interval]) / (knots[interval + 1] - knots[interval])
         return interval, np.clip(fraction, 0.0, 1.0)
 
-    def _at(self, interval: NDArray[np.int64], fraction: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _at(self, interval: IntArray, fraction: FloatArray) -> tuple[FloatArray, FloatArray]:
         if self.state_curve is None:
             share = fraction[:, None]
             states = (1.0 - share) * self.states[..., interval, :] + share * self.states[..., interval + 1, :]

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.problem.archive import FloatArray, PathLike, read_archive, write_archive
+from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.time_grid import make_time_grid

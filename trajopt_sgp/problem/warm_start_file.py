@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, TrajoptError
-from trajopt_sgp.problem.archive import Archive, FloatArray, PathLike, numbers, open_archive, write_archive
+from trajopt_sgp.problem.archive import Archive, PathLike, numbers, open_archive, write_archive
 from trajopt_sgp.problem.feedback_law import FeedbackLaw
 from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.trajectory import Trajectory

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Assembly
 from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.formulations import NonlinearProgram
@@ -19,8 +19,6 @@ from trajopt_sgp.problem import Status
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.solvers.base import Start
 from trajopt_sgp.solvers.interruption import Interruption
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +126,7 @@ class ProgramBatch:
         """Return the largest derivative of each row by a variable of the transcription, `(R,)`; NaN if unknown."""
         program, parameters = self.program.precise, self.start.one(member).to(torch.float64)
         full = program.full_assembly
-        places: slice | NDArray[np.int64] = slice(None)
+        places: slice | IntArray = slice(None)
         if isinstance(program.assembly, CondensedAssembly):
             places = program.assembly.row_places
         elif not isinstance(program.assembly, Assembly):

@@ -3,16 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Outcome
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
-
-FloatArray = NDArray[np.float64]
 
 
 class BestIterates:

@@ -7,15 +7,13 @@ from functools import cached_property
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.named_callback import NamedCallback, Patterns
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.solvers.run import Run
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Results = Sequence[float | FloatArray]
 Evaluate = Callable[..., Results]
 

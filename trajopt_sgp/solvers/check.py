@@ -5,16 +5,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ConformanceError, IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageCost, TerminalConstraint, TerminalCost, Trajectory
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.solve import PreparedSolve, prepare
-
-FloatArray = NDArray[np.float64]
 
 _HORIZON = 8
 _STEP = 0.25

@@ -5,11 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Trajectory
-
-FloatArray = NDArray[np.float64]
 
 
 def data_lengths(problem: OptimalControlProblem, trajectory: Trajectory, parameters: Parameters) -> FloatArray | None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.scaling import is_far
@@ -23,8 +23,6 @@ from trajopt_sgp.solvers.riccati import Feedback, sweep
 from trajopt_sgp.solvers.run import ACCEPTABLE, OPTIMAL
 from trajopt_sgp.solvers.stage_model import StageDerivatives, StageModel
 from trajopt_sgp.solvers.stages import check_stages
-
-FloatArray = NDArray[np.float64]
 
 _LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 _ARMIJO = 1e-4
@@ -301,9 +299,9 @@ class _Search:
             self.seconds += time.perf_counter() - begin
         return self.model
 
-    def _held(self, model: StageModel) -> NDArray[np.bool_]:
+    def _held(self, model: StageModel) -> BoolArray:
         controls, slope = self.plans.controls(self.full), model.slope
-        held: NDArray[np.bool_] = ((controls <= self.plans.lower) & (slope > 0.0)) | (
+        held: BoolArray = ((controls <= self.plans.lower) & (slope > 0.0)) | (
             (controls >= self.plans.upper) & (slope < 0.0)
         )
         return held

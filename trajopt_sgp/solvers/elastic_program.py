@@ -6,14 +6,13 @@ from typing import Any
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.solvers.casadi_callbacks import mirror, sparsity
 from trajopt_sgp.solvers.quadratic_solvers import QuadraticProgram, QuadraticSolution, quadratic_solver
 from trajopt_sgp.solvers.stages import Structure
 
-FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray, FloatArray]
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation
@@ -31,8 +30,6 @@ from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.halving import better_half
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.tangent_steps import TangentSteps
-
-FloatArray = NDArray[np.float64]
 
 _CONSTRAINED_BETAS = (0.9, 0.99)
 # beyond this share of the first step the merit changes by what constraints are met better or worse

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.formulations.scaling import control_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Trajectory
-
-FloatArray = NDArray[np.float64]
 
 
 def random_guesses(
@@ -54,7 +52,7 @@ def random_controls(
     return box.middle() + 0.5 * spread * (box.upper - box.lower) * generator.uniform(-1.0, 1.0, shape)
 
 
-def open_controls(problem: OptimalControlProblem) -> NDArray[np.int64]:
+def open_controls(problem: OptimalControlProblem) -> IntArray:
     """Return which controls have no bound on a side, so that none can be drawn between its bounds."""
     return np.flatnonzero(~np.isfinite(problem.control_box.upper - problem.control_box.lower))
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray
 
 
 def bounded_least_squares(matrix: FloatArray, target: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import (
     Formulation,
@@ -22,9 +22,6 @@ from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
 from trajopt_sgp.solvers.base import Solver, check_counts, check_positive
 from trajopt_sgp.solvers.ipopt import Ipopt
 from trajopt_sgp.solvers.solve import Changes, solve
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _MOST_PARTS = 4
 _AIM = 0.3  # of the tolerance: errors that end just above it would take a round more

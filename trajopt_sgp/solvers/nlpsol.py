@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Parameters, Status
@@ -18,7 +18,6 @@ from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.run import Run
 
-FloatArray = NDArray[np.float64]
 Stats = Mapping[str, Any]
 
 GENERAL_OPTIONS = {

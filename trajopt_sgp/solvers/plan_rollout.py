@@ -1,15 +1,13 @@
 """Plans of single shooting under feedback: all scaled variables of the transcription, states rolled out."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.elimination import Elimination
 from trajopt_sgp.derivatives.feedback_rollout import FeedbackRollout
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import FeedbackLaw, Parameters
 from trajopt_sgp.solvers.riccati import Feedback
-
-FloatArray = NDArray[np.float64]
 
 
 class PlanRollout:

@@ -6,15 +6,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import casadi
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.solvers.casadi_callbacks import NumericFunction, sparsity
 from trajopt_sgp.solvers.nlpsol import GENERAL_OPTIONS
 from trajopt_sgp.solvers.stages import Structure
-
-FloatArray = NDArray[np.float64]
 
 _IPOPT: Mapping[str, Any] = {
     "print_level": 0,

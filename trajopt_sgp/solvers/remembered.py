@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.point_memory import PointMemory
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.problem import Parameters
 
-FloatArray = NDArray[np.float64]
 Result = TypeVar("Result")
 
 

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.solvers.stage_model import StageModel
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +20,7 @@ class Feedback:
     """Derivative of the objective along the step; not positive."""
 
 
-def sweep(model: StageModel, held: NDArray[np.bool_], damping: float) -> Feedback | None:
+def sweep(model: StageModel, held: BoolArray, damping: float) -> Feedback | None:
     """Return what minimises a model over the controls that are not held, or None where it has no minimum.
 
     Args:
@@ -57,9 +55,7 @@ def sweep(model: StageModel, held: NDArray[np.bool_], damping: float) -> Feedbac
     return Feedback(step, gains, decrease)
 
 
-def _solve(
-    by_control: FloatArray, slope: FloatArray, by_both: FloatArray, free: NDArray[np.bool_] | None
-) -> FloatArray | None:
+def _solve(by_control: FloatArray, slope: FloatArray, by_both: FloatArray, free: BoolArray | None) -> FloatArray | None:
     """Return step and gains `(m, 1+n)` of a stage, zero for what is held; None where its curvature is not positive."""
     sides = -np.column_stack([slope, by_both])
     if free is None or free.all():

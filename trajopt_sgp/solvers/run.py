@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.errors import NotFiniteError
 from trajopt_sgp.formulations import NonlinearProgram
@@ -18,7 +18,6 @@ from trajopt_sgp.solvers.base import Outcome, Start
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.interruption import Interruption
 
-FloatArray = NDArray[np.float64]
 Bounds = tuple[FloatArray, FloatArray]
 
 OPTIMAL = 1e-6

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import scipy  # loads its optimisers when they are first used, which takes a tenth of a second
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
@@ -20,8 +20,6 @@ from trajopt_sgp.solvers.least_squares import bounded_least_squares
 from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.run import OPTIMAL, Run
-
-FloatArray = NDArray[np.float64]
 
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import Formulation, NonlinearProgram
@@ -33,7 +34,6 @@ from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
 from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
 
-FloatArray = NDArray[np.float64]
 Changes = Mapping[str, ParameterValue]
 """Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
 

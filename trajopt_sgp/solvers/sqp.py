@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
@@ -17,8 +17,6 @@ from trajopt_sgp.solvers.quadratic_solvers import QUADRATIC_SOLVERS
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.stages import Structure
 from trajopt_sgp.solvers.trust_region import TrustRegion
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,10 @@ Letters: N intervals, n states, m controls, R rows of constraints; all in the sc
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Parameters
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

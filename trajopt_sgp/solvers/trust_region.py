@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import KktResidual, Status
 from trajopt_sgp.solvers.casadi_callbacks import Measured
 from trajopt_sgp.solvers.elastic_program import Bounds, ElasticProgram, Model, Step
 from trajopt_sgp.solvers.run import Run
-
-FloatArray = NDArray[np.float64]
 
 _FIRST_RADIUS, _SMALLEST_RADIUS, _LARGEST_RADIUS = 10.0, 1e-11, 1e4
 # of the promised reduction: for a step to be taken, for the region to grow

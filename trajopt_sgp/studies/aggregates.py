@@ -8,13 +8,12 @@ import math
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.studies.statistics import CONFIDENCE, Estimate
 
-FloatArray = NDArray[np.float64]
 TaskScores = Collection[FloatArray]
 """By task, those of runs `(runs,)`; an array `(tasks, runs)` is one."""
 SeedScores = Collection[Collection[FloatArray]]

@@ -12,9 +12,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem import OptimalControlProblem
-from trajopt_sgp.problem.solution import FloatArray, Plant
+from trajopt_sgp.problem.solution import Plant
 from trajopt_sgp.studies.problems import BUILT_IN, BuiltInProblem
 
 # what mistakes in a user's file raise; errors of this library pass through as they are

@@ -5,17 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.problem import OptimalControlProblem, Parameters, Solution, Trajectory
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.solution import Plant
 from trajopt_sgp.problem.terms import StageCostTerm
-
-FloatArray = NDArray[np.float64]
 
 _SUBSTEPS = 20
 

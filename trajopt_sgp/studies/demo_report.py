@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_BOX_HIGH, STATE_BOX_LOW, STATE_NAMES
 from trajopt_sgp.problem import Trajectory
@@ -32,8 +32,6 @@ from trajopt_sgp.viz import (
     save_figure,
     write_report,
 )
-
-FloatArray = NDArray[np.float64]
 
 _GOAL = np.array([0.0, np.pi, 0.0, 0.0])
 _GUIDED, _NAIVE = "guided shooting, limits unknown", "unguided shooting, limits unknown"

@@ -8,12 +8,10 @@ from functools import partial
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.mpc import Controller
-
-FloatArray = NDArray[np.float64]
 
 SETTLED_SECONDS = 2.0
 """An episode succeeds when the pole stands and the cart is near the origin for so long at its end [s]."""
@@ -33,7 +31,7 @@ class EpisodeResults:
     """`(E, steps+1, 4)`."""
     controls: FloatArray
     """Forces applied, `(E, steps, 1)` [N]."""
-    success: NDArray[np.bool_]
+    success: BoolArray
     """`(E,)`."""
     step_milliseconds: FloatArray
     """Wall time of every step but the first of an episode, `(E * (steps-1),)`."""
@@ -90,7 +88,7 @@ def run_episodes(
     )
 
 
-def ends_upright(states: FloatArray, time_step: float) -> NDArray[np.bool_]:
+def ends_upright(states: FloatArray, time_step: float) -> BoolArray:
     """Return whether each episode `(E, steps+1, 4)` stands near the origin throughout its last two seconds."""
     last = states[:, -(round(SETTLED_SECONDS / time_step) + 1) :]
     angle = np.abs(np.remainder(last[..., 1], 2.0 * np.pi) - np.pi)

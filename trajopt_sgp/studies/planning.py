@@ -8,8 +8,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleParameters, cartpole_swing_up_cost
 from trajopt_sgp.envs.cartpole_equations import STATE_BOX_HIGH, STATE_BOX_LOW
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
@@ -19,8 +19,6 @@ from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
 from trajopt_sgp.studies.training import TrainedModels
 from trajopt_sgp.uncertainty.amplification import error_amplification
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

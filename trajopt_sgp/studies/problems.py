@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from trajopt_sgp.problem import (
@@ -18,8 +17,6 @@ from trajopt_sgp.problem import (
     Trajectory,
 )
 from trajopt_sgp.solvers.guess import line_guess
-
-FloatArray = NDArray[np.float64]
 
 GRAVITY = 9.81
 

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
-
-FloatArray = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 """Of every interval."""

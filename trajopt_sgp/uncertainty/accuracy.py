@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.errors import IncompatibleError, OptionError
@@ -86,7 +86,7 @@ class ScoreAccuracy:
 def score_accuracy(
     model: GradientModel,
     transitions: Transitions,
-    sigmas: Sequence[float] | NDArray[np.float64] | None = None,
+    sigmas: Sequence[float] | FloatArray | None = None,
     queries: int = 1024,
     generator: torch.Generator | None = None,
 ) -> ScoreAccuracy:

@@ -2,16 +2,15 @@
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.problem import Dynamics, Trajectory
 from trajopt_sgp.problem.boundary import make_unit
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.error_tube import state_jacobians
 from trajopt_sgp.uncertainty.model_error import check_step
-
-FloatArray = NDArray[np.float64]
 
 
 def error_amplification(dynamics: Dynamics, trajectory: Trajectory, state_scale: ArrayLike | float) -> float:

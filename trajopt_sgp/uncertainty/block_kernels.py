@@ -9,12 +9,10 @@ a polynomial through the Chebyshev points of degree 11, which is exact to 4e-16.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.traced.kernels import compiled, entry, summing
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Boxes = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 """Lower and upper corners of the blocks, `(blocks, d)` each, then those of the groups."""
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.transitions import check_generator
 from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError, ShapeError
@@ -26,8 +27,6 @@ from trajopt_sgp.uncertainty.error_bound import ErrorBound
 from trajopt_sgp.uncertainty.error_tube import ACCUMULATIONS, error_tube, state_jacobians
 from trajopt_sgp.uncertainty.lipschitz import LipschitzEstimate, estimate_lipschitz
 from trajopt_sgp.uncertainty.model_error import check_model, model_errors, scaled_errors, spread_of_steps
-
-FloatArray = NDArray[np.float64]
 
 SAME_MODEL = 1e-4
 """What a model's errors may differ by between machines, relative to the largest."""

@@ -4,13 +4,11 @@ import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import BoolArray, FloatArray, IntArray
 from trajopt_sgp.uncertainty.found_rows import find_rows
 from trajopt_sgp.uncertainty.nearest_points import nearest_points
-
-FloatArray = NDArray[np.float64]
 
 _NEIGHBORS = 8
 _GROWTH = 4
@@ -45,7 +43,7 @@ class ErrorBound:
         bounds = self._errors.to(z)[rows] + self.constant * squared.clamp_min(self.resolution**2).sqrt()
         return bounds.squeeze(-1)
 
-    def deciding_rows(self, z: Float[FloatArray, "*batch d"]) -> NDArray[np.int64]:
+    def deciding_rows(self, z: Float[FloatArray, "*batch d"]) -> IntArray:
         """Return the number of the point at which the minimum is taken, `(..., d) -> (...)`."""
         queries = z.reshape(-1, z.shape[-1])
         rows = np.zeros(len(queries), dtype=np.int64)
@@ -57,7 +55,7 @@ class ErrorBound:
             count = min(_GROWTH * count, len(self.points))
         return rows.reshape(z.shape[:-1])
 
-    def _best_of_nearest(self, queries: FloatArray, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _best_of_nearest(self, queries: FloatArray, count: int) -> tuple[IntArray, BoolArray]:
         """Return the best of the nearest points, and whether it is the best of all."""
         distances, rows = nearest_points(self._tree, queries, count)
         reach = self.constant * np.maximum(distances, self.resolution)

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions, as_triples, points_as_transitions, triple_normalizer
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
@@ -187,7 +188,7 @@ class ExactSmoothedDistance(TransitionModel):
         error = self._field.expansion(z, self._levels(z, sigma), 1).gradient_error
         return as_batch(error, z.shape[:-1], z)
 
-    def nearest(self, z: ArrayLike) -> NDArray[np.float64]:
+    def nearest(self, z: ArrayLike) -> FloatArray:
         """Return the plain distance to the nearest data point, a length, `(..., d) -> (...)`.
 
         Raises:
@@ -197,7 +198,7 @@ class ExactSmoothedDistance(TransitionModel):
         self._check_width(queries.shape)
         squares = self._blocks.nearest(np.ascontiguousarray(queries.reshape(-1, queries.shape[-1])))[0]
         # nothing is nearest to nowhere
-        lengths: NDArray[np.float64] = np.sqrt(squares).reshape(queries.shape[:-1])
+        lengths: FloatArray = np.sqrt(squares).reshape(queries.shape[:-1])
         return np.where(np.isnan(queries).any(axis=-1), np.nan, lengths)
 
     def _levels(self, z: Tensor, sigma: float | Tensor) -> Tensor:

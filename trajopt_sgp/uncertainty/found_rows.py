@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-RowSearch = Callable[[NDArray[np.float64]], NDArray[np.int64]]
+from trajopt_sgp.arrays import FloatArray, IntArray
+
+RowSearch = Callable[[FloatArray], IntArray]
 """Queries `(..., d)` to row numbers, `(...)` or `(..., k)`."""
 
 

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.spread import as_scale, step_spread
 from trajopt_sgp.data.transitions import check_generator
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.models.without_sigma import WithoutSigma
-
-FloatArray = NDArray[np.float64]
 
 _MOST_TRANSITIONS = 2000
 # numbers in the differences between queries and points that are held at once

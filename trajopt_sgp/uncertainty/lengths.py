@@ -7,9 +7,9 @@ import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.markdown import markdown_table
@@ -19,8 +19,6 @@ from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.data_distance import DataDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
-
-FloatArray = NDArray[np.float64]
 
 # what single precision leaves of equal normalised coordinates
 _ALIKE = 1e-3

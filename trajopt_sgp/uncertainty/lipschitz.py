@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
 from jaxtyping import Float
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
-
-FloatArray = NDArray[np.float64]
 
 _RESOLUTION_SHARE = 0.1
 _FEWEST_POINTS = 20
@@ -153,7 +151,7 @@ def _check_samples(points: FloatArray, values: FloatArray) -> None:
             raise NotFiniteError(f"A Lipschitz constant needs finite numbers: {name} {row} is {array[row]}.")
 
 
-def _slopes(distances: FloatArray, rows: NDArray[np.int64], values: FloatArray, resolution: float) -> FloatArray:
+def _slopes(distances: FloatArray, rows: IntArray, values: FloatArray, resolution: float) -> FloatArray:
     """Return the slope of every pair of neighbours once."""
     first = np.repeat(np.arange(len(rows)), rows.shape[1])
     second = rows.ravel()

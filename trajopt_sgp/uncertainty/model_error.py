@@ -2,15 +2,13 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem import Dynamics
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
-
-FloatArray = NDArray[np.float64]
 
 
 def model_errors(model: Dynamics, transitions: Transitions, scale: FloatArray) -> FloatArray:

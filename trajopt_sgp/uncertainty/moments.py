@@ -12,10 +12,8 @@ from itertools import combinations_with_replacement, product
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from trajopt_sgp.arrays import FloatArray, IntArray
 
 HIGHEST_ORDER = 3
 """Of the derivatives in closed form."""

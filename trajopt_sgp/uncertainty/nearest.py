@@ -6,9 +6,9 @@ import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.models import Calibration, TransitionModel, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate, calibrated_length
@@ -73,7 +73,7 @@ class _NearestField:
 
     highest_order = 3
 
-    def __init__(self, points: NDArray[np.float64]) -> None:
+    def __init__(self, points: FloatArray) -> None:
         self.tree = scipy.spatial.cKDTree(points)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "_NearestField":

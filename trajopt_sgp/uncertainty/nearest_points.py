@@ -2,17 +2,14 @@
 
 import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray, IntArray
 
 FARTHEST = 1e150
 """What is farther away is nowhere: its square is no number any more."""
 
 
-def nearest_points(
-    tree: "scipy.spatial.cKDTree", queries: FloatArray, count: int
-) -> tuple[FloatArray, NDArray[np.int64]]:
+def nearest_points(tree: "scipy.spatial.cKDTree", queries: FloatArray, count: int) -> tuple[FloatArray, IntArray]:
     """Return distances and rows of the nearest points, nearest first, `(Q, d) -> (Q, count), (Q, count)`.
 
     A query with NaN or infinity, as a diverging plan has, or too far away for a number is NaN from the first points:

@@ -4,13 +4,10 @@ from functools import reduce
 
 import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.uncertainty.moments import Sums
 from trajopt_sgp.uncertainty.nearest_points import nearest_points
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class NeighborSums:

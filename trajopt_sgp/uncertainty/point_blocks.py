@@ -4,12 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.uncertainty.moments import Sums, moment_count, unpack
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 _BLOCK, _GROUP = 256, 16
 # With it, the sum and the sum with all that was left out are the same number in double precision.

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy  # loads its statistics when they are first used, which takes half a second
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from trajopt_sgp.arrays import FloatArray
 
 SIGNIFICANCE = 0.05
 """Fits whose Kolmogorov-Smirnov p-value is below this are refused."""

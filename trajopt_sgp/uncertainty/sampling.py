@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
 from trajopt_sgp.uncertainty.protocols import GradientModel
@@ -62,7 +61,7 @@ def langevin(
 def annealed_langevin(
     model: GradientModel,
     z: Float[Rows, "*batch d"],
-    sigmas: Sequence[float] | NDArray[np.float64],
+    sigmas: Sequence[float] | FloatArray,
     steps: int,
     step_size: float,
     generator: torch.Generator | None = None,

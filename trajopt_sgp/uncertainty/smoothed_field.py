@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.uncertainty.moments import HIGHEST_ORDER, Expansion, Sums, expand
 from trajopt_sgp.uncertainty.nearest_points import FARTHEST
-
-FloatArray = NDArray[np.float64]
 
 MakeSums = Callable[[FloatArray, FloatArray, int], Sums]
 """Queries `(Q, d)`, noise levels `(Q,)` and the order of the moments to the sums over the points."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.files import write_atomically
@@ -19,7 +20,6 @@ from trajopt_sgp.viz.style import INK, pick_colours
 if TYPE_CHECKING:
     from trajopt_sgp.envs.cartpole_renderer import CartPoleRenderer
 
-FloatArray = NDArray[np.float64]
 
 _PAPER = "#fafaf7"
 _STRIP = 34

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import CertificateCheck
 from trajopt_sgp.viz.style import (
@@ -21,8 +21,6 @@ from trajopt_sgp.viz.style import (
     new_figure,
     styled,
 )
-
-FloatArray = NDArray[np.float64]
 
 _COLUMNS = 3
 _FARTHEST = 4.0

@@ -8,15 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import Solution
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.viz.solution_plots import draw_bounds, draw_plan
 from trajopt_sgp.viz.style import BAD, INK, PALETTE, add_heading, new_figure, pick_colours, styled
-
-FloatArray = NDArray[np.float64]
 
 _COLUMNS = 3
 _DASHES = ("-", (0, (5.0, 2.0)), (0, (2.0, 1.2)), (0, (6.0, 1.5, 1.5, 1.5)))

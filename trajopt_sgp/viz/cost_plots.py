@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import Solution
 from trajopt_sgp.viz.style import (
@@ -26,7 +27,6 @@ from trajopt_sgp.viz.style import (
     styled,
 )
 
-FloatArray = NDArray[np.float64]
 Log = Sequence[Mapping[str, Any]]
 
 _IPOPT_CURVES = {"obj": "objective", "inf_pr": "constraint violation", "inf_du": "dual infeasibility"}

@@ -2,11 +2,9 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.viz.style import INK, PALETTE, new_figure, styled
-
-FloatArray = NDArray[np.float64]
 
 
 @styled

@@ -7,14 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.viz.solution_plots import draw_bounds
 from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, INK, PALETTE, Bounds, add_heading, axis_label, new_figure, styled
-
-FloatArray = NDArray[np.float64]
 
 _LIMIT: Literal["--"] = "--"
 
@@ -89,7 +88,7 @@ def plot_mpc(
     return figure
 
 
-def _check_shapes(time: FloatArray, state: FloatArray, control: FloatArray, good: NDArray[np.bool_]) -> None:
+def _check_shapes(time: FloatArray, state: FloatArray, control: FloatArray, good: BoolArray) -> None:
     episodes, steps = len(good), len(time) - 1
     if state.ndim != 3 or control.ndim != 3 or state.shape[:2] != (episodes, steps + 1):
         raise ShapeError(f"States have shape {state.shape}; they must be ({episodes}, {steps + 1}, n).")
@@ -118,7 +117,7 @@ def _drawn(panels: Iterable[Axes]) -> bool:
 
 
 def _draw_episodes(
-    axes: Axes, time: FloatArray, values: FloatArray, good: NDArray[np.bool_], drawstyle: str = "default"
+    axes: Axes, time: FloatArray, values: FloatArray, good: BoolArray, drawstyle: str = "default"
 ) -> None:
     alpha = max(0.25, min(1.0, 4.0 / len(good)))
     for line in values[good]:
@@ -162,9 +161,7 @@ def _mark_limits(axes: Axes, limits: Bounds | None, index: int, size: int) -> No
             axes.axhline(limit, color=INK, linestyle=_LIMIT, linewidth=1.0)
 
 
-def _add_legend(
-    figure: Figure, good: NDArray[np.bool_], judged: bool, goal: bool, tolerance: bool, limits: bool
-) -> None:
+def _add_legend(figure: Figure, good: BoolArray, judged: bool, goal: bool, tolerance: bool, limits: bool) -> None:
     reached = (
         f"{int(good.sum())} of {len(good)} episodes succeed"
         if judged

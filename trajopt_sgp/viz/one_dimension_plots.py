@@ -6,11 +6,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.viz.style import FAINT, INK, PALETTE, add_heading, new_figure, set_title, styled
-
-FloatArray = NDArray[np.float64]
 
 _LIKELIHOOD_COLOURS = {
     "softmin energy": INK,

@@ -8,14 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.envs import PlanarWorld, segments_outside
 from trajopt_sgp.envs.planar_worlds import Point
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, GOOD, INK, add_heading, new_figure, set_title, styled
-
-FloatArray = NDArray[np.float64]
 
 _GOAL = "#F0B400"
 

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.viz.style import BAD, FAINT, GOOD, INK, PALETTE, add_heading, new_figure, set_title, styled
-
-FloatArray = NDArray[np.float64]
 
 
 @styled

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ShapeError
 from trajopt_sgp.viz.style import FAINT, INK, PALETTE, add_heading, new_figure, styled
-
-FloatArray = NDArray[np.float64]
 
 _FRAME = 0.72
 _CURVE_HEIGHT = 1.1

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.viz.style import (
@@ -31,7 +32,6 @@ from trajopt_sgp.viz.style import (
     styled,
 )
 
-FloatArray = NDArray[np.float64]
 Corners = tuple[FloatArray, FloatArray]
 Panel = tuple[int, int] | int
 

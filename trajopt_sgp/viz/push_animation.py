@@ -6,9 +6,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PusherParameters
 from trajopt_sgp.envs.pusher_equations import NUMPY, box_keypoints
 from trajopt_sgp.errors import OptionError
@@ -16,7 +16,6 @@ from trajopt_sgp.files import write_atomically
 from trajopt_sgp.viz.animation import encode_gif
 from trajopt_sgp.viz.style import INK
 
-FloatArray = NDArray[np.float64]
 Corner = tuple[float, float]
 
 _PAPER, _BOX, _PUSHER, _GOAL = "#fafaf7", "#d6782c", "#2f6db3", "#cfe6d6"

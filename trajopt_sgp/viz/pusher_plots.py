@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PusherParameters
 from trajopt_sgp.envs.pusher_equations import NUMPY, box_keypoints
 from trajopt_sgp.viz.style import new_figure, styled
-
-FloatArray = NDArray[np.float64]
 
 _BOX, _PUSHER, _GOAL = "#d6782c", "#2f6db3", "#3c9a5a"
 _SHOWN, _LINE = 9, 36

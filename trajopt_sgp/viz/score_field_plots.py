@@ -10,15 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import TransitionModel
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty import GradientModel
 from trajopt_sgp.viz.style import FAINT, Bounds, add_heading, new_figure, styled
-
-FloatArray = NDArray[np.float64]
 
 _COLOURS = "viridis_r"
 _SHARE_OF_SPACING = 0.9

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import Solution, Trajectory
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.viz.style import (
@@ -20,8 +20,6 @@ from trajopt_sgp.viz.style import (
     new_figure,
     styled,
 )
-
-FloatArray = NDArray[np.float64]
 
 _COLUMNS = 3
 _POINTS = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.cli.report import Block, Report, make_table, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import DatasetInfo, Transitions, load_transitions
@@ -25,8 +25,6 @@ from trajopt_sgp.studies.d4rl.methods import (
 )
 from trajopt_sgp.studies.d4rl.planner import RewardPlanner
 from trajopt_sgp.studies.d4rl.play import Controller, Played, play, whole_returns
-
-FloatArray = NDArray[np.float64]
 
 _CLONE = "clone"
 _METHODS = (_CLONE, *PLANNERS)

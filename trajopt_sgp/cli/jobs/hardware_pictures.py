@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.motion_record import MotionRecord, read_motion
 from trajopt_sgp.hardware.run_report import RunReport
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 FPS = 5.0

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions, load_transitions
 from trajopt_sgp.envs.cartpole_equations import CONTROL_NAMES, STATE_NAMES
 from trajopt_sgp.errors import IncompatibleError, OptionError
@@ -24,8 +23,6 @@ from trajopt_sgp.models import (
 from trajopt_sgp.models.model_file import find_model_file
 from trajopt_sgp.studies.swing_up import Guidance
 from trajopt_sgp.uncertainty import DataDistance, EnsembleVariance, ExactSmoothedDistance, GradientModel
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

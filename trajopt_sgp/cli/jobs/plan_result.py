@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import CartPoleDynamics, cartpole_swing_up_cost
 from trajopt_sgp.problem import Resimulation, Solution, Trajectory
 from trajopt_sgp.studies.swing_up import SUCCESS_COST
-
-FloatArray = NDArray[np.float64]
 
 _SHOWN_VIOLATIONS = 20
 

@@ -20,8 +20,8 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.fused.codes import (
     AFFINE,
     COUNT,
@@ -54,7 +54,6 @@ _SINH, _COSH, _EXPM1, _LOG1P = int(Code.SINH), int(Code.COSH), int(Code.EXPM1), 
 _FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.DETACH), int(Code.HARDTANH)
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
-Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Numba types its options, of which one that is used here is not documented: compiled code without reference counts.
@@ -131,7 +130,7 @@ def _exponential_less_one(x: Any) -> Any:
 
 @_contracted
 @no_type_check
-def _tanh(x: Array, y: Array, slope: Array) -> None:
+def _tanh(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         z = 2.0 * np.float64(x[i])
         z = 40.0 if z > 40.0 else z
@@ -145,7 +144,7 @@ def _tanh(x: Array, y: Array, slope: Array) -> None:
 
 @_contracted
 @no_type_check
-def _silu(x: Array, y: Array, slope: Array) -> None:
+def _silu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         negative = -z
@@ -160,7 +159,7 @@ def _silu(x: Array, y: Array, slope: Array) -> None:
 
 @_contracted
 @no_type_check
-def _sigmoid(x: Array, y: Array, slope: Array) -> None:
+def _sigmoid(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         negative = -np.float64(x[i])
         negative = 700.0 if negative > 700.0 else negative
@@ -173,7 +172,7 @@ def _sigmoid(x: Array, y: Array, slope: Array) -> None:
 
 @_contracted
 @no_type_check
-def _elu(x: Array, y: Array, slope: Array) -> None:
+def _elu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         below = 0.0 if z > 0.0 else z
@@ -186,7 +185,7 @@ def _elu(x: Array, y: Array, slope: Array) -> None:
 
 @_plain
 @no_type_check
-def _relu(x: Array, y: Array, slope: Array) -> None:
+def _relu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         z = x[i]
         y[i] = 0.0 if z <= 0.0 else z
@@ -195,7 +194,7 @@ def _relu(x: Array, y: Array, slope: Array) -> None:
 
 @_plain
 @no_type_check
-def _clamp(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+def _clamp(x: AnyArray, y: AnyArray, slope: AnyArray, a: float, b: float) -> None:
     for i in range(len(x)):
         z = x[i]
         y[i] = b if z > b else (a if z < a else z)
@@ -204,7 +203,7 @@ def _clamp(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
 
 @_plain
 @no_type_check
-def _hardtanh(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+def _hardtanh(x: AnyArray, y: AnyArray, slope: AnyArray, a: float, b: float) -> None:
     for i in range(len(x)):
         z = x[i]
         y[i] = b if z > b else (a if z < a else z)
@@ -213,7 +212,7 @@ def _hardtanh(x: Array, y: Array, slope: Array, a: float, b: float) -> None:
 
 @_contracted
 @no_type_check
-def _softplus(x: Array, y: Array, slope: Array, threshold: float) -> None:
+def _softplus(x: AnyArray, y: AnyArray, slope: AnyArray, threshold: float) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         size = abs(z)
@@ -248,7 +247,7 @@ def _softplus(x: Array, y: Array, slope: Array, threshold: float) -> None:
 
 @_contracted
 @no_type_check
-def _erf(x: Array, y: Array, slope: Array) -> None:
+def _erf(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         size = abs(z)
@@ -292,7 +291,7 @@ def _erf(x: Array, y: Array, slope: Array) -> None:
 
 @_plain
 @no_type_check
-def _other(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+def _other(code: int, x: AnyArray, y: AnyArray, slope: AnyArray, a: float, b: float) -> None:
     for i in range(len(x)):
         z = np.float64(x[i])
         if code == _SIN:
@@ -355,7 +354,7 @@ def _other(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> N
 
 @_plain
 @no_type_check
-def _fill(rows: int, bias: Array, y: Array) -> None:
+def _fill(rows: int, bias: AnyArray, y: AnyArray) -> None:
     s = len(bias)
     for r in range(rows):
         part = y[r * s : r * s + s]
@@ -365,7 +364,7 @@ def _fill(rows: int, bias: Array, y: Array) -> None:
 
 @_contracted
 @no_type_check
-def _add_scaled(rows: int, factors: Array, x: Array, y: Array) -> None:
+def _add_scaled(rows: int, factors: AnyArray, x: AnyArray, y: AnyArray) -> None:
     s = len(factors)
     for r in range(rows):
         part, source = y[r * s : r * s + s], x[r * s : r * s + s]
@@ -375,14 +374,14 @@ def _add_scaled(rows: int, factors: Array, x: Array, y: Array) -> None:
 
 @_plain
 @no_type_check
-def _clear(x: Array) -> None:
+def _clear(x: AnyArray) -> None:
     for i in range(len(x)):
         x[i] = 0.0
 
 
 @_plain
 @no_type_check
-def _elementwise(code: int, x: Array, y: Array, slope: Array, a: float, b: float) -> None:
+def _elementwise(code: int, x: AnyArray, y: AnyArray, slope: AnyArray, a: float, b: float) -> None:
     if code == _TANH:
         _tanh(x, y, slope)
     elif code == _SILU:
@@ -407,7 +406,7 @@ def _elementwise(code: int, x: Array, y: Array, slope: Array, a: float, b: float
 
 @_reordered
 @no_type_check
-def _add_product(x: Array, matrix: Array, transpose: Array, y: Array) -> None:
+def _add_product(x: AnyArray, matrix: AnyArray, transpose: AnyArray, y: AnyArray) -> None:
     """Add x M to y, M `(k, m)`: by columns of the transpose where y is short, else by rows, eight at a time."""
     k, m = len(x), len(y)
     if m < 16:
@@ -439,7 +438,14 @@ def _add_product(x: Array, matrix: Array, transpose: Array, y: Array) -> None:
 @_plain
 @no_type_check
 def _add_products(
-    rows: int, x: Array, matrix: Array, transpose: Array, y: Array, gemm: int, sizes: Array, one: Array
+    rows: int,
+    x: AnyArray,
+    matrix: AnyArray,
+    transpose: AnyArray,
+    y: AnyArray,
+    gemm: int,
+    sizes: AnyArray,
+    one: AnyArray,
 ) -> None:
     """Add X M to Y, X `(R, k)`, M `(k, m)`."""
     k, m = len(x) // rows, len(y) // rows
@@ -472,14 +478,14 @@ def _add_products(
 @no_type_check
 def _forward_step(
     rows: int,
-    table: Array,
-    numbers: Array,
-    places: Array,
-    work: Array,
-    record: Array,
+    table: AnyArray,
+    numbers: AnyArray,
+    places: AnyArray,
+    work: AnyArray,
+    record: AnyArray,
     gemm: int,
-    sizes: Array,
-    one: Array,
+    sizes: AnyArray,
+    one: AnyArray,
 ) -> None:
     for line in range(len(table)):
         op = table[line]
@@ -523,14 +529,14 @@ def _forward_step(
 @no_type_check
 def _backward_step(
     rows: int,
-    table: Array,
-    numbers: Array,
-    places: Array,
-    adjoint: Array,
-    record: Array,
+    table: AnyArray,
+    numbers: AnyArray,
+    places: AnyArray,
+    adjoint: AnyArray,
+    record: AnyArray,
     gemm: int,
-    sizes: Array,
-    one: Array,
+    sizes: AnyArray,
+    one: AnyArray,
 ) -> None:
     for line in range(len(table) - 1, -1, -1):
         op = table[line]
@@ -567,17 +573,17 @@ def _backward_step(
 @_plain
 @no_type_check
 def roll_out(
-    states: Array,
-    controls: Array,
-    table: Array,
-    numbers: Array,
-    places: Array,
+    states: AnyArray,
+    controls: AnyArray,
+    table: AnyArray,
+    numbers: AnyArray,
+    places: AnyArray,
     result: int,
-    work: Array,
-    record: Array,
+    work: AnyArray,
+    record: AnyArray,
     gemm: int,
-    sizes: Array,
-    one: Array,
+    sizes: AnyArray,
+    one: AnyArray,
 ) -> None:
     """Fill states `(R, T+1, n)` from the first, under controls `(R, T, q)`; `record` `(T or 1, size * R)`."""
     rows, horizon, q = controls.shape
@@ -599,18 +605,18 @@ def roll_out(
 @_plain
 @no_type_check
 def sweep_back(
-    direct: Array,
-    by_control: Array,
-    by_start: Array,
-    table: Array,
-    numbers: Array,
-    places: Array,
+    direct: AnyArray,
+    by_control: AnyArray,
+    by_start: AnyArray,
+    table: AnyArray,
+    numbers: AnyArray,
+    places: AnyArray,
     result: int,
-    adjoint: Array,
-    record: Array,
+    adjoint: AnyArray,
+    record: AnyArray,
     gemm: int,
-    sizes: Array,
-    one: Array,
+    sizes: AnyArray,
+    one: AnyArray,
 ) -> None:
     """Fill the gradients by controls `(R, T, q)` and start `(R, n)` from those by the states `(R, T+1, n)`."""
     rows, horizon, q = by_control.shape

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray, IntArray
 from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense, is_diagonal
-from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
+from trajopt_sgp.derivatives.fused.programme import StepProgramme
 from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Elementwise,
     Gate,
-    IntArray,
     Operation,
     Pair,
     Part,

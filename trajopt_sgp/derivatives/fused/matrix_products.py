@@ -7,6 +7,8 @@ import numpy as np
 from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray
+
 _NAMES = {"d": "dgemm", "f": "sgemm"}
 
 # Up to so many multiplications OpenBLAS multiplies as matrices lie in memory, without copying them into its own order.
@@ -27,10 +29,10 @@ def gemm_address(kind: str) -> int:
 
 _SIZES = np.zeros(4, dtype=np.int32)
 _SIZES.view(np.uint8)[12] = ord("N")
-_ONES: dict[str, NDArray[Any]] = {"f": np.ones(1, np.float32), "d": np.ones(1)}
+_ONES: dict[str, AnyArray] = {"f": np.ones(1, np.float32), "d": np.ones(1)}
 
 
-def product_arguments(dtype: "np.dtype[Any]") -> tuple[int, NDArray[np.int32], NDArray[Any]]:
+def product_arguments(dtype: "np.dtype[Any]") -> tuple[int, NDArray[np.int32], AnyArray]:
     """Return what the loops need for products in a precision.
 
     The address; room for three sizes, and the letter N for both factors as they are, `(4,)`, for one caller alone; and

@@ -4,11 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-AnyArray = NDArray[Any]
-IntArray = NDArray[np.int64]
+from trajopt_sgp.arrays import AnyArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)

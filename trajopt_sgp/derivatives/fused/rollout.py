@@ -9,10 +9,11 @@ from numba.core.errors import NumbaError
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
 from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows, product_arguments
-from trajopt_sgp.derivatives.fused.programme import AnyArray, StepProgramme
+from trajopt_sgp.derivatives.fused.programme import StepProgramme
 from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError

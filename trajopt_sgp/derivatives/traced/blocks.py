@@ -5,16 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.lowering import Programme, lower
 from trajopt_sgp.derivatives.traced.operations import Data
 from trajopt_sgp.derivatives.traced.recording import Function
 from trajopt_sgp.derivatives.traced.tape import Tape
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.derivatives.traced.elementary import Elementary
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
     Data,
     Elementwise,
-    IntArray,
     Operation,
     Pair,
     Part,

@@ -10,8 +10,8 @@ from enum import IntEnum
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.traced.elementary import Code, Elementary
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
@@ -27,9 +27,6 @@ from trajopt_sgp.derivatives.traced.operations import (
     Total,
 )
 from trajopt_sgp.derivatives.traced.tape import Tape
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class Kind(IntEnum):

@@ -8,14 +8,12 @@ zero for what all instances share.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.derivatives.traced.elementary import Elementary
 
 Shape = tuple[int, ...]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

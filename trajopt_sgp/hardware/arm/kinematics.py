@@ -1,12 +1,10 @@
 """Where the pusher is, and joints that bring it where it should be, upright."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.arm.model import JOINTS, TIP, VERTICAL_POSE, build_model
-
-FloatArray = NDArray[np.float64]
 
 
 class ArmKinematics:

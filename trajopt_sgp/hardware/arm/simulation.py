@@ -1,14 +1,13 @@
 """The arm in joint impedance control, pushing the box, advanced only when it is told to."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, ShapeError
 from trajopt_sgp.hardware.arm.engine import load_mujoco
 from trajopt_sgp.hardware.arm.model import BOX, JOINTS, TIP, VERTICAL_POSE, BoxParameters, build_model
 from trajopt_sgp.hardware.state import ArmState
 
-FloatArray = NDArray[np.float64]
 STIFFNESS = np.array([1000.0, 1000.0, 1000.0, 500.0, 500.0, 500.0, 500.0])
 """Of the driver's joint impedance controller [Nm/rad]; its damping ratio is 1."""
 

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.faults.catalogue import Fault
 from trajopt_sgp.hardware.messages import COMMAND_DECODER
 from trajopt_sgp.hardware.safety import SafetyLimits
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.tracker.state import BURST
 
 STOPPED = frozenset({"STOPPING", "HOLDING"})
@@ -115,7 +114,7 @@ def count_violations(packets: Sequence[bytes], limits: SafetyLimits, kinematics:
     return counted + moving + _hurried(joints, times, limits)
 
 
-def count_tip_violations(tips: FloatArray, whole: NDArray[np.bool_], limits: SafetyLimits) -> int:
+def count_tip_violations(tips: FloatArray, whole: BoolArray, limits: SafetyLimits) -> int:
     """Return how many commands move the tip too fast, or end a stretch of 10 ms in which its velocity changes too much.
 
     Over single ticks rounding counts: a thousandth of a millimetre is 0.04 m/s² there.

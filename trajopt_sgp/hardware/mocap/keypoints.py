@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid, pose_of
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 FRAMES_TO_BELIEVE = 50

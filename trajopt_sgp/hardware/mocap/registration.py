@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 
 def fit_rigid(source: FloatArray, target: FloatArray) -> tuple[FloatArray, float]:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.messages import COMMAND, FRAME, IIWA_JOINTS, STATUS, Decoder, codec
 from trajopt_sgp.hardware.mocap import apply, motion_of
 from trajopt_sgp.hardware.safety.iiwa import JOINT_LIMITS, TORQUE_TRIP
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 PACKETS_WITHOUT_TIME = 200

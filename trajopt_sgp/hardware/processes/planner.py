@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Bus, Mailbox
@@ -20,7 +21,6 @@ from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DE
 from trajopt_sgp.hardware.mocap import KeypointState, recent_points, take_frame
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
 from trajopt_sgp.hardware.processes.heartbeat import ALIVE, Heartbeat
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at, usable
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PushPlanner, load_push_models, push_controller
 from trajopt_sgp.envs.planar_pusher import TABLE
 from trajopt_sgp.envs.pusher_equations import CORNER_SIGNS, PusherParameters
@@ -14,7 +15,6 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm_pusher import MOVING
 from trajopt_sgp.hardware.mocap import apply, fit_rigid, motion_of
 from trajopt_sgp.hardware.processes.planner import PlannedMotion, PlanningProblem
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 SEARCHES = ("samples", "gradients")

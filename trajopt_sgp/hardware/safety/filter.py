@@ -7,8 +7,9 @@ from enum import Enum
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.hardware.safety.motion import FloatArray, MotionLimits, Step, brake, follow, slow_down, step_towards
+from trajopt_sgp.hardware.safety.motion import MotionLimits, Step, brake, follow, slow_down, step_towards
 
 SolveJoints = Callable[[FloatArray, FloatArray], FloatArray]
 """Differential kinematics: pusher position `(3,)` [m] and last commanded joints `(7,)` [rad] to the next joints."""

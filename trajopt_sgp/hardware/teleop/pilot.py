@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.safety import Mode
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.teleop.controls import Controls, Wish
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
 from trajopt_sgp.hardware.tracker.process import Tracker

@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import MessageError
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command, make_safety
 from trajopt_sgp.hardware.mocap import recent_points
 from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, filter_command
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import pusher_at
 from trajopt_sgp.hardware.tracker.receive import takers

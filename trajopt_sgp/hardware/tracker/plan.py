@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.messages import PLAN, codec
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 
 def make_plan(pusher: FloatArray, start: int, step: float, made: int, state_time: int) -> bytes:

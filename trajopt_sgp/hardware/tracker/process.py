@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
@@ -15,7 +16,6 @@ from trajopt_sgp.hardware.messages import TIMING, codec
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
 from trajopt_sgp.hardware.replay import SETTINGS
 from trajopt_sgp.hardware.safety import Mode
-from trajopt_sgp.hardware.safety.motion import FloatArray
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
 from trajopt_sgp.hardware.tracker.receive import SKIPPED, STOP, TICK

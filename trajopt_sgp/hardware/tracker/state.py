@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.mocap import KeypointState
 from trajopt_sgp.hardware.safety import SafetyState
 from trajopt_sgp.hardware.safety.filter import no_torques
-from trajopt_sgp.hardware.safety.motion import FloatArray
 
 BURST = 3.0
 """Ticks that may follow each other at once when some were late."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.envs import cartpole_swing_up_cost
 from trajopt_sgp.models import fit_normalizer
@@ -22,8 +22,6 @@ from trajopt_sgp.studies.planning import run_in_environment
 from trajopt_sgp.studies.runner import CellContext
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, swing_up_problem
 from trajopt_sgp.uncertainty import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 GUESS_SEED = 1_234_567
 """Of the forces of the guesses, the same for every method and every seed of models."""

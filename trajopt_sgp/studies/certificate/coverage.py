@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
@@ -17,8 +17,6 @@ from trajopt_sgp.studies.certificate.systems import SYSTEMS, CertificateSystem, 
 from trajopt_sgp.studies.runner import CellContext, StudyCell
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, ModelBiasCertificate
 from trajopt_sgp.uncertainty.conformal import conformal_quantile
-
-FloatArray = NDArray[np.float64]
 
 _AT_ONCE = 100
 _FRESH = 5000

@@ -5,16 +5,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.problem import CertificateCheck, PlanCertificate, Trajectory
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.uncertainty import LipschitzEstimate
 from trajopt_sgp.viz import plot_certificate, plot_error_ratios
-
-FloatArray = NDArray[np.float64]
 
 _SETTING = """Each cell draws transitions, trains dynamics and a score on some, fits a certificate to others that
 training has not seen, and makes plans by guided single shooting (gradient descent, score weighting σ²) from random

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
 from trajopt_sgp.models.integrators import midpoint
@@ -16,7 +16,6 @@ from trajopt_sgp.problem import Dynamics, OptimalControlProblem, StageCost, Term
 from trajopt_sgp.studies.swing_up import swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance
 
-FloatArray = NDArray[np.float64]
 Step = Callable[[Tensor, Tensor], Tensor]
 
 _PENDULUM_BOX = np.array([5.0, 10.0])
@@ -73,7 +72,7 @@ def _uniform_sampler(name: str, step: Step, box: FloatArray, limit: float, contr
     def sample(count: int, generator: np.random.Generator) -> Transitions:
         states = generator.uniform(-box, box, (count, len(box)))
         inputs = generator.uniform(-limit, limit, (count, controls))
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: dict[str, AnyArray] = {
             "states": states,
             "controls": inputs,
             "next_states": step(torch.from_numpy(states), torch.from_numpy(inputs)).numpy(),

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions, d4rl_robot, is_d4rl_robot
 from trajopt_sgp.errors import ModelFileError
 from trajopt_sgp.learning import MODEL_FILE
@@ -30,8 +29,6 @@ from trajopt_sgp.studies.d4rl.planner import PlannerSettings
 from trajopt_sgp.studies.d4rl.play import Controller
 from trajopt_sgp.studies.d4rl.search import GradientSearch, SamplingSearch, Searcher
 from trajopt_sgp.uncertainty import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 BETAS = {"halfcheetah": 1000.0, "hopper": 100.0, "walker2d": 100.0}
 """Price of the penalty by robot, chosen on other episodes than those of the table."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.rollout import Rollout
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.studies.d4rl.models import PlannerModels
@@ -76,7 +76,7 @@ class RewardPlanner:
         """Forget the last plans."""
         self._plan = None
 
-    def __call__(self, states: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, states: FloatArray) -> FloatArray:
         """Return controls `(E, m)` for states `(E, n)`; the number of environments is that of the last call.
 
         Raises:
@@ -145,7 +145,7 @@ class RewardPlanner:
         worth: Tensor = (discounts * alive * gains).sum(-1)
         return worth
 
-    def _check(self, states: NDArray[np.float64]) -> None:
+    def _check(self, states: FloatArray) -> None:
         expected = "any" if self._plan is None else len(self._plan)
         if states.ndim != 2 or expected not in ("any", len(states)):
             raise ShapeError(f"A planner takes states (E, n), E = {expected}, not {states.shape}; reset() for others.")

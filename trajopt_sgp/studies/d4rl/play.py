@@ -5,12 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.data import Transitions, d4rl_score
 from trajopt_sgp.studies.d4rl.environments import is_scored, make_environment
 
-FloatArray = NDArray[np.float64]
 Controller = Callable[[FloatArray], FloatArray]
 """States `(E, n)` of all environments to controls `(E, m)`."""
 
@@ -23,7 +22,7 @@ class Played:
     """As it was asked for."""
     returns: FloatArray
     """Of each episode, undiscounted, `(E,)`."""
-    lengths: NDArray[np.int64]
+    lengths: IntArray
     """Steps of each episode, `(E,)`."""
     seconds: FloatArray
     """Wall time of each call of the controller [s]."""

@@ -4,13 +4,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.errors import OptionError
-
-FloatArray = NDArray[np.float64]
 
 MAZE_ID = "PointMaze_UMaze-v3"
 """A U of seven cells of 1 m: two arms around a wall, joined at one end."""
@@ -74,7 +72,7 @@ def explore(size: int, seed: int) -> Transitions:
     maze.close()
     states, controls = (np.stack(part) for part in zip(*runs, strict=True))
     count = len(runs) * _EPISODE
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "states": states[:, :-1].reshape(count, 4),
         "controls": controls.reshape(count, 2),
         "next_states": states[:, 1:].reshape(count, 4),

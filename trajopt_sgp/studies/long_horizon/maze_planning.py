@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork, check_same_data
 from trajopt_sgp.mpc import MPC
@@ -17,8 +17,6 @@ from trajopt_sgp.studies.long_horizon.budget import prepare_within
 from trajopt_sgp.studies.long_horizon.maze import CONTROL_NAMES, GOAL_RADIUS, STATE_NAMES, TIME_STEP, PointMaze
 from trajopt_sgp.studies.swing_up import Guidance
 from trajopt_sgp.studies.toys.compact import pack_array
-
-FloatArray = NDArray[np.float64]
 
 HORIZON = 60
 """Held forces of an episode: 3 s, the 300 steps that the environment allows."""

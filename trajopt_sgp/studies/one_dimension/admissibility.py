@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, points_as_transitions
 from trajopt_sgp.models import MLP
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 _ROUNDING = 1e-6
 """Share of its range below which an uncertainty is rounding error."""

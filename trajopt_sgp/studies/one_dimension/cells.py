@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.studies.one_dimension.admissibility import AdmissibilitySettings, study_admissibility
 from trajopt_sgp.studies.one_dimension.likelihood import LikelihoodSettings, study_likelihood
 from trajopt_sgp.studies.one_dimension.uniform import HIGH, LOW, UNITS, UniformSettings, study_uniform
@@ -64,6 +62,6 @@ def _cell(label: str, function: Any, settings: Any) -> StudyCell:
     return StudyCell(label, function, asdict(settings))
 
 
-def _thin(values: NDArray[np.float64]) -> dict[str, Any]:
+def _thin(values: FloatArray) -> dict[str, Any]:
     """Return some of the values on a grid, packed: enough for a figure."""
     return pack_array(values[:: max(1, len(values) // (_SHOWN - 1))])

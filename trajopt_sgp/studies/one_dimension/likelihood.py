@@ -13,15 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.data import Normalizer, points_as_transitions
 from trajopt_sgp.learning import ScoreSettings, train_score
 from trajopt_sgp.models import MLP
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 _UNITS = Normalizer(np.zeros(1), np.ones(1))
 _SIGMA_RANGE = (0.1, 0.4)
@@ -142,5 +140,5 @@ def _column(values: Tensor) -> FloatArray:
     return values[:, 0].double().numpy()
 
 
-def _relative(gradient: FloatArray, exact: FloatArray, where: NDArray[np.bool_]) -> float:
+def _relative(gradient: FloatArray, exact: FloatArray, where: BoolArray) -> float:
     return float(np.linalg.norm((gradient - exact)[where]) / np.linalg.norm(exact[where]))

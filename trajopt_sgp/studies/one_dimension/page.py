@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.one_dimension.admissibility import Curve, truth
 from trajopt_sgp.studies.one_dimension.uniform import smoothed_density
@@ -14,7 +14,6 @@ from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.toys.compact import unpack_array
 from trajopt_sgp.viz.one_dimension_plots import plot_admissibility, plot_likelihood, plot_uniform
 
-FloatArray = NDArray[np.float64]
 Records = Sequence[CellRecord]
 
 _SHOWN_DATA_SET = "admissibility 1"

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from scipy.stats import kstest, norm
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, points_as_transitions
 from trajopt_sgp.learning import ScoreSettings, train_score
 from trajopt_sgp.uncertainty.protocols import GradientModel
 from trajopt_sgp.uncertainty.sampling import langevin
-
-FloatArray = NDArray[np.float64]
 
 LOW, HIGH = 3.0, 7.0
 """Ends of the uniform density, in raw units."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PENDULUM_KEYPOINTS_ID
 from trajopt_sgp.formulations import ScoreTranscription, SingleShooting
 from trajopt_sgp.mpc import MPC
@@ -16,8 +16,6 @@ from trajopt_sgp.studies.pendulum.planning import PLANT, receding_problem
 from trajopt_sgp.studies.toys.compact import pack_array
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.protocols import GradientModel
-
-FloatArray = NDArray[np.float64]
 
 UP = 0.9 * PLANT.length
 """Height of the tip over which the pendulum counts as upright [m]: within 26 degrees."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PendulumKeypointDynamics, PendulumParameters, pendulum_swing_up_cost
 from trajopt_sgp.formulations import ScoreTranscription
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageCost, TerminalCost
@@ -17,8 +18,6 @@ from trajopt_sgp.solvers import solve
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 from trajopt_sgp.uncertainty.protocols import GradientModel
-
-FloatArray = NDArray[np.float64]
 
 PLANT = PendulumParameters()
 HANGING = (-PLANT.length, 0.0, 0.0)

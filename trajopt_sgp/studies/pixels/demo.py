@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.files import write_json
@@ -23,7 +24,6 @@ from trajopt_sgp.studies.training import Report
 from trajopt_sgp.viz import plot_film_strip, save_figure
 from trajopt_sgp.viz.pixel_animation import animate_pictures
 
-FloatArray = NDArray[np.float64]
 Planner = Callable[[], tuple[OptimalControlProblem, Solution]]
 
 

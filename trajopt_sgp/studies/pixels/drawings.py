@@ -4,12 +4,11 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.interpolate import BSpline
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PixelWorld
-
-FloatArray = NDArray[np.float64]
 
 _DEGREE = 3
 _DISCS = 2000

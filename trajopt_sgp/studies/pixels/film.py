@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.viz import plot_film_strip
-
-FloatArray = NDArray[np.float64]
 
 
 def pack_pictures(pictures: ArrayLike) -> str:

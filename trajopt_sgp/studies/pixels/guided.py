@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.derivatives.rollout import roll_out
 from trajopt_sgp.envs import PixelWorld
@@ -15,8 +15,6 @@ from trajopt_sgp.solvers.solve import prepare
 from trajopt_sgp.studies.pixels.models import PixelModels
 from trajopt_sgp.studies.pixels.planning import HORIZON, RESOLUTION, pixel_problem
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
-
-FloatArray = NDArray[np.float64]
 
 _FINE = 400
 

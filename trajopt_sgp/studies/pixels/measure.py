@@ -6,8 +6,8 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.threads import limited_threads
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.learning import ImageEnsembleSettings, train_image_ensemble
@@ -22,8 +22,6 @@ from trajopt_sgp.studies.pixels.sampled import SampledSearch
 from trajopt_sgp.studies.pixels.training import PixelTraining, collect_pixel_dataset
 from trajopt_sgp.studies.pixels.transcription import TransitionGuidance
 from trajopt_sgp.studies.runner import CellContext
-
-FloatArray = NDArray[np.float64]
 
 DATA_SEED = 0
 """Of the data that the weights that ship were trained on."""

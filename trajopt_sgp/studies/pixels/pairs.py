@@ -1,11 +1,10 @@
 """Starts and goals on opposite sides of the hole."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PixelWorld
-
-FloatArray = NDArray[np.float64]
 
 MOST_STEPS = 13
 """Steps of the data's control range within which the shortest way around the hole fits."""

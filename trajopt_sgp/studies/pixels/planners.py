@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import ImageTransitions
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.errors import OptionError
@@ -23,8 +23,6 @@ from trajopt_sgp.studies.pixels.planning import HORIZON, pixel_problem
 from trajopt_sgp.studies.pixels.sampled import SampledSearch
 from trajopt_sgp.studies.pixels.transcription import TransitionGuidance, plan_by_scores
 from trajopt_sgp.uncertainty import DataDistance, EnsembleVariance, ExactSmoothedDistance
-
-FloatArray = NDArray[np.float64]
 
 NEIGHBORS = 64
 """Of the exact smoothed distance; at its small σ no other data count."""

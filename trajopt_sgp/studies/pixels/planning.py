@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PixelWorld, run_controls
 from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.problem import Dynamics, OptimalControlProblem, Trajectory
 from trajopt_sgp.studies.pixels.costs import PixelWeights, goal_cost, path_cost, smoothness_cost
 from trajopt_sgp.uncertainty import DataDistance
-
-FloatArray = NDArray[np.float64]
 
 HORIZON, RESOLUTION = 15, 32
 """Steps of a plan, and pixels along a side, in the source."""

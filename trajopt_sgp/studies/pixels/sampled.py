@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.studies.pixels.drawings import Drawing
 
-FloatArray = NDArray[np.float64]
 Merit = Callable[[FloatArray], FloatArray]
 """Control pictures `(K, N, r²)` to costs `(K,)`."""
 

@@ -5,14 +5,11 @@ from typing import Any, cast
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from trajopt_sgp.envs import ARM_PUSHER_ID, PLANAR_PUSHER_ID, PlanarPusherEnv, PusherParameters
 from trajopt_sgp.envs.pusher_control import Bounds, PushPlanner
 from trajopt_sgp.envs.pusher_equations import NUMPY, box_keypoints
 from trajopt_sgp.envs.pusher_tasks import ARM_REGION, PLANAR_REGION, random_goal, random_start
-
-FloatArray = NDArray[np.float64]
 
 PLANT = PusherParameters()
 REACHED = 0.015

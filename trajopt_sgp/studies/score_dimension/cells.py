@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, points_as_transitions
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, train_energy, train_score
 from trajopt_sgp.models import Denoiser
@@ -16,7 +16,6 @@ from trajopt_sgp.studies.score_dimension.truths import FAMILIES, Truth, make_tru
 from trajopt_sgp.studies.statistics import bootstrap
 from trajopt_sgp.uncertainty.validation import weighted_mean
 
-FloatArray = NDArray[np.float64]
 Gradient = Callable[[FloatArray, float], FloatArray]
 
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ive, logsumexp
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
-
-FloatArray = NDArray[np.float64]
 
 _COMPONENTS = 8
 _SPREAD_OF_MEANS, _SPREAD = 0.45, 0.2

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from trajopt_sgp.arrays import FloatArray
 
 _DIGITS = 4
 
@@ -15,6 +17,6 @@ def pack_array(values: ArrayLike) -> dict[str, Any]:
     return {"shape": list(array.shape), "numbers": " ".join(f"{value:.{_DIGITS}g}" for value in array.ravel())}
 
 
-def unpack_array(document: Mapping[str, Any]) -> NDArray[np.float64]:
+def unpack_array(document: Mapping[str, Any]) -> FloatArray:
     """Return the array of `pack_array`."""
     return np.array(document["numbers"].split(), dtype=np.float64).reshape(document["shape"])

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PlanarWorld, segments_outside
 from trajopt_sgp.envs.planar_worlds import CONTROL_NAMES, STATE_NAMES
 from trajopt_sgp.models import check_same_data
 from trajopt_sgp.problem import Dynamics, OptimalControlProblem, StageCost, TerminalCost, Trajectory
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.uncertainty import DataDistance
-
-FloatArray = NDArray[np.float64]
 
 GOAL_WEIGHT = 100.0
 """Of the squared distance between the last state and the goal."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.envs import PlanarWorld, depth_outside, segments_outside
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
 from trajopt_sgp.problem import OptimalControlProblem, Trajectory
@@ -17,8 +17,6 @@ from trajopt_sgp.studies.toys.compact import pack_array
 from trajopt_sgp.studies.toys.crossings import Crossings, crossing_problem, straight_guesses
 from trajopt_sgp.studies.toys.training import ToyModels
 from trajopt_sgp.uncertainty import DataDistance
-
-FloatArray = NDArray[np.float64]
 
 GOAL_RADIUS = 0.1
 """Distance from its goal within which the end of a path counts as having arrived."""
@@ -143,7 +141,7 @@ def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> 
 
 def judge_walks(
     world: PlanarWorld, paths: FloatArray, crossings: Crossings, radius: float = GOAL_RADIUS
-) -> tuple[NDArray[np.bool_], FloatArray]:
+) -> tuple[BoolArray, FloatArray]:
     """Return which paths `(P, N+1, 2)` stay inside and end within `radius` of their goals, and their shares outside.
 
     The share is that of the segments that have a point outside the region, `(P,)`.
