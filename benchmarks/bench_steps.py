@@ -69,7 +69,7 @@ def _controller(formulation: Formulation, solver: Solver, first: Solver, quick: 
         effort_weight=1e-3,
         tracking_weight=0.05,
     )
-    return MPC(problem=problem, formulation=formulation, solver=solver, first_solver=first)
+    return MPC(problem, formulation, solver, first_solver=first)
 
 
 def _run(controller: MPC, steps: int) -> tuple[list[float], str]:

@@ -36,7 +36,7 @@ def main() -> None:
         control_names=CartPoleDynamics.control_names,
         name="MPC, last plan",
     )
-    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(tolerance=1e-6), time_limit=1.0)
+    controller = MPC(problem, DirectTranscription(), Ipopt(tolerance=1e-6), time_limit=1.0)
     environment = gymnasium.make(CARTPOLE_SWING_UP_ID)
     state, _ = environment.reset(seed=0, options={"state": [1.0, 0.3, 0.0, 0.0]})
     for step in range(40):

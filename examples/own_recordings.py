@@ -46,7 +46,7 @@ def away(state: Tensor) -> Tensor:
 
 def control(problem: OptimalControlProblem) -> tuple[np.ndarray, np.ndarray]:
     """Return states and torques of four seconds of MPC on the pendulum, from hanging still."""
-    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(tolerance=1e-4))
+    controller = MPC(problem, DirectTranscription(), Ipopt(tolerance=1e-4))
     environment = gymnasium.make("Pendulum-v1")
     environment.reset(seed=0)
     environment.unwrapped.state = np.array([np.pi, 0.0])

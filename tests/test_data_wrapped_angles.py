@@ -91,7 +91,7 @@ def spinning(**options: object) -> MPC:
         state_names=["yaw"],
         control_names=["rate"],
     )
-    return MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(stages=1), **options)  # type: ignore[arg-type]
+    return MPC(problem, DirectTranscription(), Ipopt(stages=1), **options)  # type: ignore[arg-type]
 
 
 def first(controller: MPC) -> float:

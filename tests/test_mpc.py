@@ -79,7 +79,7 @@ def riccati_gain(horizon: int) -> FloatArray:
 def test_a_single_stagewise_iteration_of_each_step_solves_what_is_quadratic() -> None:
     """Starting from an earlier plan and its multipliers, also where the bounds of the control are active."""
     problem = quadratic_problem().replaced(control_bounds=(-0.5, 0.5))
-    exact = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    exact = MPC(problem, DirectTranscription(), Ipopt())
     quick = MPC(
         problem=problem, formulation=DirectTranscription(), solver=SQP(qp_solver="hpipm", stages=1, max_iterations=1)
     )
@@ -95,7 +95,7 @@ def test_a_single_stagewise_iteration_of_each_step_solves_what_is_quadratic() ->
 
 @pytest.mark.parametrize("formulation", [DirectTranscription(), SingleShooting()])
 def test_closed_loop_equals_the_riccati_feedback(formulation: DirectTranscription | SingleShooting) -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=formulation, solver=Ipopt())
+    controller = MPC(quadratic_problem(), formulation, Ipopt())
     plant, gain, state = DoubleIntegrator(), riccati_gain(30), np.array([1.0, 0.0])
     for _ in range(5):
         control = controller.step(state)
@@ -105,14 +105,14 @@ def test_closed_loop_equals_the_riccati_feedback(formulation: DirectTranscriptio
 
 def test_a_batch_of_states_gets_the_controls_of_each_state() -> None:
     states = np.array([[1.0, 0.0], [-0.5, 0.3]])
-    batch = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt()).step(states)
+    batch = MPC(quadratic_problem(), DirectTranscription(), Ipopt()).step(states)
     for state, control in zip(states, batch, strict=True):
-        single = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt())
+        single = MPC(quadratic_problem(), DirectTranscription(), Ipopt())
         np.testing.assert_allclose(control, single.step(state), atol=1e-7)
 
 
 def test_later_steps_start_from_the_shifted_plan() -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=SingleShooting(), solver=GradientDescent(iterations=1))
+    controller = MPC(quadratic_problem(), SingleShooting(), GradientDescent(iterations=1))
     controller.step(np.array([1.0, 0.0]))
     assert controller.plan is not None
     expected = controller.plan.shift().controls[0]
@@ -163,10 +163,10 @@ def test_fallbacks() -> None:
 def test_bad_input_is_named() -> None:
     problem = quadratic_problem()
     with pytest.raises(OptionError, match="'jump'.*shift.*hold"):
-        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(), fallback="jump")
+        MPC(problem, DirectTranscription(), Ipopt(), fallback="jump")
     with pytest.raises(OptionError, match=r"time_limit = 0\.0"):
-        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(), time_limit=0.0)
-    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+        MPC(problem, DirectTranscription(), Ipopt(), time_limit=0.0)
+    controller = MPC(problem, DirectTranscription(), Ipopt())
     with pytest.raises(ShapeError, match=r"\(1, 3\).*\(2,\)"):
         controller.step(np.zeros(3))
     with pytest.raises(NotFiniteError, match="nan"):
@@ -205,7 +205,7 @@ def test_a_cost_that_becomes_nan_leads_to_the_fallback_instead_of_an_exception()
         (Ipopt(max_iterations=50), DirectTranscription()),
         (GradientDescent(iterations=5, count=1), SingleShooting()),
     ):
-        controller = MPC(problem=problem, formulation=formulation, solver=solver)
+        controller = MPC(problem, formulation, solver)
         controller.step(np.array([0.5, 0.0]))
         control = controller.step(np.array([1.2, 0.0]))
         assert np.isfinite(control).all()
@@ -228,7 +228,7 @@ def test_a_controller_that_knows_its_latency_acts_as_if_there_were_none() -> Non
     """With an exact model the delayed loop is the undelayed one from the state two steps on."""
 
     def controller(latency: float) -> MPC:
-        return MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), latency=latency)
+        return MPC(quadratic_problem(), DirectTranscription(), Ipopt(), latency=latency)
 
     known = controller(0.15)
     assert known.delay_steps == 2
@@ -249,7 +249,7 @@ def goal_problem() -> OptimalControlProblem:
 
 
 def test_a_goal_may_change_between_steps() -> None:
-    controller = MPC(problem=goal_problem(), formulation=DirectTranscription(), solver=Ipopt())
+    controller = MPC(goal_problem(), DirectTranscription(), Ipopt())
     at_goal = controller.step(np.array([0.5, 0.0]), parameters={"goal": [0.5, 0.0]})
     away = controller.step(np.array([0.5, 0.0]), parameters={"goal": [-0.5, 0.0]})
     assert away[0] < at_goal[0] - 0.1
@@ -257,7 +257,7 @@ def test_a_goal_may_change_between_steps() -> None:
 
 @pytest.mark.parametrize("horizon", [20, 45])
 def test_the_horizon_may_change_between_steps(horizon: int) -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt())
+    controller = MPC(quadratic_problem(), DirectTranscription(), Ipopt())
     state = np.array([1.0, 0.0])
     controller.step(state)
     controller.change(horizon=horizon)
@@ -270,17 +270,17 @@ def test_the_horizon_may_change_between_steps(horizon: int) -> None:
 def test_blocks_of_moves_make_plans_with_fewer_controls() -> None:
     blocks = [1, 1, 1, 2, 5, 10, 10]
     problem = quadratic_problem().replaced(move_blocks=blocks)
-    controller = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt())
+    controller = MPC(problem, SingleShooting(), Ipopt())
     control = controller.step(np.array([1.0, 0.0]))
     assert controller.solutions[0].variables.shape == (len(blocks),)
-    full = MPC(problem=quadratic_problem(), formulation=SingleShooting(), solver=Ipopt()).step(np.array([1.0, 0.0]))
+    full = MPC(quadratic_problem(), SingleShooting(), Ipopt()).step(np.array([1.0, 0.0]))
     assert control[0] == pytest.approx(full[0], rel=0.1)
     controller.step(np.array([0.99, -0.05]))
     assert controller.records[-1].solved
 
 
 def test_late_steps_are_counted() -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), time_limit=1e-9)
+    controller = MPC(quadratic_problem(), DirectTranscription(), Ipopt(), time_limit=1e-9)
     controller.step(np.array([1.0, 0.0]))
     assert controller.statistics()["miss_rate"] == 1.0
     assert controller.records[0].late
@@ -288,7 +288,7 @@ def test_late_steps_are_counted() -> None:
 
 def test_limits_of_change_refer_to_the_control_applied_before() -> None:
     problem = quadratic_problem().replaced(constraints=[ControlRateLimit(3.0)], previous_control=[0.0])
-    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    controller = MPC(problem, DirectTranscription(), Ipopt())
     plant, state, controls = DoubleIntegrator(), np.array([1.0, 0.0]), [np.zeros(1)]
     for _ in range(8):
         controls.append(controller.step(state))
@@ -301,7 +301,7 @@ def test_limits_of_change_refer_to_the_control_applied_before() -> None:
 def test_starts_from_the_cheapest_of_plan_and_proposals() -> None:
     """A solver that hardly moves keeps the best proposal, until the plan shifted on is better than any."""
     problem = quadratic_problem(10)
-    best = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt())
+    best = MPC(problem, SingleShooting(), Ipopt())
     best.step([1.0, 0.0])
     assert best.plan is not None
     optimum = best.plan.controls[0]
@@ -332,7 +332,7 @@ def drifting_problem(horizon: int = 8) -> OptimalControlProblem:
 
 
 def test_the_prediction_over_the_latency_has_the_parameters_of_the_step() -> None:
-    controller = MPC(problem=drifting_problem(), formulation=SingleShooting(), solver=Ipopt(), latency=0.2)
+    controller = MPC(drifting_problem(), SingleShooting(), Ipopt(), latency=0.2)
     controller.step([0.0], parameters={"drift": [0.3]})
     # two idle steps under a drift of 0.3 each
     np.testing.assert_allclose(controller.solutions[0].trajectory.states[0], [0.6], atol=1e-12)
@@ -361,8 +361,8 @@ def test_proposals_are_rolled_out_under_the_parameters_of_the_step() -> None:
 def test_a_latency_beyond_the_horizon_is_refused() -> None:
     problem = drifting_problem(3)
     with pytest.raises(OptionError, match=r"latency = 0\.4: these 4 steps are more than the horizon of 3"):
-        MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt(), latency=0.4)
-    controller = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt(), latency=0.3)
+        MPC(problem, SingleShooting(), Ipopt(), latency=0.4)
+    controller = MPC(problem, SingleShooting(), Ipopt(), latency=0.3)
     with pytest.raises(OptionError, match="latency"):
         controller.change(horizon=2)
     controller.step([0.0])
@@ -373,7 +373,7 @@ def test_rates_of_change_in_a_batch_are_refused() -> None:
     limited = quadratic_problem().replaced(constraints=[ControlRateLimit(3.0)])
     priced = quadratic_problem().replaced(stage_costs=[ControlRateCost(1.0)])
     for problem, name in ((limited, "control_rate_limit"), (priced, "control_rate_cost")):
-        controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+        controller = MPC(problem, DirectTranscription(), Ipopt())
         with pytest.raises(IncompatibleError, match=f"'{name}'.*2 states.*a controller for each"):
             controller.step(np.zeros((2, 2)))
         assert controller.step(np.zeros((1, 2))).shape == (1, 1)
@@ -390,9 +390,9 @@ def test_a_mesh_of_unequal_intervals_is_refused() -> None:
         mesh=[0.0, 0.1, 0.3, 1.0],
     )
     with pytest.raises(IncompatibleError, match="equal intervals.*move_blocks"):
-        MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+        MPC(problem, DirectTranscription(), Ipopt())
     even = problem.replaced(mesh=np.linspace(0.0, 1.0, 4))
-    assert MPC(problem=even, formulation=DirectTranscription(), solver=Ipopt()).step([0.0]).shape == (1,)
+    assert MPC(even, DirectTranscription(), Ipopt()).step([0.0]).shape == (1,)
 
 
 def test_a_caller_may_write_into_the_control_it_was_given() -> None:
@@ -428,7 +428,7 @@ def test_a_change_that_is_refused_leaves_the_controller_as_it_was() -> None:
 
 
 def test_a_longer_time_step_leaves_fewer_controls_under_way() -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt(), latency=0.2)
+    controller = MPC(quadratic_problem(), DirectTranscription(), Ipopt(), latency=0.2)
     state = np.array([1.0, 0.0])
     last = [controller.step(state) for _ in range(3)][-1]
     controller.change(time_step=0.2)
@@ -460,7 +460,7 @@ class PressesCtrlC(Solver):
 
 
 def test_ctrl_c_ends_the_loop_and_the_controller_may_go_on() -> None:
-    controller = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=PressesCtrlC())
+    controller = MPC(quadratic_problem(), DirectTranscription(), PressesCtrlC())
     state = np.array([1.0, 0.0])
     controller.step(state)
     with pytest.raises(KeyboardInterrupt):
@@ -491,9 +491,9 @@ def test_multipliers_between_the_knots_move_on_too(formulation: OrthogonalColloc
 @pytest.mark.parametrize("initial", [None, {"x[1]": 0.0}])
 @pytest.mark.parametrize("formulation", [DirectTranscription(), SingleShooting()])
 def test_plans_begin_at_the_measured_state_whatever_the_problem_leaves_free(formulation: Any, initial: Any) -> None:
-    given = MPC(problem=quadratic_problem(), formulation=formulation, solver=Ipopt())
+    given = MPC(quadratic_problem(), formulation, Ipopt())
     free = quadratic_problem().replaced(initial_state=initial)
-    controller = MPC(problem=free, formulation=formulation, solver=Ipopt())
+    controller = MPC(free, formulation, Ipopt())
     state = np.array([2.0, -0.5])
     np.testing.assert_allclose(controller.step(state), given.step(state), atol=1e-9)
 
@@ -507,7 +507,7 @@ def test_a_number_is_the_state_of_a_model_with_one() -> None:
         control_bounds=(-1.0, 1.0),
     )
     controls = [
-        MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt()).step(x) for x in (np.array(0.5), [0.5])
+        MPC(problem, SingleShooting(), Ipopt()).step(x) for x in (np.array(0.5), [0.5])
     ]
     assert controls[0].shape == (1,)
     np.testing.assert_array_equal(controls[0], controls[1])
@@ -573,7 +573,7 @@ def test_a_prediction_that_is_no_number_leads_to_the_fallback(latency: float) ->
 def test_the_prediction_over_the_latency_is_integrated_as_the_plan_is() -> None:
     stiff = narrow_problem(dynamics=ContinuousDynamics(lambda x, u: -60.0 * (x - u), 1, 1))
     for formulation, tolerance in ((SingleShooting(substeps=20), 1e-3), (OrthogonalCollocation(3), 0.2)):
-        controller = MPC(problem=stiff, formulation=formulation, solver=Ipopt(), latency=0.1)
+        controller = MPC(stiff, formulation, Ipopt(), latency=0.1)
         controller.step([1.0])
         np.testing.assert_allclose(controller.solutions[0].trajectory.states[0], np.exp(-6.0), atol=tolerance)
 
@@ -599,7 +599,7 @@ def test_a_free_duration_is_refused() -> None:
         dynamics=ContinuousDynamics(lambda x, u: u, 1, 1), time_step=None, duration=FreeTime(1.0, 0.1, 5.0)
     )
     with pytest.raises(IncompatibleError, match="a free duration lets the solver choose"):
-        MPC(problem=free, formulation=DirectTranscription(), solver=Ipopt())
+        MPC(free, DirectTranscription(), Ipopt())
 
 
 @pytest.mark.parametrize("formulation", [DirectTranscription(), HermiteSimpson()])
@@ -613,7 +613,7 @@ def test_a_measured_state_outside_a_constraint_is_led_back(formulation: DirectTr
         ],
     )
     assert solve(problem.replaced(initial_state=[0.27]), formulation, Ipopt()).status is Status.INFEASIBLE
-    controller = MPC(problem=problem, formulation=formulation, solver=Ipopt())
+    controller = MPC(problem, formulation, Ipopt())
     control = controller.step([0.27])
     assert controller.records[-1].solved
     states = controller.solutions[0].trajectory.states

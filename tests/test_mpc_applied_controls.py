@@ -22,7 +22,7 @@ def limited(**changes: Any) -> OptimalControlProblem:
 
 
 def controller(problem: OptimalControlProblem, **settings: Any) -> MPC:
-    return MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt(), **settings)
+    return MPC(problem, DirectTranscription(), Ipopt(), **settings)
 
 
 def test_the_control_that_a_step_is_told_was_applied_before() -> None:

@@ -59,7 +59,7 @@ def test_the_first_solver_tries_until_there_is_a_plan() -> None:
     )
     assert controller.step([1.0, 0.0]) == 0.0
     controller.time_limit = None
-    expected = MPC(problem=quadratic_problem(), formulation=DirectTranscription(), solver=Ipopt()).step([1.0, 0.0])
+    expected = MPC(quadratic_problem(), DirectTranscription(), Ipopt()).step([1.0, 0.0])
     np.testing.assert_allclose(controller.step([1.0, 0.0]), expected, atol=1e-6)
     assert controller.solutions[0].solver == "Ipopt"
     controller.step([1.0, 0.0])
@@ -70,7 +70,7 @@ def test_the_first_solver_tries_until_there_is_a_plan() -> None:
 @pytest.mark.parametrize("fallback", ["hold", lambda state: -0.3])
 def test_fallbacks_of_a_first_step(fallback: Fallback) -> None:
     problem = quadratic_problem().replaced(control_bounds=(0.2, 5.0) if fallback == "hold" else (-5.0, 5.0))
-    controller = MPC(problem=problem, formulation=SingleShooting(), solver=LBFGS(), time_limit=1e-6, fallback=fallback)
+    controller = MPC(problem, SingleShooting(), LBFGS(), time_limit=1e-6, fallback=fallback)
     # the control nearest to zero, or what the function says
     assert controller.step([1.0, 0.0]) == (0.2 if fallback == "hold" else -0.3)
 
@@ -89,7 +89,7 @@ def test_a_first_plan_that_time_has_cut_short_is_used_where_it_is_worth_somethin
 
 def test_a_fallback_keeps_the_limits_of_change() -> None:
     limited = quadratic_problem().replaced(constraints=[ControlRateLimit(2.0)])
-    controller = MPC(problem=limited, formulation=DirectTranscription(), solver=Ipopt(), fallback=lambda state: 5.0)
+    controller = MPC(limited, DirectTranscription(), Ipopt(), fallback=lambda state: 5.0)
     first = controller.step([1.0, 0.0])
     controller.time_limit = 1e-6
     np.testing.assert_allclose(controller.step([1.0, 0.0]), first + 2.0 * TIME_STEP)
@@ -107,7 +107,7 @@ UNBOUNDED = [
 def test_controls_need_no_bounds(formulation: Any, solver: Any, upper: float) -> None:
     """Neither for the first step nor for the starts that a later one adds to its plan."""
     problem = quadratic_problem(10).replaced(control_bounds=None if np.isinf(upper) else (None, upper))
-    controller = MPC(problem=problem, formulation=formulation, solver=solver)
+    controller = MPC(problem, formulation, solver)
     states = [[1.0, 0.0], [0.9, -0.2]]
     tolerance = 0.3 if isinstance(solver, CEM | GradientDescent) else 1e-3
     for state in states:
@@ -162,7 +162,7 @@ def test_a_constraint_of_controls_in_a_zone_holds_for_the_first_one() -> None:
 def test_a_constraint_of_controls_that_a_parameter_turns_on_holds_for_the_first_one() -> None:
     gated = StageConstraint(lambda x, u, gate: gate * u, upper=0.5, parameters=["gate"])
     problem = seeking(gated, parameters={"gate": [0.0]})
-    controller = MPC(problem=problem, formulation=DirectTranscription(), solver=Ipopt())
+    controller = MPC(problem, DirectTranscription(), Ipopt())
     np.testing.assert_allclose(controller.step([0.0, 0.0], {"gate": [1.0]}), 0.5, atol=1e-6)
 
 

@@ -106,7 +106,7 @@ def test_many_starts_find_the_optimum() -> None:
 def test_control_by_repeated_planning_is_that_of_stage_costs() -> None:
     state, controls = LQ_START, []
     for problem in (whole(), linear_quadratic()):
-        controller = MPC(problem=problem, formulation=SingleShooting(), solver=Ipopt())
+        controller = MPC(problem, SingleShooting(), Ipopt())
         controls.append([controller.step(state * scale) for scale in (1.0, 0.9)])
     np.testing.assert_allclose(controls[0], controls[1], atol=1e-7)
 

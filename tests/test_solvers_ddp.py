@@ -249,7 +249,7 @@ def test_single_shooting_holds_an_unstable_system_in_closed_loop() -> None:
 
 
 def test_the_fallback_of_a_step_is_the_feedback_along_the_plan_in_use() -> None:
-    controller = MPC(problem=linear_quadratic(), formulation=SingleShooting(), solver=DDP())
+    controller = MPC(linear_quadratic(), SingleShooting(), DDP())
     controller.step(LQ_START)
     law = controller.solutions[0].feedback
     assert law is not None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.problem import OptimalControlProblem, Solution, StageConstraint, Trajectory
+from trajopt_sgp.problem import OptimalControlProblem, Solution, StageConstraint, Status, Trajectory
 from trajopt_sgp.problem.probing import depends_on_control
 
 _NEARLY_FEASIBLE = 1e-3
@@ -40,6 +40,6 @@ def joined(starts: Trajectory, more: Trajectory) -> Trajectory:
 
 def usable(solution: Solution) -> bool:
     """Return whether a plan may be applied: finite and feasible, its solver not failed but at most out of time."""
-    ended = solution.success or solution.status.label in ("iteration_limit", "time_limit")
+    ended = solution.success or solution.status in (Status.ITERATION_LIMIT, Status.TIME_LIMIT)
     feasible = solution.scaled_violation <= _NEARLY_FEASIBLE or solution.success
     return bool(ended and feasible and np.isfinite(solution.trajectory.controls).all())

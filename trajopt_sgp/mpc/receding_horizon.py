@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ Fallback = str | Callable[[FloatArray], ArrayLike]
 its solver has found one; "hold", the last control again; or a function of the state `(n,)`."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class MPC:
     """A receding-horizon controller for one state `(n,)` or a batch `(B, n)`, all episodes in one batched solve.
 
@@ -67,6 +67,7 @@ class MPC:
     """How it is transcribed."""
     solver: Solver
     """For steps that start from an earlier plan."""
+    _: KW_ONLY
     first_solver: Solver | None = None
     """For steps without an earlier plan: usually more starts and iterations. Default: `solver`."""
     angles: Sequence[str] = ()
@@ -294,7 +295,7 @@ class MPC:
             return np.asarray(whole | begun)
         idle = self._applied.idle(len(states))[:, None]
         still = rollout(self.problem, idle, states[:, None], parameters, self.formulation)
-        found = _stacked(self.solutions)
+        found = Trajectory.stack(self.solutions)
         plans = replace(found, states=found.states[:, None], controls=found.controls[:, None])
         better = prepared.merits(plans, states, parameters) < prepared.merits(still, states, parameters)
         return np.asarray(whole | (begun & better[:, 0]))
@@ -355,7 +356,7 @@ class MPC:
 
     def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
         """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""
-        fresh, earlier_plan, choose = _stacked(self.solutions), guess or self._idle_plan(states), used[:, None, None]
+        fresh, earlier_plan, choose = Trajectory.stack(self.solutions), guess or self._idle_plan(states), used[:, None, None]
         self.plan = replace(
             fresh,
             states=np.where(choose, fresh.states, earlier_plan.states),
@@ -381,9 +382,3 @@ class MPC:
             return held
         law = self._laws[episode] if self._laws else None
         return planned if law is None else law(state)
-
-
-def _stacked(solutions: Sequence[Solution]) -> Trajectory:
-    """Return the plans of some solutions, `(B, ...)`."""
-    plans = [solution.trajectory for solution in solutions]
-    return Trajectory(np.stack([p.states for p in plans]), np.stack([p.controls for p in plans]), plans[0].time_step)

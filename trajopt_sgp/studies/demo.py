@@ -118,7 +118,7 @@ def swing_up_controller(models: TrainedModels) -> MPC:
     )
     solver = Ipopt(stages=1, tolerance=1e-4, max_iterations=60, options={"mu_init": 1e-3})
     first = Ipopt(stages=1, tolerance=1e-4)
-    return MPC(problem=problem, formulation=DirectTranscription(), solver=solver, first_solver=first)
+    return MPC(problem, DirectTranscription(), solver, first_solver=first)
 
 
 def summarise(settings: DemoSettings, results: Sequence[SeedResults]) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _controller(planner: MazePlanner, models: MazeModels, attempt: Attempt, seed
         for solver, seconds in budgets
     )
     generator = np.random.default_rng(seed)
-    return MPC(problem=problem, formulation=shooting, solver=later, first_solver=first, generator=generator)
+    return MPC(problem, shooting, later, first_solver=first, generator=generator)
 
 
 def _run(maze: PointMaze, controller: MPC, receding: bool, seed: int) -> _Run:
