@@ -15,8 +15,8 @@ Memo = dict[int, Any]
 
 PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 """Types of values that never change."""
-# every layer has a dozen of them, nearly always empty
-_HOOKS = frozenset({dict, OrderedDict, set})
+HOOKS = frozenset({dict, OrderedDict, set})
+"""Types of which every layer has a dozen attributes, nearly always empty."""
 _SEQUENCES, _MAPPINGS, _SETS = (list, tuple, deque), (dict,), (set, frozenset)
 
 
@@ -41,7 +41,7 @@ class Comparison:
             return False
         if kind in PLAIN:
             return bool(held == now)
-        if kind in _HOOKS and not now:
+        if kind in HOOKS and not now:
             return not held
         if id(now) in self._memo:
             return self._memo[id(now)] is held

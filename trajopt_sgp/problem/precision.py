@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import torch
 
 from trajopt_sgp.errors import IncompatibleError
-from trajopt_sgp.problem.copied_values import PLAIN, Comparison, Memo, copy_value
+from trajopt_sgp.problem.copied_values import HOOKS, PLAIN, Comparison, Memo, copy_value
 
 Function = TypeVar("Function")
 
-_REGISTERED = frozenset({"_parameters", "_buffers", "_modules"})
+_REGISTERED = frozenset({"_parameters", "_buffers", "_modules", "_compiled_call_impl"})
 
 
 @dataclass
@@ -64,8 +64,10 @@ def noted_copies() -> Iterator[Copies]:
 def parameter_dtype(function: object) -> torch.dtype:
     """Return the floating-point type of a module's parameters or buffers; float64 for anything else."""
     if isinstance(function, torch.nn.Module):
-        for tensor in itertools.chain(function.parameters(), function.buffers()):
-            if tensor.is_floating_point():
+        # asked several times in every solve, where parameters() would first collect the names of all
+        registries = (part._parameters for part in function.modules()), (part._buffers for part in function.modules())
+        for tensor in (value for own in itertools.chain(*registries) for value in own.values()):
+            if tensor is not None and tensor.is_floating_point():
                 return tensor.dtype
     own: object = getattr(function, "dtype", None)
     return own if isinstance(own, torch.dtype) else torch.float64
@@ -122,12 +124,16 @@ def _follow(part: torch.nn.Module, counterpart: torch.nn.Module, memo: Memo) -> 
     now, held = _attributes(part), vars(counterpart)
     compared = Comparison(memo)
     for name, value in now.items():
-        if held.get(name, now) is not value and not compared.same(held.get(name, now), value):
+        copied = held.get(name, now)
+        if copied is value or (type(value) in HOOKS and type(copied) is type(value) and not (value or copied)):
+            continue
+        if not compared.same(copied, value):
             held[name] = copy_value(held.get(name), value, memo)
             compared = Comparison(memo)
     # what was computed once from other attributes, too, is computed anew
-    for name in _attributes(counterpart).keys() - now.keys():
-        del held[name]
+    for name in held.keys() - now.keys() - _REGISTERED:
+        if name in _attributes(counterpart):
+            del held[name]
 
 
 def _attributes(module: torch.nn.Module) -> dict[str, Any]:
@@ -136,7 +142,10 @@ def _attributes(module: torch.nn.Module) -> dict[str, Any]:
         # a scripted module for example, which lives in compiled code
         return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
     saved: Any = module
-    own, state = vars(module), saved.__getstate__()
+    own = vars(module)
+    if type(saved).__getstate__ is torch.nn.Module.__getstate__:
+        return {name: value for name, value in own.items() if name not in _REGISTERED}
+    state = saved.__getstate__()
     if not isinstance(state, dict):
         return {}
     return {name: value for name, value in state.items() if name not in _REGISTERED and own.get(name, own) is value}
