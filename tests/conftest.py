@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from tests import type_checks
+
+type_checks.install()
 
 # The same examples on every run, and no deadline: times belong into the benchmarks.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -37,9 +40,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def unchecked_types() -> Iterator[None]:
     """Let through what the annotations refuse under pytest alone, to see what a user is told of it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with type_checks.suspended():
+        yield
 
 
 @pytest.fixture

@@ -506,9 +506,7 @@ def test_a_number_is_the_state_of_a_model_with_one() -> None:
         terminal_costs=[lambda x: x.square().sum(-1)],
         control_bounds=(-1.0, 1.0),
     )
-    controls = [
-        MPC(problem, SingleShooting(), Ipopt()).step(x) for x in (np.array(0.5), [0.5])
-    ]
+    controls = [MPC(problem, SingleShooting(), Ipopt()).step(x) for x in (np.array(0.5), [0.5])]
     assert controls[0].shape == (1,)
     np.testing.assert_array_equal(controls[0], controls[1])
 
