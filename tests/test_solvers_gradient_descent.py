@@ -146,19 +146,20 @@ def test_converged_only_after_the_schedule_has_run() -> None:
 
 
 def test_time_limit_is_honoured_to_within_one_iteration() -> None:
+    calls: list[float] = []
+
     def slow(state: Tensor, control: Tensor) -> Tensor:
+        calls.append(time.perf_counter())
         time.sleep(0.02)
         return lq_cost(state, control)
 
     # one start alone would follow the cost in closed form, which does not sleep
     prepared = prepare(linear_quadratic(stage_costs=[slow]), SHOOTING, GradientDescent(iterations=1000, count=2))
-    begin = time.perf_counter()
     solution = prepared.solve(time_limit=0.3)
-    elapsed = time.perf_counter() - begin
     assert solution.status is Status.TIME_LIMIT
-    # an iteration evaluates the cost once; so do the check of the guess and the report
+    # an iteration evaluates the cost once; so do the check of the guess, before the clock runs, and the report
     assert 0 < solution.iterations <= 15
-    assert elapsed < 0.3 + 3 * 0.02 + 0.2
+    assert sum(call > calls[1] + 0.3 for call in calls) <= 3
 
 
 def test_starts_are_random_where_no_guess_is_given_and_added_to_it_otherwise() -> None:

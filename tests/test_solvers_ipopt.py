@@ -98,8 +98,9 @@ def test_active_control_bounds_have_multipliers_of_the_right_sign(formulation: F
     assert force.min() >= -5.0
 
 
-def slow_problem(seconds: float) -> OptimalControlProblem:
+def slow_problem(seconds: float, calls: list[float]) -> OptimalControlProblem:
     def slow_cost(state: Tensor, control: Tensor) -> Tensor:
+        calls.append(time.perf_counter())
         time.sleep(seconds)
         assert bool(torch.isfinite(state).all())  # what reads numbers is called every time, not traced
         return (control / 80.0).square().sum(-1)
@@ -108,7 +109,8 @@ def slow_problem(seconds: float) -> OptimalControlProblem:
 
 
 def test_time_limit_is_honoured_to_within_one_iteration() -> None:
-    prepared = prepare(slow_problem(0.06), DirectTranscription(), Ipopt())
+    calls: list[float] = []
+    prepared = prepare(slow_problem(0.06, calls), DirectTranscription(), Ipopt())
     prepared.solve(time_limit=0.2)  # the first derivatives of a process load parts of PyTorch
     begin = time.perf_counter()
     solution = prepared.solve(time_limit=0.8)
@@ -116,7 +118,7 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
     assert solution.status is Status.TIME_LIMIT
     assert 0 < solution.iterations < 24
     # one iteration calls the cost a handful of times
-    assert elapsed < 0.8 + 10 * 0.06 + 0.2
+    assert sum(call > begin + 0.8 for call in calls) <= 10
     assert 0.0 < solution.seconds["overrun"] <= elapsed - 0.8
     assert np.isfinite(solution.trajectory.states).all()
 
