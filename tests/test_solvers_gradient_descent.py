@@ -155,6 +155,7 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
 
     # one start alone would follow the cost in closed form, which does not sleep
     prepared = prepare(linear_quadratic(stage_costs=[slow]), SHOOTING, GradientDescent(iterations=1000, count=2))
+    calls.clear()
     solution = prepared.solve(time_limit=0.3)
     assert solution.status is Status.TIME_LIMIT
     # an iteration evaluates the cost once; so do the check of the guess, before the clock runs, and the report
