@@ -43,6 +43,11 @@ class PusherDynamics(torch.nn.Module):
         super().__init__()
         self.plant, self.smoothing = parameters or PusherParameters(), _checked(smoothing)
 
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
+
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
     ) -> Float[Tensor, "*batch n"]:
@@ -70,6 +75,11 @@ class PusherKeypointDynamics(torch.nn.Module):
         super().__init__()
         self.plant, self.smoothing = parameters or PusherParameters(), _checked(smoothing)
         self.frame = pusher_frame(self.plant)
+
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
