@@ -145,11 +145,16 @@ class Trajectory:
         if self.mesh is not None:
             states, controls = self._at(*self._locate(self.times + self.times[steps]))
             return Trajectory(states, controls[..., :-1, :], self.time_step, self.mesh)
-        states = np.concatenate([self.states[..., steps:, :], self.states[..., -1:, :].repeat(steps, axis=-2)], axis=-2)
-        controls = np.concatenate(
-            [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
+        knots = np.minimum(np.arange(self.horizon + 1) + steps, self.horizon)
+        return Trajectory(
+            self.states[..., knots, :], self.controls[..., self.intervals_after(steps), :], self.time_step
         )
-        return Trajectory(states, controls, self.time_step)
+
+    def intervals_after(self, steps: int) -> IntArray:
+        """Return in which of these intervals those of the trajectory shifted by `steps` begin, `(N,)`."""
+        if self.mesh is not None:
+            return self._locate(self.times[:-1] + self.times[steps])[0]
+        return np.minimum(np.arange(self.horizon) + steps, self.horizon - 1)
 
     @classmethod
     def stack(cls, plans: "Sequence[Trajectory | Planned]") -> "Trajectory":
