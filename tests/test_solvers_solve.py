@@ -60,6 +60,7 @@ def test_solutions_are_stacked_to_a_guess_of_a_batch() -> None:
 def test_trajectories_that_do_not_fit_are_not_stacked() -> None:
     plan = Trajectory(np.zeros((5, 3)), np.zeros((4, 2)), 0.1)
     assert Trajectory.stack([plan, replace(plan, time_step=0.3)]).time_step == pytest.approx(0.2)
+    assert Trajectory.stack([replace(plan, time_step=0.1)] * 3).time_step == 0.1
     with pytest.raises(OptionError, match="at least one trajectory"):
         Trajectory.stack([])
     with pytest.raises(ShapeError, match=r"0: states \(5, 3\), controls \(4, 2\), 1: .*`resample` brings them"):

@@ -102,6 +102,10 @@ class Layout:
             units[self.duration] = self.problem.grid.duration
         return units
 
+    def duration_of(self, values: FloatArray) -> float:
+        """Return the duration of the plan [s] that variables `(size,)` in the units of the problem make up."""
+        return self.problem.grid.duration if self.duration is None else float(values[self.duration])
+
     def points(self, weights: Mapping[float, float]) -> Points:
         """Return the places at some fractions of every interval, each once, with quadrature weights that sum to one."""
         fractions = np.array(list(weights))

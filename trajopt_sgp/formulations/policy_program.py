@@ -1,7 +1,7 @@
 """The nonlinear program whose variables are the parameters of a policy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -129,9 +129,7 @@ class PolicyProgram(NonlinearProgram):
         full = self.lift(variables, parameters)
         if self.steady_states is None:
             return self._plan(full[0], parameters)
-        plans = [self._plan(own, parameters) for own in full]
-        states, controls = np.stack([plan.states for plan in plans]), np.stack([plan.controls for plan in plans])
-        return Trajectory(states, controls, plans[0].time_step, plans[0].mesh)
+        return Trajectory.stack([self._plan(own, parameters) for own in full])
 
     def mesh_error(self, trajectory: Trajectory, parameters: Parameters) -> FloatArray:
         """Return the error of discretisation of each interval, `(N,)` or `(B, N)`; zero where time is discrete."""
@@ -144,14 +142,7 @@ class PolicyProgram(NonlinearProgram):
 
     def _plan(self, full: FloatArray, parameters: Parameters) -> Trajectory:
         """Return the plan of all scaled variables `(full size,)` of shooting from one initial state."""
-        values, grid, curves = full * self.full_scale, self.problem.grid, self.single.curves
-        controls = self.problem.control_box.clip(values[self.layout.first_controls])
-        mesh = None if grid.uniform else grid.mesh
-        plan = Trajectory(values[self.layout.knot_states], controls, grid.time_step, mesh)
-        if curves is None or not np.isfinite(values).all():
-            return plan
-        states, inputs = curves(values, parameters)
-        return replace(plan, state_curve=states, control_curve=inputs)
+        return self.single.plan_of(full * self.full_scale, parameters)
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all scaled variables of the shooting program `(B, full size)` for parameters `(k,)`."""

@@ -151,15 +151,16 @@ class NonlinearProgram:
         lower, upper = self.bounds(_numpy(parameters.initial_state))
         controls = np.isin(self.decided, np.concatenate([i.ravel() for i in self.layout.controls.values()]))
         clipped = np.where(controls, np.clip(variables, lower, upper), variables)
-        values = self.lift(clipped, parameters) * self.full_scale
-        grid, layout = self.problem.grid, self.layout
-        duration = grid.duration if layout.duration is None else float(values[layout.duration])
-        states, first = values[layout.knot_states], values[layout.first_controls]
-        first = self.problem.control_box.clip(first)
-        step, mesh = duration / self.problem.horizon, None if grid.uniform else grid.mesh
+        return self.plan_of(self.lift(clipped, parameters) * self.full_scale, parameters)
+
+    def plan_of(self, values: FloatArray, parameters: Parameters) -> Trajectory:
+        """Return the trajectory of all variables `(full size,)` in the units of the problem, controls within bounds."""
+        problem, layout = self.problem, self.layout
+        states, controls = values[layout.knot_states], problem.control_box.clip(values[layout.first_controls])
+        step, mesh = layout.duration_of(values) / problem.horizon, None if problem.grid.uniform else problem.grid.mesh
         if self.curves is None or not np.isfinite(values).all():
-            return Trajectory(states, first, step, mesh)
-        return Trajectory(states, first, step, mesh, *self.curves(values, parameters))
+            return Trajectory(states, controls, step, mesh)
+        return Trajectory(states, controls, step, mesh, *self.curves(values, parameters))
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all scaled variables of the transcription `(full size,)`, eliminated states by rolling out."""

@@ -180,7 +180,10 @@ class Trajectory:
         if not all(np.array_equal(mesh, meshes[0]) for mesh in meshes):
             raise ShapeError("Trajectories of a batch share a mesh: `resample` brings them to one.")
         states, controls = np.stack([part.states for part in parts]), np.stack([part.controls for part in parts])
-        return cls(states, controls, float(np.mean([part.time_step for part in parts])), parts[0].mesh)
+        first = parts[0].time_step
+        # so that the mean of equal steps is that step to the last bit
+        step = first + float(np.mean([part.time_step - first for part in parts]))
+        return cls(states, controls, step, parts[0].mesh)
 
     def select(self, index: ArrayLike | int) -> "Trajectory":
         """Return one member, or a part, of a batch of trajectories."""
