@@ -303,20 +303,10 @@ class _Curves:
             through = np.stack([values[layout.states[p]] for p in scheme.states_through], axis=1)
             return interpolate(np.array(scheme.states_through), through), control_curve
         grid = self.collocation.problem.grid
-        duration = grid.duration if layout.duration is None else values[layout.duration]
-        slopes = (grid.shares * duration)[:, None, None] * self._rates(values, points, controls, parameters)
+        knots, stepper = np.arange(grid.shares.size, dtype=np.float64), self.collocation.stepper
+        rates = [
+            stepper.rates(values[layout.states[point]], controls[:, i], parameters.local(knots + point))
+            for i, point in enumerate(points)
+        ]
+        slopes = (grid.shares * layout.duration_of(values))[:, None, None] * np.stack(rates, axis=1)
         return integrate_slopes(values[layout.states[0.0]], np.array(points), slopes), control_curve
-
-    def _rates(
-        self, values: FloatArray, points: Sequence[float], controls: FloatArray, parameters: Parameters
-    ) -> FloatArray:
-        stepper = self.collocation.stepper
-        dtype, knots = stepper.problem.dtype, np.arange(len(controls), dtype=np.float64)
-        rates = []
-        with torch.no_grad():
-            for i, point in enumerate(points):
-                states = torch.as_tensor(values[self.layout.states[point]], dtype=dtype)
-                inputs = torch.as_tensor(controls[:, i], dtype=dtype)
-                rates.append(stepper.derivative(states, inputs, parameters.local(knots + point)))
-        result: FloatArray = torch.stack(rates, dim=1).to(torch.float64).numpy()
-        return result

@@ -175,20 +175,12 @@ class _HermiteCurves:
     def __call__(self, values: FloatArray, parameters: Parameters) -> tuple[Curve, None]:
         before, after = values[self.layout.states[0.0]], values[self.layout.states[1.0]]
         controls = values[self.layout.controls[0.0]]
-        grid = self.stepper.problem.grid
-        duration = grid.duration if self.layout.duration is None else values[self.layout.duration]
-        spans = (grid.shares * duration)[:, None]
-        first, last = (spans * self._rate(x, controls, parameters, shift) for x, shift in ((before, 0.0), (after, 1.0)))
+        knots = np.arange(len(before), dtype=np.float64)
+        spans = (self.stepper.problem.grid.shares * self.layout.duration_of(values))[:, None]
+        first, last = (
+            spans * self.stepper.rates(states, controls, parameters.local(knots + shift))
+            for states, shift in ((before, 0.0), (after, 1.0))
+        )
         change = after - before
         coefficients = np.stack([before, first, 3.0 * change - 2.0 * first - last, first + last - 2.0 * change], axis=1)
         return Curve(coefficients), None
-
-    def _rate(self, states: FloatArray, controls: FloatArray, parameters: Parameters, shift: float) -> FloatArray:
-        dtype = self.stepper.problem.dtype
-        local = parameters.local(np.arange(len(states), dtype=np.float64) + shift)
-        with torch.no_grad():
-            rate = self.stepper.derivative(
-                torch.as_tensor(states, dtype=dtype), torch.as_tensor(controls, dtype=dtype), local
-            )
-        result: FloatArray = rate.to(torch.float64).numpy()
-        return result
