@@ -52,22 +52,22 @@ class HeldControl:
             estimate_mesh_error=(lambda plan, values: mesh_error(self.stepper, plan, values)) if continuous else None,
         )
 
-    def spans(self, builder: TermBuilder, rest: Tensor) -> Tensor:
+    def spans(self, layout: Layout, rest: Tensor) -> Tensor:
         """Return the durations of the intervals `(..., N)` [s] from the variables that hold the duration."""
         shares = torch.as_tensor(self.problem.grid.shares, dtype=rest.dtype)
-        return shares * builder.duration(rest)
+        return shares * layout.duration_from(rest)
 
     def _defects(self, builder: TermBuilder) -> StageTerm:
         layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
         units, zeros = state_scale(self.problem), np.zeros(self.problem.state_size)
 
         def step(z: Tensor, parameters: Parameters) -> Tensor:
-            spans = self.spans(builder, z[..., n + m :])
+            spans = self.spans(layout, z[..., n + m :])
             return self.stepper.advance(z[..., :n], z[..., n : n + m], spans, self._ends(parameters))
 
         return builder.term(
             "defect",
-            builder.with_duration(layout.states[0.0], layout.controls[0.0]),
+            layout.with_duration(layout.states[0.0], layout.controls[0.0]),
             step,
             self._positions(),
             both_ends=True,
@@ -86,11 +86,11 @@ class HeldControl:
                 face.function,
                 z[..., :n],
                 z[..., n : n + m],
-                self.spans(builder, z[..., n + m :]),
+                self.spans(layout, z[..., n + m :]),
                 self._ends(parameters),
             )
 
-        index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
+        index = layout.with_duration(layout.states[0.0], layout.controls[0.0])
         return builder.term(term.name, index, cost, self._positions(), both_ends=True, numbers=term.number_values)
 
     def _bounds(self, builder: TermBuilder, eliminated: BoolArray) -> list[StageTerm]:
