@@ -11,7 +11,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
-from trajopt_sgp.problem import BoundaryConstraint, Constraint, OptimalControlProblem, StageConstraint
+from trajopt_sgp.problem import BoundaryConstraint, Constraint, OptimalControlProblem, StageConstraint, Trajectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +137,42 @@ class Layout:
         if self.duration is not None:
             units[self.duration] = self.problem.grid.duration
         return units
+
+    def bounds(self, initial_state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper bounds of the variables, `(..., size)` for initial states `(..., n)`.
+
+        States that are given at the ends are held by their bounds.
+        """
+        problem, grid, sides = self.problem, self.problem.grid, []
+        for side in (0, 1):
+            bound = np.full((*np.shape(initial_state)[:-1], self.size), (-np.inf, np.inf)[side])
+            box, controls = ((b.lower, b.upper)[side] for b in (problem.state_box, problem.control_box))
+            for index in self.states.values():
+                bound[..., index] = box
+            for index in self.controls.values():
+                bound[..., index] = controls
+            bound[..., self.states[0.0][0]] = problem.initial.bounds(problem.state_box, initial_state)[side]
+            bound[..., self.states[1.0][-1]] = problem.final.bounds(problem.state_box)[side]
+            if self.duration is not None and grid.limits is not None:
+                bound[..., self.duration] = (grid.limits.lower, grid.limits.upper)[side]
+            sides.append(bound)
+        return sides[0], sides[1]
+
+    def pack(self, trajectory: Trajectory) -> FloatArray:
+        """Return the variables `(..., size)` of a trajectory, in the units of the problem."""
+        values, mesh = np.zeros((*trajectory.controls.shape[:-2], self.size)), self.problem.grid.mesh
+        # from the end of each interval to its beginning: a control shared by two belongs to the later one
+        for fraction, index in sorted(self.controls.items(), reverse=True):
+            controls = trajectory.at_fraction(fraction, mesh)[1]
+            # of intervals that share a control the first is written last
+            values[..., index[::-1]] = controls[..., ::-1, :]
+        for fraction, index in self.states.items():
+            if 0.0 < fraction < 1.0:
+                values[..., index] = trajectory.at_fraction(fraction, mesh)[0]
+        values[..., self.knot_states] = trajectory.states_at(mesh)
+        if self.duration is not None:
+            values[..., self.duration] = trajectory.duration
+        return values
 
     def duration_of(self, values: FloatArray) -> float:
         """Return the duration of the plan [s] that variables `(size,)` in the units of the problem make up."""
