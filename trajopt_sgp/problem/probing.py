@@ -60,6 +60,7 @@ class _Trial:
             return self.function(*self.points)
         except TrajoptError:
             raise
+        # a user's function may raise anything, and whatever it is comes out as the cause of an error that names it
         except Exception as error:
             shapes = ", ".join(str(tuple(point.shape)) for point in self.points)
             dtype = str(self.points[0].dtype).removeprefix("torch.")
