@@ -1,8 +1,5 @@
 """The pusher-slider as analytic models: in the pose of the box and in keypoints, in torch and CasADi."""
 
-from collections.abc import Callable
-from typing import Any
-
 import casadi
 import torch
 from jaxtyping import Float
@@ -119,11 +116,6 @@ def pusher_frame(parameters: PusherParameters | None = None) -> PlanarFrame:
     """Return the frame that the keypoints of the box carry, the last point of a state being the pusher."""
     h, k = (parameters or PusherParameters()).half
     return PlanarFrame(tuple((a * h, b * k) for a, b in CORNER_SIGNS))
-
-
-def keypoint_goal_cost(goal: Tensor) -> Callable[[Any], Tensor]:
-    """Return the function from states `(..., 12)` to the mean squared distance [m^2] of keypoints from `goal` (10,)."""
-    return lambda state: 0.2 * (state[..., :-2] - goal.to(state)).square().sum(-1)
 
 
 def _checked(smoothing: float) -> float:
