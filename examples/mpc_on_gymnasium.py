@@ -27,13 +27,10 @@ def main() -> None:
     problem = OptimalControlProblem(
         dynamics=CartPoleDynamics(),
         horizon=20,
-        time_step=0.05,
         initial_state=np.zeros(4),
         stage_costs=[StageCost(lambda x, u: away(x) + 1e-4 * u.square().sum(-1), name="running")],
         terminal_costs=[TerminalCost(away, weight=20.0, name="end")],
         control_bounds=(-80.0, 80.0),
-        state_names=CartPoleDynamics.state_names,
-        control_names=CartPoleDynamics.control_names,
         name="MPC, last plan",
     )
     controller = MPC(problem, DirectTranscription(), Ipopt(tolerance=1e-6), time_limit=1.0)
@@ -41,7 +38,7 @@ def main() -> None:
     state, _ = environment.reset(seed=0, options={"state": [1.0, 0.3, 0.0, 0.0]})
     for step in range(40):
         if step % 10 == 0:
-            print(f"{0.05 * step:.1f} s: position {state[0]:+.3f} m, angle {state[1]:+.3f} rad")
+            print(f"{problem.grid.time_step * step:.1f} s: position {state[0]:+.3f} m, angle {state[1]:+.3f} rad")
         state, *_ = environment.step(controller.step(state))
     environment.close()
     statistics = controller.statistics()

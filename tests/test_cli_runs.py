@@ -74,23 +74,24 @@ def test_recordings_are_imported_and_learned_from(folder: Path) -> None:
     assert load_model_as(LearnedDynamics, folder / "log/dynamics/model.safetensors").state_size == 2
 
 
-def test_help_is_fast() -> None:
-    begin = time.perf_counter()
+def test_help_lists_the_commands() -> None:
     result = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - begin < 2.0
     assert all(name in result.stdout for name in ("collect", "train", "plan", "mpc", "demo", "info"))
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = """
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"]], ids=" ".join)
+def test_help_is_fast_since_it_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
 import contextlib, io, sys
 from trajopt_sgp.cli.main import run
 with contextlib.redirect_stdout(io.StringIO()):
-    run(["plan", "--help"])
-print([name for name in ("torch", "casadi", "numpy", "gymnasium", "minari", "matplotlib") if name in sys.modules])
+    run({arguments})
+print(*{{name.partition(".")[0] for name in sys.modules}})
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
+    packages = set(result.stdout.split())
+    assert "typer" in packages
+    assert not packages & {"torch", "casadi", "numpy", "scipy", "gymnasium", "minari", "matplotlib", "h5py", "numba"}
 
 
 def test_collect_writes_a_dataset_that_minari_reads(folder: Path) -> None:

@@ -20,7 +20,7 @@ from trajopt_sgp.data import (
     local_dataset_ids,
     write_minari_dataset,
 )
-from trajopt_sgp.data.episodes import _read_any_format, _read_hdf5
+from trajopt_sgp.data.episodes import read_episodes
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleSwingUpEnv
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError
 
@@ -203,15 +203,16 @@ def test_no_transition_joins_two_episodes_and_ends_are_kept() -> None:
 
 
 @pytest.mark.parametrize("observations", [VECTOR, GOAL_TASK])
-def test_direct_reading_equals_minaris_own(observations: spaces.Space[Any]) -> None:
+def test_direct_reading_equals_minaris_own(observations: spaces.Space[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     name = write("direct-v0", [episode(observations, ACTION, steps) for steps in (4, 1, 3)], observations, ACTION)
     dataset = minari.load_dataset(name)
     keys = tuple(GOAL_TASK.spaces) if observations is GOAL_TASK else ("",)
-    path = Path(dataset.storage.data_path) / "main_data.hdf5"
-    ours, theirs = (read(dataset, path, keys) for read in (_read_hdf5, _read_any_format))
+    ours = read_episodes(dataset, keys)
+    monkeypatch.setattr(dataset.storage, "FORMAT", "one that is not read directly")
+    theirs = read_episodes(dataset, keys)
     for key in keys:
         assert all(map(np.array_equal, ours.observations[key], theirs.observations[key]))
-    for field in ("actions", "terminations"):
+    for field in ("actions", "terminations", "rewards"):
         assert [a.dtype for a in getattr(ours, field)] == [a.dtype for a in getattr(theirs, field)]
         assert all(map(np.array_equal, getattr(ours, field), getattr(theirs, field)))
 

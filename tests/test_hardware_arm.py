@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 
 pytest.importorskip("mujoco")
@@ -46,14 +47,25 @@ def test_pusher_points_down_in_the_vertical_pose() -> None:
     assert np.allclose(direction, [0, 0, -1], atol=1e-3)
 
 
-def test_jacobian_is_the_derivative_of_what_it_says(rng: np.random.Generator) -> None:
+def test_joints_go_along_the_derivative_of_the_tip(rng: np.random.Generator) -> None:
+    """The damped least-squares step and the way home in its null space, with differences of `tip` as the Jacobian."""
     kinematics, step = ArmKinematics(), 1e-6
-    joints = VERTICAL_POSE + 0.1 * rng.normal(size=7)
-    _, jacobian = kinematics._error(np.zeros(3), joints)
-    for index, unit in enumerate(np.eye(7)):
-        ahead, _ = kinematics._error(np.zeros(3), joints + step * unit)
-        behind, _ = kinematics._error(np.zeros(3), joints - step * unit)
-        assert np.allclose(-(ahead - behind) / (2 * step), jacobian[:, index], atol=1e-8)
+
+    def wanted(joints: FloatArray) -> FloatArray:
+        position, direction = kinematics.tip(joints)
+        return np.concatenate((position, direction[:2]))
+
+    for _ in range(10):
+        joints = VERTICAL_POSE + 0.1 * rng.normal(size=7)
+        pusher = kinematics.tip(joints)[0] + 0.02 * rng.normal(size=3)
+        jacobian = np.stack(
+            [(wanted(joints + step * unit) - wanted(joints - step * unit)) / (2 * step) for unit in np.eye(7)], axis=1
+        )
+        error = np.concatenate((pusher, np.zeros(2))) - wanted(joints)
+        homeward = kinematics.posture * np.linalg.norm(error[:3]) * (kinematics.rest - joints)
+        damped = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + kinematics.damping**2 * np.eye(5))
+        moved = joints + damped @ (error - jacobian @ homeward) + homeward
+        np.testing.assert_allclose(kinematics.solve_joints(pusher, joints), moved, atol=1e-7)
 
 
 def test_inverse_kinematics_follows_a_path_upright() -> None:

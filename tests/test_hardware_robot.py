@@ -169,7 +169,10 @@ def test_log_is_a_robot_that_measures_again_what_was_measured(tmp_path: Path) ->
             seen = robot.get_observation()
             assert seen.joints.tolist() == list(STATUS_DECODER.decode(status).joint_position_measured)
             robot.send_action(seen.tip)
-        assert robot.is_over
+        # the last state stays
+        assert robot.get_observation().joints.tolist() == list(
+            STATUS_DECODER.decode(statuses[-1]).joint_position_measured
+        )
         assert robot.safety.mode is Mode.RUNNING
         seen = robot.get_observation()
         assert seen.box == pytest.approx([0.75, 0.0, 0.0], abs=0.01)

@@ -38,7 +38,7 @@ from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.problem.dynamics import DiscreteDynamics
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.studies.pixels.costs import goal_cost, path_cost, smoothness_cost
-from trajopt_sgp.studies.pixels.planning import disc_distances, judge, pixel_problem, plan_cost, still_guess
+from trajopt_sgp.studies.pixels.planning import disc_distances, judge, pixel_problem, plan_cost
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, check_score
 
 WORLD = PixelWorld(resolution=16)
@@ -217,6 +217,12 @@ def test_wide_states_roll_out_without_jacobians(generator: torch.Generator) -> N
         gradients += torch.autograd.grad(roll(step, start, u).square().sum(), u)
     torch.testing.assert_close(*gradients)
     assert max(calls) == 1
+
+
+def still_guess(problem: OptimalControlProblem) -> Trajectory:
+    """Dark controls, and states that stay where they are."""
+    states = np.tile(problem.start, (problem.horizon + 1, 1))
+    return Trajectory(states, np.zeros((problem.horizon, problem.control_size)), 1.0)
 
 
 def test_a_score_makes_plans_of_pictures(data: ImageTransitions) -> None:

@@ -1,6 +1,5 @@
 """What a problem may hold beyond costs and bounds, each against the same problem said in another way."""
 
-from dataclasses import replace
 from typing import Any
 
 import casadi
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from tests.problems import LQ_DYNAMICS, LQ_START, block_move, linear_quadratic, lq_cost, lq_terminal
-from tests.synthetic import linear_transitions
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.formulations import (
     DirectTranscription,
@@ -22,14 +20,12 @@ from trajopt_sgp.formulations import (
     TrapezoidalCollocation,
 )
 from trajopt_sgp.formulations.stepping import Stepper
-from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import (
     BoundaryConstraint,
     ContinuousDynamics,
     ControlRateCost,
     ControlRateLimit,
     DiscreteDynamics,
-    Dynamics,
     FreeTime,
     OptimalControlProblem,
     Penalty,
@@ -398,23 +394,3 @@ def test_collocation_refuses_discrete_dynamics_and_blocks() -> None:
     with pytest.raises(OptionError, match="Unknown integrator 'rk5'; choose from euler, midpoint, rk4"):
         Stepper(problem, "rk5")
     np.testing.assert_array_equal(linear_quadratic().start, LQ_START)
-
-
-def test_intervals_are_as_long_as_the_steps_of_the_data() -> None:
-    data = linear_transitions(20, 0)
-    info = replace(data.dataset, time_step=0.02)
-    model = LearnedDynamics(info, fit_normalizer(data), (4,))
-
-    def problem(dynamics: Dynamics, **changes: Any) -> OptimalControlProblem:
-        return OptimalControlProblem(dynamics=dynamics, horizon=10, initial_state=np.zeros(3), **changes)
-
-    assert problem(model).grid.duration == pytest.approx(0.2)
-    assert problem(DiscreteDynamics(model, 3, 2)).grid.duration == pytest.approx(0.2)
-    assert problem(model, time_step=0.0201).grid.duration == pytest.approx(0.201)
-    assert problem(model).to(torch.float64).grid.duration == pytest.approx(0.2)
-    for other in ({"time_step": 0.05}, {"duration": 1.0}):
-        with pytest.raises(OptionError, match="the model advances the state by 0.02 s. Leave out"):
-            problem(model, **other)
-    unknown = LearnedDynamics(data.dataset, fit_normalizer(data), (4,))
-    assert problem(unknown).grid.duration == 10.0
-    assert problem(unknown, time_step=0.05).grid.duration == pytest.approx(0.5)

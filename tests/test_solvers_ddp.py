@@ -42,6 +42,8 @@ from trajopt_sgp.problem import (
     TerminalConstraint,
     Trajectory,
     load_feedback_law,
+    load_trajectory,
+    save_trajectory,
 )
 from trajopt_sgp.solvers import DDP, Ipopt, prepare, rollout, solve, solve_batch
 from trajopt_sgp.solvers.check import check_solver
@@ -281,6 +283,21 @@ def test_a_law_is_a_control_law_and_a_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["law.npz"]
 
 
+def test_a_law_on_a_mesh_keeps_it_in_a_file_and_moves_on_in_time(tmp_path: Path) -> None:
+    mesh = np.array([0.0, 0.1, 0.3, 0.5, 1.0])
+    plan = Trajectory(4.0 * mesh[:, None], 10.0 * np.arange(4.0)[:, None], time_step=0.5, mesh=mesh)
+    law = FeedbackLaw(plan, -np.arange(1.0, 5.0)[:, None, None], np.full(1, -np.inf), np.full(1, np.inf))
+    law.save(tmp_path / "law.npz")
+    again = load_feedback_law(tmp_path / "law.npz")
+    np.testing.assert_array_equal(again.plan.times, plan.times)
+    np.testing.assert_array_equal(load_trajectory(tmp_path / "law.npz").times, plan.times)
+    # the knots 0, 0.2, 0.6 and 1 are then where 0.2, 0.4, 0.8 and 1.2 s were: in the intervals 1, 1, 2 and 3
+    for moved in (law.shift(), again.shift()):
+        np.testing.assert_allclose(moved.plan.controls[:, 0], [10.0, 10.0, 20.0, 30.0], atol=1e-12)
+        np.testing.assert_array_equal(moved.gains[:, 0, 0], [-2.0, -2.0, -3.0, -4.0])
+        np.testing.assert_allclose(moved(moved.plan.states[1] + 0.5, 1), [9.0], atol=1e-12)
+
+
 def test_laws_that_are_none_are_refused(tmp_path: Path) -> None:
     plan, free = Trajectory(np.zeros((3, 2)), np.zeros((2, 1))), np.full(1, np.inf)
     with pytest.raises(ShapeError, match=r"needs gains \(2, 1, 2\) and bounds \(1,\)"):
@@ -292,7 +309,7 @@ def test_laws_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match="gains or bounds"):
         load_feedback_law(tmp_path / "law.npz")
     (tmp_path / "other.npz").write_bytes(b"PK\x03\x04 damaged")
-    np.savez(tmp_path / "plan.npz", states=plan.states, controls=plan.controls)
+    save_trajectory(plan, tmp_path / "plan.npz")
     refused = {"other": "is no archive of NumPy", "none": "cannot be read: No such", "plan": "is no feedback along"}
     for name, cause in refused.items():
         with pytest.raises(OptionError, match=f"{name}.npz {cause}"):

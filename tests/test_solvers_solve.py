@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.problems import LQ_DYNAMICS, cartpole_data, cartpole_swing_up, energy_network, linear_quadratic
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
-from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, SingleShooting
+from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, MultipleShooting, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import ContinuousDynamics, DiscreteDynamics, OptimalControlProblem, StageCost, Trajectory
 from trajopt_sgp.solvers import CEM, LBFGS, GradientDescent, Ipopt, prepare, random_guesses, solve, solve_batch
@@ -60,6 +60,7 @@ def test_solutions_are_stacked_to_a_guess_of_a_batch() -> None:
 def test_trajectories_that_do_not_fit_are_not_stacked() -> None:
     plan = Trajectory(np.zeros((5, 3)), np.zeros((4, 2)), 0.1)
     assert Trajectory.stack([plan, replace(plan, time_step=0.3)]).time_step == pytest.approx(0.2)
+    assert Trajectory.stack([replace(plan, time_step=0.1)] * 3).time_step == 0.1
     with pytest.raises(OptionError, match="at least one trajectory"):
         Trajectory.stack([])
     with pytest.raises(ShapeError, match=r"0: states \(5, 3\), controls \(4, 2\), 1: .*`resample` brings them"):
@@ -184,16 +185,17 @@ def test_random_starts_beside_a_guess_on_another_mesh_stay_rollouts() -> None:
         problem.grid.time_step,
         mesh,
     )
-    prepared = prepare(problem, DirectTranscription(), GradientDescent(iterations=1, count=3))
-    starts = prepared._guesses(problem.start[None], _batch_of_one(guess), np.random.default_rng(0))
-    for k in (1, 2):
-        again = rollout(problem, starts.controls[:, k], problem.start[None])
-        np.testing.assert_allclose(starts.states[:, k], again.states, atol=1e-12)
-    assert starts.mesh is None
-
-
-def _batch_of_one(guess: Trajectory) -> Trajectory:
-    return replace(guess, states=guess.states[None], controls=guess.controls[None])
+    generator = np.random.default_rng(0)
+    # the first iterate is the guess
+    unmoved = GradientDescent(iterations=1, count=3)
+    own, *others = solve(problem, DirectTranscription(), unmoved, guess, generator=generator).starts
+    np.testing.assert_array_equal(own.trajectory.controls, guess.controls)
+    assert len(others) == 2
+    for start in others:
+        assert np.abs(start.trajectory.controls).max() > 1.0
+        again = rollout(problem, start.trajectory.controls)
+        np.testing.assert_allclose(start.trajectory.states, again.states, atol=1e-12)
+    assert all(start.trajectory.mesh is None for start in (own, *others))
 
 
 def detached(state: Tensor, control: Tensor) -> Tensor:
@@ -278,10 +280,12 @@ def test_random_guesses_are_integrated_as_the_formulation_does_it() -> None:
         control_bounds=(-1.0, 1.0),
         time_step=0.1,
     )
-    formulation = SingleShooting(substeps=20)
-    prepared = prepare(stiff, formulation, GradientDescent(iterations=1))
-    guess = prepared._guesses(np.array([[1.0]]), None, np.random.default_rng(0))
-    assert np.abs(guess.states).max() <= 1.0
+    formulation = MultipleShooting(1, substeps=20)
+    # the first iterate is the guess, with its states at all knots
+    plan = solve(stiff, formulation, GradientDescent(iterations=1), generator=np.random.default_rng(0)).trajectory
+    assert np.abs(plan.states).max() <= 1.0
+    again = rollout(stiff, plan.controls, formulation=formulation)
+    np.testing.assert_allclose(plan.states, again.states, atol=1e-12)
     controls = np.zeros((10, 1))
     assert np.abs(rollout(stiff, controls).states).max() > 1e6
     exact = np.exp(-60.0 * 0.1 * np.arange(11))

@@ -84,7 +84,9 @@ def test_a_plan_is_never_worth_less_than_the_clone() -> None:
         first = planner(STATES)
         state = torch.tensor(STATES, dtype=torch.float32)
         clone = planner.objective(state, torch.full((3, 1, 4, 1), 0.1), 0.05)
-        best = planner.objective(state, torch.as_tensor(planner._plan)[:, None], 0.05)
+        assert planner.plan is not None
+        np.testing.assert_array_equal(planner.plan[:, 0], first)
+        best = planner.objective(state, planner.plan[:, None], 0.05)
         assert (best >= clone - 1e-5).all()
         assert first.shape == (3, 1)
 
@@ -171,8 +173,7 @@ def test_a_plan_of_learned_models_follows_the_clone_by_a_compiled_rollout() -> N
     planner = RewardPlanner(models, PlannerSettings(horizon=3, proposals=2, noise=0.5, search=GradientSearch(0)))
     states = np.random.default_rng(0).normal(size=(2, 3))
     planner(states)
-    assert planner._drive.backend.startswith("compiled")
-    assert planner._follow.backend.startswith("compiled")
+    assert all(backend.startswith("compiled") for backend in planner.describe_backends().values())
     x, u = torch.as_tensor(states, dtype=torch.float32), 2.0 * torch.randn(2, 2, generator=torch.Generator())
     bounded = (clone(x) + u).clamp(clone.control_low, clone.control_high)
     torch.testing.assert_close(models.follow(x, u), dynamics(x, bounded))

@@ -1,6 +1,5 @@
 """Tubes against worst cases, conformal factors against chance, certificates of plans, and their files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,10 +85,6 @@ def random_plans(count: int, seed: int, horizon: int = 12) -> tuple[list[Traject
     return plans, runs
 
 
-def batched(single: Sequence[Trajectory]) -> Trajectory:
-    return Trajectory(np.stack([one.states for one in single]), np.stack([one.controls for one in single]))
-
-
 @pytest.fixture(scope="module")
 def certificate() -> ModelBiasCertificate:
     return ModelBiasCertificate.fit(MODEL, transitions(400), np.random.default_rng(0))
@@ -164,7 +159,7 @@ def test_what_is_infinite_is_beyond_every_bound(certificate: ModelBiasCertificat
 
 def test_batches_of_plans_are_plans(calibrated: ModelBiasCertificate) -> None:
     plans, runs = random_plans(5, seed=6)
-    together, executed = batched(plans), batched(runs)
+    together, executed = Trajectory.stack(plans), Trajectory.stack(runs)
     batch = calibrated.evaluate(together)
     check = batch.compare(executed)
     for i, (plan, run) in enumerate(zip(plans, runs, strict=True)):
@@ -176,7 +171,7 @@ def test_batches_of_plans_are_plans(calibrated: ModelBiasCertificate) -> None:
 
 def test_calibration_and_promises_take_batches(certificate: ModelBiasCertificate) -> None:
     plans, runs = random_plans(20, seed=6)
-    planned, executed = batched(plans), batched(runs)
+    planned, executed = Trajectory.stack(plans), Trajectory.stack(runs)
     one_by_one = certificate.calibrate(plans, runs, confidence=0.9)
     together = certificate.calibrate([planned], [executed], confidence=0.9)
     assert together.calibration == one_by_one.calibration
@@ -331,7 +326,7 @@ def test_amplification_agrees_with_the_tube(certificate: ModelBiasCertificate) -
 def test_amplification_is_of_one_plan_in_positive_units() -> None:
     plans, _ = random_plans(3, seed=3)
     with pytest.raises(ShapeError, match=r"of one plan, not of a batch \(3,\): take each of trajectory.members"):
-        error_amplification(MODEL, batched(plans), 1.0)
+        error_amplification(MODEL, Trajectory.stack(plans), 1.0)
     with pytest.raises(OptionError, match="state_scale must be positive"):
         error_amplification(MODEL, plans[0], [1.0, 0.0])
     with pytest.raises(ShapeError, match=r"state_scale has shape \(3,\)"):

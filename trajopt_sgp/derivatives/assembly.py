@@ -46,9 +46,12 @@ class Pattern:
         return nonzeros
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Assembly:
-    """Objective, constraints and their sparse derivatives for scaled variables w `(size,)`, in float64."""
+    """Objective, constraints and their sparse derivatives for scaled variables w `(size,)`, in float64.
+
+    It remembers the last point, since solvers ask for one derivative after the other there.
+    """
 
     size: int
     """Number of decision variables."""
@@ -77,13 +80,10 @@ class Assembly:
         residuals = {
             id(t): TermBlocks(t.residual, t.numbers, name=t.name) for t in self.costs if t.residual is not None
         }
-        object.__setattr__(self, "backends", blocks)
-        object.__setattr__(self, "residuals", residuals)
-        object.__setattr__(self, "point", Point(np.zeros(0)))
+        self.backends, self.residuals, self.point = blocks, residuals, Point(np.zeros(0))
         counts = [term.instances * term.rows for term in self.constraints]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        object.__setattr__(self, "row_offsets", tuple(int(i) for i in offsets[:-1]))
-        object.__setattr__(self, "row_count", int(offsets[-1]))
+        self.row_offsets, self.row_count = tuple(int(i) for i in offsets[:-1]), int(offsets[-1])
 
     # what grows with the square of a term's variables is made when it is asked for: first-order solvers never do
 
@@ -239,7 +239,7 @@ class Assembly:
     def _at(self, variables: FloatArray) -> "Point":
         """Return the variables of all terms at a point, those of the last one where it is the same."""
         if not self.point.is_at(variables):
-            object.__setattr__(self, "point", Point(variables))
+            self.point = Point(variables)
         return self.point
 
     def _cost_hessian(

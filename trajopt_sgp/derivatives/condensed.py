@@ -71,9 +71,9 @@ class Sensitivity:
         return int(self.drivers.shape[1]) - self.elimination.shared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class CondensedAssembly:
-    """What `Assembly` offers, for the variables that an elimination keeps."""
+    """What `Assembly` offers, for the variables that an elimination keeps; it remembers the last point too."""
 
     full: Assembly
     """Of the transcription; its first constraint must be the defects."""
@@ -89,7 +89,7 @@ class CondensedAssembly:
     def __post_init__(self) -> None:
         gone = np.flatnonzero(self.elimination.eliminated) - 1
         rows = (gone[:, None] * self.defect.rows + np.arange(self.defect.rows)).ravel()
-        object.__setattr__(self, "row_places", np.setdiff1d(np.arange(self.full.row_count), rows))
+        self.row_places = np.setdiff1d(np.arange(self.full.row_count), rows)
 
     # what grows with the square of the horizon is made when it is asked for: first-order solvers never do
 
@@ -152,7 +152,7 @@ class CondensedAssembly:
 
     def jacobian(self, variables: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
         """Return the scaled rows and the nonzeros of their Jacobian in the order of `jacobian_pattern`."""
-        self._linearise()
+        self.linearised = True
         v = self.lift(variables, parameters)
         rows, values = self._full_jacobian(v, parameters)
         jacobian = self._sparse(self.full.jacobian_pattern, values, rows=True)[self.row_places]
@@ -167,7 +167,7 @@ class CondensedAssembly:
         exact: bool = True,
     ) -> FloatArray:
         """Return the nonzeros of the Hessian of cost_factor * objective + multipliers . rows, upper triangle."""
-        self._linearise()
+        self.linearised = True
         v = self.lift(variables, parameters)
         every = np.zeros(self.full.row_count)
         every[self.row_places] = multipliers
@@ -193,9 +193,6 @@ class CondensedAssembly:
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all variables of the transcription `(full size,)`."""
         return self.memory.once("lift", variables, parameters, lambda: self._lift(variables, parameters))
-
-    def _linearise(self) -> None:
-        object.__setattr__(self, "linearised", True)
 
     def _lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         full: FloatArray = self.elimination.lift_array(variables[None], parameters)[0]

@@ -11,10 +11,15 @@ from trajopt_sgp.derivatives.stage_term import Parameters
 class ProgramDerivatives(Protocol):
     """Objective f, rows g and their derivatives; what `Assembly` and `CondensedAssembly` offer."""
 
-    jacobian_pattern: Pattern
-    """Nonzeros of the Jacobian of the rows."""
-    hessian_pattern: Pattern
-    """Nonzeros of the upper triangle of the Hessian of the Lagrangian."""
+    @property
+    def jacobian_pattern(self) -> Pattern:
+        """Nonzeros of the Jacobian of the rows."""
+        ...
+
+    @property
+    def hessian_pattern(self) -> Pattern:
+        """Nonzeros of the upper triangle of the Hessian of the Lagrangian."""
+        ...
 
     @property
     def size(self) -> int:

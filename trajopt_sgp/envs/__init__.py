@@ -37,7 +37,6 @@ from trajopt_sgp.envs.pusher_control import push_controller as push_controller
 from trajopt_sgp.envs.pusher_demonstrations import collect_pusher_demonstrations as collect_pusher_demonstrations
 from trajopt_sgp.envs.pusher_dynamics import PusherDynamics as PusherDynamics
 from trajopt_sgp.envs.pusher_dynamics import PusherKeypointDynamics as PusherKeypointDynamics
-from trajopt_sgp.envs.pusher_dynamics import keypoint_goal_cost as keypoint_goal_cost
 from trajopt_sgp.envs.pusher_dynamics import pusher_casadi as pusher_casadi
 from trajopt_sgp.envs.pusher_dynamics import pusher_frame as pusher_frame
 from trajopt_sgp.envs.pusher_equations import PusherParameters as PusherParameters

@@ -1,4 +1,4 @@
-"""Images of a disc: how a point of the plane looks to a camera from above, fast and as the reference pipeline has it.
+"""Images of a disc: how a point of the plane looks to a camera from above, as by the pipeline of the source, but fast.
 
 Source of the pipeline: H. J. T. Suh et al., Fighting Uncertainty with Gradients, CoRL 2023, pixel-space experiment.
 """
@@ -73,15 +73,6 @@ class DiscImages:
         pictures = wide.reshape(count, side + 2 * self._margin, -1)[:, seen, seen].reshape(count, -1)
         pictures /= np.maximum(pictures.max(axis=1, keepdims=True), np.float32(_FLOOR))
         return pictures.reshape(*corner.shape[:-1], self.size)
-
-    def render_reference(self, point: ArrayLike) -> Images:
-        """Return the picture `(r²,)` of a disc at one point `(2,)`, step by step on the whole canvas; slow."""
-        margin, fine = self._margin, _OVERSAMPLING
-        column, row = self._canvas_corners(point) + margin * fine
-        drawn = self._reduced((self.resolution + 2 * margin) * fine, int(column), int(row))
-        picture = drawn[margin:-margin, margin:-margin].ravel()
-        scaled: Images = (picture / np.maximum(picture.max(), np.float32(_FLOOR))).astype(np.float32)
-        return scaled
 
     def _canvas_corners(self, points: ArrayLike) -> IntArray:
         """Return the canvas column and row of centres `(..., 2)`; a disc out of sight stays just out of sight."""

@@ -30,6 +30,11 @@ class PendulumDynamics(torch.nn.Module):
         super().__init__()
         self.plant = parameters or PendulumParameters()
 
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
+
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
     ) -> Float[Tensor, "*batch n"]:
@@ -58,6 +63,11 @@ class PendulumKeypointDynamics(torch.nn.Module):
     def __init__(self, parameters: PendulumParameters | None = None) -> None:
         super().__init__()
         self.plant = parameters or PendulumParameters()
+
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]

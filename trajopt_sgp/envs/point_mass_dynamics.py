@@ -16,6 +16,7 @@ class PointMassDynamics(torch.nn.Module):
 
     state_size = 2
     control_size = 2
+    time_step = 1.0
     state_names = STATE_NAMES
     control_names = CONTROL_NAMES
 

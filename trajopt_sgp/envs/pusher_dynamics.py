@@ -1,8 +1,5 @@
 """The pusher-slider as analytic models: in the pose of the box and in keypoints, in torch and CasADi."""
 
-from collections.abc import Callable
-from typing import Any
-
 import casadi
 import torch
 from jaxtyping import Float
@@ -43,6 +40,11 @@ class PusherDynamics(torch.nn.Module):
         super().__init__()
         self.plant, self.smoothing = parameters or PusherParameters(), _checked(smoothing)
 
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
+
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
     ) -> Float[Tensor, "*batch n"]:
@@ -70,6 +72,11 @@ class PusherKeypointDynamics(torch.nn.Module):
         super().__init__()
         self.plant, self.smoothing = parameters or PusherParameters(), _checked(smoothing)
         self.frame = pusher_frame(self.plant)
+
+    @property
+    def time_step(self) -> float:
+        """Duration of one control interval [s]."""
+        return self.plant.time_step
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*controls m"]
@@ -109,11 +116,6 @@ def pusher_frame(parameters: PusherParameters | None = None) -> PlanarFrame:
     """Return the frame that the keypoints of the box carry, the last point of a state being the pusher."""
     h, k = (parameters or PusherParameters()).half
     return PlanarFrame(tuple((a * h, b * k) for a, b in CORNER_SIGNS))
-
-
-def keypoint_goal_cost(goal: Tensor) -> Callable[[Any], Tensor]:
-    """Return the function from states `(..., 12)` to the mean squared distance [m^2] of keypoints from `goal` (10,)."""
-    return lambda state: 0.2 * (state[..., :-2] - goal.to(state)).square().sum(-1)
 
 
 def _checked(smoothing: float) -> float:

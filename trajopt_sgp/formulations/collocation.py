@@ -216,8 +216,8 @@ class _Collocation:
         else:
             controls = np.stack([layout.controls[p] for p in points], axis=1).reshape(horizon * count, -1)
             index, function = (
-                builder.with_duration(states, controls),
-                self._rate(builder, np.repeat(self.problem.grid.shares, count)),
+                layout.with_duration(states, controls),
+                self._rate(layout, np.repeat(self.problem.grid.shares, count)),
             )
         return builder.term(
             name,
@@ -233,12 +233,12 @@ class _Collocation:
             linear=linear,
         )
 
-    def _rate(self, builder: TermBuilder, shares: FloatArray) -> TermFunction:
+    def _rate(self, layout: Layout, shares: FloatArray) -> TermFunction:
         """Return -h f(x, u) at one point of each instance."""
         n, m = self.problem.state_size, self.problem.control_size
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            span = torch.as_tensor(shares, dtype=z.dtype) * builder.duration(z[..., n + m :])
+            span = torch.as_tensor(shares, dtype=z.dtype) * layout.duration_from(z[..., n + m :])
             rate = self.stepper.derivative(z[..., :n], z[..., n : n + m], parameters)
             return -span[..., None] * rate
 
@@ -253,7 +253,7 @@ class _Collocation:
         width = n + m
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            span = torch.as_tensor(shares, dtype=z.dtype) * builder.duration(z[..., len(points) * width :])
+            span = torch.as_tensor(shares, dtype=z.dtype) * layout.duration_from(z[..., len(points) * width :])
             rates = [
                 self.stepper.derivative(
                     z[..., i * width : i * width + n],
@@ -272,8 +272,8 @@ class _Collocation:
         return StageTerm(
             name="defect",
             function=rows,
-            index=builder.with_duration(*parts),
-            scale=builder.scale[builder.with_duration(*parts)[0]],
+            index=layout.with_duration(*parts),
+            scale=builder.scale[layout.with_duration(*parts)[0]],
             knots=np.arange(horizon),
             row_names=tuple(f"{name}{label}" for label in labels for name in names),
             row_scale=np.tile(1.0 / units, len(defects)),
@@ -303,20 +303,10 @@ class _Curves:
             through = np.stack([values[layout.states[p]] for p in scheme.states_through], axis=1)
             return interpolate(np.array(scheme.states_through), through), control_curve
         grid = self.collocation.problem.grid
-        duration = grid.duration if layout.duration is None else values[layout.duration]
-        slopes = (grid.shares * duration)[:, None, None] * self._rates(values, points, controls, parameters)
+        knots, stepper = np.arange(grid.shares.size, dtype=np.float64), self.collocation.stepper
+        rates = [
+            stepper.rates(values[layout.states[point]], controls[:, i], parameters.local(knots + point))
+            for i, point in enumerate(points)
+        ]
+        slopes = (grid.shares * layout.duration_of(values))[:, None, None] * np.stack(rates, axis=1)
         return integrate_slopes(values[layout.states[0.0]], np.array(points), slopes), control_curve
-
-    def _rates(
-        self, values: FloatArray, points: Sequence[float], controls: FloatArray, parameters: Parameters
-    ) -> FloatArray:
-        stepper = self.collocation.stepper
-        dtype, knots = stepper.problem.dtype, np.arange(len(controls), dtype=np.float64)
-        rates = []
-        with torch.no_grad():
-            for i, point in enumerate(points):
-                states = torch.as_tensor(values[self.layout.states[point]], dtype=dtype)
-                inputs = torch.as_tensor(controls[:, i], dtype=dtype)
-                rates.append(stepper.derivative(states, inputs, parameters.local(knots + point)))
-        result: FloatArray = torch.stack(rates, dim=1).to(torch.float64).numpy()
-        return result

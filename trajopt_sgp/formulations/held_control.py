@@ -52,22 +52,22 @@ class HeldControl:
             estimate_mesh_error=(lambda plan, values: mesh_error(self.stepper, plan, values)) if continuous else None,
         )
 
-    def spans(self, builder: TermBuilder, rest: Tensor) -> Tensor:
+    def spans(self, layout: Layout, rest: Tensor) -> Tensor:
         """Return the durations of the intervals `(..., N)` [s] from the variables that hold the duration."""
         shares = torch.as_tensor(self.problem.grid.shares, dtype=rest.dtype)
-        return shares * builder.duration(rest)
+        return shares * layout.duration_from(rest)
 
     def _defects(self, builder: TermBuilder) -> StageTerm:
         layout, n, m = builder.layout, self.problem.state_size, self.problem.control_size
         units, zeros = state_scale(self.problem), np.zeros(self.problem.state_size)
 
         def step(z: Tensor, parameters: Parameters) -> Tensor:
-            spans = self.spans(builder, z[..., n + m :])
+            spans = self.spans(layout, z[..., n + m :])
             return self.stepper.advance(z[..., :n], z[..., n : n + m], spans, self._ends(parameters))
 
         return builder.term(
             "defect",
-            builder.with_duration(layout.states[0.0], layout.controls[0.0]),
+            layout.with_duration(layout.states[0.0], layout.controls[0.0]),
             step,
             self._positions(),
             both_ends=True,
@@ -86,11 +86,11 @@ class HeldControl:
                 face.function,
                 z[..., :n],
                 z[..., n : n + m],
-                self.spans(builder, z[..., n + m :]),
+                self.spans(layout, z[..., n + m :]),
                 self._ends(parameters),
             )
 
-        index = builder.with_duration(layout.states[0.0], layout.controls[0.0])
+        index = layout.with_duration(layout.states[0.0], layout.controls[0.0])
         return builder.term(term.name, index, cost, self._positions(), both_ends=True, numbers=term.number_values)
 
     def _bounds(self, builder: TermBuilder, eliminated: BoolArray) -> list[StageTerm]:
@@ -175,20 +175,12 @@ class _HermiteCurves:
     def __call__(self, values: FloatArray, parameters: Parameters) -> tuple[Curve, None]:
         before, after = values[self.layout.states[0.0]], values[self.layout.states[1.0]]
         controls = values[self.layout.controls[0.0]]
-        grid = self.stepper.problem.grid
-        duration = grid.duration if self.layout.duration is None else values[self.layout.duration]
-        spans = (grid.shares * duration)[:, None]
-        first, last = (spans * self._rate(x, controls, parameters, shift) for x, shift in ((before, 0.0), (after, 1.0)))
+        knots = np.arange(len(before), dtype=np.float64)
+        spans = (self.stepper.problem.grid.shares * self.layout.duration_of(values))[:, None]
+        first, last = (
+            spans * self.stepper.rates(states, controls, parameters.local(knots + shift))
+            for states, shift in ((before, 0.0), (after, 1.0))
+        )
         change = after - before
         coefficients = np.stack([before, first, 3.0 * change - 2.0 * first - last, first + last - 2.0 * change], axis=1)
         return Curve(coefficients), None
-
-    def _rate(self, states: FloatArray, controls: FloatArray, parameters: Parameters, shift: float) -> FloatArray:
-        dtype = self.stepper.problem.dtype
-        local = parameters.local(np.arange(len(states), dtype=np.float64) + shift)
-        with torch.no_grad():
-            rate = self.stepper.derivative(
-                torch.as_tensor(states, dtype=dtype), torch.as_tensor(controls, dtype=dtype), local
-            )
-        result: FloatArray = rate.to(torch.float64).numpy()
-        return result

@@ -1,15 +1,41 @@
 """Where the states and controls of a plan stand among the decision variables, and where functions are evaluated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
-from trajopt_sgp.problem import OptimalControlProblem
+from trajopt_sgp.problem import BoundaryConstraint, Constraint, OptimalControlProblem, StageConstraint, Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Places along the plan at which a function is evaluated, and the variables that it takes there."""
+
+    parts: tuple[IntArray, ...]
+    """Of each argument, `(K, size)`."""
+    position: FloatArray
+    """Counted in intervals, `(K,)`."""
+    weight: FloatArray | None = None
+    """What each counts in a sum, `(K,)`; once if not given."""
+    labels: tuple[str, ...] = ()
+    """What tells the places of one interval apart, K of them; none where that is not needed."""
+
+    @property
+    def index(self) -> IntArray:
+        """The variables of all arguments, side by side, `(K, d)`."""
+        return np.hstack(self.parts)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of variables of each argument; their sum is d."""
+        return [part.shape[1] for part in self.parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +63,16 @@ class Points:
         """What tells the places of one interval apart: nothing at a knot, else the fraction that has passed."""
         fractions = self.position - self.knots
         return tuple(f"+{f:.3g}" if f > 1e-9 else "" for f in fractions)
+
+    @property
+    def places(self) -> Places:
+        """Where a function of state and control is evaluated."""
+        return Places((self.states, self.controls), self.position, self.weight, self.labels)
+
+    def later(self) -> "Points":
+        """Return the places after the beginning of the plan."""
+        chosen = self.position > 0.0
+        return Points(*(getattr(self, part.name)[chosen] for part in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +137,72 @@ class Layout:
         if self.duration is not None:
             units[self.duration] = self.problem.grid.duration
         return units
+
+    def bounds(self, initial_state: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper bounds of the variables, `(..., size)` for initial states `(..., n)`.
+
+        States that are given at the ends are held by their bounds.
+        """
+        problem, grid, sides = self.problem, self.problem.grid, []
+        for side in (0, 1):
+            bound = np.full((*np.shape(initial_state)[:-1], self.size), (-np.inf, np.inf)[side])
+            box, controls = ((b.lower, b.upper)[side] for b in (problem.state_box, problem.control_box))
+            for index in self.states.values():
+                bound[..., index] = box
+            for index in self.controls.values():
+                bound[..., index] = controls
+            bound[..., self.states[0.0][0]] = problem.initial.bounds(problem.state_box, initial_state)[side]
+            bound[..., self.states[1.0][-1]] = problem.final.bounds(problem.state_box)[side]
+            if self.duration is not None and grid.limits is not None:
+                bound[..., self.duration] = (grid.limits.lower, grid.limits.upper)[side]
+            sides.append(bound)
+        return sides[0], sides[1]
+
+    def pack(self, trajectory: Trajectory) -> FloatArray:
+        """Return the variables `(..., size)` of a trajectory, in the units of the problem."""
+        values, mesh = np.zeros((*trajectory.controls.shape[:-2], self.size)), self.problem.grid.mesh
+        # from the end of each interval to its beginning: a control shared by two belongs to the later one
+        for fraction, index in sorted(self.controls.items(), reverse=True):
+            controls = trajectory.at_fraction(fraction, mesh)[1]
+            # of intervals that share a control the first is written last
+            values[..., index[::-1]] = controls[..., ::-1, :]
+        for fraction, index in self.states.items():
+            if 0.0 < fraction < 1.0:
+                values[..., index] = trajectory.at_fraction(fraction, mesh)[0]
+        values[..., self.knot_states] = trajectory.states_at(mesh)
+        if self.duration is not None:
+            values[..., self.duration] = trajectory.duration
+        return values
+
+    def duration_of(self, values: FloatArray) -> float:
+        """Return the duration of the plan [s] that variables `(size,)` in the units of the problem make up."""
+        return self.problem.grid.duration if self.duration is None else float(values[self.duration])
+
+    def duration_from(self, rest: Tensor) -> Tensor:
+        """Return the duration of the plan [s] from the variables `(..., 0 or 1)` that hold it."""
+        if self.duration is None:
+            return torch.as_tensor(self.problem.grid.duration, dtype=rest.dtype)
+        return rest[..., 0]
+
+    def with_duration(self, *parts: IntArray) -> IntArray:
+        """Return an index map of parts `(K, ...)` followed by the duration, where that is a variable."""
+        held = [] if self.duration is None else [np.full((len(parts[0]), 1), self.duration)]
+        return np.hstack([*parts, *held])
+
+    def transitions(self) -> Places:
+        """Return where a function of state, control and next state is evaluated: at the knots 0..N-1."""
+        parts = self.states[0.0], self.first_controls, self.states[1.0]
+        return Places(parts, np.arange(self.problem.horizon, dtype=np.float64))
+
+    def places(self, constraint: Constraint, points: Points) -> Places:
+        """Return where a constraint is evaluated, one of a stage at some points, and which variables it takes there."""
+        if isinstance(constraint, StageConstraint):
+            if constraint.next_state:
+                return self.transitions()
+            return points.later().places if constraint.after_start else points.places
+        first, last = self.states[0.0][:1], self.states[1.0][-1:]
+        parts = (first, last) if isinstance(constraint, BoundaryConstraint) else (last,)
+        return Places(parts, np.array([float(self.problem.horizon)]))
 
     def points(self, weights: Mapping[float, float]) -> Points:
         """Return the places at some fractions of every interval, each once, with quadrature weights that sum to one."""

@@ -1,7 +1,6 @@
 """How far a plan between its knots is from the dynamics that it is a plan for."""
 
 import numpy as np
-import torch
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations.scaling import state_scale
@@ -36,18 +35,12 @@ def _step(
     stepper: Stepper, plan: Trajectory, parameters: Parameters, states: FloatArray, fraction: float, step: FloatArray
 ) -> FloatArray:
     """Return the states after one step of every interval; the time within the interval travels as a state."""
-    dtype, places = stepper.problem.dtype, np.arange(plan.horizon)
+    places = np.arange(plan.horizon)
 
     def derivative(state: FloatArray, control: None) -> FloatArray:
         inside = np.clip(state[:, -1], 0.0, 1.0)
-        local = parameters.local(places + inside)
-        controls = _controls(plan, inside)
-        with torch.no_grad():
-            rate = stepper.derivative(
-                torch.as_tensor(state[:, :-1], dtype=dtype), torch.as_tensor(controls, dtype=dtype), local
-            )
-        speed = 1.0 / (step[:, None] * _STEPS)
-        return np.hstack([rate.to(torch.float64).numpy(), speed])
+        rate = stepper.rates(state[:, :-1], _controls(plan, inside), parameters.local(places + inside))
+        return np.hstack([rate, 1.0 / (step[:, None] * _STEPS)])
 
     start = np.hstack([states, np.full((len(states), 1), fraction)])
     after: FloatArray = rk4(derivative, start, None, step[:, None])

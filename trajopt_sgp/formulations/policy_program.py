@@ -1,7 +1,7 @@
 """The nonlinear program whose variables are the parameters of a policy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -39,6 +39,22 @@ class Exploration:
     """Of the noise and of sampled initial states."""
 
 
+class RandomSource:
+    """The source of noise and sampled initial states, the same in every solve.
+
+    Args:
+        seed: of the generator.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again."""
+        self.generator = np.random.default_rng(self._seed)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PolicyProgram(NonlinearProgram):
     """The program of single shooting, of which the policy gives the controls, from B initial states at once.
@@ -62,20 +78,19 @@ class PolicyProgram(NonlinearProgram):
     """`(B, n)`, or what draws them; None for the one of the problem."""
     exploration: Exploration
     """What is random."""
-    generator: list[np.random.Generator] = field(init=False)
-    """One generator, renewed at the beginning of a solve."""
+    source: RandomSource = field(init=False)
+    """Where noise and initial states are drawn from."""
     steady_states: Tensor | None = field(init=False)
     """The initial states of merit and rows, `(B, n)`; None for the one of the problem."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        set_field = object.__setattr__
-        set_field(self, "generator", [])
-        self.restart()
-        given = self.initial_states
-        states = None if given is None else self._check(given(self.generator[0]) if callable(given) else given)
+        # in place of what shooting decides and differentiates
+        set_field, given, source = object.__setattr__, self.initial_states, RandomSource(self.exploration.seed)
+        states = None if given is None else self._check(given(source.generator) if callable(given) else given)
+        source.restart()
+        set_field(self, "source", source)
         set_field(self, "steady_states", states)
-        self.restart()
+        set_field(self, "full_assembly", self.single.full_assembly)
         set_field(self, "decided", np.arange(self.family.size(self.space)))
         set_field(self, "assembly", self._derivatives(1 if states is None else len(states)))
 
@@ -102,7 +117,7 @@ class PolicyProgram(NonlinearProgram):
 
     def restart(self) -> None:
         """Begin again with the same noise and the same sampled states."""
-        self.generator[:] = [np.random.default_rng(self.exploration.seed)]
+        self.source.restart()
 
     def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
         """Always True: the functions themselves are evaluated."""
@@ -129,9 +144,7 @@ class PolicyProgram(NonlinearProgram):
         full = self.lift(variables, parameters)
         if self.steady_states is None:
             return self._plan(full[0], parameters)
-        plans = [self._plan(own, parameters) for own in full]
-        states, controls = np.stack([plan.states for plan in plans]), np.stack([plan.controls for plan in plans])
-        return Trajectory(states, controls, plans[0].time_step, plans[0].mesh)
+        return Trajectory.stack([self._plan(own, parameters) for own in full])
 
     def mesh_error(self, trajectory: Trajectory, parameters: Parameters) -> FloatArray:
         """Return the error of discretisation of each interval, `(N,)` or `(B, N)`; zero where time is discrete."""
@@ -144,14 +157,7 @@ class PolicyProgram(NonlinearProgram):
 
     def _plan(self, full: FloatArray, parameters: Parameters) -> Trajectory:
         """Return the plan of all scaled variables `(full size,)` of shooting from one initial state."""
-        values, grid, curves = full * self.full_scale, self.problem.grid, self.single.curves
-        controls = self.problem.control_box.clip(values[self.layout.first_controls])
-        mesh = None if grid.uniform else grid.mesh
-        plan = Trajectory(values[self.layout.knot_states], controls, grid.time_step, mesh)
-        if curves is None or not np.isfinite(values).all():
-            return plan
-        states, inputs = curves(values, parameters)
-        return replace(plan, state_curve=states, control_curve=inputs)
+        return self.single.plan_of(full * self.full_scale, parameters)
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all scaled variables of the shooting program `(B, full size)` for parameters `(k,)`."""
@@ -172,7 +178,7 @@ class PolicyProgram(NonlinearProgram):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.assembly.row_count > 0):
             steady = self._steady(variables, parameters)
         drawn = self.initial_states
-        states = self._check(drawn(self.generator[0])) if callable(drawn) else self.steady_states
+        states = self._check(drawn(self.source.generator)) if callable(drawn) else self.steady_states
         starts = self._starts(parameters, len(variables), states)
         objective = self._first_order if self.exploration.gradient == "first" else self._zeroth_order
         return Evaluation(objective(variables, starts, parameters), steady.merit, steady.rows)
@@ -261,7 +267,7 @@ class PolicyProgram(NonlinearProgram):
     def _noise(self, starts: Tensor) -> Tensor:
         """Return noise `(B, N, m)`; all programs of a batch share it, so that they do not depend on others."""
         shape = (starts.shape[1], self.problem.horizon, self.space.control_size)
-        drawn: FloatArray = self.exploration.noise * self.generator[0].standard_normal(shape)
+        drawn: FloatArray = self.exploration.noise * self.source.generator.standard_normal(shape)
         return starts.new_tensor(drawn)
 
     def _starts(self, parameters: Parameters, count: int, states: Tensor | None) -> Tensor:

@@ -107,24 +107,9 @@ class NonlinearProgram:
 
         States that are given at the ends are held by their bounds.
         """
-        problem, layout = self.problem, self.layout
-        leading = np.shape(initial_state)[:-1]
-        sides = []
-        for side in (0, 1):
-            bound = np.full((*leading, len(self.full_scale)), (-np.inf, np.inf)[side])
-            box, controls = ((b.lower, b.upper)[side] for b in (problem.state_box, problem.control_box))
-            for index in layout.states.values():
-                bound[..., index] = box
-            for index in layout.controls.values():
-                bound[..., index] = controls
-            bound[..., layout.states[0.0][0]] = problem.initial.bounds(problem.state_box, initial_state)[side]
-            bound[..., layout.states[1.0][-1]] = problem.final.bounds(problem.state_box)[side]
-            if layout.duration is not None and problem.grid.limits is not None:
-                bound[..., layout.duration] = (problem.grid.limits.lower, problem.grid.limits.upper)[side]
-            if side == 0:
-                bound[..., self.slack] = 0.0
-            sides.append((bound / self.full_scale)[..., self.decided])
-        return sides[0], sides[1]
+        sides = zip(self.layout.bounds(initial_state), (0.0, np.inf), strict=True)
+        lower, upper = (self._followed_by_slack(side, of_slack) / self.full_scale for side, of_slack in sides)
+        return lower[..., self.decided], upper[..., self.decided]
 
     def pack(self, trajectory: Trajectory) -> FloatArray:
         """Return scaled decision variables `(..., size)` of a trajectory."""
@@ -132,34 +117,27 @@ class NonlinearProgram:
 
     def pack_all(self, trajectory: Trajectory) -> FloatArray:
         """Return scaled variables of the transcription `(..., full size)` of a trajectory; slack is zero."""
-        values = np.zeros((*trajectory.controls.shape[:-2], len(self.full_scale)))
-        # from the end of each interval to its beginning: a control shared by two belongs to the later one
-        for fraction, index in sorted(self.layout.controls.items(), reverse=True):
-            controls = trajectory.at_fraction(fraction, self.problem.grid.mesh)[1]
-            # of intervals that share a control the first is written last
-            values[..., index[::-1]] = controls[..., ::-1, :]
-        for fraction, index in self.layout.states.items():
-            if 0.0 < fraction < 1.0:
-                values[..., index] = trajectory.at_fraction(fraction, self.problem.grid.mesh)[0]
-        values[..., self.layout.knot_states] = trajectory.states_at(self.problem.grid.mesh)
-        if self.layout.duration is not None:
-            values[..., self.layout.duration] = trajectory.duration
-        return values / self.full_scale
+        return self._followed_by_slack(self.layout.pack(trajectory), 0.0) / self.full_scale
+
+    def _followed_by_slack(self, values: FloatArray, slack: float) -> FloatArray:
+        """Return all variables `(..., full size)` from those of the layout, with one number for all slack."""
+        return np.concatenate([values, np.full((*values.shape[:-1], len(self.slack)), slack)], axis=-1)
 
     def unpack(self, variables: FloatArray, parameters: Parameters) -> Trajectory:
         """Return the trajectory of scaled decision variables `(size,)`, controls moved within their bounds."""
         lower, upper = self.bounds(_numpy(parameters.initial_state))
         controls = np.isin(self.decided, np.concatenate([i.ravel() for i in self.layout.controls.values()]))
         clipped = np.where(controls, np.clip(variables, lower, upper), variables)
-        values = self.lift(clipped, parameters) * self.full_scale
-        grid, layout = self.problem.grid, self.layout
-        duration = grid.duration if layout.duration is None else float(values[layout.duration])
-        states, first = values[layout.knot_states], values[layout.first_controls]
-        first = self.problem.control_box.clip(first)
-        step, mesh = duration / self.problem.horizon, None if grid.uniform else grid.mesh
+        return self.plan_of(self.lift(clipped, parameters) * self.full_scale, parameters)
+
+    def plan_of(self, values: FloatArray, parameters: Parameters) -> Trajectory:
+        """Return the trajectory of all variables `(full size,)` in the units of the problem, controls within bounds."""
+        problem, layout = self.problem, self.layout
+        states, controls = values[layout.knot_states], problem.control_box.clip(values[layout.first_controls])
+        step, mesh = layout.duration_of(values) / problem.horizon, None if problem.grid.uniform else problem.grid.mesh
         if self.curves is None or not np.isfinite(values).all():
-            return Trajectory(states, first, step, mesh)
-        return Trajectory(states, first, step, mesh, *self.curves(values, parameters))
+            return Trajectory(states, controls, step, mesh)
+        return Trajectory(states, controls, step, mesh, *self.curves(values, parameters))
 
     def lift(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return all scaled variables of the transcription `(full size,)`, eliminated states by rolling out."""

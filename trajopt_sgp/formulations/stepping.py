@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models.integrators import INTEGRATORS as INTEGRATORS
 from trajopt_sgp.models.integrators import IntegratorName as IntegratorName
@@ -60,6 +61,13 @@ class Stepper:
         names = parameter_names(dynamics)
         result: Tensor = dynamics(state, control, *(parameters.values[name] for name in names))
         return result
+
+    def rates(self, states: FloatArray, controls: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return `derivative` as an array, for states `(..., n)` and controls `(..., m)` that are arrays."""
+        state, control = (torch.as_tensor(values, dtype=self.problem.dtype) for values in (states, controls))
+        with torch.no_grad():
+            rate: FloatArray = self.derivative(state, control, parameters).to(torch.float64).numpy()
+        return rate
 
     def advance(self, state: Tensor, control: Tensor, span: Tensor, ends: Ends) -> Tensor:
         """Return the states `(..., n)` after intervals of `span` `(...)` [s]."""

@@ -13,18 +13,17 @@ from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.base import Formulation
-from trajopt_sgp.formulations.layout import Layout, Points
+from trajopt_sgp.formulations.control_rates import ControlRates
+from trajopt_sgp.formulations.layout import Layout, Places, Points
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import row_scale
 from trajopt_sgp.problem import (
-    BoundaryConstraint,
     Constraint,
     ControlRateCost,
     ControlRateLimit,
     Face,
     OptimalControlProblem,
     Penalty,
-    StageConstraint,
     TerminalCost,
     TrajectoryCost,
 )
@@ -134,9 +133,10 @@ class TermBuilder:
 
             return cost
 
+        parts = points.states, points.controls
         return self.term(
             term.name,
-            np.hstack([points.states, points.controls, *([self._durations(len(weights))] if timed else [])]),
+            self.layout.with_duration(*parts) if timed else np.hstack(parts),
             weighted(face.function),
             points.position,
             merit=None if face.has_value else weighted(face.merit),
@@ -147,17 +147,16 @@ class TermBuilder:
 
     def _transition_cost(self, term: StageCostTerm, face: Face) -> StageTerm:
         """Return a cost of state, control and next state at the knots 0..N-1."""
-        layout, n = self.layout, self.problem.state_size
-        index = np.hstack([layout.states[0.0], layout.first_controls, layout.states[1.0]])
+        n = self.problem.state_size
 
         def at_transitions(function: FaceFunction) -> TermFunction:
             return lambda z, parameters: function(z[..., :n], z[..., n:], parameters)
 
         return self.term(
             term.name,
-            index,
+            self.layout.transitions().index,
             at_transitions(face.function),
-            np.arange(self.problem.horizon, dtype=np.float64),
+            self.layout.transitions().position,
             merit=None if face.has_value else at_transitions(face.merit),
             annealed=term.annealed,
             numbers=term.number_values,
@@ -180,21 +179,7 @@ class TermBuilder:
         """Return state, control and, of a timed term, the duration of the plan without its last dimension."""
         n, m = self.problem.state_size, self.problem.control_size
         parts = [z[..., :n], z[..., n : n + m]]
-        return [*parts, self.duration(z[..., n + m :])] if timed else parts
-
-    def duration(self, rest: Tensor) -> Tensor:
-        """Return the duration of the plan from the variables `(..., 0 or 1)` that hold it."""
-        if self.layout.duration is None:
-            return torch.as_tensor(self.problem.grid.duration, dtype=rest.dtype)
-        return rest[..., 0]
-
-    def _durations(self, count: int) -> IntArray:
-        held = [] if self.layout.duration is None else [self.layout.duration]
-        return np.tile(np.array(held, dtype=np.int64), (count, 1))
-
-    def with_duration(self, *parts: IntArray) -> IntArray:
-        """Return an index map of parts `(K, ...)` followed by the duration, where that is a variable."""
-        return np.hstack([*parts, self._durations(len(parts[0]))])
+        return [*parts, self.layout.duration_from(z[..., n + m :])] if timed else parts
 
     def _terminal_cost(self, term: TerminalCost) -> StageTerm:
         index = self.layout.states[1.0][-1:]
@@ -226,27 +211,10 @@ class TermBuilder:
         return np.array([float(self.problem.horizon)])
 
     def _constraint(self, constraint: Constraint) -> None:
-        problem, n = self.problem, self.problem.state_size
-        count = count_rows(problem, constraint)
-        position, sizes = self._end(), [n]
-        labels: tuple[str, ...] = ()
-        weights: FloatArray | None = None
-        if isinstance(constraint, StageConstraint) and constraint.next_state:
-            layout, sizes = self.layout, [n, problem.control_size, n]
-            index = np.hstack([layout.states[0.0], layout.first_controls, layout.states[1.0]])
-            position = np.arange(problem.horizon, dtype=np.float64)
-        elif isinstance(constraint, StageConstraint):
-            chosen = self.points.position > 0.0 if constraint.after_start else np.full(len(self.points.position), True)
-            index = np.hstack([self.points.states, self.points.controls])[chosen]
-            position, weights = self.points.position[chosen], self.points.weight[chosen]
-            labels = tuple(label for label, kept in zip(self.points.labels, chosen, strict=True) if kept)
-            if not len(index):
-                return
-            sizes = [n, problem.control_size]
-        elif isinstance(constraint, BoundaryConstraint):
-            index, sizes = np.hstack([self.layout.states[0.0][:1], self.layout.states[1.0][-1:]]), [n, n]
-        else:
-            index = self.layout.states[1.0][-1:]
+        count, places = count_rows(self.problem, constraint), self.layout.places(constraint, self.points)
+        sizes = places.sizes
+        if not len(places.index):
+            return
 
         def rows(z: Tensor, parameters: Parameters) -> Tensor:
             values: Tensor = constraint.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters)
@@ -255,30 +223,29 @@ class TermBuilder:
         lower, upper = constraint_bounds(constraint, count)
         term = self.term(
             constraint.name,
-            index,
+            places.index,
             rows,
-            position,
-            labels=labels,
+            places.position,
+            labels=places.labels,
             row_names=tuple(str(i) for i in range(count)),
-            row_scale=self._row_scale(constraint, sizes, index, count),
+            row_scale=self._row_scale(constraint, places, count),
             lower=lower,
             upper=upper,
         )
-        self.constraints += [term] if constraint.soft is None else self._soften(term, constraint.soft, weights)
+        self.constraints += [term] if constraint.soft is None else self._soften(term, constraint.soft, places.weight)
 
-    def _row_scale(self, constraint: Constraint, sizes: list[int], index: IntArray, count: int) -> FloatArray:
+    def _row_scale(self, constraint: Constraint, places: Places, count: int) -> FloatArray:
         if constraint.scale is not None:
             return 1.0 / make_unit(f"scale of {constraint.name!r}", constraint.scale, count)
-        start, middle = self.problem.start, self.problem.control_box.middle()
-        # a next state is where the state is
-        centre = np.concatenate([start, middle, start])[: index.shape[1]]
-        if not isinstance(constraint, StageConstraint):
-            centre = np.resize(start, index.shape[1])
-        parameters = self.problem.values(dtype=torch.float64).local(np.zeros(8))
-        cast = constraint.to(torch.float64)
-        return row_scale(
-            lambda z: cast.evaluate(*torch.split(z, sizes, dim=-1), parameters=parameters), self.scale[index[0]], centre
-        )
+        cast, parameters = constraint.to(torch.float64), self.problem.values(dtype=torch.float64)
+
+        def rows(z: Tensor) -> Tensor:
+            arguments = torch.split(z, places.sizes, dim=-1)
+            values: Tensor = cast.evaluate(*arguments, parameters=parameters.local(np.zeros(len(z))))
+            return values
+
+        centre = np.concatenate(constraint.arguments(self.problem.start, self.problem.control_box.middle()))
+        return row_scale(rows, self.scale[places.index[0]], centre)
 
     def _soften(self, term: StageTerm, penalty: Penalty, weights: FloatArray | None) -> list[StageTerm]:
         """Return the rows with slack s >= 0: g - s <= upper, g + s >= lower; the price of s joins the costs.
@@ -308,85 +275,23 @@ class TermBuilder:
             parts.append(replace(one_sided, lower=free) if side == "upper" else replace(one_sided, upper=free))
         return parts
 
-    def _changes(self) -> tuple[IntArray, FloatArray, IntArray]:
-        """Return each control with the one before it `(K, 2m)`, the time between them as a share, and knots `(K,)`.
-
-        The first control follows the one that was applied before the plan; without that it follows itself. A control
-        that is held over several intervals changes within the last of them.
-        """
-        index, times = self.layout.control_sequence()
-        before = np.concatenate([index[:1], index[:-1]])
-        knots = np.searchsorted(self.problem.grid.mesh, times + 1e-12, side="right") - 1
-        shares = np.concatenate([self.problem.grid.shares[:1], np.diff(times)])
-        if self.problem.move_blocks is not None:
-            shares[1:] = self.problem.grid.shares[knots[1:] - 1]
-        return np.hstack([before, index]), shares, np.concatenate([[0], knots[1:]])
-
-    def _change(self, z: Tensor, parameters: Parameters) -> Tensor:
-        """Return by how much each control differs from the one before it, `(..., K, m)`."""
-        m = self.problem.control_size
-        before, after = z[..., :m], z[..., m : 2 * m]
-        if parameters.previous_control is not None:
-            start = after[..., :1, :] - parameters.previous_control
-            return torch.cat([start, (after - before)[..., 1:, :]], dim=-2)
-        return after - before
-
     def _rate_cost(self, term: ControlRateCost) -> StageTerm:
-        index, _, knots = self._changes()
-        unit = torch.tensor(make_unit(f"scale of {term.name!r}", term.scale, self.problem.control_size))
-        counts = torch.tensor(self._change_weights())
-
-        def cost(z: Tensor, parameters: Parameters) -> Tensor:
-            changes = self._change(z, parameters) / unit.to(z.dtype)
-            priced: Tensor = term.weight_at(parameters) * counts.to(z.dtype) * changes.square().sum(-1)
-            return priced
-
-        return self.term(term.name, index, cost, knots.astype(np.float64), numbers=term.number_values)
-
-    def _change_weights(self) -> FloatArray:
-        """Return what the square of each change counts `(K,)`: as one from interval to interval at the same rate."""
-        _, times = self.layout.control_sequence()
-        if self.problem.move_blocks is not None:
-            return np.ones(len(times))
-        places = np.interp(times, self.problem.grid.mesh, np.arange(self.problem.horizon + 1.0))
-        steps = np.diff(places)
-        # as many changes as from interval to interval, however far apart the first and the last control are
-        count = max(self.problem.horizon - 1, 1)
-        return np.concatenate([[1.0], count / (steps * steps.sum())])
+        rates = ControlRates(self.layout)
+        return self.term(term.name, rates.index, rates.cost(term), rates.position, numbers=term.number_values)
 
     def _rate_limit(self, limit: ControlRateLimit) -> StageTerm:
-        index, shares, knots = self._changes()
-        m = self.problem.control_size
-        lower, upper = limit.bounds(m)
-        spans, allowed = torch.tensor(shares), torch.tensor(np.clip(0.0, lower, upper))
-
-        def rows(z: Tensor, parameters: Parameters) -> Tensor:
-            seconds = spans.to(z.dtype) * self.duration(z[..., 2 * m :])
-            rates = self._change(z, parameters) / seconds[..., None]
-            if parameters.previous_control is None:
-                # nothing is known of a change to the first control: it is whatever is allowed
-                return torch.cat([rates[..., :1, :] + allowed.to(z.dtype), rates[..., 1:, :]], dim=-2)
-            return rates
-
+        rates, (lower, upper) = ControlRates(self.layout), limit.bounds(self.problem.control_size)
         return self.term(
             limit.name,
-            self.with_duration(index),
-            rows,
-            knots.astype(np.float64),
+            self.layout.with_duration(rates.index),
+            rates.rows(lower, upper),
+            rates.position,
+            labels=rates.labels,
             row_names=self.problem.control_labels,
             row_scale=1.0 / np.maximum(np.maximum(np.abs(upper), np.abs(lower)), 1e-12),
             lower=lower,
             upper=upper,
-            labels=self._pair_labels(knots),
         )
-
-    def _pair_labels(self, knots: IntArray) -> tuple[str, ...]:
-        seen: dict[int, int] = {}
-        labels = []
-        for knot in knots.tolist():
-            seen[knot] = seen.get(knot, -1) + 1
-            labels.append(f"change {seen[knot]}" if seen[knot] else "")
-        return tuple(labels)
 
 
 def _functions(more: dict[str, Any]) -> list[tuple[str, TermFunction | None]]:

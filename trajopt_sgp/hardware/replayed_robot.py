@@ -44,11 +44,6 @@ class ReplayedRobot(FilteredRobot):
         """Return how many states there are."""
         return len(self._states)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether the last state has been reached."""
-        return self._place == len(self._states) - 1
-
     def get_observation(self) -> ArmState:
         """Return what was measured at this place of the log; the box is NaN where it had not been seen lately."""
         return self._states[self._place]

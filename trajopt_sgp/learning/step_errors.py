@@ -12,6 +12,8 @@ from trajopt_sgp.models import EnsembleDynamics, LearnedDynamics
 
 LARGE_SHARE = 0.3
 """Share of its typical step by which a prediction is so wrong that plans on it are not likely to hold."""
+# by what share of the first validation loss the last one may exceed it
+_RISE = 0.05
 _CHUNK = 4096
 _SHOWN = 5
 
@@ -75,9 +77,9 @@ def concern_of_errors(errors: Sequence[StepError]) -> list[str]:
     ]
 
 
-def concern_of_history(losses: Sequence[float], margin: float = 0.05) -> list[str]:
+def concern_of_history(losses: Sequence[float]) -> list[str]:
     """Return a sentence about validation losses that have risen from the first on, if they have."""
-    if len(losses) < 2 or min(losses) < losses[0] or not losses[-1] - losses[0] > margin * abs(losses[0]):
+    if len(losses) < 2 or min(losses) < losses[0] or not losses[-1] - losses[0] > _RISE * abs(losses[0]):
         return []
     return [
         f"The validation loss was lowest when it was first measured, {losses[0]:.3g}, and has risen to "

@@ -107,21 +107,19 @@ def measure_gain(
     calibration: Calibration,
     moved: Float[Tensor, "points d"],
     lengths: Float[Tensor, " points"],
-    sigma: float = 0.0,
 ) -> Calibration:
     """Return the calibration with the gain at which points off the data read their true distance, in the median.
 
     Args:
-        distance: the model's d_sigma, `((points, d), sigma) -> (points,)`.
+        distance: the d_sigma of a model without noise levels, `((points, d), 0) -> (points,)`.
         calibration: holds the offsets.
         moved: points off the data, in normalised coordinates.
         lengths: how far each is from the data, positive.
-        sigma: noise level; 0 for a model without.
 
     Raises:
         OptionError: more than half of the points read zero: this model does not tell them from data.
     """
-    readings = (2.0 * (distance(moved, sigma) - calibration.offset(sigma)).clamp_min(0.0)).sqrt()
+    readings = (2.0 * (distance(moved, 0.0) - calibration.offset(0.0)).clamp_min(0.0)).sqrt()
     median = float(torch.quantile(readings / lengths, 0.5))
     if not median > 0.0:
         raise OptionError(

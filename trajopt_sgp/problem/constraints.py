@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.functions import as_torch_function
 from trajopt_sgp.problem.terms import FunctionTerm, Numbers, StageFunction
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -110,6 +112,10 @@ class StageConstraint(_Bounded):
             )
         super().__post_init__()
 
+    def arguments(self, state: T, control: T) -> tuple[T, ...]:
+        """Return what the function takes before its parameters: state, control and maybe a state again."""
+        return (state, control, state) if self.next_state else (state, control)
+
 
 @dataclass(frozen=True)
 class TerminalConstraint(_Bounded):
@@ -117,12 +123,20 @@ class TerminalConstraint(_Bounded):
 
     name: str = "terminal_constraint"
 
+    def arguments(self, state: T, control: T) -> tuple[T, ...]:
+        """Return what the function takes before its parameters: one state."""
+        return (state,)
+
 
 @dataclass(frozen=True)
 class BoundaryConstraint(_Bounded):
     """lower <= b(x_0, x_N) <= upper, for periodic motions for example; equal bounds make an equation."""
 
     name: str = "boundary_constraint"
+
+    def arguments(self, state: T, control: T) -> tuple[T, ...]:
+        """Return what the function takes before its parameters: two states."""
+        return state, state
 
 
 Constraint = StageConstraint | TerminalConstraint | BoundaryConstraint

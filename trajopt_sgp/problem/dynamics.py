@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import casadi
 import torch
@@ -55,6 +55,16 @@ class _FunctionDynamics:
         return self.evaluate(state, control, *values)
 
     @property
+    def state_names(self) -> Sequence[str] | None:
+        """Names of the states, if the function has them, or the data that it was learned from."""
+        return own_names(self.function, "state", self.state_size)
+
+    @property
+    def control_names(self) -> Sequence[str] | None:
+        """Names of the controls, alike."""
+        return own_names(self.function, "control", self.control_size)
+
+    @property
     def dtype(self) -> torch.dtype:
         """Floating-point type: that of the function if it is a torch module with parameters, else float64."""
         return parameter_dtype(self.function)
@@ -86,6 +96,13 @@ class ContinuousDynamics(_FunctionDynamics):
 def parameter_names(dynamics: object) -> tuple[str, ...]:
     """Return the names of the parameters of the problem that a model is called with after state and control."""
     return tuple(dynamics.parameters) if isinstance(dynamics, _FunctionDynamics) else ()
+
+
+def own_names(dynamics: object, kind: Literal["state", "control"], size: int) -> Sequence[str] | None:
+    """Return what a model calls its `size` states or controls, else what its data call them, if these names differ."""
+    names: Sequence[str] | None = getattr(dynamics, f"{kind}_names", None)
+    told = getattr(getattr(dynamics, "dataset", None), f"{kind}_names", ())
+    return told if names is None and len(set(told)) == size else names
 
 
 def own_time_step(dynamics: object) -> float | None:

@@ -1,5 +1,6 @@
 """Following a plan: affine feedback along it, as a control law and as a file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.trajectory import Trajectory
+from trajopt_sgp.problem.trajectory_file import TRAJECTORY_ARRAYS, trajectory_arrays, trajectory_of
 
-_ARRAYS = ("states", "controls", "time_step", "gains", "lower", "upper")
+LAW_ARRAYS = ("gains", "lower", "upper")
+"""Names of the arrays of a feedback in an archive, besides those of its plan."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +57,13 @@ class FeedbackLaw:
         return np.clip(wanted, self.lower, self.upper)
 
     def shift(self, steps: int = 1) -> "FeedbackLaw":
-        """Return the law along the plan that `Trajectory.shift` makes of its own.
+        """Return the law along the plan that `Trajectory.shift` makes of its own, each gain with its control.
 
         Raises:
             OptionError: `steps` is negative or more than there are intervals.
         """
         plan = self.plan.shift(steps)
-        gains = np.concatenate([self.gains[steps:], self.gains[-1:].repeat(steps, axis=0)])
-        return replace(self, plan=plan, gains=gains)
+        return replace(self, plan=plan, gains=self.gains[self.plan.intervals_after(steps)])
 
     def check_finite(self, name: str) -> "FeedbackLaw":
         """Return the law itself if its gains are finite and its bounds are numbers.
@@ -76,25 +78,33 @@ class FeedbackLaw:
     def save(self, path: PathLike) -> None:
         """Write it to an archive of NumPy, whole or not at all; an existing file is replaced.
 
+        The archive has the arrays of `save_trajectory`, `gains` `(N, m, n)`, `lower` and `upper` `(m,)`.
+
         Raises:
             OptionError: the file cannot be written.
         """
-        plan = self.plan
-        arrays = plan.states, plan.controls, plan.time_step, self.gains, self.lower, self.upper
-        write_archive(path, dict(zip(_ARRAYS, arrays, strict=True)))
+        write_archive(path, trajectory_arrays(self.plan) | self.arrays())
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return what makes up the law besides its plan, by the names of an archive."""
+        return {name: getattr(self, name) for name in LAW_ARRAYS}
 
 
 def load_feedback_law(path: PathLike) -> FeedbackLaw:
-    """Read what `FeedbackLaw.save` wrote.
+    """Read what `FeedbackLaw.save` wrote, or that part of what `save_warm_start` did.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive.
+        OptionError: the file cannot be read, or is no such archive; its plan is refused by `load_trajectory`.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
-    arrays = read_archive(path, _ARRAYS)
-    if len(arrays) < len(_ARRAYS):
-        raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(_ARRAYS)}.")
-    states, controls, step, gains, lower, upper = arrays.values()
-    plan = Trajectory(states, controls, float(step)).check_finite(f"plan in {path}")
-    return FeedbackLaw(plan, gains, lower, upper).check_finite(f"feedback in {path}")
+    arrays = read_archive(path, (*TRAJECTORY_ARRAYS, *LAW_ARRAYS))
+    if not arrays.keys() >= set(LAW_ARRAYS):
+        raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(LAW_ARRAYS)}.")
+    return law_of(arrays, trajectory_of(arrays, path)).check_finite(f"feedback in {path}")
+
+
+def law_of(arrays: Mapping[str, FloatArray], plan: Trajectory) -> FeedbackLaw:
+    """Return the law along the knots of a plan that arrays of an archive make up; errors as of `FeedbackLaw`."""
+    bare = Trajectory(plan.states, plan.controls, plan.time_step, plan.mesh)
+    return FeedbackLaw(bare, *(arrays[name] for name in LAW_ARRAYS))

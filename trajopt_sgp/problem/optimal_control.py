@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from trajopt_sgp.problem.boundary import (
     split_bounds,
 )
 from trajopt_sgp.problem.constraints import Constraint, ConstraintEntry, ControlRateLimit, as_constraints
-from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous, own_time_step
+from trajopt_sgp.problem.dynamics import ContinuousDynamics, Dynamics, is_continuous, own_names, own_time_step
 from trajopt_sgp.problem.parameters import Parameters, ParameterValue, finite_number, parameter_tensors
 from trajopt_sgp.problem.precision import cast, coarsest_dtype, parameter_dtype
 from trajopt_sgp.problem.probing import probe
@@ -98,8 +98,8 @@ class OptimalControlProblem:
     control_bounds: Bounds | None = None
     """Lower and upper bounds of u_0..u_{N-1}, numbers or `(m,)`."""
     time_step: float | None = None
-    """Mean duration of an interval [s]; default that of the model, where it has an attribute `time_step` as a learned
-    one has whose data tell, else 1. Give this or `duration`."""
+    """Mean duration of an interval [s]; default that of the model, where it has an attribute `time_step` as those of
+    the environments have, and a learned one whose data tell, else 1. Give this or `duration`."""
     duration: float | FreeTime | None = None
     """Duration of the whole plan [s], or `FreeTime` to let the solver choose it."""
     mesh: ArrayLike | None = None
@@ -116,9 +116,9 @@ class OptimalControlProblem:
     control_scale: Numbers | None = None
     """Units in which controls are of order one, a number or `(m,)`; chosen from bounds or data if not given."""
     state_names: Sequence[str] | None = None
-    """Names for messages, plots and mappings; those of a learned model's data if not given, or else x[0], x[1], ..."""
+    """Names for messages, plots and mappings; those of the model or of its data if not given, else x[0], x[1], ..."""
     control_names: Sequence[str] | None = None
-    """Names for messages and plots; those of a learned model's data if not given, or else u[0], u[1], ..."""
+    """Names for messages and plots; those of the model or of its data if not given, else u[0], u[1], ..."""
     name: str = "problem"
     """Name for tables and plots."""
 
@@ -297,12 +297,10 @@ class OptimalControlProblem:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _names(self, kind: str) -> Sequence[str] | None:
-        """Return the names given, or those of the data of the model."""
-        own: Sequence[str] | None = getattr(self, f"{kind}_names")
-        told = getattr(getattr(self.dynamics, "dataset", None), f"{kind}_names", ())
-        distinct = len(set(told)) == getattr(self, f"{kind}_size")
-        return told if own is None and distinct else own
+    def _names(self, kind: Literal["state", "control"]) -> Sequence[str] | None:
+        """Return the names given, or those of the model."""
+        given: Sequence[str] | None = getattr(self, f"{kind}_names")
+        return own_names(self.dynamics, kind, getattr(self, f"{kind}_size")) if given is None else given
 
     def _size(self, kind: str) -> int:
         if self.dynamics is not None:

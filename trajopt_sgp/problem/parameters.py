@@ -110,13 +110,9 @@ def parameter_tensors(
     """Return the values of all declared parameters, some of them changed, as tensors.
 
     Raises:
-        OptionError: a changed parameter has not been declared; lists those that have.
         ShapeError: a value has another shape than the declared one, or a varying one does not fit the horizon.
         NotFiniteError: a value is NaN or infinite.
     """
-    unknown = sorted(set(changes) - set(declared))
-    if unknown:
-        raise OptionError(f"Unknown parameter {unknown[0]!r}; choose from {', '.join(sorted(declared)) or 'none'}.")
     tensors = {name: _tensor(name, value, horizon, dtype) for name, value in declared.items()}
     for name, value in changes.items():
         changed = _tensor(name, value, horizon, dtype)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError, TrajoptError
 from trajopt_sgp.problem.casadi_function import CasadiFunction
-from trajopt_sgp.problem.constraints import BoundaryConstraint, Constraint, StageConstraint
+from trajopt_sgp.problem.constraints import Constraint, StageConstraint
 from trajopt_sgp.problem.control_use import uses_control, uses_input
 from trajopt_sgp.problem.dynamics import parameter_names
 from trajopt_sgp.problem.parameters import Parameters
@@ -60,6 +60,7 @@ class _Trial:
             return self.function(*self.points)
         except TrajoptError:
             raise
+        # a user's function may raise anything, and whatever it is comes out as the cause of an error that names it
         except Exception as error:
             shapes = ", ".join(str(tuple(point.shape)) for point in self.points)
             dtype = str(self.points[0].dtype).removeprefix("torch.")
@@ -174,7 +175,7 @@ def _trials(problem: OptimalControlProblem, needs_value: bool, spread: float) ->
         yield _Trial(
             f"constraint {constraint.name!r}",
             partial(constraint.evaluate, parameters=parameters),
-            constraint_points(constraint, state, control),
+            constraint.arguments(state, control),
             partial(check_constraint, constraint, leading=leading),
         )
 
@@ -251,20 +252,13 @@ def check_parameter_names(problem: OptimalControlProblem) -> None:
                 )
 
 
-def constraint_points(constraint: Constraint, state: Tensor, control: Tensor) -> tuple[Tensor, ...]:
-    """Return what a kind of constraint is a function of, besides parameters, to try it out."""
-    if isinstance(constraint, StageConstraint):
-        return (state, control, state.clone()) if constraint.next_state else (state, control)
-    return (state, state) if isinstance(constraint, BoundaryConstraint) else (state,)
-
-
 def count_rows(problem: OptimalControlProblem, constraint: Constraint) -> int:
     """Return the number of rows r of a constraint at one knot."""
     state = torch.tensor(problem.start[None], dtype=problem.dtype)
     control = torch.tensor(problem.control_box.middle()[None], dtype=problem.dtype)
     parameters = problem.values().local(np.zeros(1))
     with torch.no_grad():
-        rows = constraint.evaluate(*constraint_points(constraint, state, control), parameters=parameters)
+        rows = constraint.evaluate(*constraint.arguments(state, control), parameters=parameters)
     return int(rows.shape[-1])
 
 

@@ -145,11 +145,16 @@ class Trajectory:
         if self.mesh is not None:
             states, controls = self._at(*self._locate(self.times + self.times[steps]))
             return Trajectory(states, controls[..., :-1, :], self.time_step, self.mesh)
-        states = np.concatenate([self.states[..., steps:, :], self.states[..., -1:, :].repeat(steps, axis=-2)], axis=-2)
-        controls = np.concatenate(
-            [self.controls[..., steps:, :], self.controls[..., -1:, :].repeat(steps, axis=-2)], axis=-2
+        knots = np.minimum(np.arange(self.horizon + 1) + steps, self.horizon)
+        return Trajectory(
+            self.states[..., knots, :], self.controls[..., self.intervals_after(steps), :], self.time_step
         )
-        return Trajectory(states, controls, self.time_step)
+
+    def intervals_after(self, steps: int) -> IntArray:
+        """Return in which of these intervals those of the trajectory shifted by `steps` begin, `(N,)`."""
+        if self.mesh is not None:
+            return self._locate(self.times[:-1] + self.times[steps])[0]
+        return np.minimum(np.arange(self.horizon) + steps, self.horizon - 1)
 
     @classmethod
     def stack(cls, plans: "Sequence[Trajectory | Planned]") -> "Trajectory":
@@ -175,7 +180,10 @@ class Trajectory:
         if not all(np.array_equal(mesh, meshes[0]) for mesh in meshes):
             raise ShapeError("Trajectories of a batch share a mesh: `resample` brings them to one.")
         states, controls = np.stack([part.states for part in parts]), np.stack([part.controls for part in parts])
-        return cls(states, controls, float(np.mean([part.time_step for part in parts])), parts[0].mesh)
+        first = parts[0].time_step
+        # so that the mean of equal steps is that step to the last bit
+        step = first + float(np.mean([part.time_step - first for part in parts]))
+        return cls(states, controls, step, parts[0].mesh)
 
     def select(self, index: ArrayLike | int) -> "Trajectory":
         """Return one member, or a part, of a batch of trajectories."""

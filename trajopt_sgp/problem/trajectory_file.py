@@ -9,9 +9,8 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
-from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.time_grid import make_time_grid
-from trajopt_sgp.problem.trajectory import Trajectory
+from trajopt_sgp.problem.trajectory import Planned, Trajectory
 
 _NEEDED = ("states", "controls", "time_step")
 _CURVES = ("state_curve", "control_curve")
@@ -19,10 +18,10 @@ TRAJECTORY_ARRAYS = (*_NEEDED, "mesh", *_CURVES)
 """Names of the arrays of a trajectory in an archive."""
 
 
-def save_trajectory(trajectory: Trajectory | Solution, path: PathLike) -> None:
+def save_trajectory(trajectory: Trajectory | Planned, path: PathLike) -> None:
     """Write a trajectory, or a batch of them, whole or not at all; an existing file is replaced.
 
-    Of a solution it is that of the plan.
+    Of a solution or a warm start it is that of the plan.
 
     The archive has `states` `(..., N+1, n)`, `controls` `(..., N, m)` and `time_step` [s], and where there are any
     `mesh` `(N+1,)` and the coefficients `(N, degree+1, size)` of `state_curve` and `control_curve`.
@@ -30,7 +29,7 @@ def save_trajectory(trajectory: Trajectory | Solution, path: PathLike) -> None:
     Raises:
         OptionError: the file cannot be written, or this is no trajectory.
     """
-    trajectory = trajectory.trajectory if isinstance(trajectory, Solution) else trajectory
+    trajectory = trajectory.trajectory if isinstance(trajectory, Planned) else trajectory
     if not isinstance(trajectory, Trajectory):
         raise OptionError(f"save_trajectory takes a Trajectory or a Solution, not {type(trajectory).__name__}.")
     write_archive(path, trajectory_arrays(trajectory))

@@ -7,13 +7,12 @@ import numpy as np
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError, TrajoptError
 from trajopt_sgp.problem.archive import Archive, PathLike, numbers, open_archive, write_archive
-from trajopt_sgp.problem.feedback_law import FeedbackLaw
+from trajopt_sgp.problem.feedback_law import LAW_ARRAYS, FeedbackLaw, law_of
 from trajopt_sgp.problem.solution import Solution
 from trajopt_sgp.problem.trajectory import Trajectory
 from trajopt_sgp.problem.trajectory_file import TRAJECTORY_ARRAYS, trajectory_arrays, trajectory_of
 from trajopt_sgp.problem.warm_start import WarmStart
 
-_LAW = ("gains", "lower", "upper")
 _POLICY = "policy_parameters"
 _MULTIPLIERS = "multipliers_"
 
@@ -39,7 +38,7 @@ def save_warm_start(warm_start: WarmStart | Solution, path: PathLike) -> None:
         arrays["formulation"] = np.array(warm_start.formulation)
     arrays |= {f"{_MULTIPLIERS}{name}": vector for name, vector in warm_start.multipliers.items()}
     if warm_start.feedback is not None:
-        arrays |= {name: getattr(warm_start.feedback, name) for name in _LAW}
+        arrays |= warm_start.feedback.arrays()
     if warm_start.policy_parameters is not None:
         arrays[_POLICY] = warm_start.policy_parameters
     write_archive(path, arrays)
@@ -55,7 +54,7 @@ def load_warm_start(path: PathLike) -> WarmStart:
         NotFiniteError: a number in it is not finite.
     """
     with open_archive(path) as archive:
-        arrays = numbers(archive, (*TRAJECTORY_ARRAYS, *_LAW, _POLICY))
+        arrays = numbers(archive, (*TRAJECTORY_ARRAYS, *LAW_ARRAYS, _POLICY))
         multipliers = numbers(archive, [name for name in archive if name.startswith(_MULTIPLIERS)])
         formulation = _text(archive, "formulation", path)
     trajectory = trajectory_of(arrays, path)
@@ -72,13 +71,12 @@ def load_warm_start(path: PathLike) -> WarmStart:
 
 
 def _law(arrays: Mapping[str, FloatArray], plan: Trajectory) -> FeedbackLaw | None:
-    found = [name for name in _LAW if name in arrays]
+    found = [name for name in LAW_ARRAYS if name in arrays]
     if not found:
         return None
-    if len(found) < len(_LAW):
-        raise OptionError(f"It holds {', '.join(found)} alone; a feedback needs {', '.join(_LAW)}.")
-    bare = Trajectory(plan.states, plan.controls, plan.time_step, plan.mesh)
-    return FeedbackLaw(bare, *(arrays[name] for name in _LAW))
+    if len(found) < len(LAW_ARRAYS):
+        raise OptionError(f"It holds {', '.join(found)} alone; a feedback needs {', '.join(LAW_ARRAYS)}.")
+    return law_of(arrays, plan)
 
 
 def _text(archive: Archive, name: str, path: PathLike) -> str | None:

@@ -79,11 +79,6 @@ class ProgramFunctions:
         """Return x, p to g and its Jacobian."""
         return self._make("nlp_jac_g", {"g": self._rows, "jac_g_x": self._pattern}, lambda x, p: self._jacobian(x))
 
-    def first_order(self) -> NumericFunction:
-        """Return x, p to f, its gradient, g and its Jacobian."""
-        outputs = {"f": _SCALAR, "grad_f_x": self._variables, "g": self._rows, "jac_g_x": self._pattern}
-        return self._make("nlp_jac_fg", outputs, lambda x, p: (*self._gradient(x), *self._jacobian(x)))
-
     def hessian(self) -> NumericFunction:
         """Return x, p and multipliers to the Hessian of the Lagrangian."""
         return self._make("nlp_hess_l", {"hess_gamma_x_x": self._curvature}, self._hessian, self._multipliers)

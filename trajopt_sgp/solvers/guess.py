@@ -20,16 +20,6 @@ def random_guesses(
 ) -> Trajectory:
     """Return `count` trajectories under independent uniform random controls, states by rolling the model out.
 
-    Args and errors are those of `random_controls`.
-    """
-    return rollout(problem, random_controls(problem, count, generator, spread))
-
-
-def random_controls(
-    problem: OptimalControlProblem, count: int, generator: np.random.Generator, spread: float = 1.0
-) -> FloatArray:
-    """Return independent uniform random controls `(count, N, m)`.
-
     Args:
         problem: its control bounds are used.
         count: size of the batch.
@@ -39,6 +29,13 @@ def random_controls(
     Raises:
         OptionError: a control has no bounds to draw from; names it.
     """
+    return rollout(problem, random_controls(problem, count, generator, spread))
+
+
+def random_controls(
+    problem: OptimalControlProblem, count: int, generator: np.random.Generator, spread: float = 1.0
+) -> FloatArray:
+    """Return independent uniform random controls `(count, N, m)`; arguments and errors as of `random_guesses`."""
     box = problem.control_box
     if len(without := open_controls(problem)):
         first = without[0]

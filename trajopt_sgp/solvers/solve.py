@@ -177,7 +177,7 @@ class PreparedSolve:
         time_limit: float | None = None,
         generator: np.random.Generator | None = None,
     ) -> Solution:
-        """Solve from the problem's initial state; see `trajopt_sgp.solve`.
+        """Solve from the problem's initial state; see `trajopt_sgp.solvers.solve`.
 
         A solution or warm start that holds a policy is a guess for the same kind of policy: its parameters are.
         """
@@ -206,7 +206,7 @@ class PreparedSolve:
         multipliers: Sequence[Mapping[str, FloatArray]] = (),
         laws: Sequence[FeedbackLaw | None] = (),
     ) -> list[Solution]:
-        """Solve from initial states `(B, n)`; see `trajopt_sgp.solve_batch`.
+        """Solve from initial states `(B, n)`; see `trajopt_sgp.solvers.solve_batch`.
 
         With `checked=False` a term that is not finite on the guess is a numerical failure, told by the status: for
         controllers, which must not stop there. `multipliers` and `laws`, one entry for each state, start a solver warm:

@@ -113,9 +113,9 @@ def planner_problem(planner: Planner, models: TrainedModels, horizon: int = 60) 
     )
 
 
-def swing_up_guesses(models: TrainedModels, count: int, seed: int, horizon: int = 60) -> Trajectory:
+def swing_up_guesses(models: TrainedModels, count: int, seed: int) -> Trajectory:
     """Return guesses under independent uniform forces within ±80 N, the same for every planner."""
-    return random_guesses(swing_up_problem(models.dynamics, horizon=horizon), count, np.random.default_rng(seed))
+    return random_guesses(swing_up_problem(models.dynamics), count, np.random.default_rng(seed))
 
 
 def single_plan_seconds(planner: Planner, models: TrainedModels, guess: Trajectory) -> float:

@@ -19,6 +19,8 @@ TIP_TOLERANCE = 0.05
 """By what part of them the tip may exceed the limits of speed and acceleration of its reference."""
 HELD_COMMANDS = 10
 """Equal commands in a row that are a hold."""
+# how long a hold may take [ms]
+_LONGEST_HOLD = 250.0
 _PAUSE = 0.3
 _WINDOW = 20
 _STRETCH = 2
@@ -43,9 +45,9 @@ class FaultRecord:
     recovered: bool
     cause_logged: bool
 
-    def passed(self, fault: Fault, patience: float = 250.0) -> bool:
-        """Whether this is what the fault asks for; a hold may take `patience` [ms]."""
-        held = self.hold_ms is not None and self.hold_ms <= patience
+    def passed(self, fault: Fault) -> bool:
+        """Whether this is what the fault asks for; a hold may take a quarter of a second."""
+        held = self.hold_ms is not None and self.hold_ms <= _LONGEST_HOLD
         answered = held or (fault.tolerated and self.hold_ms is None)
         return answered and self.limit_violations == 0 and self.recovered == fault.recovers and self.cause_logged
 

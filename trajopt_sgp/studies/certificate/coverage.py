@@ -11,7 +11,7 @@ from trajopt_sgp.data import Transitions
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.learning import DynamicsSettings, ScoreSettings, train_dynamics, train_score
 from trajopt_sgp.models import LearnedDynamics, ScoreNetwork
-from trajopt_sgp.problem import CertificateCheck, OptimalControlProblem, Trajectory
+from trajopt_sgp.problem import CertificateCheck, OptimalControlProblem, Solution, Trajectory
 from trajopt_sgp.solvers import GradientDescent, solve_batch
 from trajopt_sgp.studies.certificate.systems import SYSTEMS, CertificateSystem, execute
 from trajopt_sgp.studies.runner import CellContext, StudyCell
@@ -139,14 +139,13 @@ class _Planner:
         problem = self.problem(distances)
         solver = GradientDescent(iterations=self.settings.iterations, step_size=0.3, annealing=0.6)
         starts = self.system.initial_states(count, self.generator)
-        found: list[Trajectory] = []
+        found: list[Solution] = []
         for part in np.split(starts, range(_AT_ONCE, count, _AT_ONCE)):
-            solutions = solve_batch(problem, part, SingleShooting(), solver, generator=self.generator)
-            found += [solution.trajectory for solution in solutions]
-        states, controls = (np.stack([getattr(plan, name) for plan in found]) for name in ("states", "controls"))
+            found += solve_batch(problem, part, SingleShooting(), solver, generator=self.generator)
+        plan = Trajectory.stack(found)
         # the first state of a plan has the precision of its model
-        plan = Trajectory(np.concatenate([starts[:, None], states[:, 1:]], axis=1), controls, problem.grid.time_step)
-        return plan, Trajectory(execute(self.system, starts, controls), controls, problem.grid.time_step)
+        plan = replace(plan, states=np.concatenate([starts[:, None], plan.states[:, 1:]], axis=1))
+        return plan, replace(plan, states=execute(self.system, starts, plan.controls))
 
 
 def _train(training: Transitions, settings: CoverageSettings) -> tuple[LearnedDynamics, ScoreNetwork]:

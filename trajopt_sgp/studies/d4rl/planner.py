@@ -65,16 +65,17 @@ class RewardPlanner:
     """Of the last call."""
     seconds: float = 0.0
     """Wall time of the last call [s], without the compilation that comes before the first."""
+    plan: Tensor | None = field(init=False, default=None)
+    """The controls planned by the last call, `(E, N, m)`; those of the next one start from them."""
 
     def __post_init__(self) -> None:
         self._generator = torch.Generator().manual_seed(self.settings.seed)
-        self._plan: Tensor | None = None
         self._ready = False
         self._drive, self._follow = Rollout(self.models.dynamics), Rollout(self.models.follow)
 
     def reset(self) -> None:
         """Forget the last plans."""
-        self._plan = None
+        self.plan = None
 
     def __call__(self, states: FloatArray) -> FloatArray:
         """Return controls `(E, m)` for states `(E, n)`; the number of environments is that of the last call.
@@ -95,9 +96,13 @@ class RewardPlanner:
             start + (math.inf if self.settings.budget is None else self.settings.budget),
             self._generator,
         )
-        self._plan, self.iterations = self.settings.search(search, self._proposals(state, search))
+        self.plan, self.iterations = self.settings.search(search, self._proposals(state, search))
         self.seconds = time.perf_counter() - start
-        return self._plan[:, 0].double().numpy()
+        return self.plan[:, 0].double().numpy()
+
+    def describe_backends(self) -> dict[str, str]:
+        """Return how plans are rolled out, and the clone's."""
+        return {"plan": self._drive.backend, "clone": self._follow.backend}
 
     def _compile(self, state: Tensor) -> None:
         """Trace and compile before the clock runs, once for all calls."""
@@ -125,9 +130,9 @@ class RewardPlanner:
         noise[:, 1:] = self.settings.noise * search.noise(noise[:, 1:])
         states = self._roll_out(self._follow, state, noise)
         cloned = search.clamp(self.models.clone(states[..., :-1, :]) + noise)
-        if self._plan is None:
+        if self.plan is None:
             return cloned
-        shifted = torch.cat((self._plan[:, 1:], cloned[:, 0, -1:]), dim=1)
+        shifted = torch.cat((self.plan[:, 1:], cloned[:, 0, -1:]), dim=1)
         return torch.cat((shifted[:, None], cloned), dim=1)
 
     def _roll_out(self, rollout: Rollout, state: Tensor, inputs: Tensor) -> Tensor:
@@ -146,7 +151,7 @@ class RewardPlanner:
         return worth
 
     def _check(self, states: FloatArray) -> None:
-        expected = "any" if self._plan is None else len(self._plan)
+        expected = "any" if self.plan is None else len(self.plan)
         if states.ndim != 2 or expected not in ("any", len(states)):
             raise ShapeError(f"A planner takes states (E, n), E = {expected}, not {states.shape}; reset() for others.")
         if not np.isfinite(states).all():

@@ -137,11 +137,10 @@ def bent_guesses(
     """Return paths bent at random `(S, ...)`, the one of least imagined cost first; a single one is straight."""
     bends = generator.uniform(-guidance.largest_bend, guidance.largest_bend, guidance.guesses)
     paths = [bent_guess(world, *pair, bend, problem.horizon) for bend in (bends.tolist() if len(bends) > 1 else [0.0])]
-    states, controls = (np.stack([getattr(path, name) for path in paths]) for name in ("states", "controls"))
+    bent = Trajectory.stack(paths)
     prepared = prepare(problem, SingleShooting(), guidance.solver)
-    merits = prepared.merits(Trajectory(states[None], controls[None], 1.0), problem.start[None])[0]
-    order = np.argsort(merits, kind="stable")
-    return Trajectory(states[order], controls[order], 1.0)
+    merits = prepared.merits(Trajectory.stack([bent]), problem.start[None])[0]
+    return bent.select(np.argsort(merits, kind="stable"))
 
 
 def roll_out_plan(problem: OptimalControlProblem, dynamics: Dynamics, controls: ArrayLike) -> Trajectory:

@@ -139,16 +139,14 @@ def judge_paths(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> 
     }
 
 
-def judge_walks(
-    world: PlanarWorld, paths: FloatArray, crossings: Crossings, radius: float = GOAL_RADIUS
-) -> tuple[BoolArray, FloatArray]:
-    """Return which paths `(P, N+1, 2)` stay inside and end within `radius` of their goals, and their shares outside.
+def judge_walks(world: PlanarWorld, paths: FloatArray, crossings: Crossings) -> tuple[BoolArray, FloatArray]:
+    """Return which paths `(P, N+1, 2)` stay inside and end near their goals, and their shares outside.
 
     The share is that of the segments that have a point outside the region, `(P,)`.
     """
     outside = segments_outside(world.region, paths)
     goals = np.repeat(crossings.goals, crossings.starts.shape[1], axis=0)
-    arrived = np.linalg.norm(paths[:, -1] - goals, axis=1) <= radius
+    arrived = np.linalg.norm(paths[:, -1] - goals, axis=1) <= GOAL_RADIUS
     return ~outside.any(axis=1) & arrived, outside.mean(axis=1)
 
 
