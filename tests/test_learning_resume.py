@@ -42,7 +42,7 @@ def train_until_validation(folder: Path, settings: EnergySettings) -> bool:
         raise Interrupt
 
     try:
-        train_energy(TRANSITIONS, settings, 0, folder, interrupt)
+        train_energy(TRANSITIONS, settings, 0, folder, progress=interrupt)
     except Interrupt:
         return True
     return False

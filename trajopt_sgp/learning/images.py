@@ -44,6 +44,7 @@ def train_image_dynamics(
     settings: ImageDynamicsSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
 ) -> TrainingResult[LearnedDynamics]:
@@ -69,6 +70,7 @@ def train_image_ensemble(
     settings: ImageEnsembleSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
 ) -> TrainingResult[EnsembleDynamics]:
@@ -98,9 +100,9 @@ def train_image_score(
     settings: ImageScoreSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
-    *,
     next_state: bool = False,
 ) -> TrainingResult[ScoreNetwork]:
     """Train a U-Net as the score of pictures (x, u), or (x, u, x'); arguments and errors as of `train_dynamics`.
@@ -138,9 +140,9 @@ def train_coarse_score(
     settings: ScoreSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
-    *,
     next_state: bool = False,
     stretch: float = 1.0,
     places: int = COARSE_SIDE,
@@ -162,8 +164,9 @@ def train_coarse_score(
     if next_state:
         changes = transitions.next_states - transitions.states
         transitions = replace(as_triples(transitions), controls=np.hstack([transitions.controls, changes]))
+    settings = settings or CoarseScoreSettings()
     normalizer = coarse_normalizer(transitions, stretch)
-    return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
+    return train_score(transitions, settings, seed, folder, progress=progress, normalizer=normalizer, device=device)
 
 
 def coarse_transitions(images: ImageTransitions, places: int = COARSE_SIDE) -> Transitions:
