@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, PlanFileError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.trajectory import Trajectory
 
@@ -77,7 +77,7 @@ class FeedbackLaw:
         """Write it to an archive of NumPy, whole or not at all; an existing file is replaced.
 
         Raises:
-            OptionError: the file cannot be written.
+            PlanFileError: the file cannot be written.
         """
         plan = self.plan
         arrays = plan.states, plan.controls, plan.time_step, self.gains, self.lower, self.upper
@@ -88,13 +88,13 @@ def load_feedback_law(path: PathLike) -> FeedbackLaw:
     """Read what `FeedbackLaw.save` wrote.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive.
+        PlanFileError: the file cannot be read, or is no such archive.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
     arrays = read_archive(path, _ARRAYS)
     if len(arrays) < len(_ARRAYS):
-        raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(_ARRAYS)}.")
+        raise PlanFileError(f"{path} is no feedback along a plan, which needs {', '.join(_ARRAYS)}.")
     states, controls, step, gains, lower, upper = arrays.values()
     plan = Trajectory(states, controls, float(step)).check_finite(f"plan in {path}")
     return FeedbackLaw(plan, gains, lower, upper).check_finite(f"feedback in {path}")
