@@ -1,7 +1,7 @@
 """Training each model on transitions.
 
 The same transitions, settings and seed give the same bytes on the same machine, also when a run is killed and called
-again with the same folder.
+again with the same folder. Called again with more steps, a run goes on, finished or not; see `TrainingSettings.steps`.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def train_dynamics(
 
     Raises:
         DatasetError: there is only one transition.
-        IncompatibleError: the folder holds a run with other arguments.
+        IncompatibleError: the folder holds a run with other arguments, more steps excepted.
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
