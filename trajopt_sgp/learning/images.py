@@ -12,7 +12,7 @@ from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions, as_tripl
 from trajopt_sgp.data.image_transitions import Bytes
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss, ensemble_loss
-from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     CoarseScoreSettings,
@@ -127,7 +127,7 @@ def train_image_score(
         settings.levels,
     ).to(device)
     levels = noise_levels(settings.levels, settings.sigma_range)
-    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
+    distribution = NOISES[settings.noise](settings.sigma_range, levels)
     loss = partial(
         _score_loss, loss=partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     )

@@ -26,7 +26,7 @@ from trajopt_sgp.learning.losses import (
     ensemble_rollout_loss,
     rollout_loss,
 )
-from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     DenoiserSettings,
@@ -272,7 +272,7 @@ def _denoising_task(
         settings.levels,
     ).to(device)
     levels = noise_levels(settings.levels, settings.sigma_range)
-    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
+    distribution = NOISES[settings.noise](settings.sigma_range, levels)
     loss = partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     # every held-out point as often as it takes: the noise on few points would drown the differences between losses
     repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
