@@ -9,7 +9,8 @@ from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.errors import IncompatibleError
 
 Filter = Callable[[FloatArray, FloatArray], bool]
 """State and next state to whether the step between them is data."""
@@ -20,7 +21,7 @@ _LARGEST_NUMBER_OF_EMPTY_EPISODES = 1000
 def collect_random_transitions(
     environment: gymnasium.Env[Any, Any],
     transitions: int,
-    seed: int,
+    seed: int = 0,
     episode_steps: int = 10,
     progress: Callable[[int], object] | None = None,
 ) -> list[EpisodeBuffer]:
@@ -50,9 +51,7 @@ def collect_random_transitions(
         OptionError: a number below 1.
         IncompatibleError: the environment lacks a data box or a bounded action space, or no step stays in the box.
     """
-    for name, value in {"transitions": transitions, "episode_steps": episode_steps}.items():
-        if value < 1:
-            raise OptionError(f"{name} = {value}: it must be at least 1.")
+    check_counts(transitions=transitions, episode_steps=episode_steps)
     box, actions = _data_box(environment), _action_box(environment)
     keeps = _data_filter(environment, box)
     generator = np.random.default_rng(seed)

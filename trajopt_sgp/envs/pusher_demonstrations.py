@@ -8,9 +8,10 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import IncompatibleError
 
 _PAUSE, _MISJUDGED, _TREMOR = 0.12, 0.25, 0.004
 _HELD = (4, 10)
@@ -20,7 +21,7 @@ _REACHED = 0.012
 def collect_pusher_demonstrations(
     environment: gymnasium.Env[Any, Any],
     transitions: int,
-    seed: int,
+    seed: int = 0,
     episode_steps: int = 50,
     progress: Callable[[int], object] | None = None,
 ) -> list[EpisodeBuffer]:
@@ -41,9 +42,7 @@ def collect_pusher_demonstrations(
         OptionError: a number below 1.
         IncompatibleError: another environment.
     """
-    for name, value in {"transitions": transitions, "episode_steps": episode_steps}.items():
-        if value < 1:
-            raise OptionError(f"{name} = {value}: it must be at least 1.")
+    check_counts(transitions=transitions, episode_steps=episode_steps)
     plant = environment.unwrapped
     if not isinstance(plant, PlanarPusherEnv):
         raise IncompatibleError(f"Demonstrations of pushing need a PlanarPusherEnv, not {plant}.")

@@ -25,8 +25,8 @@ class TrainingSettings:
     steps: int = 4000
     """Largest number of optimiser steps.
 
-    A run in a folder goes on if it is called again with more of them. A `cosine` schedule and weight decay then are those
-    of the larger number: the learning rate is higher again than it was at the end, and the result is not, bit for bit,
+    A run in a folder goes on if it is called again with more of them. A `cosine` schedule and weight decay are then
+    those of the larger number: the learning rate is higher again than at the end, and the result is not, bit for bit,
     that of a run which had so many steps from the start.
     """
     batch_size: int = 512

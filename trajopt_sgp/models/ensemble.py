@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trajopt_sgp.data import DatasetInfo, Normalizer
 from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.generators import torch_generator
 from trajopt_sgp.models.base import check_same_data
 from trajopt_sgp.models.dynamics import LearnedDynamics, ResidualDynamics
 from trajopt_sgp.models.networks import MLP
@@ -119,7 +120,7 @@ class EnsembleDynamics(ResidualDynamics):
         shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
         self._architecture = {"members": members, **shape}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
-        source = generator or torch.Generator().manual_seed(0)
+        source = torch_generator(generator)
         self._members = members
         self.network: EnsembleMLP | EnsembleUNet
         if network == "unet":
