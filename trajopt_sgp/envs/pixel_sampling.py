@@ -7,6 +7,7 @@ from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.data.image_transitions import Bytes, ImageTransitions, make_image_transitions, to_bytes
 from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.envs.pixel_integrator import GOAL
@@ -59,12 +60,7 @@ def collect_pixel_episodes(
     """
     check_counts(transitions=transitions, episode_steps=episode_steps)
     generator = np.random.default_rng(seed)
-    buffers: list[EpisodeBuffer] = []
-    left = transitions
-    while left > 0:
-        buffers.append(_episode(world, min(episode_steps, left), generator))
-        left -= len(buffers[-1])
-    return buffers
+    return gather_episodes(transitions, lambda needed: _episode(world, min(episode_steps, needed), generator))
 
 
 def draw_positions(world: PixelWorld, count: int, generator: np.random.Generator | None = None) -> FloatArray:
@@ -87,15 +83,8 @@ def _episode(world: PixelWorld, steps: int, generator: np.random.Generator) -> E
     path = draw_positions(world, 1, generator) + np.concatenate([np.zeros((1, world.dimension)), moves.cumsum(axis=0)])
     inside = world.contains(path)
     length = steps if inside.all() else max(1, int(np.argmin(inside)))
-    last = np.arange(length) == length - 1
-    after = path[1 : length + 1]
-    return EpisodeBuffer(
-        observations=world.state_picture(path[: length + 1]),
-        actions=world.control_picture(moves[:length]),
-        rewards=-np.square(after - GOAL[: world.dimension]).sum(axis=1),
-        terminations=np.zeros(length, dtype=np.bool_),
-        truncations=last,
-    )
+    rewards = -np.square(path[1 : length + 1] - GOAL[: world.dimension]).sum(axis=1)
+    return make_episode(world.state_picture(path[: length + 1]), world.control_picture(moves[:length]), rewards)
 
 
 def _in_bytes(render: Callable[[FloatArray], Images], places: FloatArray) -> Bytes:

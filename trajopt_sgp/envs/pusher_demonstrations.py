@@ -9,6 +9,7 @@ from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
 from trajopt_sgp.errors import IncompatibleError
@@ -48,16 +49,8 @@ def collect_pusher_demonstrations(
         raise IncompatibleError(f"Demonstrations of pushing need a PlanarPusherEnv, not {plant}.")
     generator = np.random.default_rng(seed)
     plant.reset(seed=seed)
-    buffers: list[EpisodeBuffer] = []
-    collected = 0
-    while collected < transitions:
-        buffer = _episode(plant, min(episode_steps, transitions - collected), generator)
-        if len(buffer):
-            buffers.append(buffer)
-            collected += len(buffer)
-            if progress is not None:
-                progress(collected)
-    return buffers
+    draw = lambda needed: _episode(plant, min(episode_steps, needed), generator)  # noqa: E731
+    return gather_episodes(transitions, draw, progress)
 
 
 def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator) -> EpisodeBuffer:
@@ -78,14 +71,7 @@ def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator)
         observations.append(observation)
         actions.append(info["step"])
         rewards.append(reward)
-    last = np.arange(len(actions)) == len(actions) - 1
-    return EpisodeBuffer(
-        observations=np.array(observations),
-        actions=np.array(actions).reshape(len(actions), 2),
-        rewards=np.array(rewards),
-        terminations=np.zeros(len(actions), dtype=np.bool_),
-        truncations=last,
-    )
+    return make_episode(np.array(observations), np.array(actions).reshape(len(actions), 2), np.array(rewards))
 
 
 def _intention(guide: PushGuide, observation: FloatArray, generator: np.random.Generator) -> list[FloatArray]:
