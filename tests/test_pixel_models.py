@@ -38,12 +38,18 @@ from trajopt_sgp.problem import OptimalControlProblem, Trajectory
 from trajopt_sgp.problem.dynamics import DiscreteDynamics
 from trajopt_sgp.solvers import GradientDescent, solve
 from trajopt_sgp.studies.pixels.costs import goal_cost, path_cost, smoothness_cost
-from trajopt_sgp.studies.pixels.planning import disc_distances, judge, pixel_problem, plan_cost, still_guess
+from trajopt_sgp.studies.pixels.planning import disc_distances, judge, pixel_problem, plan_cost
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule, check_score
 
 WORLD = PixelWorld(resolution=16)
 PIXELS = 256
 CHANNELS = (4, 8)
+
+
+def still_guess(problem: OptimalControlProblem) -> Trajectory:
+    """Return the guess of the source: dark controls, and states that stay where they are."""
+    states = np.tile(problem.start, (problem.horizon + 1, 1))
+    return Trajectory(states, np.zeros((problem.horizon, problem.control_size)), 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ from trajopt_sgp.uncertainty import (
     measure_calibration,
     score_accuracy,
 )
-from trajopt_sgp.uncertainty.lengths import lengths_table, move_off, normalized
+from trajopt_sgp.uncertainty.lengths import move_off, normalized
 from trajopt_sgp.uncertainty.model_error import spread_of_steps
 
 
@@ -267,9 +267,6 @@ def test_lengths_stand_beside_the_true_distance(models: dict[str, Any]) -> None:
     assert hole.lengths["exact"] == pytest.approx(nearest, rel=0.15)
     assert hole.lengths["learned distance"] == pytest.approx(nearest, rel=0.25)
     assert all(datum.lengths[name] < 0.3 for name in terms)
-    table = lengths_table([hole, datum])
-    assert table.splitlines()[0] == f"| x | u | true distance | {' | '.join(terms)} |"
-    assert f"| {nearest:.3f} |" in table
 
 
 @pytest.mark.usefixtures("unchecked_types")

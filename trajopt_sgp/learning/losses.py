@@ -10,6 +10,8 @@ from trajopt_sgp.learning.noise import NOISES, NoiseDistribution, edm_weight
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDistance, LearnedDynamics
 
 Batch = tuple[Tensor, ...]
+DenoisingLoss = Callable[[Denoiser, Batch, torch.Generator], Tensor]
+"""`denoising_loss` with its noise levels and weights chosen."""
 
 
 def dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:

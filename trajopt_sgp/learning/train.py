@@ -20,6 +20,7 @@ from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.losses import (
+    DenoisingLoss,
     denoising_loss,
     dynamics_loss,
     ensemble_loss,
@@ -271,13 +272,16 @@ def _denoising_task(
         settings.architecture,
         settings.levels,
     ).to(device)
-    levels = noise_levels(settings.levels, settings.sigma_range)
-    distribution = NOISES[settings.noise](settings.sigma_range, levels)
-    loss = partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     # every held-out point as often as it takes: the noise on few points would drown the differences between losses
     repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
     batches = _tensors(device, training), _tensors(device, repeated)
-    return Task(model, loss, *batches, seeds.training, seeds.validation)
+    return Task(model, chosen_denoising_loss(settings), *batches, seeds.training, seeds.validation)
+
+
+def chosen_denoising_loss(settings: DenoiserSettings) -> DenoisingLoss:
+    """Return `denoising_loss` with the noise levels and the weights that settings name."""
+    levels = NOISES[settings.noise](settings.sigma_range, noise_levels(settings.levels, settings.sigma_range))
+    return partial(denoising_loss, levels=levels, weight=WEIGHTINGS[settings.weighting])
 
 
 def run(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,11 +140,6 @@ def suitable_formulations(problem: OptimalControlProblem) -> dict[str, Formulati
             continue
         found[label] = formulation
     return found
-
-
-def suitable_pairs(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells that were solved, whatever came out."""
-    return [cell for cell in cells if cell.solution is not None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """The whole product on the cart-pole: collect, train, plan, control, and a report of what came out."""
 
-import json
 import multiprocessing
 import platform
 import shutil
@@ -229,9 +228,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Return the summary of an earlier run."""
-    document: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    return document

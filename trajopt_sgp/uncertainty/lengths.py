@@ -13,7 +13,6 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.generators import torch_generator
-from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE, calibrate, measure_gain
 from trajopt_sgp.models.inputs import Rows, as_tensor
@@ -137,15 +136,6 @@ def compare_lengths(
         )
         for i in range(len(states))
     ]
-
-
-def lengths_table(rows: list[LengthRow]) -> str:
-    """Return the rows as a table in Markdown, a point on each line."""
-    names, lines = list(rows[0].lengths), []
-    for row in rows:
-        point = [", ".join(f"{value:.3g}" for value in part) for part in (row.state, row.control)]
-        lines.append([*point, f"{row.nearest:.3f}", *(f"{row.lengths[name]:.3f}" for name in names)])
-    return markdown_table(["x", "u", "true distance", *names], lines) + "\n"
 
 
 def normalized(model: GradientModel, transitions: Transitions) -> Float[Tensor, "points d"]:

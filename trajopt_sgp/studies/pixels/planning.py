@@ -77,12 +77,6 @@ def _check_data(*models: object) -> None:
         raise IncompatibleError(f"Models that plan together must come from the same data, not from {names}.")
 
 
-def still_guess(problem: OptimalControlProblem) -> Trajectory:
-    """Return the guess of the source: dark controls, and states that stay where they are."""
-    states = np.tile(problem.start, (problem.horizon + 1, 1))
-    return Trajectory(states, np.zeros((problem.horizon, problem.control_size)), 1.0)
-
-
 @dataclass(frozen=True)
 class PixelVerdict:
     """What becomes of the true point under the planned control pictures."""
