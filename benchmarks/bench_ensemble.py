@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.compare import Contender, Peer, compare
 from benchmarks.rows import FLOAT32, Case, Row
 from trajopt_sgp.derivatives.rollout import roll_out
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.models import EnsembleDynamics, LearnedDynamics, fit_normalizer
 from trajopt_sgp.uncertainty.ensemble_rollout import MemberRollout
 
@@ -42,7 +42,7 @@ class EnsembleCase:
     controls: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        data = sample_transitions(1000, np.random.default_rng(0))
+        data = sample_cartpole_transitions(1000, np.random.default_rng(0))
         members = []
         for seed in range(MEMBERS):
             weights = torch.Generator().manual_seed(seed)

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.measure import Measurement
 from trajopt_sgp.data import Transitions
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.learning import train_dynamics, train_energy
 from trajopt_sgp.models import EnergyNetwork, LearnedDynamics
 from trajopt_sgp.studies.demo import swing_up_controller
@@ -62,7 +62,7 @@ def measure() -> Iterator[Measurement]:
 
 def train(seed: int) -> TrainedModels:
     """Train dynamics and energy network on sampled transitions."""
-    data: Transitions = sample_transitions(10_000, np.random.default_rng(seed))
+    data: Transitions = sample_cartpole_transitions(10_000, np.random.default_rng(seed))
     dynamics: LearnedDynamics = train_dynamics(data, seed=seed).model
     energy: EnergyNetwork = train_energy(data, seed=seed).model
     return TrainedModels(dynamics, None, energy, {})  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.measure import interleave
 from benchmarks.rows import NOT_INSTALLED, Case, Row
 from trajopt_sgp.derivatives.threads import limited_threads
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.problem import OptimalControlProblem, Solution
@@ -36,7 +36,7 @@ class SamplingCase:
     start: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        data = sample_transitions(2000, np.random.default_rng(0))
+        data = sample_cartpole_transitions(2000, np.random.default_rng(0))
         dynamics = LearnedDynamics(data.dataset, fit_normalizer(data)).double().requires_grad_(False)
         object.__setattr__(self, "dynamics", dynamics)
         object.__setattr__(self, "start", torch.tensor([0.1, 0.2, 0.0, 0.0], dtype=torch.float64))

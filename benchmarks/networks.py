@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 
 STATES, CONTROLS = 4, 1
 KNOT = STATES + CONTROLS
@@ -47,7 +47,7 @@ class StepNetwork(nn.Module):
 
 def learned_cartpole(width: int, depth: int, seed: int = 0, updates: int = 1500) -> StepNetwork:
     """Return a network trained on sampled cart-pole transitions; its normalisers are part of its weights."""
-    data = sample_transitions(10_000, np.random.default_rng(seed))
+    data = sample_cartpole_transitions(10_000, np.random.default_rng(seed))
     inputs = torch.tensor(np.hstack([data.states, data.controls]), dtype=torch.float64)
     changes = torch.tensor(data.next_states - data.states, dtype=torch.float64)
     centre, spread, size = inputs.mean(0), inputs.std(0), changes.std(0)

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.learning import DynamicsSettings, EnergySettings, train_dynamics, train_energy
 from trajopt_sgp.models import EnergyNetwork, LearnedDynamics
 
@@ -21,7 +21,7 @@ class LearnedCartPole:
 @cache
 def trained_models(quick: bool = False) -> LearnedCartPole:
     """Train on 10,000 sampled transitions; with `quick`, hardly."""
-    data = sample_transitions(500 if quick else 10_000, np.random.default_rng(0))
+    data = sample_cartpole_transitions(500 if quick else 10_000, np.random.default_rng(0))
     dynamics, energy = DynamicsSettings(), EnergySettings()
     if quick:
         dynamics = DynamicsSettings(steps=50, validate_every=50, hidden_sizes=(16, 16))

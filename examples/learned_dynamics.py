@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.learning import DynamicsSettings, train_dynamics
 from trajopt_sgp.problem import OptimalControlProblem, TerminalCost
@@ -29,7 +29,7 @@ def missed(state: Tensor) -> Tensor:
 
 def main() -> None:
     """Train, plan three times, print and draw."""
-    data = sample_transitions(600, np.random.default_rng(7))
+    data = sample_cartpole_transitions(600, np.random.default_rng(7))
     settings = DynamicsSettings(hidden_sizes=(24, 24), steps=800, validate_every=400)
     dynamics = train_dynamics(data, settings, seed=1).model
     model = ExactSmoothedDistance(data)

@@ -11,7 +11,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.data.dataset_info import describe_dataset
-from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters, cartpole_swing_up_cost, sample_transitions
+from trajopt_sgp.envs import CartPoleDynamics, CartPoleParameters, cartpole_swing_up_cost, sample_cartpole_transitions
 from trajopt_sgp.models import Calibration, EnergyNetwork, ScoreNetwork, fit_normalizer
 from trajopt_sgp.problem import (
     OptimalControlProblem,
@@ -157,7 +157,7 @@ def cartpole_swing_up(horizon: int = 20, time_step: float = 0.1, **changes: Any)
 
 
 def cartpole_data(count: int = 60, seed: int = 5) -> Transitions:
-    return sample_transitions(count, np.random.default_rng(seed))
+    return sample_cartpole_transitions(count, np.random.default_rng(seed))
 
 
 def energy_network(data: Transitions, seed: int = 0) -> EnergyNetwork:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import gymnasium
 import numpy as np
@@ -10,17 +11,19 @@ import pytest
 from typer.testing import CliRunner
 
 from trajopt_sgp.cli.jobs.demo import summary_blocks
-from trajopt_sgp.cli.jobs.plan import FORMULATIONS
 from trajopt_sgp.cli.jobs.plan_result import judge
 from trajopt_sgp.cli.main import app, run
+from trajopt_sgp.cli.parameters import FormulationName, SolverName
 from trajopt_sgp.cli.presets import PRESETS
 from trajopt_sgp.cli.report import Block, Report, dump_json, format_value, make_listing, make_table, print_report
 from trajopt_sgp.cli.solver_options import make_solver
 from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleDynamics
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations import SingleShooting
+from trajopt_sgp.formulations import Formulation, SingleShooting
 from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.studies.compare_choices import find_kind, kinds
 from trajopt_sgp.studies.planning import planners
 from trajopt_sgp.studies.swing_up import Guidance, swing_up_problem
 
@@ -47,10 +50,15 @@ def test_help_has_examples_and_the_common_options(command: str) -> None:
 )
 def test_presets_are_those_of_the_demo(solver: str, row: str) -> None:
     preset, planner = PRESETS[solver], next(planner for planner in planners() if planner.name == row)
-    assert FORMULATIONS[preset.formulation]() == planner.formulation
+    assert find_kind(Formulation, preset.formulation)() == planner.formulation  # type: ignore[type-abstract]
     assert make_solver(solver, preset.settings, ()) == planner.solver
     assert Guidance(preset.beta, preset.sigma_start, preset.sigma_stop) == planner.guidance
     assert preset.effort == planner.effort_weight
+
+
+def test_names_on_the_command_line_are_those_of_the_library() -> None:
+    assert set(get_args(SolverName)) == kinds(Solver).keys() == PRESETS.keys()  # type: ignore[type-abstract]
+    assert set(get_args(FormulationName)) <= kinds(Formulation).keys()  # type: ignore[type-abstract]
 
 
 def test_help_of_plan_gives_the_presets() -> None:

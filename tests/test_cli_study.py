@@ -10,7 +10,7 @@ import pytest
 
 from tests import study_cells
 from trajopt_sgp.cli.jobs.study import StudyRequest, choose_cells, run_study
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.studies import registry
 from trajopt_sgp.studies.registry import STUDIES, find_study
 from trajopt_sgp.studies.runner import CellStore, StudyCell
@@ -196,15 +196,15 @@ def test_what_cannot_be_restored_or_published_is_said(tmp_path: Path, monkeypatc
     chosen = {"name": "made", "output": tmp_path / "docs", "folder": tmp_path / "run"}
     with pytest.raises(OptionError, match="no cells of study 'made' to publish"):
         run_study(request(**chosen, publish_only=True))
-    with pytest.raises(OptionError, match="There are no results"):
+    with pytest.raises(FileError, match="There are no results"):
         run_study(request(**chosen, restore=True))
     run_study(request(**chosen))
     made_of(cells, monkeypatch, version=2)
     with pytest.raises(OptionError, match="in version 1, not of 'made' in 2"):
         run_study(request(**chosen, restore=True))
     (tmp_path / "docs/results.json").write_text("{")
-    with pytest.raises(OptionError, match="is damaged"):
+    with pytest.raises(FileError, match="is damaged"):
         run_study(request(**chosen, restore=True))
     (tmp_path / "docs/results.json").write_text("{}")
-    with pytest.raises(OptionError, match="lacks cells, study, version, versions"):
+    with pytest.raises(FileError, match="lacks cells, study, version, versions"):
         run_study(request(**chosen, restore=True))

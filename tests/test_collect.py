@@ -11,7 +11,7 @@ from minari.data_collector import EpisodeBuffer
 from scipy import stats
 
 from trajopt_sgp.data import Transitions, collect_random_transitions
-from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleDynamics, CartPoleSwingUpEnv, sample_transitions
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, CartPoleDynamics, CartPoleSwingUpEnv, sample_cartpole_transitions
 from trajopt_sgp.errors import IncompatibleError, OptionError
 
 LOW, HIGH = CartPoleSwingUpEnv().data_box.low, CartPoleSwingUpEnv().data_box.high
@@ -29,7 +29,7 @@ def collected(cartpole: gymnasium.Env[Any, Any]) -> list[EpisodeBuffer]:
 
 @pytest.fixture(scope="module")
 def sampled() -> Transitions:
-    return sample_transitions(20_000, np.random.default_rng(12))
+    return sample_cartpole_transitions(20_000, np.random.default_rng(12))
 
 
 class Line(gymnasium.Env[Any, Any]):
@@ -140,9 +140,11 @@ def test_sampler_and_collector_are_one_process(collected: list[EpisodeBuffer], s
 
 
 def test_sampler_is_exact_and_seeded() -> None:
-    first, second, other = (sample_transitions(777, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, second, other = (sample_cartpole_transitions(777, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert len(first) == first.dataset.transitions == 777
     assert first.dataset.hash == second.dataset.hash != other.dataset.hash
+    zero, unsaid = sample_cartpole_transitions(9, np.random.default_rng(0)), sample_cartpole_transitions(9)
+    assert unsaid.dataset.hash == zero.dataset.hash
     assert np.array_equal(np.unique(first.episodes), np.arange(first.dataset.episodes))
 
 
@@ -151,7 +153,7 @@ def test_numbers_below_one_are_refused(cartpole: gymnasium.Env[Any, Any], transi
     with pytest.raises(OptionError, match="must be at least 1"):
         collect_random_transitions(cartpole, transitions, seed=0, episode_steps=steps)
     with pytest.raises(OptionError, match="must be at least 1"):
-        sample_transitions(transitions, np.random.default_rng(0), episode_steps=steps)
+        sample_cartpole_transitions(transitions, np.random.default_rng(0), episode_steps=steps)
 
 
 @pytest.mark.parametrize(

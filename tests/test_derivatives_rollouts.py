@@ -17,7 +17,7 @@ from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
 from trajopt_sgp.derivatives.fused.rollout import FusedRollout
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
-from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
+from trajopt_sgp.envs import CartPoleDynamics, sample_cartpole_transitions
 from trajopt_sgp.formulations import SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.models.integrators import rk4
@@ -184,7 +184,7 @@ def test_no_rows_are_no_states() -> None:
 
 
 def _learned() -> LearnedDynamics:
-    data = sample_transitions(500, np.random.default_rng(0))
+    data = sample_cartpole_transitions(500, np.random.default_rng(0))
     return LearnedDynamics(data.dataset, fit_normalizer(data), (32, 32), "tanh").double().requires_grad_(False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trajopt_sgp.errors import HardwareError, OptionError
+from trajopt_sgp.errors import FileError, HardwareError, OptionError
 from trajopt_sgp.hardware.bus import LogWriter, Mailbox, Packet, read_log
 from trajopt_sgp.hardware.messages import PLAN_DECODER
 from trajopt_sgp.hardware.settings import HardwareSettings, read_settings, settings_from, write_settings
@@ -123,8 +123,8 @@ def test_settings_that_would_switch_a_protection_off_are_refused(values: dict[st
 
 
 def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"none\.json cannot be read: No such file"):
+    with pytest.raises(FileError, match=r"none\.json cannot be read: No such file"):
         read_settings(tmp_path / "none.json")
     (tmp_path / "latin.json").write_bytes(b'{"url": "\xff"}')
-    with pytest.raises(OptionError, match=r"latin\.json cannot be read"):
+    with pytest.raises(FileError, match=r"latin\.json cannot be read"):
         read_settings(tmp_path / "latin.json")

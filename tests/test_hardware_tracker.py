@@ -12,9 +12,9 @@ pytest.importorskip("mujoco")
 from trajopt_sgp.errors import HardwareError, MessageError
 from trajopt_sgp.hardware.arm import ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.bus.events import make_event
 from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, FRAME_DECODER, STATUS_DECODER, codec
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
-from trajopt_sgp.hardware.processes.events import make_event
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker import TrackerState, advance

@@ -12,7 +12,7 @@ from scipy import stats
 from tests.synthetic import linear_transitions, make_transitions
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, denoising_loss, train_energy, train_score
-from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
 from trajopt_sgp.models import ARCHITECTURES, MLP, ScoreNetwork, fit_normalizer
 from trajopt_sgp.uncertainty import CosineSchedule, score_accuracy
 
@@ -21,7 +21,7 @@ LEVELS = (0.05, 0.1, 0.4)
 
 
 def draw(name: str, rows: int = 20_000) -> torch.Tensor:
-    return noise_distribution(name, RANGE, LEVELS)(rows, torch.Generator().manual_seed(0))
+    return NOISES[name](RANGE, LEVELS)(rows, torch.Generator().manual_seed(0))
 
 
 def test_log_uniform_levels_are_uniform_in_the_logarithm() -> None:
@@ -54,7 +54,7 @@ def gaussian_loss(name: str, weighting: str) -> float:
         torch.nn.init.zeros_(parameter)
     generator = torch.Generator().manual_seed(0)
     z = 0.4 * torch.randn((100_000, 5), generator=generator)
-    levels = noise_distribution(name, RANGE, LEVELS)
+    levels = NOISES[name](RANGE, LEVELS)
     return denoising_loss(model, (z,), generator, levels, WEIGHTINGS[weighting]).item()
 
 

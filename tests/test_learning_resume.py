@@ -42,7 +42,7 @@ def train_until_validation(folder: Path, settings: EnergySettings) -> bool:
         raise Interrupt
 
     try:
-        train_energy(TRANSITIONS, settings, 0, folder, interrupt)
+        train_energy(TRANSITIONS, settings, 0, folder, progress=interrupt)
     except Interrupt:
         return True
     return False
@@ -110,10 +110,43 @@ def test_a_finished_run_is_returned_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_more_steps_at_a_constant_learning_rate_are_those_of_a_run_that_had_them_from_the_start(
+    interrupted: bool, tmp_path: Path
+) -> None:
+    settings = replace(SETTINGS, steps=14, schedule="constant", weight_decay=0.0)
+    longer = replace(settings, steps=28)
+    train(tmp_path / "whole", longer)
+    if interrupted:
+        assert train_until_validation(tmp_path / "parts", settings)
+    else:
+        train(tmp_path / "parts", settings)
+    train(tmp_path / "parts", longer)
+    for name in _FILES:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_more_steps_stretch_a_schedule_and_come_to_the_same_bytes_again(tmp_path: Path) -> None:
+    first, longer = replace(SETTINGS, steps=14), replace(SETTINGS, steps=28)
+    for name in ("once", "again"):
+        train(tmp_path / name, first)
+    train(tmp_path / "once", longer)
+    assert train_until_validation(tmp_path / "again", longer)
+    result = train_energy(TRANSITIONS, longer, 0, tmp_path / "again")
+    for name in _FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "once" / name).read_bytes(), name
+    rates = {record["step"]: record["learning_rate"] for record in result.history}
+    assert list(rates) == [7, 14, 21, 28]
+    # the schedule of 28 steps from step 14 on
+    assert rates[21] == train_energy(TRANSITIONS, longer).history[2]["learning_rate"]
+    with pytest.raises(IncompatibleError, match="steps = 28, not 14"):
+        train(tmp_path / "once", first)
+
+
 def test_runs_with_other_arguments_are_refused(undisturbed: Path) -> None:
     before = (undisturbed / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(IncompatibleError, match="steps = 400, not 401: it cannot be resumed"):
-        train(undisturbed, replace(SETTINGS, steps=401))
+    with pytest.raises(IncompatibleError, match="steps = 400, not 399: it cannot be resumed"):
+        train(undisturbed, replace(SETTINGS, steps=399))
     with pytest.raises(IncompatibleError, match="seed = 0, not 1"):
         train(undisturbed, seed=1)
     with pytest.raises(IncompatibleError, match="model = 'EnergyNetwork', not 'ScoreNetwork'"):

@@ -101,7 +101,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
 
     train_ensemble(DATA, QUICK, 0, tmp_path / "whole")
     with pytest.raises(Interrupt):
-        train_ensemble(DATA, QUICK, 0, tmp_path / "broken", interrupt)
+        train_ensemble(DATA, QUICK, 0, tmp_path / "broken", progress=interrupt)
     train_ensemble(DATA, QUICK, 0, tmp_path / "broken")
     first, second = (tmp_path / name / "model.safetensors" for name in ("whole", "broken"))
     assert first.read_bytes() == second.read_bytes()

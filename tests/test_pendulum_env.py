@@ -174,7 +174,7 @@ def test_samples_are_steps_of_the_environment_all_over_the_box() -> None:
     assert np.abs(data.controls).max() == pytest.approx(5.0, abs=0.02)
     assert np.abs(data.states[:, 2]).max() == pytest.approx(6.0, abs=0.02)
     assert data.dataset.environment == PENDULUM_KEYPOINTS_ID
-    with pytest.raises(OptionError, match="count = 0"):
+    with pytest.raises(OptionError, match="transitions = 0"):
         sample_pendulum_transitions(0, np.random.default_rng(1))
 
 

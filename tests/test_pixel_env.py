@@ -147,8 +147,8 @@ def test_data_split_by_whole_episodes_and_refuse_misfits(rng: np.random.Generato
         to_bytes([[0.5, 1.5]])
 
 
-def test_minari_returns_what_was_written(rng: np.random.Generator) -> None:
-    episodes = collect_pixel_episodes(WORLD, 50, rng, episode_steps=7)
+def test_minari_returns_what_was_written() -> None:
+    episodes = collect_pixel_episodes(WORLD, 50, episode_steps=7)
     environment = gymnasium.make(PIXEL_INTEGRATOR_ID, world={"resolution": 16})
     write_minari_dataset(episodes, "pixels/test-v0", environment)
     data = load_image_transitions("pixels/test-v0")
@@ -160,8 +160,8 @@ def test_minari_returns_what_was_written(rng: np.random.Generator) -> None:
     environment.close()
 
 
-def test_minari_of_vectors_is_refused(rng: np.random.Generator) -> None:
-    episodes = collect_pixel_episodes(WORLD, 3, rng)
+def test_minari_of_vectors_is_refused() -> None:
+    episodes = collect_pixel_episodes(WORLD, 3)
     environment = gymnasium.make("trajopt_sgp/CartPoleSwingUp-v0")
     vectors = [replace(e, observations=e.observations[:, :4], actions=e.actions[:, :1]) for e in episodes]
     write_minari_dataset(vectors, "pixels/vectors-v0", environment)

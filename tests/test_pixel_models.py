@@ -46,6 +46,12 @@ PIXELS = 256
 CHANNELS = (4, 8)
 
 
+def still_guess(problem: OptimalControlProblem) -> Trajectory:
+    """Return the guess of the source: dark controls, and states that stay where they are."""
+    states = np.tile(problem.start, (problem.horizon + 1, 1))
+    return Trajectory(states, np.zeros((problem.horizon, problem.control_size)), 1.0)
+
+
 @pytest.fixture(scope="module")
 def data() -> ImageTransitions:
     return sample_pixel_transitions(WORLD, 600, np.random.default_rng(0))

@@ -184,7 +184,7 @@ def test_misuse_is_refused() -> None:
         find_world("maze")
     with pytest.raises(OptionError, match="draws = 0"):
         sample_point_mass_transitions(CORRIDOR, 0, np.random.default_rng(0))
-    with pytest.raises(OptionError, match="draws = 0"):
+    with pytest.raises(OptionError, match="points = 0"):
         sample_circle(0, np.random.default_rng(0))
     with pytest.raises(ShapeError, match=r"states \(\.\.\., 2\) and controls"):
         PointMassDynamics(CORRIDOR)(torch.zeros(3, 2), torch.zeros(3, 1))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.problems import linear_quadratic
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, PlanFileError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, OrthogonalCollocation
 from trajopt_sgp.problem import Trajectory, load_trajectory, save_trajectory
 from trajopt_sgp.solvers import Ipopt, solve
@@ -57,18 +57,20 @@ def test_a_batch_and_an_archive_by_another_program(tmp_path: Path) -> None:
 
 def test_what_is_no_trajectory_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.npz"
-    with pytest.raises(OptionError, match=r"file\.npz cannot be read: No such file"):
+    with pytest.raises(PlanFileError, match=r"file\.npz cannot be read: No such file"):
         load_trajectory(path)
     for content in (b"", b"states", b"PK\x03\x04 damaged"):
         path.write_bytes(content)
-        with pytest.raises(OptionError, match=r"file\.npz is no archive of NumPy, or damaged"):
+        with pytest.raises(PlanFileError, match=r"file\.npz is no archive of NumPy, or damaged"):
             load_trajectory(path)
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(OptionError, match=r"file\.npz is no archive of NumPy"):
+    with pytest.raises(PlanFileError, match=r"file\.npz is no archive of NumPy"):
         load_trajectory(path)
     np.savez(path, states=np.zeros((3, 1)))
-    with pytest.raises(OptionError, match="holds no controls, time_step; a trajectory needs states, controls, time_st"):
+    with pytest.raises(
+        PlanFileError, match="holds no controls, time_step; a trajectory needs states, controls, time_st"
+    ):
         load_trajectory(path)
     np.savez(path, states=np.zeros((3, 1)), controls=np.zeros((3, 1)), time_step=0.1)
     with pytest.raises(ShapeError, match="one state more than controls"):
@@ -79,7 +81,7 @@ def test_what_is_no_trajectory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"plan\.npz cannot be written: No such file or directory"):
+    with pytest.raises(PlanFileError, match=r"plan\.npz cannot be written: No such file or directory"):
         save_trajectory(Trajectory(np.zeros((3, 1)), np.zeros((2, 1))), tmp_path / "none" / "plan.npz")
 
 

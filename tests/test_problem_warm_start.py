@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.problems import LQ_START, block_move, linear_quadratic
-from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, PlanFileError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, HermiteSimpson, PolicySearch, SingleShooting
 from trajopt_sgp.models import TimeVaryingAffine
 from trajopt_sgp.problem import (
@@ -172,10 +172,10 @@ def test_parts_that_nothing_can_start_from_are_refused(
     [
         ({"multipliers_bounds": [np.nan]}, NotFiniteError, r"warm\.npz is no warm start: .* entry 0 is nan"),
         ({"multipliers_bounds": np.zeros((1, 1))}, ShapeError, r"warm\.npz is no warm start: .* must be a vector"),
-        ({"multipliers_bounds": ["many"]}, OptionError, r"warm\.npz is no archive of NumPy, or damaged"),
-        ({"formulation": 3.0}, OptionError, r"warm\.npz holds no text as formulation"),
-        ({"formulation": ["one", "two"]}, OptionError, r"warm\.npz holds no text as formulation"),
-        ({"gains": np.zeros((3, 1, 2))}, OptionError, r"holds gains alone; a feedback needs gains, lower, upper"),
+        ({"multipliers_bounds": ["many"]}, PlanFileError, r"warm\.npz is no archive of NumPy, or damaged"),
+        ({"formulation": 3.0}, PlanFileError, r"warm\.npz holds no text as formulation"),
+        ({"formulation": ["one", "two"]}, PlanFileError, r"warm\.npz holds no text as formulation"),
+        ({"gains": np.zeros((3, 1, 2))}, PlanFileError, r"holds gains alone; a feedback needs gains, lower, upper"),
         ({"gains": np.zeros((3, 2, 2)), "lower": -OPEN, "upper": OPEN}, ShapeError, r"warm\.npz is no warm start: A"),
         ({"time_step": -1.0}, OptionError, "time_step = -1.0: it must be a positive number of seconds"),
     ],
@@ -191,19 +191,19 @@ def test_archives_whose_parts_do_not_fit_are_refused(
 
 def test_damaged_files_and_files_of_other_things_are_refused(moved_block: Solution, tmp_path: Path) -> None:
     path = tmp_path / "warm.npz"
-    with pytest.raises(OptionError, match=r"warm\.npz cannot be read: No such file"):
+    with pytest.raises(PlanFileError, match=r"warm\.npz cannot be read: No such file"):
         load_warm_start(path)
     save_warm_start(moved_block, path)
     whole = path.read_bytes()
     place = whole.index(b"multipliers_constraints.npy") + 60
     for content in (b"", b"states", whole[: len(whole) // 2], whole[:place] + bytes(20) + whole[place + 20 :]):
         path.write_bytes(content)
-        with pytest.raises(OptionError, match=r"warm\.npz is no archive of NumPy, or damaged"):
+        with pytest.raises(PlanFileError, match=r"warm\.npz is no archive of NumPy, or damaged"):
             load_warm_start(path)
     np.savez(path, observations=np.zeros(3))
-    with pytest.raises(OptionError, match=r"warm\.npz holds no states, controls, time_step; a trajectory needs"):
+    with pytest.raises(PlanFileError, match=r"warm\.npz holds no states, controls, time_step; a trajectory needs"):
         load_warm_start(path)
-    with pytest.raises(OptionError, match=r"none/warm\.npz cannot be written: No such file"):
+    with pytest.raises(PlanFileError, match=r"none/warm\.npz cannot be written: No such file"):
         save_warm_start(moved_block, tmp_path / "none" / "warm.npz")
 
 

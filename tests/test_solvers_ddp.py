@@ -24,7 +24,7 @@ from tests.problems import (
 )
 from trajopt_sgp.derivatives.feedback_rollout import FeedbackRollout
 from trajopt_sgp.envs import CartPoleDynamics
-from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import IncompatibleError, NotFiniteError, OptionError, PlanFileError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, MultipleShooting, SingleShooting
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer
 from trajopt_sgp.mpc import MPC, PolicyController
@@ -312,9 +312,9 @@ def test_laws_that_are_none_are_refused(tmp_path: Path) -> None:
     save_trajectory(plan, tmp_path / "plan.npz")
     refused = {"other": "is no archive of NumPy", "none": "cannot be read: No such", "plan": "is no feedback along"}
     for name, cause in refused.items():
-        with pytest.raises(OptionError, match=f"{name}.npz {cause}"):
+        with pytest.raises(PlanFileError, match=f"{name}.npz {cause}"):
             load_feedback_law(tmp_path / f"{name}.npz")
-    with pytest.raises(OptionError, match="none/law.npz cannot be written"):
+    with pytest.raises(PlanFileError, match="none/law.npz cannot be written"):
         law.save(tmp_path / "none/law.npz")
     open_loop = solve(linear_quadratic(), SingleShooting(), Ipopt())
     with pytest.raises(OptionError, match="neither a policy nor a feedback along its plan"):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.problem import Trajectory
 from trajopt_sgp.studies.cart_pole import STUDY
@@ -97,7 +97,7 @@ def test_data_of_one_size_and_seed_are_the_same_and_of_others_are_not() -> None:
 
 
 def test_measure_reads_zero_on_data_and_the_distance_away_from_them() -> None:
-    data = sample_transitions(2000, np.random.default_rng(0))
+    data = sample_cartpole_transitions(2000, np.random.default_rng(0))
     measure = DataMeasure(data)
     rows = np.flatnonzero(data.episodes == 3)
     states = np.vstack([data.states[rows], data.next_states[rows[-1:]]])

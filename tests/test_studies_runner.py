@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests import study_cells
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.studies.runner import Backend, CellRecord, CellStore, ProcessPool, Serial, StudyCell, run_cells
 from trajopt_sgp.studies.runner.job import Job
 from trajopt_sgp.studies.runner.store import TIMINGS
@@ -327,7 +327,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     run([cell], tmp_path, Serial())
     path = CellStore(tmp_path).record_path(cell, cell.key("test", 1))
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(OptionError, match=f"{path.name} is damaged; remove it"):
+    with pytest.raises(FileError, match=f"{path.name} is damaged; remove it"):
         run([cell], tmp_path, Serial())
 
 

@@ -287,6 +287,17 @@ def test_generators_of_another_kind_are_named(models: dict[str, Any]) -> None:
         GaussianProcessVariance(DATA, wrong)
 
 
+def test_without_a_generator_the_seed_is_0(models: dict[str, Any]) -> None:
+    exact, ensemble = ExactSmoothedDistance(DATA), models["ensemble"]
+    z = exact.points[:20]
+    seeded = torch.Generator().manual_seed(0)
+    assert gradient_error(ensemble, z, z, [0.1]) == gradient_error(ensemble, z, z, [0.1], seeded)
+    seeded = torch.Generator().manual_seed(0)
+    assert measure_calibration(ensemble, DATA, UNSEEN) == measure_calibration(ensemble, DATA, UNSEEN, seeded)
+    process = GaussianProcessVariance(DATA, limit=20)
+    np.testing.assert_array_equal(process.chosen, np.sort(np.random.default_rng(0).permutation(len(DATA))[:20]))
+
+
 def test_lengths_of_other_normalizers_are_not_compared(models: dict[str, Any]) -> None:
     other = NearestDistance(DATA, Normalizer.standard(np.hstack([DATA.states, DATA.controls])))
     terms = {"variance": DataDistance(models["gaussian process"]), "nearest": DataDistance(other)}

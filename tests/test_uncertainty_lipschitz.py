@@ -30,6 +30,11 @@ def uniform(count: int, seed: int = 0) -> FloatArray:
     return np.random.default_rng(seed).uniform(-1.0, 1.0, (count, 2))
 
 
+def test_without_a_generator_the_seed_is_0() -> None:
+    points, values = uniform(200), uniform(200)[:, 0]
+    assert estimate_lipschitz(points, values) == estimate_lipschitz(points, values, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_constants(name: str) -> None:
     """The maximal slope stays below the constant; the extreme-value estimate is nearer to it, its limit near above."""

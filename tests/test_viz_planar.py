@@ -5,7 +5,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
-from trajopt_sgp.envs import CORRIDOR, sample_circle, sample_point_mass_transitions, sample_transitions
+from trajopt_sgp.envs import CORRIDOR, sample_cartpole_transitions, sample_circle, sample_point_mass_transitions
 from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.uncertainty import ExactSmoothedDistance
 from trajopt_sgp.viz import Paths, plot_paths, plot_score_field, sample_score_field
@@ -43,7 +43,7 @@ def test_a_row_for_each_model_and_a_column_for_each_level(circle: ExactSmoothedD
 
 
 def test_misfits_are_refused(circle: ExactSmoothedDistance) -> None:
-    cartpole = ExactSmoothedDistance(sample_transitions(50, np.random.default_rng(0)))
+    cartpole = ExactSmoothedDistance(sample_cartpole_transitions(50, np.random.default_rng(0)))
     with pytest.raises(ShapeError, match="two states"):
         sample_score_field("cart-pole", cartpole, 0.1, (-1.0, 1.0), (0.0,))
     with pytest.raises(ShapeError, match=r"controls \(\.\.\., 0\)"):

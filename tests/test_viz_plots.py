@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from tests.synthetic import linear_transitions
-from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.errors import FileError, OptionError, ShapeError
 from trajopt_sgp.formulations import DirectTranscription, PolicySearch, SingleShooting
 from trajopt_sgp.models import TimeVaryingAffine
 from trajopt_sgp.problem import OptimalControlProblem, Solution, Trajectory
@@ -269,7 +269,7 @@ def test_training_curves_name_a_bad_file(tmp_path: Path, content: str | None) ->
     path = tmp_path / "metrics.jsonl"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(OptionError, match=r"metrics\.jsonl"):
+    with pytest.raises(FileError, match=r"metrics\.jsonl"):
         plot_training_curves({"score": path})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.viz import Column, Picture, Section, Table, write_report
 from trajopt_sgp.viz.report import Cell, format_cell
 
@@ -164,7 +164,7 @@ def test_failure_keeps_the_old_report(tmp_path: Path, pictures: list[Path]) -> N
         (broken, r"broken\.png cannot be read"),
         (tmp_path / "plan.pdf", r"plan\.pdf is no picture of a known kind: \.png"),
     ):
-        with pytest.raises(OptionError, match=message):
+        with pytest.raises(FileError, match=message):
             write_report(path, "New", [Section("S", images=[pictures[0], picture])])
     with pytest.raises(OptionError, match="'nonsense'"):
         write_report(path, "New", [Section("S", table=Table([{"x": 1.5}], {"x": Column(spec="nonsense")}))])

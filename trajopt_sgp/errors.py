@@ -25,8 +25,16 @@ class DatasetError(TrajoptError):
     """A dataset is missing, damaged or of a kind that cannot be used."""
 
 
-class ModelFileError(TrajoptError):
-    """A model file or checkpoint is missing, damaged or belongs to something else."""
+class FileError(TrajoptError):
+    """A file is missing, damaged or holds something else, or it cannot be written; the text names it."""
+
+
+class ModelFileError(FileError):
+    """A file of a model, a policy, a certificate or a checkpoint."""
+
+
+class PlanFileError(FileError):
+    """A file of a trajectory, a feedback along one, or a warm start."""
 
 
 class ConformanceError(TrajoptError):

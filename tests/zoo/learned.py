@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.zoo.analytic import make
 from tests.zoo.known import KnownProblem, straight_guess
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.learning import DynamicsSettings, train_dynamics
 from trajopt_sgp.models import LearnedDynamics
@@ -23,7 +23,7 @@ GOAL = (1.0, 0.0, 0.0, 0.0)
 def learned_cart_pole() -> LearnedDynamics:
     """Return dynamics trained for a few seconds on 3,000 transitions of the cart-pole, always the same."""
     settings = DynamicsSettings(hidden_sizes=(32, 32), steps=1000, validate_every=500, warmup_steps=50)
-    return train_dynamics(sample_transitions(3000, np.random.default_rng(7)), settings, seed=1).model
+    return train_dynamics(sample_cartpole_transitions(3000, np.random.default_rng(7)), settings, seed=1).model
 
 
 def small_force(state: Tensor, control: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.solvers.base import Solver
-from trajopt_sgp.studies.compare_choices import add_setting, find_kind, valid_keys
+from trajopt_sgp.studies.compare_choices import find_kind, parse_settings
 
 # set by --starts
 _RESERVED = ("count",)
@@ -28,15 +28,8 @@ def make_solver(name: str, defaults: Mapping[str, Any], entries: Sequence[str]) 
             wrong kind.
     """
     kind = find_kind(Solver, name)  # type: ignore[type-abstract]
-    settings: dict[str, Any] = {**defaults}
-    for entry in entries:
-        key, separator, text = entry.partition("=")
-        if not separator:
-            example = valid_keys(kind, _RESERVED)[0]
-            raise OptionError(f"--option {entry}: write it as key=value, for example {example}=1.")
-        add_setting(kind, settings, key, text, _RESERVED)
     make: Callable[..., Solver] = kind
-    return make(**settings)
+    return make(**parse_settings(kind, entries, defaults, _RESERVED))
 
 
 def check_weights(**weights: float | None) -> None:

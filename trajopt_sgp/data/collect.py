@@ -9,18 +9,20 @@ from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
+from trajopt_sgp.errors import IncompatibleError
 
 Filter = Callable[[FloatArray, FloatArray], bool]
 """State and next state to whether the step between them is data."""
 
-_LARGEST_NUMBER_OF_EMPTY_EPISODES = 1000
+_EPISODES_TRIED = 1001
 
 
 def collect_random_transitions(
     environment: gymnasium.Env[Any, Any],
     transitions: int,
-    seed: int,
+    seed: int = 0,
     episode_steps: int = 10,
     progress: Callable[[int], object] | None = None,
 ) -> list[EpisodeBuffer]:
@@ -50,30 +52,24 @@ def collect_random_transitions(
         OptionError: a number below 1.
         IncompatibleError: the environment lacks a data box or a bounded action space, or no step stays in the box.
     """
-    for name, value in {"transitions": transitions, "episode_steps": episode_steps}.items():
-        if value < 1:
-            raise OptionError(f"{name} = {value}: it must be at least 1.")
+    check_counts(transitions=transitions, episode_steps=episode_steps)
     box, actions = _data_box(environment), _action_box(environment)
     keeps = _data_filter(environment, box)
     generator = np.random.default_rng(seed)
     environment.reset(seed=seed)
-    buffers: list[EpisodeBuffer] = []
-    collected = empty = 0
-    while collected < transitions:
-        start, steps = generator.uniform(box.low, box.high), min(episode_steps, transitions - collected)
-        buffer = _episode(environment, start, keeps, actions, steps, generator)
-        empty = 0 if len(buffer) else empty + 1
-        if empty > _LARGEST_NUMBER_OF_EMPTY_EPISODES:
-            raise IncompatibleError(
-                f"{empty} episodes in a row left the data box at their first step: the box [{box.low}, {box.high}] "
-                "is too small for this environment, or reset does not honour the option 'state'."
-            )
-        if len(buffer):
-            buffers.append(buffer)
-            collected += len(buffer)
-            if progress is not None:
-                progress(collected)
-    return buffers
+
+    def draw(needed: int) -> EpisodeBuffer:
+        for _ in range(_EPISODES_TRIED):
+            start = generator.uniform(box.low, box.high)
+            buffer = _episode(environment, start, keeps, actions, min(episode_steps, needed), generator)
+            if len(buffer):
+                return buffer
+        raise IncompatibleError(
+            f"{_EPISODES_TRIED} episodes in a row left the data box at their first step: the box [{box.low}, "
+            f"{box.high}] is too small for this environment, or reset does not honour the option 'state'."
+        )
+
+    return gather_episodes(transitions, draw, progress)
 
 
 def _episode(
@@ -99,14 +95,8 @@ def _episode(
         rewards.append(float(reward))
         if truncated:
             break
-    last = np.arange(len(rewards)) == len(rewards) - 1
-    return EpisodeBuffer(
-        observations=np.array(observations, dtype=np.float64),
-        actions=np.array(controls, dtype=np.float64).reshape(len(rewards), *actions.shape),
-        rewards=np.array(rewards),
-        terminations=last & terminated,
-        truncations=last & (not terminated),
-    )
+    taken = np.array(controls, dtype=np.float64).reshape(len(rewards), *actions.shape)
+    return make_episode(np.array(observations, dtype=np.float64), taken, np.array(rewards), bool(terminated))
 
 
 def _data_filter(environment: gymnasium.Env[Any, Any], box: spaces.Box) -> Filter:

@@ -61,7 +61,7 @@ class ImageTransitions:
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS})
 
     def split(
-        self, validation_fraction: float, generator: np.random.Generator
+        self, validation_fraction: float, generator: np.random.Generator | None = None
     ) -> tuple["ImageTransitions", "ImageTransitions"]:
         """Split whole episodes at random into training and validation transitions, as `Transitions.split`."""
         validation = split_episodes(self.episodes, validation_fraction, generator, self.dataset.id)

@@ -10,6 +10,7 @@ from minari import MinariDataset
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import IntArray
+from trajopt_sgp.data.episode_buffers import make_episode
 from trajopt_sgp.data.minari_write import write_minari_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.errors import DatasetError
@@ -94,11 +95,6 @@ def _box(low: Sequence[float], high: Sequence[float]) -> spaces.Box:
 
 
 def _as_buffer(transitions: Transitions, rows: IntArray) -> EpisodeBuffer:
-    rewards, last = transitions.rewards, rows == rows[-1]
-    return EpisodeBuffer(
-        observations=np.vstack([transitions.states[rows], transitions.next_states[rows[-1:]]]),
-        actions=transitions.controls[rows],
-        rewards=np.zeros(len(rows)) if rewards is None else rewards[rows],
-        terminations=transitions.terminated[rows],
-        truncations=last & ~transitions.terminated[rows],
-    )
+    observations = np.vstack([transitions.states[rows], transitions.next_states[rows[-1:]]])
+    rewards = None if transitions.rewards is None else transitions.rewards[rows]
+    return make_episode(observations, transitions.controls[rows], rewards, bool(transitions.terminated[rows[-1]]))

@@ -7,6 +7,7 @@ import numpy as np
 from trajopt_sgp.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from trajopt_sgp.data.dataset_info import DatasetInfo
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.generators import numpy_generator
 
 _ARRAYS: dict[str, type] = {
     "states": np.float64,
@@ -90,7 +91,9 @@ class Transitions:
         rewards = None if self.rewards is None else self.rewards[rows]
         return replace(self, **{name: getattr(self, name)[rows] for name in _ARRAYS}, rewards=rewards)
 
-    def split(self, validation_fraction: float, generator: np.random.Generator) -> tuple["Transitions", "Transitions"]:
+    def split(
+        self, validation_fraction: float, generator: np.random.Generator | None = None
+    ) -> tuple["Transitions", "Transitions"]:
         """Split whole episodes at random into training and validation transitions; those of one run stay together.
 
         Of a single run its end is held out: neighbours in time are too alike to be divided at random. It tells less
@@ -99,7 +102,7 @@ class Transitions:
         Args:
             validation_fraction: share of the transitions to hold out, in (0, 1); met as closely as whole
                 episodes allow, with at least one episode, or transition, on either side.
-            generator: source of the random order.
+            generator: source of the random order, by default seeded with 0.
 
         Returns:
             The training and the validation transitions, each in the order of the dataset.
@@ -143,18 +146,8 @@ class Transitions:
         )
 
 
-def check_generator(generator: object) -> None:
-    """Check a source of random numbers.
-
-    Raises:
-        OptionError: it is something else than a generator of NumPy.
-    """
-    if not isinstance(generator, np.random.Generator):
-        raise OptionError(f"generator = {generator!r}: give a generator of NumPy, as np.random.default_rng(0).")
-
-
 def split_episodes(
-    episodes: IntArray, validation_fraction: float, generator: np.random.Generator, dataset_id: str
+    episodes: IntArray, validation_fraction: float, generator: np.random.Generator | None, dataset_id: str
 ) -> BoolArray:
     """Return which transitions `(K,)` are held out when whole episodes, numbered in `episodes` `(K,)`, are split.
 
@@ -166,7 +159,7 @@ def split_episodes(
     """
     if not 0.0 < validation_fraction < 1.0:
         raise OptionError(f"validation_fraction = {validation_fraction}: it must lie between 0 and 1.")
-    check_generator(generator)
+    generator = numpy_generator(generator)
     labels, lengths = np.unique(episodes, return_counts=True)
     if len(episodes) < 2:
         raise DatasetError(f"Dataset {dataset_id!r} has a single transition: nothing can be held out of it.")

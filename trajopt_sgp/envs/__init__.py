@@ -1,10 +1,14 @@
-"""Plants as Gymnasium environments, each with its analytic torch model; importing this package registers them."""
+"""Plants as Gymnasium environments, each with its analytic torch model; importing this package registers them.
+
+What steps an environment, `collect_...`, takes a seed, which is that of the environment too; what draws, `sample_...`,
+takes a generator of NumPy. Both are 0 by default.
+"""
 
 from trajopt_sgp.envs.cartpole import CartPoleSwingUpEnv as CartPoleSwingUpEnv
 from trajopt_sgp.envs.cartpole_dynamics import CartPoleDynamics as CartPoleDynamics
 from trajopt_sgp.envs.cartpole_dynamics import cartpole_swing_up_cost as cartpole_swing_up_cost
 from trajopt_sgp.envs.cartpole_equations import CartPoleParameters as CartPoleParameters
-from trajopt_sgp.envs.cartpole_sampling import sample_transitions as sample_transitions
+from trajopt_sgp.envs.cartpole_sampling import sample_cartpole_transitions as sample_cartpole_transitions
 from trajopt_sgp.envs.disc_images import DiscImages as DiscImages
 from trajopt_sgp.envs.image_centroid import image_centroid as image_centroid
 from trajopt_sgp.envs.pendulum import PendulumKeypointsEnv as PendulumKeypointsEnv

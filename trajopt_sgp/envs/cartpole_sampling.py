@@ -3,6 +3,7 @@
 import numpy as np
 
 from trajopt_sgp.arrays import AnyArray, FloatArray
+from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.cartpole_equations import (
@@ -12,48 +13,48 @@ from trajopt_sgp.envs.cartpole_equations import (
     cartpole_derivative,
 )
 from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.generators import numpy_generator
 from trajopt_sgp.models.integrators import midpoint
 
 _EPISODES_AT_ONCE = 20_000
 
 
-def sample_transitions(
-    count: int,
-    generator: np.random.Generator,
+def sample_cartpole_transitions(
+    transitions: int,
+    generator: np.random.Generator | None = None,
     episode_steps: int = 10,
     parameters: CartPoleParameters | None = None,
 ) -> Transitions:
-    """Draw `count` transitions as `collect_random_transitions` does in the cart-pole environment, in one batch.
+    """Draw transitions as `collect_random_transitions` does in the cart-pole environment, in one batch.
 
     Episodes of at most `episode_steps` steps start uniformly in the data box, under independent uniform forces; an
     episode ends before the step that leaves the box.
 
     Args:
-        count: number of transitions K, at least 1.
-        generator: source of all random numbers.
+        transitions: number of transitions K, at least 1.
+        generator: source of all random numbers, by default seeded with 0.
         episode_steps: largest number of steps of an episode, at least 1.
         parameters: the plant; default as in the environment.
 
     Raises:
         OptionError: a number below 1.
     """
-    if count < 1 or episode_steps < 1:
-        raise OptionError(f"count = {count} and episode_steps = {episode_steps} must be at least 1.")
+    check_counts(transitions=transitions, episode_steps=episode_steps)
+    generator = numpy_generator(generator)
     parameters = parameters or CartPoleParameters()
     parts: list[tuple[AnyArray, ...]] = []
     collected = 0
-    while collected < count:
-        episodes = min(_EPISODES_AT_ONCE, count - collected)
+    while collected < transitions:
+        episodes = min(_EPISODES_AT_ONCE, transitions - collected)
         parts.append(_sample_episodes(episodes, generator, episode_steps, parameters))
         collected += len(parts[-1][0])
-    states, controls, next_states, starts = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    states, controls, next_states, starts = (np.concatenate(part)[:transitions] for part in zip(*parts, strict=True))
     arrays = {
         "states": states,
         "controls": controls,
         "next_states": next_states,
         "episodes": np.cumsum(starts, dtype=np.int64) - 1,
-        "terminated": np.zeros(count, dtype=np.bool_),
+        "terminated": np.zeros(transitions, dtype=np.bool_),
     }
     limit = parameters.force_limit
     info = describe_dataset(

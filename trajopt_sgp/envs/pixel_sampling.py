@@ -6,69 +6,71 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.data.image_transitions import Bytes, ImageTransitions, make_image_transitions, to_bytes
 from trajopt_sgp.envs.disc_images import Images
 from trajopt_sgp.envs.pixel_integrator import GOAL
 from trajopt_sgp.envs.pixel_world import PixelWorld
 from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.generators import numpy_generator
 
 _CHUNK = 4096
 
 
-def sample_pixel_transitions(world: PixelWorld, count: int, generator: np.random.Generator) -> ImageTransitions:
+def sample_pixel_transitions(
+    world: PixelWorld, transitions: int, generator: np.random.Generator | None = None
+) -> ImageTransitions:
     """Draw single steps from places uniform in the region of the data, controls uniform within their limits.
 
     Next states may lie in the hole or beyond the square. Each transition is an episode of its own.
 
     Args:
         world: what is seen and how.
-        count: number of transitions, at least 1; each takes 3 r² bytes.
-        generator: source of all random numbers.
+        transitions: number of transitions, at least 1; each takes 3 r² bytes.
+        generator: source of all random numbers, by default seeded with 0.
 
     Raises:
-        OptionError: `count` is below 1.
+        OptionError: `transitions` is below 1.
     """
-    starts = draw_positions(world, count, generator)
-    steps = generator.uniform(-world.control_limit, world.control_limit, (count, world.dimension))
+    check_counts(transitions=transitions)
+    generator = numpy_generator(generator)
+    starts = draw_positions(world, transitions, generator)
+    steps = generator.uniform(-world.control_limit, world.control_limit, (transitions, world.dimension))
     return make_image_transitions(
         _in_bytes(world.state_picture, starts),
         _in_bytes(world.control_picture, steps),
         _in_bytes(world.state_picture, starts + steps),
-        np.arange(count),
+        np.arange(transitions),
         "pixels-sampled",
         PIXEL_INTEGRATOR_ID,
     )
 
 
 def collect_pixel_episodes(
-    world: PixelWorld, transitions: int, generator: np.random.Generator, episode_steps: int = 20
+    world: PixelWorld, transitions: int, seed: int = 0, episode_steps: int = 20
 ) -> list[EpisodeBuffer]:
     """Return episodes of random steps, for `write_minari_dataset`, with exactly `transitions` transitions.
 
-    Each starts uniformly in the region and ends after so many steps, or with the step that leaves the region.
+    Each starts uniformly in the region and ends after so many steps, or with the step that leaves the region. The same
+    seed gives the same episodes.
 
     Raises:
         OptionError: a number below 1.
     """
-    if episode_steps < 1:
-        raise OptionError(f"episode_steps = {episode_steps}: it must be at least 1.")
-    _check_count(transitions)
-    buffers: list[EpisodeBuffer] = []
-    left = transitions
-    while left > 0:
-        buffers.append(_episode(world, min(episode_steps, left), generator))
-        left -= len(buffers[-1])
-    return buffers
+    check_counts(transitions=transitions, episode_steps=episode_steps)
+    generator = np.random.default_rng(seed)
+    return gather_episodes(transitions, lambda needed: _episode(world, min(episode_steps, needed), generator))
 
 
-def draw_positions(world: PixelWorld, count: int, generator: np.random.Generator) -> FloatArray:
-    """Draw positions `(count, dimension)` uniform in the region of the data.
+def draw_positions(world: PixelWorld, count: int, generator: np.random.Generator | None = None) -> FloatArray:
+    """Draw positions `(count, dimension)` uniform in the region of the data, by default with seed 0.
 
     Raises:
         OptionError: `count` is below 1.
     """
-    _check_count(count)
+    check_counts(count=count)
+    generator = numpy_generator(generator)
     kept: list[FloatArray] = []
     while sum(map(len, kept)) < count:
         points = generator.uniform(-world.half_side, world.half_side, (2 * count + 64, world.dimension))
@@ -81,22 +83,10 @@ def _episode(world: PixelWorld, steps: int, generator: np.random.Generator) -> E
     path = draw_positions(world, 1, generator) + np.concatenate([np.zeros((1, world.dimension)), moves.cumsum(axis=0)])
     inside = world.contains(path)
     length = steps if inside.all() else max(1, int(np.argmin(inside)))
-    last = np.arange(length) == length - 1
-    after = path[1 : length + 1]
-    return EpisodeBuffer(
-        observations=world.state_picture(path[: length + 1]),
-        actions=world.control_picture(moves[:length]),
-        rewards=-np.square(after - GOAL[: world.dimension]).sum(axis=1),
-        terminations=np.zeros(length, dtype=np.bool_),
-        truncations=last,
-    )
+    rewards = -np.square(path[1 : length + 1] - GOAL[: world.dimension]).sum(axis=1)
+    return make_episode(world.state_picture(path[: length + 1]), world.control_picture(moves[:length]), rewards)
 
 
 def _in_bytes(render: Callable[[FloatArray], Images], places: FloatArray) -> Bytes:
     chunks = [to_bytes(render(places[k : k + _CHUNK])) for k in range(0, len(places), _CHUNK)]
     return np.concatenate(chunks)
-
-
-def _check_count(count: int) -> None:
-    if count < 1:
-        raise OptionError(f"count = {count}: it must be at least 1.")

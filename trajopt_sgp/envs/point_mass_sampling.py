@@ -3,14 +3,18 @@
 import numpy as np
 
 from trajopt_sgp.arrays import AnyArray
+from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.points import points_as_transitions
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.planar_worlds import PlanarWorld
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.generators import numpy_generator
 
 
-def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.random.Generator) -> Transitions:
+def sample_point_mass_transitions(
+    world: PlanarWorld, draws: int, generator: np.random.Generator | None = None
+) -> Transitions:
     """Draw single steps of a point mass from random states under random controls and keep those that are data.
 
     Controls are uniform within their limits. Of the corridor 75.1 % of the draws are kept, of light-dark 87.4 %; each
@@ -19,12 +23,13 @@ def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.
     Args:
         world: gives states, dynamics and what is kept.
         draws: number of steps drawn, at least 1.
-        generator: source of all random numbers.
+        generator: source of all random numbers, by default seeded with 0.
 
     Raises:
         OptionError: `draws` is below 1, or nothing is kept.
     """
-    _check_draws(draws)
+    check_counts(draws=draws)
+    generator = numpy_generator(generator)
     states = world.region.propose(draws, generator)
     controls = generator.uniform(-world.control_limit, world.control_limit, (draws, 2))
     next_states = world.step(states, controls)
@@ -44,24 +49,20 @@ def sample_point_mass_transitions(world: PlanarWorld, draws: int, generator: np.
     return Transitions(**arrays, dataset=info)
 
 
-def sample_circle(draws: int, generator: np.random.Generator, radius: float = 3.0) -> Transitions:
+def sample_circle(points: int, generator: np.random.Generator | None = None, radius: float = 3.0) -> Transitions:
     """Draw points uniformly on a circle around the origin, as transitions of a system that rests and has no controls.
 
     Models trained on them take controls `(..., 0)`: z is the normalised point alone.
 
     Args:
-        draws: number of points, at least 1.
-        generator: source of all random numbers.
+        points: number of points, at least 1.
+        generator: source of all random numbers, by default seeded with 0.
         radius: of the circle.
 
     Raises:
-        OptionError: `draws` is below 1.
+        OptionError: `points` is below 1.
     """
-    _check_draws(draws)
-    angles = generator.uniform(0.0, 2.0 * np.pi, draws)
+    check_counts(points=points)
+    generator = numpy_generator(generator)
+    angles = generator.uniform(0.0, 2.0 * np.pi, points)
     return points_as_transitions(radius * np.column_stack([np.cos(angles), np.sin(angles)]), "circle-sampled")
-
-
-def _check_draws(draws: int) -> None:
-    if draws < 1:
-        raise OptionError(f"draws = {draws}: it must be at least 1.")

@@ -8,9 +8,11 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.data.counts import check_counts
+from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import IncompatibleError
 
 _PAUSE, _MISJUDGED, _TREMOR = 0.12, 0.25, 0.004
 _HELD = (4, 10)
@@ -20,7 +22,7 @@ _REACHED = 0.012
 def collect_pusher_demonstrations(
     environment: gymnasium.Env[Any, Any],
     transitions: int,
-    seed: int,
+    seed: int = 0,
     episode_steps: int = 50,
     progress: Callable[[int], object] | None = None,
 ) -> list[EpisodeBuffer]:
@@ -41,24 +43,14 @@ def collect_pusher_demonstrations(
         OptionError: a number below 1.
         IncompatibleError: another environment.
     """
-    for name, value in {"transitions": transitions, "episode_steps": episode_steps}.items():
-        if value < 1:
-            raise OptionError(f"{name} = {value}: it must be at least 1.")
+    check_counts(transitions=transitions, episode_steps=episode_steps)
     plant = environment.unwrapped
     if not isinstance(plant, PlanarPusherEnv):
         raise IncompatibleError(f"Demonstrations of pushing need a PlanarPusherEnv, not {plant}.")
     generator = np.random.default_rng(seed)
     plant.reset(seed=seed)
-    buffers: list[EpisodeBuffer] = []
-    collected = 0
-    while collected < transitions:
-        buffer = _episode(plant, min(episode_steps, transitions - collected), generator)
-        if len(buffer):
-            buffers.append(buffer)
-            collected += len(buffer)
-            if progress is not None:
-                progress(collected)
-    return buffers
+    draw = lambda needed: _episode(plant, min(episode_steps, needed), generator)  # noqa: E731
+    return gather_episodes(transitions, draw, progress)
 
 
 def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator) -> EpisodeBuffer:
@@ -79,14 +71,7 @@ def _episode(plant: PlanarPusherEnv, steps: int, generator: np.random.Generator)
         observations.append(observation)
         actions.append(info["step"])
         rewards.append(reward)
-    last = np.arange(len(actions)) == len(actions) - 1
-    return EpisodeBuffer(
-        observations=np.array(observations),
-        actions=np.array(actions).reshape(len(actions), 2),
-        rewards=np.array(rewards),
-        terminations=np.zeros(len(actions), dtype=np.bool_),
-        truncations=last,
-    )
+    return make_episode(np.array(observations), np.array(actions).reshape(len(actions), 2), np.array(rewards))
 
 
 def _intention(guide: PushGuide, observation: FloatArray, generator: np.random.Generator) -> list[FloatArray]:

@@ -167,12 +167,19 @@ class FilteredRobot(ABC):
         """Reach the arm."""
 
     @abstractmethod
-    def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
-        """Return what the filter is to know of this tick."""
-
-    @abstractmethod
     def _command(self, joints: FloatArray) -> None:
         """Send joints `(7,)` [rad] to the arm."""
+
+    def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
+        """Return what the filter is to know of this tick: what is measured now."""
+        measured = self.get_observation()
+        return SafetyInputs(
+            pusher,
+            measured.tip,
+            self._joints(measured),
+            external_torques=measured.external_torques,
+            emergency_stop=emergency,
+        )
 
     def _send(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         """Filter one command and send it."""

@@ -52,15 +52,9 @@ class ReplayedRobot(FilteredRobot):
         self._place = 0
 
     def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
-        measured = self.get_observation()
+        inputs = super()._inputs(pusher, emergency)
         self._place = min(self._place + 1, len(self._states) - 1)
-        return SafetyInputs(
-            pusher,
-            measured.tip,
-            self._joints(measured),
-            external_torques=measured.external_torques,
-            emergency_stop=emergency,
-        )
+        return inputs
 
     def _command(self, joints: FloatArray) -> None:
         """Nothing is sent: this is dry."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
 
@@ -186,7 +186,8 @@ def read_settings(path: Path | None) -> HardwareSettings:
     """Return settings from a TOML or JSON file with names of `HardwareSettings`; the defaults without a file.
 
     Raises:
-        OptionError: the file cannot be read, or holds an unknown name or a wrong value.
+        FileError: the file cannot be read.
+        OptionError: it holds an unknown name or a wrong value.
     """
     return settings_from(_read(path)) if path else HardwareSettings()
 
@@ -233,7 +234,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     try:
         if path.suffix == ".json":
             found: dict[str, Any] = json.loads(text)
@@ -243,5 +244,5 @@ def _read(path: Path) -> dict[str, Any]:
 
             return tomllib.loads(text)
     except ValueError as error:
-        raise OptionError(f"{path} cannot be read: {error}.") from error
-    raise OptionError(f"{path} must be a .json file, or with Python 3.11 a .toml file.")
+        raise FileError(f"{path} cannot be read: {error}.") from error
+    raise FileError(f"{path} must be a .json file, or with Python 3.11 a .toml file.")

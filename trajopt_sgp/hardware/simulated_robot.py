@@ -5,7 +5,7 @@ from pathlib import Path
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm import ArmSimulation
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
-from trajopt_sgp.hardware.safety import SafetyInputs, SafetyLimits
+from trajopt_sgp.hardware.safety import SafetyLimits
 from trajopt_sgp.hardware.state import ArmState
 
 
@@ -40,16 +40,6 @@ class SimulatedRobot(FilteredRobot):
 
     def _open(self) -> None:
         """Nothing need be reached."""
-
-    def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
-        measured = self.get_observation()
-        return SafetyInputs(
-            pusher,
-            measured.tip,
-            self._joints(measured),
-            external_torques=measured.external_torques,
-            emergency_stop=emergency,
-        )
 
     def _command(self, joints: FloatArray) -> None:
         self._simulation.step(joints)

@@ -11,8 +11,7 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import ImageTransitions, Normalizer, Transitions, as_triples, describe_triples
 from trajopt_sgp.data.image_transitions import Bytes
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.learning.losses import Batch, denoising_loss, dynamics_loss, ensemble_loss
-from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.losses import Batch, DenoisingLoss, dynamics_loss, ensemble_loss
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     CoarseScoreSettings,
@@ -23,12 +22,11 @@ from trajopt_sgp.learning.settings import (
     TrainingSettings,
     chosen,
 )
-from trajopt_sgp.learning.train import Seeds, run, train_score
+from trajopt_sgp.learning.train import Seeds, chosen_denoising_loss, run, train_score
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, ScoreNetwork
 from trajopt_sgp.models.coarse_score import COARSE_SIDE, coarse_dataset, coarse_picture
 from trajopt_sgp.models.dynamics import ResidualDynamics
-from trajopt_sgp.models.preconditioning import noise_levels
 
 _VALIDATION_ROWS = 1024
 _STATISTICS_ROWS = 4096
@@ -44,6 +42,7 @@ def train_image_dynamics(
     settings: ImageDynamicsSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
 ) -> TrainingResult[LearnedDynamics]:
@@ -69,6 +68,7 @@ def train_image_ensemble(
     settings: ImageEnsembleSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
 ) -> TrainingResult[EnsembleDynamics]:
@@ -98,9 +98,9 @@ def train_image_score(
     settings: ImageScoreSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
-    *,
     next_state: bool = False,
 ) -> TrainingResult[ScoreNetwork]:
     """Train a U-Net as the score of pictures (x, u), or (x, u, x'); arguments and errors as of `train_dynamics`.
@@ -124,11 +124,7 @@ def train_image_score(
         settings.architecture,
         settings.levels,
     ).to(device)
-    levels = noise_levels(settings.levels, settings.sigma_range)
-    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
-    loss = partial(
-        _score_loss, loss=partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
-    )
+    loss = partial(_score_loss, loss=chosen_denoising_loss(settings))
     batches = _tensors(training, device)[:count], _tensors(validation, device)[:count]
     return run(Task(model, loss, *batches, seeds.training, seeds.validation), settings, seed, folder, progress)
 
@@ -138,9 +134,9 @@ def train_coarse_score(
     settings: ScoreSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     device: torch.device | str = "cpu",
-    *,
     next_state: bool = False,
     stretch: float = 1.0,
     places: int = COARSE_SIDE,
@@ -162,8 +158,9 @@ def train_coarse_score(
     if next_state:
         changes = transitions.next_states - transitions.states
         transitions = replace(as_triples(transitions), controls=np.hstack([transitions.controls, changes]))
+    settings = settings or CoarseScoreSettings()
     normalizer = coarse_normalizer(transitions, stretch)
-    return train_score(transitions, settings or CoarseScoreSettings(), seed, folder, progress, normalizer, device)
+    return train_score(transitions, settings, seed, folder, progress=progress, normalizer=normalizer, device=device)
 
 
 def coarse_transitions(images: ImageTransitions, places: int = COARSE_SIDE) -> Transitions:
@@ -201,7 +198,7 @@ def _ensemble_loss(model: EnsembleDynamics, batch: Batch, generator: torch.Gener
     return ensemble_loss(model, tuple(map(_pictures, batch)), generator)
 
 
-def _score_loss(model: Denoiser, batch: Batch, generator: torch.Generator, loss: partial[Tensor]) -> Tensor:
+def _score_loss(model: Denoiser, batch: Batch, generator: torch.Generator, loss: DenoisingLoss) -> Tensor:
     state, *others = map(_pictures, batch)
     return loss(model, (model.normalize(state, torch.cat(others, dim=-1)),), generator)
 

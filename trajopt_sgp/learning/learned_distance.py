@@ -24,6 +24,7 @@ def train_learned_distance(
     settings: LearnedDistanceSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",

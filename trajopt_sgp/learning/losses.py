@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trajopt_sgp.learning.noise import NoiseDistribution, edm_weight, noise_distribution
+from trajopt_sgp.learning.noise import NOISES, NoiseDistribution, edm_weight
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDistance, LearnedDynamics
 
 Batch = tuple[Tensor, ...]
+DenoisingLoss = Callable[[Denoiser, Batch, torch.Generator], Tensor]
+"""`denoising_loss` with its noise levels and weights chosen."""
 
 
 def dynamics_loss(model: LearnedDynamics, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
@@ -95,7 +97,7 @@ def denoising_loss(
     Source: P. Vincent, A Connection Between Score Matching and Denoising Autoencoders, Neural Computation 2011.
     """
     (z,) = batch
-    levels = levels or noise_distribution("log_uniform", model.sigma_range, ())
+    levels = levels or NOISES["log_uniform"](model.sigma_range, ())
     sigma = levels(len(z), generator).to(z)
     noise = sigma * torch.randn((sigma * z).shape, generator=generator).to(z)
     error = model.distance_gradient(z + noise, sigma) - noise

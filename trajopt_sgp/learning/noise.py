@@ -43,18 +43,13 @@ def every_level(levels: Sequence[float], rows: int, generator: torch.Generator) 
     return torch.tensor(levels)[:, None, None]
 
 
-NOISES: Mapping[str, Callable[..., Tensor]] = {
-    "log_uniform": log_uniform,
-    "log_normal": log_normal,
-    "sampled_level": sampled_level,
-    "every_level": every_level,
+NOISES: Mapping[str, Callable[[tuple[float, float], Sequence[float]], NoiseDistribution]] = {
+    "log_uniform": lambda sigma_range, levels: partial(log_uniform, sigma_range),
+    "log_normal": lambda sigma_range, levels: partial(log_normal, sigma_range),
+    "sampled_level": lambda sigma_range, levels: partial(sampled_level, levels),
+    "every_level": lambda sigma_range, levels: partial(every_level, levels),
 }
-"""Distributions of sigma by name."""
-
-
-def noise_distribution(name: str, sigma_range: tuple[float, float], levels: Sequence[float]) -> NoiseDistribution:
-    """Return a distribution by its name in `NOISES`; those over levels take `levels`, the others the range."""
-    return partial(NOISES[name], levels if name.endswith("level") else sigma_range)
+"""By name: the range of sigma and a few levels to a distribution over one of them."""
 
 
 def edm_weight(model: Denoiser, sigma: Tensor) -> Tensor:

@@ -23,7 +23,12 @@ class TrainingSettings:
     activation: str = "silu"
     """A name from `trajopt_sgp.models.ACTIVATIONS`."""
     steps: int = 4000
-    """Largest number of optimiser steps."""
+    """Largest number of optimiser steps.
+
+    A run in a folder goes on if it is called again with more of them. A `cosine` schedule and weight decay are then
+    those of the larger number: the learning rate is higher again than at the end, and the result is not, bit for bit,
+    that of a run which had so many steps from the start.
+    """
     batch_size: int = 512
     """Transitions per step; the whole training set if that is smaller."""
     learning_rate: float = 2e-3

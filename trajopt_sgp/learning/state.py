@@ -72,7 +72,7 @@ def write_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[st
 
 
 def read_checkpoint(state: TrainingState[Any], path: Path, identity: Mapping[str, Any]) -> None:
-    """Bring an initial state to where a checkpoint left off.
+    """Bring an initial state to where a checkpoint left off, be it of a run that was to have fewer steps.
 
     Raises:
         IncompatibleError: the checkpoint belongs to a run with another identity; names what differs.
@@ -118,9 +118,16 @@ def _load_adam(optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> N
 def _check_identity(
     found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path, names: Mapping[str, Sequence[str | None]]
 ) -> None:
-    """Refuse a run with another identity; `names`, in it and now, are those of what is told by a hash."""
+    """Refuse a run with another identity, but for a larger number of steps.
+
+    Args:
+        found: identity of the run that the checkpoint belongs to.
+        wanted: identity of the run that it shall go on in.
+        folder: of the checkpoint.
+        names: of what is told by a hash, in the one and in the other.
+    """
     different = [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
-    if not different:
+    if not different or (different == ["steps"] and wanted["steps"] > found["steps"]):
         return
     remedy = "it cannot be resumed. Choose another folder, or delete this one to start anew."
     told = [name for name in different if name in found and name in wanted]

@@ -1,7 +1,7 @@
 """Training each model on transitions.
 
 The same transitions, settings and seed give the same bytes on the same machine, also when a run is killed and called
-again with the same folder.
+again with the same folder. Called again with more steps, a run goes on, finished or not; see `TrainingSettings.steps`.
 """
 
 import dataclasses
@@ -20,13 +20,14 @@ from trajopt_sgp.data.spread import step_spread
 from trajopt_sgp.data.wrapped_angles import warn_of_wrapped_angles
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.losses import (
+    DenoisingLoss,
     denoising_loss,
     dynamics_loss,
     ensemble_loss,
     ensemble_rollout_loss,
     rollout_loss,
 )
-from trajopt_sgp.learning.noise import WEIGHTINGS, noise_distribution
+from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
 from trajopt_sgp.learning.progress import ProgressCallback
 from trajopt_sgp.learning.settings import (
     DenoiserSettings,
@@ -67,6 +68,7 @@ def train_dynamics(
     settings: DynamicsSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",
@@ -89,7 +91,7 @@ def train_dynamics(
 
     Raises:
         DatasetError: there is only one transition.
-        IncompatibleError: the folder holds a run with other arguments.
+        IncompatibleError: the folder holds a run with other arguments, more steps excepted.
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
     """
@@ -118,6 +120,7 @@ def train_ensemble(
     settings: EnsembleSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",
@@ -182,6 +185,7 @@ def train_score(
     settings: ScoreSettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",
@@ -197,6 +201,7 @@ def train_energy(
     settings: EnergySettings | None = None,
     seed: int = 0,
     folder: PathLike | None = None,
+    *,
     progress: bool | ProgressCallback = False,
     normalizer: Normalizer | None = None,
     device: torch.device | str = "cpu",
@@ -267,13 +272,16 @@ def _denoising_task(
         settings.architecture,
         settings.levels,
     ).to(device)
-    levels = noise_levels(settings.levels, settings.sigma_range)
-    distribution = noise_distribution(settings.noise, settings.sigma_range, levels)
-    loss = partial(denoising_loss, levels=distribution, weight=WEIGHTINGS[settings.weighting])
     # every held-out point as often as it takes: the noise on few points would drown the differences between losses
     repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
     batches = _tensors(device, training), _tensors(device, repeated)
-    return Task(model, loss, *batches, seeds.training, seeds.validation)
+    return Task(model, chosen_denoising_loss(settings), *batches, seeds.training, seeds.validation)
+
+
+def chosen_denoising_loss(settings: DenoiserSettings) -> DenoisingLoss:
+    """Return `denoising_loss` with the noise levels and the weights that settings name."""
+    levels = NOISES[settings.noise](settings.sigma_range, noise_levels(settings.levels, settings.sigma_range))
+    return partial(denoising_loss, levels=levels, weight=WEIGHTINGS[settings.weighting])
 
 
 def run(

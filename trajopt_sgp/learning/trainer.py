@@ -110,14 +110,15 @@ def fit(
     progress: bool | ProgressCallback,
     identity: dict[str, Any],
 ) -> TrainingResult[Model]:
-    """Train a model, from where the folder's checkpoint left off if there is one.
+    """Train a model, from where the folder's checkpoint left off if there is one; more steps than it had are added.
 
     Args:
         task: the model, its loss and its data.
         settings: of the optimisation.
         folder: exists; for checkpoint and metrics. Nothing is written without one.
         progress: a callback, True for a bar in the terminal, False for silence.
-        identity: everything the result depends on, as JSON; a checkpoint with another one is refused.
+        identity: everything the result depends on, as JSON; a checkpoint with another one is refused, unless it is one
+            of fewer `steps`.
 
     Raises:
         IncompatibleError: the folder holds another run.

@@ -1,6 +1,6 @@
 """What every model trained on transitions carries: its dataset and the normalisation of z = [x; u]."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,13 @@ def round_normalizer(normalizer: Normalizer) -> Normalizer:
     return Normalizer(*rounded)
 
 
-class TransitionModel(nn.Module, ABC):
+class TransitionModel(nn.Module):
     """A model of transitions with n state and m control coordinates.
 
     Args:
         dataset: the dataset it is trained on; gives n and m.
         normalizer: of z = [x; u], n + m coordinates; rounded to float32.
+        architecture: the other arguments of the constructor that a file of the model holds, as plain JSON values.
 
     Raises:
         ShapeError: the normalizer has another number of coordinates.
@@ -41,12 +42,15 @@ class TransitionModel(nn.Module, ABC):
     """The dataset the model is trained on."""
     normalizer: Normalizer
     """Of z = [x; u]."""
+    architecture: Mapping[str, Any]
+    """Constructor arguments besides dataset and normalizer, as plain JSON values."""
     center: Tensor
     scale: Tensor
 
-    def __init__(self, dataset: DatasetInfo, normalizer: Normalizer) -> None:
+    def __init__(self, dataset: DatasetInfo, normalizer: Normalizer, architecture: Mapping[str, Any]) -> None:
         super().__init__()
         self.dataset = dataset
+        self.architecture = architecture
         self.normalizer = round_normalizer(normalizer)
         size = self.state_size + self.control_size
         if normalizer.size != size:
@@ -69,11 +73,6 @@ class TransitionModel(nn.Module, ABC):
     def time_step(self) -> float | None:
         """Time from a state to the next one in the data [s], where it is known."""
         return self.dataset.time_step
-
-    @property
-    @abstractmethod
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
 
     def normalize(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

@@ -1,7 +1,6 @@
 """The policy that the data came from, as far as they tell."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -34,17 +33,12 @@ class BehaviourClone(TransitionModel):
         activation: str = "silu",
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(dataset, normalizer)
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        super().__init__(dataset, normalizer, shape)
         self.network = MLP(self.state_size, hidden_sizes, self.control_size, activation, generator)
         self.log_spread = nn.Parameter(torch.full((self.control_size,), -1.0))
         for name, bound in (("control_low", dataset.control_low), ("control_high", dataset.control_high)):
             self.register_buffer(name, torch.tensor(bound, dtype=torch.float32), persistent=False)
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     def forward(self, state: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch m"]:
         """Return the mean control `(..., m)` in states `(..., n)`, in raw units."""

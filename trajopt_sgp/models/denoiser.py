@@ -1,8 +1,7 @@
 """What score and energy networks have in common: a gradient field of the smoothed distance for a range of sigmas."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.preconditioning import NOISE_FEATURES, Preconditioning, noise_levels
 
 
-class Denoiser(TransitionModel):
+class Denoiser(TransitionModel, ABC):
     """A noise-conditioned model of the data density p_sigma, convolved with a Gaussian of standard deviation sigma.
 
     All of z `(..., d)`, d = n + m, sigma and distances are in normalised coordinates. sigma is a number or a tensor of
@@ -48,24 +47,15 @@ class Denoiser(TransitionModel):
         network: str = "mlp",
         levels: Sequence[float] = (),
     ) -> None:
-        super().__init__(dataset, normalizer)
         low, high = map(float, sigma_range)
-        self.preconditioning = Preconditioning((low, high), float(sigma_data))
+        preconditioning = Preconditioning((low, high), float(sigma_data))
         ordered = noise_levels(levels, (low, high)) if network == "level_embedding" else ()
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
+        noise = {"levels": list(ordered), "sigma_range": [low, high], "sigma_data": float(sigma_data)}
+        super().__init__(dataset, normalizer, {**shape, **noise})
+        self.preconditioning = preconditioning
         sizes = self.state_size + self.control_size + NOISE_FEATURES, hidden_sizes, self._output_size()
         self.network = make_network(network, *sizes, activation, ordered, generator)
-        self._architecture = {
-            "hidden_sizes": list(hidden_sizes),
-            "activation": activation,
-            "network": network,
-            "levels": list(ordered),
-        }
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        scaling = self.preconditioning
-        return {**self._architecture, "sigma_range": list(self.sigma_range), "sigma_data": scaling.sigma_data}
 
     @property
     def sigma_range(self) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Learned discrete dynamics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ class ResidualDynamics(TransitionModel):
     step_scale: Tensor
     """Standard deviation of x' - x, `(n,)`."""
 
-    def __init__(self, dataset: DatasetInfo, normalizer: Normalizer) -> None:
-        super().__init__(dataset, normalizer)
+    def __init__(self, dataset: DatasetInfo, normalizer: Normalizer, architecture: Mapping[str, Any]) -> None:
+        super().__init__(dataset, normalizer, architecture)
         self.register_buffer("step_mean", torch.zeros(self.state_size))
         self.register_buffer("step_scale", torch.ones(self.state_size))
 
@@ -67,17 +67,12 @@ class LearnedDynamics(ResidualDynamics):
         generator: torch.Generator | None = None,
         network: str = "mlp",
     ) -> None:
-        super().__init__(dataset, normalizer)
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
+        super().__init__(dataset, normalizer, shape)
         if network not in _NETWORKS:
             raise OptionError(f"Unknown network {network!r} of dynamics; choose from {', '.join(_NETWORKS)}.")
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
         self.network = _NETWORKS[network](*sizes, activation, generator)
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

@@ -1,7 +1,6 @@
 """An ensemble of learned dynamics, its members evaluated side by side."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from trajopt_sgp.data import DatasetInfo, Normalizer
 from trajopt_sgp.errors import OptionError, ShapeError
+from trajopt_sgp.generators import torch_generator
 from trajopt_sgp.models.base import check_same_data
 from trajopt_sgp.models.dynamics import LearnedDynamics, ResidualDynamics
 from trajopt_sgp.models.networks import MLP
@@ -112,14 +112,13 @@ class EnsembleDynamics(ResidualDynamics):
         generator: torch.Generator | None = None,
         network: str = "mlp",
     ) -> None:
-        super().__init__(dataset, normalizer)
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
+        super().__init__(dataset, normalizer, {"members": members, **shape})
         _check_count(members)
         if network not in ("mlp", "unet"):
             raise OptionError(f"Unknown network {network!r} of an ensemble; choose from mlp, unet.")
-        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
-        self._architecture = {"members": members, **shape}
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
-        source = generator or torch.Generator().manual_seed(0)
+        source = torch_generator(generator)
         self._members = members
         self.network: EnsembleMLP | EnsembleUNet
         if network == "unet":
@@ -150,11 +149,6 @@ class EnsembleDynamics(ResidualDynamics):
         ensemble.to(first.step_scale.dtype)
         ensemble.set_step_statistics(first.step_mean.numpy(), first.step_scale.numpy())
         return ensemble
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     @property
     def member_count(self) -> int:

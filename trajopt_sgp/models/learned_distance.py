@@ -1,7 +1,6 @@
 """A network that has learned the smoothed distance to data as a function."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -45,19 +44,14 @@ class LearnedDistance(TransitionModel, WithoutSigma):
         sigma: float = 0.1,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(dataset, normalizer)
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "sigma": sigma}
+        super().__init__(dataset, normalizer, shape)
         if not sigma > 0.0:
             raise OptionError(f"sigma = {sigma}: the noise level of a learned distance must be positive.")
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation, "sigma": sigma}
         self._sigma = sigma
         self.network = MLP(self.state_size + self.control_size, hidden_sizes, 1, activation, generator)
         self.register_buffer("value_mean", torch.zeros(()))
         self.register_buffer("value_scale", torch.ones(()))
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     @property
     def sigma(self) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from trajopt_sgp.errors import OptionError
+from trajopt_sgp.generators import torch_generator
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def initialize(layers: Iterable[nn.Linear | nn.Conv2d], generator: torch.Generat
 
     Without a generator they come from one seeded with 0.
     """
-    generator = generator or torch.Generator().manual_seed(0)
+    generator = torch_generator(generator)
     for layer in layers:
         bound = 1.0 / math.sqrt(layer.weight[0].numel())
         layer.weight.uniform_(-gain * bound, gain * bound, generator=generator)

@@ -1,7 +1,6 @@
 """What follows a transition beside the next state: a reward, and whether the episode ends."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -36,16 +35,11 @@ class OutcomeModel(TransitionModel):
         activation: str = "silu",
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(dataset, normalizer)
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation}
+        super().__init__(dataset, normalizer, shape)
         self.network = MLP(self.state_size + self.control_size, hidden_sizes, 2, activation, generator)
         self.register_buffer("reward_mean", torch.zeros(()))
         self.register_buffer("reward_scale", torch.ones(()))
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     def forward(
         self, state: Float[Tensor, "*batch n"], control: Float[Tensor, "*batch m"]

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -43,20 +42,15 @@ class StateValue(TransitionModel):
         discount: float = 0.99,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(dataset, normalizer)
+        shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "discount": discount}
+        super().__init__(dataset, normalizer, shape)
         if not 0.0 <= discount < 1.0:
             raise OptionError(f"discount = {discount}: it must lie in [0, 1).")
         self.discount = discount
-        self._architecture = {"hidden_sizes": list(hidden_sizes), "activation": activation, "discount": discount}
         self.network = MLP(self.state_size, hidden_sizes, 1, activation, generator)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self.register_buffer("value_mean", torch.zeros(()))
         self.register_buffer("value_scale", torch.ones(()))
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides dataset and normalizer, as plain JSON values."""
-        return self._architecture
 
     def forward(self, state: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
         """Return V `(...)` of states `(..., n)`."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, PlanFileError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.trajectory import Trajectory
 from trajopt_sgp.problem.trajectory_file import TRAJECTORY_ARRAYS, trajectory_arrays, trajectory_of
@@ -81,7 +81,7 @@ class FeedbackLaw:
         The archive has the arrays of `save_trajectory`, `gains` `(N, m, n)`, `lower` and `upper` `(m,)`.
 
         Raises:
-            OptionError: the file cannot be written.
+            PlanFileError: the file cannot be written.
         """
         write_archive(path, trajectory_arrays(self.plan) | self.arrays())
 
@@ -94,13 +94,13 @@ def load_feedback_law(path: PathLike) -> FeedbackLaw:
     """Read what `FeedbackLaw.save` wrote, or that part of what `save_warm_start` did.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive; its plan is refused by `load_trajectory`.
+        PlanFileError: the file cannot be read, or is no such archive; its plan is refused by `load_trajectory`.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
     arrays = read_archive(path, (*TRAJECTORY_ARRAYS, *LAW_ARRAYS))
     if not arrays.keys() >= set(LAW_ARRAYS):
-        raise OptionError(f"{path} is no feedback along a plan, which needs {', '.join(LAW_ARRAYS)}.")
+        raise PlanFileError(f"{path} is no feedback along a plan, which needs {', '.join(LAW_ARRAYS)}.")
     return law_of(arrays, trajectory_of(arrays, path)).check_finite(f"feedback in {path}")
 
 

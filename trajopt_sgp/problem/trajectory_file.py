@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, OptionError, PlanFileError, ShapeError
 from trajopt_sgp.problem.archive import PathLike, read_archive, write_archive
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.time_grid import make_time_grid
@@ -27,7 +27,8 @@ def save_trajectory(trajectory: Trajectory | Planned, path: PathLike) -> None:
     `mesh` `(N+1,)` and the coefficients `(N, degree+1, size)` of `state_curve` and `control_curve`.
 
     Raises:
-        OptionError: the file cannot be written, or this is no trajectory.
+        PlanFileError: the file cannot be written.
+        OptionError: this is no trajectory.
     """
     trajectory = trajectory.trajectory if isinstance(trajectory, Planned) else trajectory
     if not isinstance(trajectory, Trajectory):
@@ -39,8 +40,8 @@ def load_trajectory(path: PathLike) -> Trajectory:
     """Read what `save_trajectory` or `save_warm_start` wrote, or an archive with the same arrays by another program.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive; the time step is not positive, or the mesh does not
-            increase from 0 to 1.
+        PlanFileError: the file cannot be read, or is no such archive.
+        OptionError: the time step is not positive, or the mesh does not increase from 0 to 1.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
@@ -60,7 +61,7 @@ def trajectory_of(arrays: Mapping[str, FloatArray], path: PathLike) -> Trajector
     """Return the trajectory that arrays of an archive make up; errors as of `load_trajectory`."""
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
-        raise OptionError(f"{path} holds no {', '.join(missing)}; a trajectory needs {', '.join(_NEEDED)}.")
+        raise PlanFileError(f"{path} holds no {', '.join(missing)}; a trajectory needs {', '.join(_NEEDED)}.")
     if arrays["time_step"].size != 1:
         raise ShapeError(f"{path} has a time_step of shape {arrays['time_step'].shape}; it is one number [s].")
     curves = {name: Curve(arrays[name]) for name in _CURVES if name in arrays}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import OptionError, TrajoptError
+from trajopt_sgp.errors import OptionError, PlanFileError, TrajoptError
 from trajopt_sgp.problem.archive import Archive, PathLike, numbers, open_archive, write_archive
 from trajopt_sgp.problem.feedback_law import LAW_ARRAYS, FeedbackLaw, law_of
 from trajopt_sgp.problem.solution import Solution
@@ -27,7 +27,8 @@ def save_warm_start(warm_start: WarmStart | Solution, path: PathLike) -> None:
     `(m,)`, and `policy_parameters` `(k,)`. `load_trajectory` and `load_feedback_law` read their parts of it.
 
     Raises:
-        OptionError: the file cannot be written, or this is nothing to start from.
+        PlanFileError: the file cannot be written.
+        OptionError: this is nothing to start from.
         NotFiniteError: the plan of the solution is not finite.
     """
     warm_start = warm_start.warm_start if isinstance(warm_start, Solution) else warm_start
@@ -48,8 +49,9 @@ def load_warm_start(path: PathLike) -> WarmStart:
     """Read what `save_warm_start` wrote; files of `save_trajectory` and `FeedbackLaw.save` have a part of it.
 
     Raises:
-        OptionError: the file cannot be read, or is no such archive; its trajectory is refused by `load_trajectory`, or
-            nothing tells the formulation of its multipliers.
+        PlanFileError: the file cannot be read, or is no such archive.
+        OptionError: its trajectory is refused by `load_trajectory`, or nothing tells the formulation of its
+            multipliers.
         ShapeError: its arrays do not fit together.
         NotFiniteError: a number in it is not finite.
     """
@@ -75,7 +77,7 @@ def _law(arrays: Mapping[str, FloatArray], plan: Trajectory) -> FeedbackLaw | No
     if not found:
         return None
     if len(found) < len(LAW_ARRAYS):
-        raise OptionError(f"It holds {', '.join(found)} alone; a feedback needs {', '.join(LAW_ARRAYS)}.")
+        raise PlanFileError(f"It holds {', '.join(found)} alone; a feedback needs {', '.join(LAW_ARRAYS)}.")
     return law_of(arrays, plan)
 
 
@@ -84,5 +86,5 @@ def _text(archive: Archive, name: str, path: PathLike) -> str | None:
         return None
     text = archive[name]
     if text.dtype.kind != "U" or text.ndim:
-        raise OptionError(f"{path} holds no text as {name}.")
+        raise PlanFileError(f"{path} holds no text as {name}.")
     return str(text)

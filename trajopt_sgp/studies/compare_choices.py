@@ -79,16 +79,27 @@ def make_kind(kind: type[Kind], entries: Iterable[str]) -> Kind:
     Raises:
         OptionError: an entry without "=", an unknown setting, or a value of the wrong kind.
     """
-    settings: dict[str, Any] = {}
+    return kind(**parse_settings(kind, entries))
+
+
+def parse_settings(
+    kind: type[Any], entries: Iterable[str], defaults: Mapping[str, Any] | None = None, reserved: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return settings of a class from texts `key=value`, which replace defaults.
+
+    Raises:
+        OptionError: an entry without "=", an unknown or reserved setting, or a value of the wrong kind.
+    """
+    settings = dict(defaults or {})
     for entry in entries:
         key, separator, text = entry.partition("=")
         if not separator:
             raise OptionError(f"{kind.__name__}: {entry!r} is no setting; write key=value.")
-        add_setting(kind, settings, key.strip(), text.strip())
-    return kind(**settings)
+        _add_setting(kind, settings, key.strip(), text.strip(), reserved)
+    return settings
 
 
-def add_setting(kind: type[Any], settings: dict[str, Any], key: str, text: str, reserved: Iterable[str] = ()) -> None:
+def _add_setting(kind: type[Any], settings: dict[str, Any], key: str, text: str, reserved: Iterable[str]) -> None:
     """Convert a text to the type of a field and add it to `settings`; `options.NAME` goes into the field `options`.
 
     Raises:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.data import Transitions
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.files import write_atomically, write_json
 from trajopt_sgp.learning import EnergySettings, ScoreSettings, train_energy, train_score, training_split
 from trajopt_sgp.models.denoiser import Denoiser
@@ -103,7 +103,7 @@ def run_cell(settings: Mapping[str, Any]) -> dict[str, Any]:
     The result depends on nothing else but the versions of the packages and the kind of processor.
     """
     cell = AccuracyCell(**settings)
-    data = sample_transitions(cell.transitions, np.random.default_rng(cell.seed))
+    data = sample_cartpole_transitions(cell.transitions, np.random.default_rng(cell.seed))
     if cell.model == "score":
         score_settings = ScoreSettings(**(cell.settings or {}))
         score = train_score(data, score_settings, cell.seed)
@@ -125,7 +125,7 @@ def _sampling_errors(
     cell: AccuracyCell, model: Denoiser, data: Transitions, sigmas: Sequence[float]
 ) -> dict[float, float | None]:
     """Return by noise level the error of the gradient of the density at the same dense queries."""
-    fresh = sample_transitions(cell.fresh, np.random.default_rng(_FRESH_SEED + cell.seed))
+    fresh = sample_cartpole_transitions(cell.fresh, np.random.default_rng(_FRESH_SEED + cell.seed))
     points = model.normalizer.normalize(np.hstack([fresh.states, fresh.controls])).astype(np.float32)
     density = DensityGradient(model, torch.from_numpy(points))
     return {level.sigma: level.dense_error for level in score_accuracy(density, data, sigmas, cell.queries).levels}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.studies.runner import CellRecord, CellStore, StudyCell
 from trajopt_sgp.studies.study import Study
 
@@ -29,7 +29,8 @@ def restore_records(study: Study, cells: Sequence[StudyCell], results: Path, sto
         store: receives the records.
 
     Raises:
-        OptionError: the file is missing, damaged, or of another study or version.
+        FileError: the file is missing or damaged.
+        OptionError: it is of another study or version.
     """
     document = _read(results)
     found, wanted = (document["study"], document["version"]), (study.name, study.version)
@@ -51,7 +52,7 @@ def count_finished(results: Path) -> int:
     """Return the number of finished cells in published results, 0 where there are none.
 
     Raises:
-        OptionError: the file is damaged.
+        FileError: the file is damaged.
     """
     cells = _read(results)["cells"] if results.exists() else []
     return sum(entry["status"] == "finished" for entry in cells)
@@ -69,9 +70,9 @@ def _read(results: Path) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
         missing = {"study", "version", "versions", "cells"} - set(document)
     except FileNotFoundError as error:
-        raise OptionError(f"There are no results {results}; nothing to restore.") from error
+        raise FileError(f"There are no results {results}; nothing to restore.") from error
     except (ValueError, TypeError) as error:
-        raise OptionError(f"{results} is damaged: {error}.") from error
+        raise FileError(f"{results} is damaged: {error}.") from error
     if missing:
-        raise OptionError(f"{results} holds no results of a study: it lacks {', '.join(sorted(missing))}.")
+        raise FileError(f"{results} holds no results of a study: it lacks {', '.join(sorted(missing))}.")
     return document

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trajopt_sgp.data import Transitions, collect_random_transitions, load_transitions, write_minari_dataset
-from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, sample_transitions
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, sample_cartpole_transitions
 from trajopt_sgp.errors import ModelFileError
 from trajopt_sgp.learning import (
     MODEL_FILE,
@@ -122,7 +122,7 @@ def _train_one(kind: str, dataset_id: str, folder: Path, seed: int, plan: Traini
 
 
 def _gradient_errors(model: Denoiser, seed: int, plan: TrainingPlan) -> dict[str, float]:
-    fresh = sample_transitions(plan.reference_points + plan.queries, np.random.default_rng(_FRESH_SEED + seed))
+    fresh = sample_cartpole_transitions(plan.reference_points + plan.queries, np.random.default_rng(_FRESH_SEED + seed))
     z = model.normalizer.normalize(np.hstack([fresh.states, fresh.controls])).astype(np.float32)
     order = np.random.default_rng(_FRESH_SEED).permutation(len(z))
     queries, points = torch.from_numpy(z[order[: plan.queries]]), torch.from_numpy(z[order[plan.queries :]])

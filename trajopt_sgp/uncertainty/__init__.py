@@ -1,4 +1,8 @@
-"""Uncertainty: the distance to data and its alternatives as cost and constraint, and how plans amplify errors."""
+"""Uncertainty: the distance to data and its alternatives as cost and constraint, and how plans amplify errors.
+
+Whatever draws takes a `generator`, by default one seeded with 0: of torch where tensors are drawn, of NumPy where
+transitions are chosen or dealt into blocks. `langevin` alone adds no noise without one.
+"""
 
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy as ScoreAccuracy
 from trajopt_sgp.uncertainty.accuracy import score_accuracy as score_accuracy

@@ -18,7 +18,7 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.derivatives.generic import differentiate
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.models.inputs import check_torch_generator
+from trajopt_sgp.generators import torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel
 from trajopt_sgp.uncertainty.validation import weighted_mean
@@ -110,8 +110,7 @@ def score_accuracy(
     """
     if queries < 1:
         raise OptionError(f"queries = {queries}: at least 1 is needed.")
-    generator = generator or torch.Generator().manual_seed(0)
-    check_torch_generator(generator)
+    generator = torch_generator(generator)
     points = _points(model, transitions)
     rows = torch.randint(len(points), (queries,), generator=generator)
     noise = torch.randn((queries, points.shape[1]), generator=generator, dtype=points.dtype)

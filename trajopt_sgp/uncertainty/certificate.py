@@ -16,8 +16,8 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
-from trajopt_sgp.data.transitions import check_generator
 from trajopt_sgp.errors import DatasetError, IncompatibleError, OptionError, ShapeError
+from trajopt_sgp.generators import numpy_generator
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.problem import Dynamics, PlanCertificate, Trajectory
 from trajopt_sgp.problem.certificate import CertificateCheck
@@ -103,7 +103,7 @@ class ModelBiasCertificate:
         cls,
         model: Dynamics,
         held_out: Transitions,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None = None,
         *,
         neighbors: int = 8,
         confidence: float = 0.95,
@@ -117,7 +117,7 @@ class ModelBiasCertificate:
         Args:
             model: discrete-time dynamics, without parameters.
             held_out: at least 20 transitions; those seen in training would make the model look better than it is.
-            generator: source of the blocks of the extreme-value estimate.
+            generator: source of the blocks of the extreme-value estimate, by default seeded with 0.
             neighbors, confidence, resolution: of the estimate of L, see `estimate_lipschitz`.
             normalizer: of z; default: that of the model, or else fitted to the transitions.
             error_scale: `(n,)`; default: the standard deviation of the steps in the transitions, for each coordinate.
@@ -128,7 +128,7 @@ class ModelBiasCertificate:
             ShapeError: model and transitions do not fit together.
             NotFiniteError: the model returns NaN or infinity; names the transition.
         """
-        check_generator(generator)
+        generator = numpy_generator(generator)
         check_model(model, held_out)
         _warn_of_training_data(model, held_out)
         model = cast(model, torch.float64)

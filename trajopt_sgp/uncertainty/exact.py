@@ -90,7 +90,8 @@ class ExactSmoothedDistance(TransitionModel):
         sigma_range: tuple[float, float] = _SIGMA_RANGE,
         tolerance: float | None = None,
     ) -> None:
-        super().__init__(transitions.dataset, normalizer or fit_normalizer(transitions))
+        shape = {"neighbors": neighbors, "sigma_range": list(sigma_range), "tolerance": tolerance}
+        super().__init__(transitions.dataset, normalizer or fit_normalizer(transitions), shape)
         _check_options(len(transitions), neighbors, sigma_range, tolerance)
         self.neighbors, self.sigma_range, self.tolerance = neighbors, sigma_range, tolerance
         data = self.normalizer.normalize(np.hstack([transitions.states, transitions.controls]))
@@ -129,11 +130,6 @@ class ExactSmoothedDistance(TransitionModel):
         """
         triples = as_triples(transitions)
         return cls(triples, triple_normalizer(triples, stretch), **options)
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides transitions and normalizer, as plain JSON values."""
-        return {"neighbors": self.neighbors, "sigma_range": list(self.sigma_range), "tolerance": self.tolerance}
 
     def distance(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor) -> Float[Tensor, "*batch"]:
         """Return d_sigma, half a squared length and negative within the data, `(..., d) -> (...)`.

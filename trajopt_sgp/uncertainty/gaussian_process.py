@@ -12,8 +12,8 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Normalizer, Transitions
 from trajopt_sgp.data.spread import as_scale, step_spread
-from trajopt_sgp.data.transitions import check_generator
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.generators import numpy_generator
 from trajopt_sgp.models import fit_normalizer
 from trajopt_sgp.models.without_sigma import WithoutSigma
 
@@ -34,7 +34,7 @@ class GaussianProcessVariance(WithoutSigma):
 
     Args:
         transitions: the data.
-        generator: draws which of them are used.
+        generator: draws which of them are used; by default seeded with 0.
         limit: largest number of transitions used, at most 2000: time grows with its cube.
         normalizer: of z = [x; u]; default: fitted to the transitions.
 
@@ -57,12 +57,12 @@ class GaussianProcessVariance(WithoutSigma):
     def __init__(
         self,
         transitions: Transitions,
-        generator: np.random.Generator,
+        generator: np.random.Generator | None = None,
         limit: int = 500,
         normalizer: Normalizer | None = None,
     ) -> None:
         super().__init__()
-        check_generator(generator)
+        generator = numpy_generator(generator)
         if not 2 <= limit <= _MOST_TRANSITIONS:
             raise OptionError(
                 f"limit = {limit}: a Gaussian process takes between 2 and {_MOST_TRANSITIONS} transitions."

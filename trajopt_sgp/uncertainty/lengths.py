@@ -12,9 +12,10 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.data import Transitions
 from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.generators import torch_generator
 from trajopt_sgp.models import Calibration
 from trajopt_sgp.models.calibration import CALIBRATION_QUANTILE, calibrate, measure_gain
-from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
+from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.data_distance import DataDistance
 from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel
@@ -27,7 +28,7 @@ def measure_calibration(
     model: ValueModel,
     data: Transitions,
     held_out: Transitions,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     reach: float = 1.0,
     quantile: float = CALIBRATION_QUANTILE,
 ) -> Calibration:
@@ -41,7 +42,7 @@ def measure_calibration(
         model: its value need not be a distance; set its `calibration` to what is returned.
         data: what the model has learned from.
         held_out: what it has not.
-        generator: source of directions and lengths.
+        generator: source of directions and lengths, by default seeded with 0.
         reach: largest length of a move, in normalised coordinates.
         quantile: share of the unseen data that shall read zero.
 
@@ -50,7 +51,7 @@ def measure_calibration(
             the points off the data; or no point came off the data. Or the generator is not one of torch, or the
             quantile not between 0 and 1.
     """
-    check_torch_generator(generator)
+    generator = torch_generator(generator)
     if model.sigma_range is not None:
         raise OptionError(f"{type(model).__name__} has noise levels: its lengths need an offset for each, and no gain.")
     unseen = normalized(model, held_out)

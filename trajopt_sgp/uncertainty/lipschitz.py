@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import DatasetError, NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.generators import numpy_generator
 from trajopt_sgp.uncertainty.reverse_weibull import fit_reverse_weibull
 
 _RESOLUTION_SHARE = 0.1
@@ -80,7 +81,7 @@ class LipschitzEstimate:
 def estimate_lipschitz(
     points: Float[FloatArray, "points d"],
     values: Float[FloatArray, " points"],
-    generator: np.random.Generator,
+    generator: np.random.Generator | None = None,
     neighbors: int = 8,
     confidence: float = 0.95,
     resolution: float | None = None,
@@ -98,7 +99,7 @@ def estimate_lipschitz(
     Args:
         points: z, in coordinates in which one unit means the same everywhere.
         values: e(z).
-        generator: source of the blocks.
+        generator: source of the blocks, by default seeded with 0.
         neighbors: nearest neighbours of each point.
         confidence: nominal, of the limit for the sampling error, in (0.5, 1).
         resolution: in the units of z; default: a tenth of the median distance to the nearest other point.
@@ -123,7 +124,7 @@ def estimate_lipschitz(
         if not resolution > 0.0:
             raise DatasetError("Half of the points coincide with others: say with resolution= what counts as close.")
     slopes = _slopes(distances, rows, values, resolution)
-    maxima = block_maxima(slopes, generator)
+    maxima = block_maxima(slopes, numpy_generator(generator))
     fit = fit_reverse_weibull(maxima, confidence)
     return LipschitzEstimate(
         maximal_slope=float(slopes.max()),

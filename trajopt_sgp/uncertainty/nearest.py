@@ -1,7 +1,5 @@
 """The plain distance to the nearest data point, as an uncertainty."""
 
-from typing import Any
-
 import numpy as np
 import scipy  # loads its trees when they are first used, which takes a tenth of a second
 import torch
@@ -40,17 +38,12 @@ class NearestDistance(TransitionModel):
     """Data in normalised coordinates, `(N, d)`."""
 
     def __init__(self, transitions: Transitions, normalizer: Normalizer | None = None) -> None:
-        super().__init__(transitions.dataset, normalizer or fit_normalizer(transitions))
+        super().__init__(transitions.dataset, normalizer or fit_normalizer(transitions), {})
         data = self.normalizer.normalize(np.hstack([transitions.states, transitions.controls]))
         self.register_buffer("points", torch.from_numpy(data))
         self.double()
         self._field = _NearestField(data)
         self.calibration = calibrate(self._leave_one_out, self.points, None) if len(data) > 1 else None
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Constructor arguments besides transitions and normalizer: none."""
-        return {}
 
     def distance(self, z: Float[Tensor, "*batch d"], sigma: float | Tensor = 0.0) -> Float[Tensor, "*batch"]:
         """Return half the squared distance to the nearest point, `(..., d) -> (...)`; sigma makes no difference."""

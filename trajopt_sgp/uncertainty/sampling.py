@@ -9,7 +9,8 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.models.inputs import Rows, as_tensor, check_torch_generator
+from trajopt_sgp.generators import torch_generator
+from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.uncertainty.protocols import GradientModel
 from trajopt_sgp.uncertainty.validation import in_precision_of
 
@@ -47,13 +48,12 @@ def langevin(
             f"sigma = {sigma}: it must be positive. Of a model without noise levels, give the level whose distance it "
             "has learned; one that has learned none, as a variance, has no density to sample."
         )
-    if generator is not None:
-        check_torch_generator(generator)
+    source = None if generator is None else torch_generator(generator)
     z = _points(z)
     for _ in range(steps):
         z = z - (0.5 * step_size / sigma**2) * _pull(model, z, sigma)
-        if generator is not None:
-            z = z + math.sqrt(step_size) * torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z)
+        if source is not None:
+            z = z + math.sqrt(step_size) * torch.randn(z.shape, generator=source, dtype=z.dtype).to(z)
     return z
 
 

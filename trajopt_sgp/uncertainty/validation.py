@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trajopt_sgp.errors import ShapeError
-from trajopt_sgp.models.inputs import check_torch_generator
+from trajopt_sgp.generators import torch_generator
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty.protocols import GradientModel
 
@@ -27,7 +27,7 @@ def gradient_error(
     reference_z: Float[Tensor, "points d"],
     query_z: Float[Tensor, "queries d"],
     sigmas: Sequence[float],
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
 ) -> dict[float, float]:
     """Return the relative error of a model's distance gradient for each sigma, at queries perturbed by that sigma.
 
@@ -39,13 +39,13 @@ def gradient_error(
         reference_z: a large sample of the data distribution, in the model's normalised coordinates.
         query_z: another sample, in the same coordinates.
         sigmas: noise levels.
-        generator: source of the perturbations.
+        generator: source of the perturbations, by default seeded with 0.
 
     Raises:
         ShapeError: the points and the queries have different sizes.
         OptionError: the generator is not one of torch.
     """
-    check_torch_generator(generator)
+    generator = torch_generator(generator)
     errors = {}
     for sigma in sigmas:
         noise = torch.randn(query_z.shape, generator=generator, dtype=torch.float64).to(query_z)

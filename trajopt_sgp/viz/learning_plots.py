@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.viz.style import INK, add_heading, legend_above, new_figure, pick_colours, set_title, styled
 
 
@@ -68,7 +68,8 @@ def plot_training_curves(
         title: above the figure.
 
     Raises:
-        OptionError: a file is missing or damaged, or holds no validation loss; names it.
+        FileError: a file is missing or damaged, or holds no validation loss.
+        OptionError: there is no run.
     """
     if not paths:
         raise OptionError("plot_training_curves needs at least one run.")
@@ -108,7 +109,7 @@ def _read_losses(path: Path) -> tuple[list[float], list[float]]:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
         pairs = [(float(r["step"]), float(r["validation_loss"])) for r in records if "validation_loss" in r]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OptionError(f"{path} cannot be read as the metrics of a training run: {error}.") from error
+        raise FileError(f"{path} cannot be read as the metrics of a training run: {error}.") from error
     if not pairs:
-        raise OptionError(f"{path} holds no validation loss.")
+        raise FileError(f"{path} holds no validation loss.")
     return [step for step, _ in pairs], [loss for _, loss in pairs]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.files import write_atomically
 from trajopt_sgp.viz.report_style import STYLESHEET
 
@@ -94,7 +94,8 @@ def write_report(
         footer: how the report was made: seed, versions, command.
 
     Raises:
-        OptionError: a picture is missing or of an unknown kind, or a format does not fit a number; names it.
+        FileError: a picture is missing or of an unknown kind.
+        OptionError: a format does not fit a number; names it.
     """
     body = "\n".join(
         [
@@ -212,12 +213,12 @@ def _header(column: Column) -> str:
 def _figure(picture: Picture, title: str) -> str:
     kind = _MEDIA_TYPES.get(picture.path.suffix.lower())
     if kind is None:
-        raise OptionError(f"{picture.path} is no picture of a known kind: {', '.join(_MEDIA_TYPES)}.")
+        raise FileError(f"{picture.path} is no picture of a known kind: {', '.join(_MEDIA_TYPES)}.")
     try:
         content = picture.path.read_bytes()
         width = _width(content)
     except OSError as error:
-        raise OptionError(f"The picture {picture.path} cannot be read: {error}.") from error
+        raise FileError(f"The picture {picture.path} cannot be read: {error}.") from error
     caption = f"<figcaption>{_inline(picture.caption)}</figcaption>" if picture.caption else ""
     source = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     alternative = _escape(picture.caption or title)

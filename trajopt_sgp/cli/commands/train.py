@@ -85,7 +85,7 @@ def train(
     """Train dynamics, score and energy networks on a Minari dataset, or other models by --preset and --models.
 
     Each model goes to its own subfolder, with checkpoint, metrics.jsonl and TensorBoard files. A run that was
-    interrupted is resumed by the same command, to the same bytes.
+    interrupted is resumed by the same command, to the same bytes, and with more steps a finished one goes on.
     """
     arguments = {**locals(), "folder": folder or Path("runs/train") / dataset}
     from trajopt_sgp.cli.jobs.train import TrainRequest, run_train

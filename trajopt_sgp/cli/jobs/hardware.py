@@ -107,28 +107,15 @@ def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> 
 def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
     """Write a log as a dataset."""
     import gymnasium
-    from minari.data_collector import EpisodeBuffer
 
     from trajopt_sgp.data import write_minari_dataset
+    from trajopt_sgp.data.episode_buffers import make_episode
     from trajopt_sgp.envs import PLANAR_PUSHER_ID
     from trajopt_sgp.hardware.dataset import read_episodes
     from trajopt_sgp.hardware.replay import log_settings
 
     episodes = read_episodes(log)
-    buffers = []
-    for episode in episodes:
-        count = len(episode.actions)
-        last = np.arange(count) == count - 1
-        zeros = np.zeros(count)
-        buffers.append(
-            EpisodeBuffer(
-                observations=episode.observations,
-                actions=episode.actions,
-                rewards=zeros,
-                terminations=zeros.astype(bool),
-                truncations=last,
-            )
-        )
+    buffers = [make_episode(episode.observations, episode.actions) for episode in episodes]
     own = {"time_step": log_settings(log).action_duration}
     with gymnasium.make(PLANAR_PUSHER_ID, parameters=own) as environment:
         write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")

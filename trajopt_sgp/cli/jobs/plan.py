@@ -15,20 +15,13 @@ from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations import DirectTranscription, Formulation, MultipleShooting, SingleShooting
+from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.problem import Certificate, OptimalControlProblem
 from trajopt_sgp.solvers import PreparedSolve, prepare, random_guesses
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.compare_choices import find_kind
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance, load_certificate
-
-FORMULATIONS: Mapping[str, type[Formulation]] = {
-    "single-shooting": SingleShooting,
-    "multiple-shooting": MultipleShooting,
-    "direct-transcription": DirectTranscription,
-}
-"""Formulations by their name on the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +111,7 @@ def _prepare(request: PlanRequest, models: Models) -> tuple[OptimalControlProble
     counted = any(entry.name == "count" for entry in fields(find_kind(Solver, request.solver)))  # type: ignore[type-abstract, arg-type]
     starts = {"count": request.starts or preset.starts} if counted else {}
     solver = make_solver(request.solver, {**preset.settings, **starts}, request.option or ())
-    formulation = FORMULATIONS[request.formulation or preset.formulation]()
+    formulation = find_kind(Formulation, request.formulation or preset.formulation)()  # type: ignore[type-abstract]
     problem = swing_up_problem(
         models.dynamics,
         models.terms(_guidance(request, models)),

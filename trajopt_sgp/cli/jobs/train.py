@@ -109,9 +109,9 @@ def _train(
             settings,
             request.seed,
             place,
-            lambda record: update(int(record["step"]), f"validation loss {record['validation_loss']:.3g}"),
-            normalizer,
-            device,
+            progress=lambda record: update(int(record["step"]), f"validation loss {record['validation_loss']:.3g}"),
+            normalizer=normalizer,
+            device=device,
         )
     rmse = {"validation_rmse": result.validation_rmse} if kind == "dynamics" else {}
     for concern in result.concerns:

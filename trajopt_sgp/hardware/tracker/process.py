@@ -11,9 +11,9 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.bus.events import EndSignals, make_event
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import TIMING, codec
-from trajopt_sgp.hardware.processes.events import EndSignals, make_event
 from trajopt_sgp.hardware.replay import SETTINGS
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings

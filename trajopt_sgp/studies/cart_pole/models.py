@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trajopt_sgp.data import Transitions, as_triples, triple_normalizer
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.learning import (
     MODEL_FILE,
     DynamicsSettings,
@@ -42,7 +42,7 @@ class ModelKind:
 
 def study_data(size: int, seed: int) -> Transitions:
     """Return `size` transitions of the cart-pole under random forces; the same for the same numbers."""
-    return sample_transitions(size, np.random.default_rng([seed, size, _STREAM]))
+    return sample_cartpole_transitions(size, np.random.default_rng([seed, size, _STREAM]))
 
 
 def train_model(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:

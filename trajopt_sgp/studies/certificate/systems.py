@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import AnyArray, FloatArray
 from trajopt_sgp.data import Transitions, describe_dataset
-from trajopt_sgp.envs import CartPoleDynamics, sample_transitions
+from trajopt_sgp.envs import CartPoleDynamics, sample_cartpole_transitions
 from trajopt_sgp.models.integrators import midpoint
 from trajopt_sgp.problem import Dynamics, OptimalControlProblem, StageCost, TerminalCost
 from trajopt_sgp.studies.swing_up import swing_up_problem
@@ -143,7 +143,7 @@ SYSTEMS = {
         CertificateSystem(
             "cart-pole",
             CartPoleDynamics(),
-            sample_transitions,
+            sample_cartpole_transitions,
             _cartpole_problem,
             _around(np.zeros(4), np.array([0.5, 0.5, 0.5, 0.5])),
         ),

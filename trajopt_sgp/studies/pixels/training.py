@@ -6,7 +6,6 @@ from typing import Any
 
 import gymnasium
 import minari
-import numpy as np
 
 from trajopt_sgp.data import ImageTransitions, load_image_transitions, write_minari_dataset
 from trajopt_sgp.envs import PIXEL_INTEGRATOR_ID, PixelWorld, collect_pixel_episodes
@@ -68,7 +67,7 @@ def collect_pixel_dataset(world: PixelWorld, transitions: int, seed: int) -> Ima
         known = load_image_transitions(dataset_id)
         if len(known) == transitions:
             return known
-    episodes = collect_pixel_episodes(world, transitions, np.random.default_rng(seed))
+    episodes = collect_pixel_episodes(world, transitions, seed)
     environment = gymnasium.make(PIXEL_INTEGRATOR_ID, world={"resolution": world.resolution})
     write_minari_dataset(episodes, dataset_id, environment, overwrite=True)
     environment.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any, Literal
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import FileError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.studies.runner.cell import StudyCell
 from trajopt_sgp.studies.runner.claim import Claim, claim
@@ -90,7 +90,7 @@ class CellStore:
         """Return the record of a cell if there is one.
 
         Raises:
-            OptionError: the file is damaged.
+            FileError: the file is damaged.
         """
         path = self.record_path(cell, key)
         if not path.exists():
@@ -98,7 +98,7 @@ class CellStore:
         try:
             return CellRecord(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise OptionError(f"{path} is damaged; remove it, and the cell is computed anew: {error}.") from error
+            raise FileError(f"{path} is damaged; remove it, and the cell is computed anew: {error}.") from error
 
     def save(self, cell: StudyCell, record: CellRecord) -> None:
         """Write the record of a cell."""
