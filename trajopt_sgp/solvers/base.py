@@ -31,7 +31,7 @@ class Outcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time [s] by `derivatives`, `solver`."""
     log: Sequence[Mapping[str, Any]] = ()
-    """One entry per iteration."""
+    """One entry per iteration, in the words of `Solution.log`."""
     gains: FloatArray | None = None
     """Feedback along the plan, `(N, m, n)` in units of controls and states, where the solver has found one."""
 

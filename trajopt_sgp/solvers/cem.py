@@ -73,10 +73,10 @@ class _Search(SampledSearch[CEM]):
         sampled.keep(self.best, samples, self.members, settings.feasibility)
         self.log.add(
             torch.ones(self.batch.count, dtype=torch.bool),
-            {"samples": samples.merit.shape[1]},
+            {"progress": 1.0, "samples": samples.merit.shape[1]},
             merit=samples.merit[:, 0],
             best=self.best.merit,
-            violation=self.best.violation,
+            violation=samples.violation[:, 0],
             deviation=(self.deviation / sampled.deviation.clamp_min(1e-12)).mean(-1),
         )
         self._move(samples)

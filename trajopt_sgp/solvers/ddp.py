@@ -197,7 +197,7 @@ class _Search:
             if not model.finite:
                 return Status.NOT_FINITE
             stationarity, residual = self._stationarity(model), self._residual()
-            self._note(stationarity, residual)
+            self._note(stationarity)
             if stationarity <= tolerance and residual <= self.settings.feasibility:
                 self._find_feedback(model)
                 return Status.SOLVED
@@ -328,8 +328,13 @@ class _Search:
         self.model, self.damping = None, 0.0
         return True
 
-    def _note(self, stationarity: float, residual: float) -> None:
-        entry = {"merit": self.value, "stationarity": stationarity, "violation": residual, "damping": self.damping}
+    def _note(self, stationarity: float) -> None:
+        merit, violation = self.value, 0.0
+        if len(self.rows):
+            rows = torch.from_numpy(self.rows)[None]
+            merit -= float(self.lagrangian.term(rows)[0])
+            violation = float(self.lagrangian.violation(rows)[0])
+        entry = {"merit": merit, "violation": violation, "stationarity": stationarity, "damping": self.damping}
         self.log.append({"progress": self.parameters.progress, **entry})
 
     def _outcome(self, status: Status) -> Outcome:

@@ -1,6 +1,6 @@
 """Interior-point method: Ipopt through CasADi, with exact second derivatives in float64."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,14 @@ _STATUS = {
     "Diverging_Iterates": Status.DIVERGED,
     "Invalid_Number_Detected": Status.NOT_FINITE,
 }
+_ENTRIES = {
+    "obj": "merit",
+    "inf_pr": "violation",
+    "inf_du": "stationarity",
+    "mu": "barrier",
+    "alpha_pr": "step_length",
+}
+"""Of its statistics, and what they are called in `Solution.log`."""
 
 _NEXT_STAGE = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
 _PUSHES = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
@@ -90,6 +98,7 @@ class Ipopt(Solver):
             warm=_build(nlp, callbacks, last, _WARM_START),
             status=_claimed,
             feasibility=FEASIBILITY,
+            iterations=_told,
             tolerance=self.tolerance,
         ).minimise
 
@@ -119,3 +128,9 @@ def _build(
 
 def _claimed(stats: Stats) -> Status:
     return _STATUS.get(stats["return_status"], Status.FAILED)
+
+
+def _told(stats: Stats) -> Iterator[dict[str, float]]:
+    columns = {own: stats["iterations"][name] for name, own in _ENTRIES.items()} if "iterations" in stats else {}
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, map(float, row), strict=True))

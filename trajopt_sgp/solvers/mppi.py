@@ -56,10 +56,10 @@ class _Search(SampledSearch[MPPI]):
         self.sampled.keep(self.best, samples, self.members, settings.feasibility)
         self.log.add(
             torch.ones(self.batch.count, dtype=torch.bool),
-            {"deviation": share},
+            {"progress": 1.0, "deviation": share},
             merit=samples.merit[:, 0],
             best=self.best.merit,
-            violation=self.best.violation,
+            violation=samples.violation[:, 0],
         )
         self._move(samples)
 

@@ -1,7 +1,7 @@
 """Solving the programs of a batch one after another by CasADi's `nlpsol`, in stages of annealing."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,6 +84,9 @@ class Nlpsol:
     """What the statistics of a solver claim."""
     feasibility: float
     """Largest scaled violation of a feasible iterate."""
+    iterations: Callable[[Stats], Iterable[Mapping[str, float]]] = lambda stats: ()
+    """What the statistics of a solver tell of its iterations, in the words of `Solution.log`; where that is nothing,
+    the log holds what was seen of the iterates."""
     tolerance: float = 1e-8
     """Of the optimality conditions."""
     order: Order = field(default_factory=Order)
@@ -120,7 +123,8 @@ class Nlpsol:
         for progress, solver in stages:
             run.enter_stage(_at(run.parameters, float(progress)))
             status, result = self._call(solver, {**point, **self._sides(run)})
-            run.log += _entries(_stats(solver) if result else {}, run, float(progress))
+            told = list(self.iterations(_stats(solver))) if result else []
+            run.log += [{"progress": float(progress), **entry} for entry in told or run.seen]
             if result:
                 point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
             if run.must_stop() or not result:
@@ -166,16 +170,6 @@ def _stats(solver: StageSolver) -> Stats:
     except RuntimeError:
         return {"return_status": ""}
     return stats
-
-
-def _entries(stats: Stats, run: Run, progress: float) -> list[Mapping[str, Any]]:
-    """Return what a solver tells about its iterations, or else what was seen of them."""
-    columns = stats.get("iterations", {})
-    names = [name for name in ("obj", "inf_pr", "inf_du", "mu", "alpha_pr") if name in columns]
-    if names:
-        rows = zip(*(columns[name] for name in names), strict=True)
-        return [{"progress": progress, **dict(zip(names, map(float, row), strict=True))} for row in rows]
-    return [{"progress": progress, "obj": objective, "inf_pr": violation} for objective, violation in run.trace]
 
 
 def schedule(program: NonlinearProgram, stages: int) -> FloatArray:

@@ -68,8 +68,8 @@ class Run:
     """Its objective in the present stage."""
     best_violation: float = np.inf
     """Its scaled violation."""
-    trace: list[tuple[float, float]] = field(default_factory=list)
-    """Objective and violation of the iterates of the present stage."""
+    seen: list[Mapping[str, float]] = field(default_factory=list)
+    """Merit and violation of the iterates of the present stage."""
     begin: float = field(default_factory=time.perf_counter)
     """When the run began."""
 
@@ -98,7 +98,7 @@ class Run:
 
     def enter_stage(self, parameters: Parameters) -> None:
         """Go on with other parameters; the best iterate keeps its place until another is better."""
-        self.parameters, self.trace = parameters, []
+        self.parameters, self.seen = parameters, []
         if np.isfinite(self.best_violation):
             self.best_objective = self.derivatives.objective(self.best, parameters)
 
@@ -106,7 +106,7 @@ class Run:
         """Compare an iterate with the best one."""
         objective = self.derivatives.objective(variables, self.parameters)
         violation = self.violation(variables)
-        self.trace.append((objective, violation))
+        self.seen.append({"merit": objective, "violation": violation})
         if not (np.isfinite(objective) and np.isfinite(violation)):
             return
         if violation <= self.feasibility:
@@ -189,7 +189,8 @@ class Run:
     def _complete_log(self, status: Status) -> list[Mapping[str, Any]]:
         if self.not_finite is None or status.ok:
             return self.log
-        last = self.log[-1] if self.log else {"progress": self.parameters.progress}
+        nothing = {"progress": self.parameters.progress, "merit": np.nan, "violation": np.nan}
+        last = self.log[-1] if self.log else nothing
         return [*self.log[:-1], {**last, "not_finite": self._name_not_finite(self.not_finite)}]
 
     def _name_not_finite(self, variables: FloatArray) -> str:

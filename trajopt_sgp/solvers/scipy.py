@@ -326,8 +326,7 @@ class _Reduced:
         run = self.run
         with _timed(run):
             run.keep(self.full(z))
-        objective, violation = run.trace[-1]
-        run.log.append({"progress": run.parameters.progress, "obj": objective, "inf_pr": violation})
+        run.log.append({"progress": run.parameters.progress, **run.seen[-1]})
         if run.must_stop():
             raise _Stop
         return False

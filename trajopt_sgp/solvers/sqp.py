@@ -86,6 +86,7 @@ class SQP(Solver):
             warm=solvers[-1],
             status=lambda stats: stats["return_status"],
             feasibility=FEASIBILITY,
+            iterations=lambda stats: stats["iterations"],
             tolerance=self.tolerance,
         ).minimise
 
@@ -110,8 +111,7 @@ class _Stage:
             bounds=arguments.get("lam_x0", np.zeros(self._steps.size)),
         )
         status = search.search()
-        columns = {name: [entry[name] for entry in search.log] for name in ("obj", "inf_pr", "inf_du")}
-        self._stats = {"return_status": status, "iterations": columns}
+        self._stats = {"return_status": status, "iterations": search.log}
         return {"x": search.x, "lam_g": search.constraints, "lam_x": search.bounds}
 
     def stats(self) -> Stats:

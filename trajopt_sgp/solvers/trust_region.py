@@ -224,9 +224,9 @@ class TrustRegion:
         return _UNKNOWN
 
     def _note(self, residual: KktResidual) -> None:
-        entry = {"inf_pr": residual.feasibility, "inf_du": residual.stationarity}
-        objective = self.run.trace[-1][0] if self.run.trace else np.nan
-        self.log.append({"obj": objective, **entry, "radius": self.radius, "penalty": self.penalty})
+        objective = self.run.seen[-1]["merit"] if self.run.seen else np.nan
+        entry = {"merit": objective, "violation": residual.feasibility, "stationarity": residual.stationarity}
+        self.log.append({**entry, "radius": self.radius, "penalty": self.penalty})
 
 
 def _relative(residual: KktResidual) -> float:
