@@ -14,6 +14,7 @@ from trajopt_sgp.derivatives.assembly import Assembly
 from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
+from trajopt_sgp.formulations.excess import tensor_excess
 from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
 from trajopt_sgp.problem.parameters import Parameters
@@ -100,7 +101,7 @@ class ProgramBatch:
         """Return the largest violation of rows `(p, R)` in each program, `(p,)`."""
         if not len(self.row_lower):
             return rows.new_zeros(len(rows))
-        return torch.maximum(self.row_lower - rows, rows - self.row_upper).clamp_min(0.0).amax(-1)
+        return tensor_excess(rows, self.row_lower, self.row_upper).abs().amax(-1)
 
     def far_from_rows(self, points: Tensor, feasibility: float) -> Tensor:
         """Return which programs must move far from points `(P, size)` to meet their rows, by the slopes there, `(P,)`.
@@ -115,11 +116,10 @@ class ProgramBatch:
         rounding = torch.finfo(self.program.problem.coarsest_dtype).eps
         with torch.no_grad():
             rows = self.evaluate(points, 1.0).rows
-        violation = self.violation(rows)
+        outside, violation = tensor_excess(rows, self.row_lower, self.row_upper).abs(), self.violation(rows)
         for k in ((violation > 0.0) & (violation <= feasibility)).nonzero()[:, 0].tolist():
             slopes = self._row_slopes(points[k], k)
-            excess = torch.maximum(self.row_lower - rows[k], rows[k] - self.row_upper).to(torch.float64).numpy()
-            far[k] = is_far(excess, slopes, feasibility, rounding)
+            far[k] = is_far(outside[k].to(torch.float64).numpy(), slopes, feasibility, rounding)
         return far
 
     def _row_slopes(self, point: Tensor, member: int) -> FloatArray:

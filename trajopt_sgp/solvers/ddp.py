@@ -12,6 +12,7 @@ import torch
 from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
@@ -179,12 +180,11 @@ class _Search:
 
     def _far_from_rows(self) -> bool:
         """Return whether rows that are flat at the plan, and steep where they got their scale, only seem to hold."""
-        lower, upper = self.derivatives.row_bounds
-        excess = np.maximum(lower - self.rows, self.rows - upper)
-        if not (excess > 0.0).any():
+        outside = self._outside()
+        if not outside.any():
             return False
         slopes = np.abs(self.derivatives.row_slopes(self.full, self.parameters).slopes).max(-1)
-        return is_far(excess, slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
+        return is_far(np.abs(outside), slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
 
     def _minimise(self, tolerance: float) -> Status:
         """Search in one stage."""
@@ -223,11 +223,14 @@ class _Search:
 
     def _stuck_outside(self, model: StageModel) -> bool:
         """Return whether rows are violated, and no small step reduces the sum of the squared violations."""
-        lower, upper = self.derivatives.row_bounds
-        excess = self.rows - np.clip(self.rows, lower, upper)
-        largest = np.abs(excess).max(initial=0.0)
-        slope = self.derivatives.row_slope(self.full, self.parameters, model, excess)
+        outside = self._outside()
+        largest = np.abs(outside).max(initial=0.0)
+        slope = self.derivatives.row_slope(self.full, self.parameters, model, outside)
         return bool(largest > self.settings.feasibility and self._projected(slope) <= ACCEPTABLE * largest)
+
+    def _outside(self) -> FloatArray:
+        """Return by how much each row is above or below its bounds, `(R,)`."""
+        return excess(self.rows, *self.derivatives.row_bounds)
 
     def _unit(self, model: StageModel) -> float:
         """Return the damping that is of the order of the model."""
@@ -329,13 +332,10 @@ class _Search:
         return True
 
     def _note(self, stationarity: float) -> None:
-        merit, violation = self.value, 0.0
-        if len(self.rows):
-            rows = torch.from_numpy(self.rows)[None]
-            merit -= float(self.lagrangian.term(rows)[0])
-            violation = float(self.lagrangian.violation(rows)[0])
-        entry = {"merit": merit, "violation": violation, "stationarity": stationarity, "damping": self.damping}
-        self.log.append({"progress": self.parameters.progress, **entry})
+        penalties = float(self.lagrangian.term(torch.from_numpy(self.rows)[None])[0]) if len(self.rows) else 0.0
+        violation = float(np.abs(self._outside()).max(initial=0.0))
+        entry = {"merit": self.value - penalties, "violation": violation, "stationarity": stationarity}
+        self.log.append({"progress": self.parameters.progress, **entry, "damping": self.damping})
 
     def _outcome(self, status: Status) -> Outcome:
         variables = self.full[self.workshop.program.decided]

@@ -241,7 +241,7 @@ class _Search:
         found, gradient = self._differentiate(trial, members, progress, augmented)
         value, rows = augmented(found), found.rows
         finite = torch.isfinite(value) & torch.isfinite(gradient).all(-1)
-        violation = self.lagrangian.violation(rows)
+        violation = self.batch.violation(rows)
         merit = torch.where(torch.isfinite(value), found.merit, torch.inf)
         self.merit[members] = merit
         self.best.keep_some(members, trial, merit, violation)
@@ -344,7 +344,7 @@ class _Search:
     def _log(self, members: Tensor, progress: float) -> None:
         live = torch.zeros_like(self.done)
         live[members] = True
-        violation = self.lagrangian.violation(self.rows)
+        violation = self.batch.violation(self.rows)
         self.log.add(
             live,
             {"progress": progress},
@@ -357,7 +357,7 @@ class _Search:
 
     def _outcomes(self, ended: Status | None) -> list[Outcome]:
         # a solved program returns the point that is; another one the best that was seen
-        self.best.put(self.solved, self.point, self.merit, self.lagrangian.violation(self.rows))
+        self.best.put(self.solved, self.point, self.merit, self.batch.violation(self.rows))
         self.best.judge(self.batch)
         return self.best.outcomes(
             self.batch,

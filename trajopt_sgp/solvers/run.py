@@ -12,6 +12,7 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.errors import NotFiniteError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.problem import KktResidual, Parameters, Status
 from trajopt_sgp.solvers.base import Outcome, Start
@@ -119,9 +120,8 @@ class Run:
     def violation(self, variables: FloatArray) -> float:
         """Return the largest scaled violation of a row or a bound."""
         rows = self.derivatives.rows(variables, self.parameters)
-        pairs = ((rows, self.row_bounds), (variables, self.bounds))
-        sides = [side for values, (lower, upper) in pairs for side in (values - upper, lower - values)]
-        return float(np.max([side.max(initial=0.0) for side in sides]))
+        parts = excess(rows, *self.row_bounds), excess(variables, *self.bounds)
+        return float(np.max([np.abs(part).max(initial=0.0) for part in parts]))
 
     def note(self, variables: FloatArray, *results: float | FloatArray) -> None:
         """Remember the first point at which a result is not finite."""
@@ -181,10 +181,10 @@ class Run:
         if not self.feasibility < self.best_violation < np.inf:
             return False
         rows, values = self.derivatives.jacobian(variables, self.parameters)
-        excess, pattern = _excess(rows, self.derivatives.bounds()), self.derivatives.jacobian_pattern
-        gradient = np.bincount(pattern.columns, values * excess[pattern.rows], self.derivatives.size)
+        outside, pattern = excess(rows, *self.row_bounds), self.derivatives.jacobian_pattern
+        gradient = np.bincount(pattern.columns, values * outside[pattern.rows], self.derivatives.size)
         step = variables - self.clip(variables - gradient)
-        return bool(np.abs(step).max(initial=0.0) <= ACCEPTABLE * np.abs(excess).max(initial=0.0))
+        return bool(np.abs(step).max(initial=0.0) <= ACCEPTABLE * np.abs(outside).max(initial=0.0))
 
     def _complete_log(self, status: Status) -> list[Mapping[str, Any]]:
         if self.not_finite is None or status.ok:
@@ -222,10 +222,3 @@ class Run:
 def _finite(result: float | FloatArray) -> bool:
     # a product tells in one pass; it is infinite for huge numbers too
     return math.isfinite(np.vdot(result, result)) or bool(np.isfinite(result).all())
-
-
-def _excess(values: FloatArray, bounds: Bounds) -> FloatArray:
-    """Return by how much values are above (positive) or below (negative) their bounds."""
-    lower, upper = bounds
-    above: FloatArray = np.maximum(values - upper, 0.0)
-    return above - np.maximum(lower - values, 0.0)
