@@ -53,6 +53,10 @@ class Start:
     rivals: int = 1
     """Programs in a row that are guesses for the same initial state, of which the best is wanted."""
 
+    def multipliers_of(self, member: int) -> Mapping[str, FloatArray]:
+        """Return the multipliers that one program of the batch starts from; empty where there are none."""
+        return self.multipliers[member] if self.multipliers else {}
+
     def one(self, member: int) -> Parameters:
         """Return the parameters of one program of the batch."""
         return replace(self.parameters, initial_state=self.parameters.initial_state[member])

@@ -15,10 +15,10 @@ from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.scaling import is_far
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule, staged
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.interruption import Interruption
-from trajopt_sgp.solvers.nlpsol import schedule
 from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep
 from trajopt_sgp.solvers.run import ACCEPTABLE, OPTIMAL
@@ -147,8 +147,10 @@ class _Search:
         self.begin, self.seconds = time.perf_counter(), 0.0
         lower, upper = (torch.from_numpy(side) for side in self.derivatives.row_bounds)
         self.lagrangian = AugmentedLagrangian(lower, upper, 1, self.settings.penalty)
-        if start.multipliers and len(known := start.multipliers[member].get("constraints", ())) == len(lower):
-            self.lagrangian.multipliers[0] = torch.from_numpy(np.asarray(known))
+        if known := start.multipliers_of(member):
+            self.lagrangian.multipliers[0] = torch.from_numpy(known["constraints"])
+        places = schedule(workshop.program, self.settings.stages, warm=bool(known))
+        self.stages = staged(places, self.settings.tolerance, self.settings.stage_tolerance)
         law = start.laws[member] if start.laws else None
         if law is not None and law.plan.horizon == workshop.program.problem.horizon:
             self.full = self.plans.under_law(law, self.parameters)
@@ -165,15 +167,14 @@ class _Search:
 
     def solve(self) -> Outcome:
         """Return the plan after the last stage."""
-        places, status = schedule(self.workshop.program, self.settings.stages).tolist(), Status.NOT_FINITE
-        for place in places:
+        status = Status.NOT_FINITE
+        for place, tolerance in self.stages:
             self.parameters = replace(self.parameters, progress=place)
             self.value, self.rows = self._evaluate(self.full)
             if not np.isfinite(self.value):
                 return self._outcome(Status.NOT_FINITE)
             self.model, self.damping = None, 0.0
-            last = place == places[-1]
-            status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
+            status = self._minimise(tolerance)
             if status in _ENDS:
                 break
         return self._outcome(Status.FAILED if status.ok and self._far_from_rows() else status)

@@ -9,9 +9,10 @@ import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule, staged
 from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, build, schedule
+from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats, build
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 
 _STATUS = {
@@ -79,25 +80,17 @@ class Ipopt(Solver):
         functions = ProgramFunctions(derivatives, self.hessian == "exact")
         callbacks = self._callbacks(functions)
         nlp = functions.problem()
-        places = schedule(program, self.stages)
-        last = self._options(self.tolerance)
-        solvers = [
-            _build(
-                nlp,
-                callbacks,
-                last if place == places[-1] else self._options(self.stage_tolerance),
-                _NEXT_STAGE if k else {},
-            )
-            for k, place in enumerate(places)
-        ]
+        stages = staged(schedule(program, self.stages), self.tolerance, self.stage_tolerance)
         return Nlpsol(
             program=program,
             derivatives=derivatives,
             functions=functions,
-            stages=list(zip(places.tolist(), solvers, strict=True)),
-            warm=_build(nlp, callbacks, last, _WARM_START),
+            stages=[
+                (place, _build(nlp, callbacks, self._options(tolerance), _NEXT_STAGE if k else {}))
+                for k, (place, tolerance) in enumerate(stages)
+            ],
+            warm=_build(nlp, callbacks, self._options(self.tolerance), _WARM_START),
             status=_claimed,
-            feasibility=FEASIBILITY,
             iterations=_told,
             tolerance=self.tolerance,
         ).minimise

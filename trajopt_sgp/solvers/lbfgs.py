@@ -11,6 +11,7 @@ from torch import Tensor
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
@@ -145,7 +146,7 @@ class _Search:
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)
         )
         self.metric = PenaltyMetric(batch, self.lagrangian)
-        self.annealed = program.annealed
+        self.places = schedule(program, settings.stages, warm=bool(start.multipliers))
         self.point = batch.guess.clone()
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self.rows = self.point.new_zeros((batch.count, len(batch.row_lower)))
@@ -171,16 +172,11 @@ class _Search:
         status: Status | None = None
         self._scale_objectives()
         with Interruption() as interruption:
-            for progress in self._stages():
+            for progress in self.places:
                 status = self._stage(progress, interruption)
                 if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
                     break
         return self._outcomes(status)
-
-    def _stages(self) -> list[float]:
-        if not self.annealed or self.batch.start.multipliers:
-            return [1.0]
-        return np.linspace(0.0, 1.0, self.settings.stages).tolist() if self.settings.stages > 1 else [1.0]
 
     def _warm_start(self, multipliers: Any) -> None:
         rows = np.stack([entry["constraints"] for entry in multipliers])
@@ -198,7 +194,7 @@ class _Search:
         self.lagrangian.multipliers = self.lagrangian.multipliers * self.scale[:, None]
 
     def _largest_gradient(self, point: Tensor) -> Tensor:
-        gradient = self.batch.evaluate_with_gradient(point, self._stages()[0])[1]
+        gradient = self.batch.evaluate_with_gradient(point, self.places[0])[1]
         return gradient.abs().amax(-1)
 
     def _stage(self, progress: float, interruption: Interruption) -> Status:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import casadi
@@ -27,10 +27,6 @@ GENERAL_OPTIONS = {
     "show_eval_warnings": False,
 }
 """Of every `nlpsol`."""
-
-
-FEASIBILITY = 1e-6
-"""Largest scaled violation of an iterate that counts as feasible."""
 
 
 @runtime_checkable
@@ -82,8 +78,6 @@ class Nlpsol:
     """Used where multipliers are given."""
     status: Callable[[Stats], Status]
     """What the statistics of a solver claim."""
-    feasibility: float
-    """Largest scaled violation of a feasible iterate."""
     iterations: Callable[[Stats], Iterable[Mapping[str, float]]] = lambda stats: ()
     """What the statistics of a solver tell of its iterations, in the words of `Solution.log`; where that is nothing,
     the log holds what was seen of the iterates."""
@@ -97,34 +91,27 @@ class Nlpsol:
         deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
         with Interruption() as interruption:
             return [
-                self._solve(
-                    guess,
-                    start.multipliers[k] if start.multipliers else {},
-                    self._run(start.one(k), interruption, deadline),
-                )
+                self._solve(guess, start.multipliers_of(k), self._run(start.one(k), interruption, deadline))
                 for k, guess in enumerate(start.variables)
             ]
 
     def _run(self, parameters: Parameters, interruption: Interruption, deadline: float | None) -> Run:
-        feasibility = max(self.feasibility, 10.0 * self.tolerance)
-        return Run(self.program, self.derivatives, parameters, feasibility, interruption, self.tolerance, deadline)
+        return Run(self.program, self.derivatives, parameters, interruption, self.tolerance, deadline)
 
     def _solve(self, guess: FloatArray, multipliers: Mapping[str, FloatArray], run: Run) -> Outcome:
         guess = run.clip(guess)
-        stages = list(self.stages)
-        if "constraints" in multipliers and "bounds" in multipliers:
-            stages = [(self.stages[-1][0], self.warm)]
-        run.enter_stage(replace(run.parameters, progress=float(stages[0][0])))
+        stages = [(self.stages[-1][0], self.warm)] if multipliers else self.stages
+        run.enter_stage(stages[0][0])
         run.keep(guess)
         if run.impossible:
             return run.outcome(guess, {}, Status.INFEASIBLE, 0)
         self.functions.run = run
         point, status = self._point(guess, multipliers), Status.FAILED
         for progress, solver in stages:
-            run.enter_stage(_at(run.parameters, float(progress)))
+            run.enter_stage(progress)
             status, result = self._call(solver, {**point, **self._sides(run)})
             told = list(self.iterations(_stats(solver))) if result else []
-            run.log += [{"progress": float(progress), **entry} for entry in told or run.seen]
+            run.log += [{"progress": progress, **entry} for entry in told or run.seen]
             if result:
                 point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
             if run.must_stop() or not result:
@@ -152,7 +139,7 @@ class Nlpsol:
 
     def _point(self, guess: FloatArray, multipliers: Mapping[str, FloatArray]) -> dict[str, Any]:
         point: dict[str, Any] = {"x0": self.order.variables(guess)}
-        if "constraints" in multipliers and "bounds" in multipliers:
+        if multipliers:
             point["lam_g0"] = self.order.rows(multipliers["constraints"])
             point["lam_x0"] = self.order.variables(multipliers["bounds"])
         return point
@@ -172,11 +159,6 @@ def _stats(solver: StageSolver) -> Stats:
     return stats
 
 
-def schedule(program: NonlinearProgram, stages: int) -> FloatArray:
-    """Return the places on the annealing schedule at which a program is solved, the last one 1."""
-    return np.linspace(0.0, 1.0, stages) if program.annealed and stages > 1 else np.ones(1)
-
-
 def build(
     plugin: str, name: str, nlp: casadi.Function, settings: Mapping[str, Any], options: Mapping[str, Any]
 ) -> casadi.Function:
@@ -190,11 +172,6 @@ def build(
     except RuntimeError as error:
         lines = str(error).strip().splitlines()
         raise OptionError(f"{name} refused its options {dict(options)}: {lines[-1]}") from error
-
-
-def _at(parameters: Parameters, progress: float) -> Parameters:
-    # the same object where nothing changes: values remembered for it stay valid
-    return parameters if parameters.progress == progress else replace(parameters, progress=progress)
 
 
 def _vector(value: Any) -> FloatArray:

@@ -21,6 +21,8 @@ from trajopt_sgp.solvers.interruption import Interruption
 
 Bounds = tuple[FloatArray, FloatArray]
 
+FEASIBILITY = 1e-6
+"""Largest scaled violation of an iterate that counts as feasible; where that is more, ten times the tolerance."""
 OPTIMAL = 1e-6
 """Residual of the optimality conditions, relative to the largest multiplier, of what is called solved."""
 ACCEPTABLE = 1e-4
@@ -41,8 +43,6 @@ class Run:
     """Of the program, in the order of its own variables and rows."""
     parameters: Parameters
     """Of the present stage of annealing."""
-    feasibility: float
-    """Largest scaled violation of a feasible iterate."""
     interruption: Interruption
     """Whether Ctrl-C was pressed."""
     tolerance: float = 1e-8
@@ -59,6 +59,8 @@ class Run:
     """Where an evaluation was not finite for the first time."""
     log: list[Mapping[str, Any]] = field(default_factory=list)
     """One entry per iteration."""
+    feasibility: float = field(init=False)
+    """Largest scaled violation of a feasible iterate."""
     bounds: Bounds = field(init=False)
     """Of the variables."""
     row_bounds: Bounds = field(init=False)
@@ -75,6 +77,7 @@ class Run:
     """When the run began."""
 
     def __post_init__(self) -> None:
+        self.feasibility = max(FEASIBILITY, 10.0 * self.tolerance)
         self.bounds = self.program.bounds(self.parameters.initial_state.numpy())
         self.row_bounds = self.derivatives.bounds()
         self.best = np.zeros(self.derivatives.size)
@@ -97,11 +100,14 @@ class Run:
             self.stopped = Status.TIME_LIMIT
         return self.stopped is not None or self.error is not None
 
-    def enter_stage(self, parameters: Parameters) -> None:
-        """Go on with other parameters; the best iterate keeps its place until another is better."""
-        self.parameters, self.seen = parameters, []
+    def enter_stage(self, place: float) -> None:
+        """Go on at a place on annealing schedules; the best iterate stays until another is better."""
+        self.seen = []
+        if self.parameters.progress != place:
+            # else the same object, for which values are remembered
+            self.parameters = replace(self.parameters, progress=place)
         if np.isfinite(self.best_violation):
-            self.best_objective = self.derivatives.objective(self.best, parameters)
+            self.best_objective = self.derivatives.objective(self.best, self.parameters)
 
     def keep(self, variables: FloatArray) -> None:
         """Compare an iterate with the best one."""

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -14,12 +14,12 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.least_squares import bounded_least_squares
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
-from trajopt_sgp.solvers.run import OPTIMAL, Run
+from trajopt_sgp.solvers.run import FEASIBILITY, OPTIMAL, Run
 
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
@@ -98,14 +98,14 @@ class Scipy(Solver):
                 f"L-BFGS-B handles bounds of the variables only, and {program.name} has constraints such as {name}. "
                 "Use SingleShooting without state bounds and constraints, or the method 'trust-constr' or 'SLSQP'."
             )
-        derivatives, places = RememberedDerivatives(program.assembly), schedule(program, self.stages)
+        derivatives = RememberedDerivatives(program.assembly)
 
         def minimise(start: Start) -> list[Outcome]:
             deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
-            feasibility = max(FEASIBILITY, 10.0 * self.tolerance)
+            places = schedule(program, self.stages, warm=bool(start.multipliers))
             with Interruption() as interruption:
                 runs = [
-                    Run(program, derivatives, start.one(k), feasibility, interruption, self.tolerance, deadline)
+                    Run(program, derivatives, start.one(k), interruption, self.tolerance, deadline)
                     for k in range(len(start.variables))
                 ]
                 return [
@@ -115,16 +115,15 @@ class Scipy(Solver):
         return minimise
 
 
-def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> Outcome:
+def _solve(settings: Scipy, run: Run, guess: FloatArray, places: Sequence[float]) -> Outcome:
     run.begin = time.perf_counter()
-    run.enter_stage(replace(run.parameters, progress=float(places[0])))
+    run.enter_stage(places[0])
     run.keep(guess)
     if run.impossible:
         return run.outcome(guess, {}, Status.INFEASIBLE, 0)
     point, multipliers, status = guess, dict[str, FloatArray](), Status.FAILED
     for place in places:
-        if run.parameters.progress != place:
-            run.enter_stage(replace(run.parameters, progress=float(place)))
+        run.enter_stage(place)
         try:
             for attempt in settings.attempts(len(point)):
                 point, multipliers, status = _Reduced(run, point).minimise(attempt)
