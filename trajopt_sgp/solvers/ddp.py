@@ -1,6 +1,5 @@
 """Differential dynamic programming: Newton steps in single shooting by a recursion over the stages, under feedback."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import schedule, staged
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep
 from trajopt_sgp.solvers.run import ACCEPTABLE, OPTIMAL
@@ -98,10 +97,8 @@ class DDP(Solver):
         workshop = _Workshop(self, program, plans, StageDerivatives(program, self.hessian == "exact"))
 
         def minimise(start: Start) -> list[Outcome]:
-            deadline = math.inf if start.time_limit is None else time.perf_counter() + start.time_limit
-            plans.recheck()
-            with Interruption() as interruption:
-                limits = _Limits(deadline, interruption)
+            with Limits(start.time_limit) as limits:
+                plans.recheck()
                 return [_Search(workshop, start, member, limits).solve() for member in range(len(start.variables))]
 
         return minimise
@@ -121,26 +118,10 @@ class _Workshop:
     """At plans."""
 
 
-@dataclass(frozen=True)
-class _Limits:
-    """When a search must end."""
-
-    deadline: float
-    """On the clock of `time.perf_counter`."""
-    interruption: Interruption
-    """Whether Ctrl-C was pressed."""
-
-    def reached(self) -> Status | None:
-        """Return which limit is reached, if any."""
-        if self.interruption.requested:
-            return Status.INTERRUPTED
-        return Status.TIME_LIMIT if time.perf_counter() > self.deadline else None
-
-
 class _Search:
     """The search of one program."""
 
-    def __init__(self, workshop: _Workshop, start: Start, member: int, limits: _Limits) -> None:
+    def __init__(self, workshop: _Workshop, start: Start, member: int, limits: Limits) -> None:
         self.workshop, self.settings, self.limits = workshop, workshop.settings, limits
         self.plans, self.derivatives = workshop.plans, workshop.derivatives
         self.parameters = start.one(member)

@@ -28,7 +28,6 @@ from trajopt_sgp.solvers.base import (
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.halving import better_half
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.tangent_steps import TangentSteps
 
 _CONSTRAINED_BETAS = (0.9, 0.99)
@@ -180,10 +179,10 @@ class _Descent:
 
     def run(self) -> list[Outcome]:
         status = Status.ITERATION_LIMIT
-        with Interruption() as interruption:
+        with self.batch.limits as limits:
             for i in range(self.settings.iterations):
                 self._step(i)
-                stopped = self.batch.stopped(interruption)
+                stopped = limits.reached()
                 if stopped is not None:
                     status = stopped
                     break

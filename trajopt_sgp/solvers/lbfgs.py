@@ -16,7 +16,6 @@ from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 
 _ARMIJO = 1e-4
@@ -171,9 +170,9 @@ class _Search:
     def run(self) -> list[Outcome]:
         status: Status | None = None
         self._scale_objectives()
-        with Interruption() as interruption:
+        with self.batch.limits:
             for progress in self.places:
-                status = self._stage(progress, interruption)
+                status = self._stage(progress)
                 if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
                     break
         return self._outcomes(status)
@@ -197,7 +196,7 @@ class _Search:
         gradient = self.batch.evaluate_with_gradient(point, self.places[0])[1]
         return gradient.abs().amax(-1)
 
-    def _stage(self, progress: float, interruption: Interruption) -> Status:
+    def _stage(self, progress: float) -> Status:
         last = progress == 1.0
         tolerance = self.tolerance if last else max(self.tolerance, self.settings.stage_tolerance)
         feasibility = self.feasibility if last else max(self.feasibility, self.settings.stage_tolerance)
@@ -208,7 +207,7 @@ class _Search:
         for _ in range(self.settings.iterations):
             members = torch.nonzero(~self.done)[:, 0]
             self._iterate(members, progress, tolerance, feasibility)
-            status = self.batch.stopped(interruption)
+            status = self.batch.limits.reached()
             if status is not None:
                 return status
             if self.done.all():

@@ -1,6 +1,5 @@
 """Mesh refinement: solve, split the intervals whose error is too large, and solve again from there."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +20,7 @@ from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
 from trajopt_sgp.solvers.base import Solver, check_counts, check_positive
 from trajopt_sgp.solvers.ipopt import Ipopt
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, solve
 
 _MOST_PARTS = 4
@@ -117,11 +117,12 @@ def refine_mesh(
     _check(problem, limits)
     solutions: list[Solution] = []
     errors: list[FloatArray] = []
-    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    clock = Limits(time_limit)
     while True:
-        left = None if deadline is None else max(deadline - time.perf_counter(), 1e-3)
         used = _trusting(solver) if solutions else solver
-        solution = solve(problem, formulation, used, guess, parameters=parameters, time_limit=left, generator=generator)
+        solution = solve(
+            problem, formulation, used, guess, parameters=parameters, time_limit=clock.left, generator=generator
+        )
         solutions.append(solution)
         errors.append(solution.mesh_error)
         reason = _ended(solutions, errors, limits)

@@ -1,6 +1,5 @@
 """Solving the programs of a batch one after another by CasADi's `nlpsol`, in stages of annealing."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +13,7 @@ from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Parameters, Status
 from trajopt_sgp.solvers.base import Outcome, Start
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.run import Run
 
@@ -88,15 +87,14 @@ class Nlpsol:
 
     def minimise(self, start: Start) -> list[Outcome]:
         """Solve every program of a batch."""
-        deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
-        with Interruption() as interruption:
+        with Limits(start.time_limit) as limits:
             return [
-                self._solve(guess, start.multipliers_of(k), self._run(start.one(k), interruption, deadline))
+                self._solve(guess, start.multipliers_of(k), self._run(start.one(k), limits))
                 for k, guess in enumerate(start.variables)
             ]
 
-    def _run(self, parameters: Parameters, interruption: Interruption, deadline: float | None) -> Run:
-        return Run(self.program, self.derivatives, parameters, interruption, self.tolerance, deadline)
+    def _run(self, parameters: Parameters, limits: Limits) -> Run:
+        return Run(self.program, self.derivatives, parameters, limits, self.tolerance)
 
     def _solve(self, guess: FloatArray, multipliers: Mapping[str, FloatArray], run: Run) -> Outcome:
         guess = run.clip(guess)

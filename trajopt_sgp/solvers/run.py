@@ -17,7 +17,7 @@ from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.problem import KktResidual, Parameters, Status
 from trajopt_sgp.solvers.base import Outcome, Start
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 
 Bounds = tuple[FloatArray, FloatArray]
 
@@ -43,12 +43,10 @@ class Run:
     """Of the program, in the order of its own variables and rows."""
     parameters: Parameters
     """Of the present stage of annealing."""
-    interruption: Interruption
-    """Whether Ctrl-C was pressed."""
+    limits: Limits
+    """When the solve must end."""
     tolerance: float = 1e-8
     """What the solver was asked for; a loose one is judged by itself."""
-    deadline: float | None = None
-    """End of the time, on the clock of `time.perf_counter`."""
     seconds: float = 0.0
     """Wall time of the evaluations so far."""
     error: BaseException | None = None
@@ -94,10 +92,8 @@ class Run:
 
     def must_stop(self) -> bool:
         """Return whether the time is over, Ctrl-C was pressed or an evaluation raised."""
-        if self.stopped is None and self.interruption.requested:
-            self.stopped = Status.INTERRUPTED
-        elif self.stopped is None and self.deadline is not None and time.perf_counter() > self.deadline:
-            self.stopped = Status.TIME_LIMIT
+        if self.stopped is None:
+            self.stopped = self.limits.reached()
         return self.stopped is not None or self.error is not None
 
     def enter_stage(self, place: float) -> None:
@@ -151,10 +147,9 @@ class Run:
         chosen = variables if status.ok else self.best
         feasible = self.best_violation <= self.feasibility
         merit = self.derivatives.objective(chosen, self.parameters.at_end()) if status.ok or feasible else np.inf
-        now = time.perf_counter()
-        seconds = {"derivatives": self.seconds, "solver": now - self.begin - self.seconds}
-        if self.deadline is not None:
-            seconds["overrun"] = max(0.0, now - self.deadline)
+        seconds = {"derivatives": self.seconds, "solver": time.perf_counter() - self.begin - self.seconds}
+        if (overrun := self.limits.overrun) is not None:
+            seconds["overrun"] = overrun
         return Outcome(chosen, status, iterations, merit, multipliers, seconds, self._complete_log(status))
 
     def residual(self, variables: FloatArray, multipliers: Mapping[str, FloatArray]) -> KktResidual:
@@ -223,6 +218,25 @@ class Run:
             return "A second derivative is NaN or infinite."
         value = variables[place] * self.program.scale[place]
         return f"{what} by {self.program.variable_name(place)} is NaN or infinite, where that is {value:.4g}."
+
+
+@dataclass
+class Measured:
+    """Add the time of a block to that of a run, and keep what it raises from passing through a foreign solver."""
+
+    run: Run
+    """Whose time and error are meant."""
+    begin: float = 0.0
+    """When the block began."""
+
+    def __enter__(self) -> None:
+        self.begin = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.run.seconds += time.perf_counter() - self.begin
+        if error is not None and self.run.error is None:
+            self.run.error = error
+        return True
 
 
 def _finite(result: float | FloatArray) -> bool:

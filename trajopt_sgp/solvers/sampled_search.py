@@ -11,7 +11,6 @@ from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Outcome, Solver, Start, check_counts, check_positive, check_shares
 from trajopt_sgp.solvers.batch import IterationLog
 from trajopt_sgp.solvers.best_iterates import BestIterates
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.sampling import LAST_PART, SampledBatch, statuses
 
 
@@ -81,12 +80,12 @@ class SampledSearch(ABC, Generic[Settings]):
         """Make all iterations, unless time is over or the user interrupts."""
         status = Status.ITERATION_LIMIT
         last_part = int((1.0 - LAST_PART) * self.settings.iterations)
-        with Interruption() as interruption:
+        with self.batch.limits as limits:
             for i in range(self.settings.iterations):
                 if i == last_part:
                     self.reached = self.best.merit.clone()
                 self.iterate(i)
-                stopped = self.batch.stopped(interruption)
+                stopped = limits.reached()
                 if stopped is not None:
                     status = stopped
                     break

@@ -7,9 +7,8 @@ import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import KktResidual, Status
-from trajopt_sgp.solvers.casadi_callbacks import Measured
 from trajopt_sgp.solvers.elastic_program import Bounds, ElasticProgram, Model, Step
-from trajopt_sgp.solvers.run import Run
+from trajopt_sgp.solvers.run import Measured, Run
 
 _FIRST_RADIUS, _SMALLEST_RADIUS, _LARGEST_RADIUS = 10.0, 1e-11, 1e4
 # of the promised reduction: for a step to be taken, for the region to grow
