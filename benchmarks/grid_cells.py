@@ -176,11 +176,11 @@ def _solve(cell: Cell, record: KnownProblem, solver: Solver, time_limit: float) 
         problem,
         formulation,
         solver,
-        MESH_TOLERANCE,
+        guess,
+        tolerance=MESH_TOLERANCE,
+        cost_tolerance=COST_TOLERANCE * scale,
         max_knots=MAX_KNOTS,
         max_rounds=8,
-        guess=guess,
-        cost_tolerance=COST_TOLERANCE * scale,
         time_limit=time_limit,
     )
     return list(refined.solutions), "" if refined.converged else refined.reason

@@ -28,7 +28,7 @@ from trajopt_sgp.solvers.mesh import MeshRefinement, error_order, refine_mesh, s
 def refined(name: str, formulation: Formulation, horizon: int, **options: Any) -> MeshRefinement:
     record = known(name)
     problem = record.problem(horizon)
-    return refine_mesh(problem, formulation, Ipopt(), guess=record.guess(problem), **options)
+    return refine_mesh(problem, formulation, Ipopt(), record.guess(problem), **options)
 
 
 def test_splitting_a_plan_does_not_change_it() -> None:
@@ -91,7 +91,7 @@ def test_a_jump_inside_an_interval_takes_few_knots() -> None:
     """No mesh that comes of this one has a knot where the control of least time jumps."""
     record = known("minimum time")
     problem = record.problem(5, mesh=[0.0, 0.2113, 0.4142, 0.5772, 0.7321, 1.0])
-    result = refine_mesh(problem, HermiteSimpson(), Ipopt(), tolerance=1e-8, guess=record.guess(problem))
+    result = refine_mesh(problem, HermiteSimpson(), Ipopt(), record.guess(problem), tolerance=1e-8)
     assert result.converged
     assert result.solution.trajectory.horizon <= 40
     assert record.relative_error(result.solution.cost) <= 1e-6
@@ -142,7 +142,7 @@ def test_the_limit_on_rounds_is_kept_and_named() -> None:
 def test_a_solver_that_fails_ends_the_refinement() -> None:
     record = known("Kelly's cart-pole")
     problem = record.problem(20)
-    result = refine_mesh(problem, HermiteSimpson(), Ipopt(max_iterations=2), guess=record.guess(problem))
+    result = refine_mesh(problem, HermiteSimpson(), Ipopt(max_iterations=2), record.guess(problem))
     assert not result.converged
     assert result.reason.startswith("the solver failed on 21 knots: stopped at the iteration limit")
 

@@ -14,7 +14,7 @@ from trajopt_sgp.formulations import (
     OrthogonalCollocation,
     TrapezoidalCollocation,
 )
-from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
+from trajopt_sgp.problem import Certificate, FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
 from trajopt_sgp.problem.curve import Curve, interpolate
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
@@ -69,15 +69,16 @@ def refine_mesh(
     problem: OptimalControlProblem,
     formulation: Formulation,
     solver: Solver,
-    tolerance: float = 1e-6,
-    max_knots: int = 400,
-    max_rounds: int = 10,
     guess: Trajectory | WarmStart | Solution | None = None,
     *,
+    tolerance: float = 1e-6,
     cost_tolerance: float | None = None,
+    max_knots: int = 400,
+    max_rounds: int = 10,
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> MeshRefinement:
     """Solve a problem on finer and finer meshes until the error of every interval is small.
 
@@ -94,15 +95,16 @@ def refine_mesh(
         problem: in continuous time; its mesh is the first one.
         formulation: how to transcribe it. With `MultipleShooting`, meshes are multiples of `steps_per_interval`.
         solver: how to solve each program.
-        tolerance: of the largest mesh error, relative to the units of the states.
-        max_knots: no mesh has more.
-        max_rounds: number of solves at most.
         guess: where the first solve begins.
+        tolerance: of the largest mesh error, relative to the units of the states.
         cost_tolerance: largest relative change of the cost since a mesh with two thirds of the intervals or less; not
             looked at if None.
+        max_knots: no mesh has more.
+        max_rounds: number of solves at most.
         parameters: values that differ from those of the problem; what varies over time is linear between knots.
         time_limit: wall time of all rounds together [s].
         generator: source of a random first guess.
+        certificate: of the model's bias; the `certificate` of each solution is what it says of the plan.
 
     Returns:
         All solutions. A solver that fails ends the refinement; `converged` is False then.
@@ -121,7 +123,14 @@ def refine_mesh(
     while True:
         used = _trusting(solver) if solutions else solver
         solution = solve(
-            problem, formulation, used, guess, parameters=parameters, time_limit=clock.left, generator=generator
+            problem,
+            formulation,
+            used,
+            guess,
+            parameters=parameters,
+            time_limit=clock.left,
+            generator=generator,
+            certificate=certificate,
         )
         solutions.append(solution)
         errors.append(solution.mesh_error)

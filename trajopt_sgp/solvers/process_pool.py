@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import Formulation
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Status, Trajectory
+from trajopt_sgp.problem import Certificate, OptimalControlProblem, Solution, Status, Trajectory
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, PreparedSolve, prepare
@@ -33,6 +33,7 @@ def solve_in_processes(
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> list[Solution]:
     """Solve the same problem from B initial states `(B, n)`, `workers` programs at a time.
 
@@ -45,9 +46,10 @@ def solve_in_processes(
     """
     check_counts("solve_in_processes", workers=workers)
     prepared = in_processes(prepare(problem, formulation, solver), workers)
-    return prepared.solve_batch(
+    solutions = prepared.solve_batch(
         initial_states, guess, parameters=parameters, time_limit=time_limit, generator=generator
     )
+    return solutions if certificate is None else [solution.with_certificate(certificate) for solution in solutions]
 
 
 def in_processes(prepared: PreparedSolve, workers: int) -> PreparedSolve:
