@@ -59,7 +59,7 @@ SOLVERS: dict[str, Choice] = {
     "SQP": Choice("sqp", "NLP", {}),
     "DDP": Choice("ddp", "NLP", {}),
     "Scipy": Choice("scipy", "NLP", {}),
-    "LBFGS": Choice("lbfgs", "first-order", {"iterations": 6000}),
+    "LBFGS": Choice("lbfgs", "first-order", {"max_iterations": 6000}),
     "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 2000, "step_size": 0.05}),
     "CEM": Choice("cem", "sampling", {"iterations": 1500, "noise_exponent": 0.0, "final_spread": 0.001, "elites": 10}),
     "MPPI": Choice(

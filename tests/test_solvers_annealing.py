@@ -69,7 +69,7 @@ def test_a_descent_follows_its_places_and_ends_at_the_last(field: bool) -> None:
     model = score_network(data) if field else ExactSmoothedDistance(data)
     distance = DataDistance(model, weight=1.0, schedule=GeometricSchedule(0.5, 0.05))
     problem = cartpole_swing_up(horizon=8, stage_costs=[force_cost, distance])
-    solver = GradientDescent(iterations=60, annealing=0.8, adaptive=SETTINGS, count=2)
+    solver = GradientDescent(iterations=60, annealing=0.8, adaptive=SETTINGS, starts=2)
     solution = solve(problem, SingleShooting(), solver)
     found = [entry["progress"] for entry in solution.log]
     assert found == sorted(found)

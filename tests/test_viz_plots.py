@@ -67,7 +67,7 @@ def make_problem() -> OptimalControlProblem:
 
 @pytest.fixture(scope="module")
 def descent() -> Solution:
-    return solve(make_problem(), SingleShooting(), GradientDescent(iterations=20, count=4))
+    return solve(make_problem(), SingleShooting(), GradientDescent(iterations=20, starts=4))
 
 
 @pytest.fixture(scope="module")

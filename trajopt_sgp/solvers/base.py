@@ -50,7 +50,7 @@ class Start:
     """Feedback along the guesses that have any, for solvers that begin by following it, `P` entries or none."""
     time_limit: float | None = None
     """Wall time for the whole batch [s]."""
-    rivals: int = 1
+    starts: int = 1
     """Programs in a row that are guesses for the same initial state, of which the best is wanted."""
 
     def multipliers_of(self, member: int) -> Mapping[str, FloatArray]:

@@ -66,7 +66,7 @@ class DDP(Solver):
     """Second derivatives: all of them, or those that squares of residuals and other costs give."""
     penalty: float = 10.0
     """First penalty of constraints in the augmented Lagrangian."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random; solved one after another."""
 
     needs_value: ClassVar[bool] = True
@@ -76,13 +76,8 @@ class DDP(Solver):
     def __post_init__(self) -> None:
         positive = {name: getattr(self, name) for name in ("tolerance", "feasibility", "stage_tolerance", "penalty")}
         check_positive("DDP", **positive)
-        check_counts("DDP", max_iterations=self.max_iterations, stages=self.stages, count=self.count)
+        check_counts("DDP", max_iterations=self.max_iterations, stages=self.stages, starts=self.starts)
         check_choice("DDP", "hessian", self.hessian, ("exact", "gauss-newton"))
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the program is a chain of stages.

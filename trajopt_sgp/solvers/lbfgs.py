@@ -50,7 +50,7 @@ class LBFGS(Solver):
     M. L. Overton, Nonsmooth optimization via quasi-Newton methods, Mathematical Programming 141 (2013).
     """
 
-    iterations: int = 2000
+    max_iterations: int = 2000
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
     """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
@@ -67,23 +67,18 @@ class LBFGS(Solver):
     """As `tolerance`, in the stages before the last."""
     penalty: float = 300.0
     """First penalty of constraints in the augmented Lagrangian."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
 
     needs_value: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        counts = {name: getattr(self, name) for name in ("iterations", "memory", "stages", "count")}
+        counts = {name: getattr(self, name) for name in ("max_iterations", "memory", "stages", "starts")}
         check_counts("LBFGS", **counts)
         names = ("tolerance", "feasibility", "stage_tolerance", "penalty")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         check_positive("LBFGS", **given)
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Every program can be solved; nothing is built."""
@@ -204,7 +199,7 @@ class _Search:
         self.fresh[:], self.moved[:] = True, False
         self.inner[:] = max(tolerance, 0.01) if len(self.batch.row_lower) else tolerance
         self.memory.clear(torch.arange(self.batch.count))
-        for _ in range(self.settings.iterations):
+        for _ in range(self.settings.max_iterations):
             members = torch.nonzero(~self.done)[:, 0]
             self._iterate(members, progress, tolerance, feasibility)
             status = self.batch.limits.reached()

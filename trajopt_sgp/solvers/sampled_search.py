@@ -34,7 +34,7 @@ class SamplingSolver(Solver):
     """Price of a violation of a scaled constraint by one."""
     feasibility: float = 1e-6
     """Largest violation of a scaled constraint in a sample that counts as feasible."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
     seed: int = 0
     """Of the noise; every solve draws the same."""
@@ -47,16 +47,11 @@ class SamplingSolver(Solver):
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        counts = ("iterations", "population", "count", "rows_per_call")
+        counts = ("iterations", "population", "starts", "rows_per_call")
         check_counts(self.name, **{name: getattr(self, name) for name in counts})
         positive = ("spread", "tolerance", "penalty", "feasibility")
         check_positive(self.name, **{name: getattr(self, name) for name in positive})
         check_shares(self.name, final_spread=self.final_spread)
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
 
 Settings = TypeVar("Settings", bound=SamplingSolver)

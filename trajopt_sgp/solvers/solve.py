@@ -305,7 +305,7 @@ class PreparedSolve:
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
             # a law belongs to the guess, which is the first start of its state
             followed = [law if k == 0 else None for law in laws for k in range(starts)]
-            start = Start(variables, values, multipliers if starts == 1 else (), followed, time_limit, rivals=starts)
+            start = Start(variables, values, multipliers if starts == 1 else (), followed, time_limit, starts=starts)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
