@@ -21,8 +21,8 @@ from trajopt_sgp.formulations import (
     TrapezoidalCollocation,
 )
 from trajopt_sgp.problem import ContinuousDynamics, FreeTime, OptimalControlProblem, StageCost, TimeVarying
-from trajopt_sgp.solvers import Ipopt, solve
-from trajopt_sgp.solvers.mesh import MeshRefinement, error_order, refine_mesh, split_trajectory
+from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.solvers.mesh import MeshRefinement, refine_mesh, split_trajectory
 
 
 def refined(name: str, formulation: Formulation, horizon: int, **options: Any) -> MeshRefinement:
@@ -203,9 +203,13 @@ def test_a_reference_by_knot_stays_what_it_is_between_the_knots() -> None:
     np.testing.assert_allclose(np.asarray(values.values)[:, 0], expected, atol=1e-12)
 
 
-def test_orders_of_the_mesh_error() -> None:
-    formulations = [TrapezoidalCollocation(), HermiteSimpson(), OrthogonalCollocation(2), DirectTranscription("euler")]
-    assert [error_order(formulation) for formulation in formulations] == [3, 4, 3, 2]
+def test_what_refinement_asks_of_formulations_and_solvers_has_defaults() -> None:
+    own = NeverFinerFormulation()
+    assert (own.mesh_error_order, own.horizon_multiple) == (2, 1)
+    assert GradientDescent().near_solution() == GradientDescent()
+    near = Ipopt(options={"mu_init": 0.1}).near_solution()
+    assert near.options["mu_init"] == 0.1
+    assert near.options.keys() > {"mu_init"}
 
 
 def test_what_cannot_be_refined_is_refused() -> None:

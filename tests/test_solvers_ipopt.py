@@ -34,7 +34,7 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.solvers import Ipopt, prepare, random_guesses, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
-FORMULATIONS = [SingleShooting(), DirectTranscription()]
+FORMULATIONS: list[Formulation] = [SingleShooting(), DirectTranscription()]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)
 
 PROBLEMS = {

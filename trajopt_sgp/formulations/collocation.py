@@ -65,6 +65,11 @@ class Scheme:
 class TrapezoidalCollocation(Formulation):
     """Controls linear, states quadratic between the knots; order 2."""
 
+    @property
+    def mesh_error_order(self) -> int:
+        """Of quadratic states."""
+        return 3
+
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.
 
@@ -79,6 +84,11 @@ class TrapezoidalCollocation(Formulation):
 @dataclass(frozen=True)
 class HermiteSimpson(Formulation):
     """Controls quadratic, states cubic; knots and midpoints are variables (the separated form); order 4."""
+
+    @property
+    def mesh_error_order(self) -> int:
+        """Of cubic states."""
+        return 4
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.
@@ -111,6 +121,11 @@ class OrthogonalCollocation(Formulation):
             raise OptionError(f"OrthogonalCollocation: degree = {self.degree!r}; it must be a whole number, 1 to 9.")
         if self.points not in ("radau", "legendre"):
             raise OptionError(f"OrthogonalCollocation: unknown points {self.points!r}; choose 'radau' or 'legendre'.")
+
+    @property
+    def mesh_error_order(self) -> int:
+        """Of states of degree d."""
+        return self.degree + 1
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.

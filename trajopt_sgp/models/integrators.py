@@ -50,4 +50,6 @@ def rk4(derivative: Callable[[State, Control], State], state: State, control: Co
 IntegratorName = Literal["euler", "midpoint", "rk4"]
 
 INTEGRATORS: dict[str, Callable[..., Any]] = {"euler": euler, "midpoint": midpoint, "rk4": rk4}
-"""Explicit Runge-Kutta methods of order 1, 2 and 4."""
+"""Explicit Runge-Kutta methods."""
+ORDERS: dict[str, int] = {"euler": 1, "midpoint": 2, "rk4": 4}
+"""Of their error over a given time."""

@@ -88,6 +88,10 @@ class Solver(ABC):
         """Number of guesses made where the user gives none."""
         return 1
 
+    def near_solution(self) -> "Solver":
+        """Return the solver set up for a guess that is nearly the solution."""
+        return self
+
     @abstractmethod
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Build what can be built before the guess is known.

@@ -1,7 +1,7 @@
 """Interior-point method: Ipopt through CasADi, with exact second derivatives in float64."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import casadi
@@ -36,6 +36,7 @@ _ENTRIES = {
 """Of its statistics, and what they are called in `Solution.log`."""
 
 _NEXT_STAGE = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
+_NEAR = {"mu_init": 1e-4, "bound_push": 1e-6, "bound_frac": 1e-6}
 _PUSHES = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
 # an earlier solution is closer than the stage before: the barrier is almost gone, and nothing is pushed off its bound
 _WARM_START = {"warm_start_init_point": "yes", "mu_init": 1e-6, **{f"warm_start_{push}": 1e-8 for push in _PUSHES}}
@@ -69,6 +70,10 @@ class Ipopt(Solver):
         check_positive("Ipopt", tolerance=self.tolerance, stage_tolerance=self.stage_tolerance)
         check_counts("Ipopt", max_iterations=self.max_iterations, stages=self.stages)
         check_choice("Ipopt", "hessian", self.hessian, ("exact", "gauss-newton", "limited-memory"))
+
+    def near_solution(self) -> "Ipopt":
+        """Return the solver with a small barrier, which leaves a guess near its bounds."""
+        return replace(self, options={**_NEAR, **self.options})
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
