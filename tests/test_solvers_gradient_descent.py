@@ -394,7 +394,7 @@ def test_the_better_half(merit: list[float], violation: list[float], live: list[
         ({"tolerance": float("inf")}, "GradientDescent: tolerance = inf"),
         ({"annealing": 1.5}, "GradientDescent: annealing = 1.5; it must be above 0 and at most 1."),
         ({"final_step": 0.0}, "GradientDescent: final_step = 0.0"),
-        ({"keep": "first"}, "GradientDescent: keep = 'first'; choose from best, last."),
+        ({"keep": "first"}, "GradientDescent: unknown keep 'first'; choose from 'best', 'last'."),
         ({"multiplier_rate": 2.0}, "GradientDescent: multiplier_rate = 2.0"),
     ],
 )

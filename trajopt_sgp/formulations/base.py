@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from trajopt_sgp.formulations.stepping import IntegratorName, Stepper, check_stepping
-from trajopt_sgp.models.integrators import ORDERS
+from trajopt_sgp.formulations.stepping import IntegratorName, Stepper
+from trajopt_sgp.models.integrators import ORDERS, check_stepping
 from trajopt_sgp.problem import OptimalControlProblem
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SteppedFormulation(Formulation):
     """Steps of the integrator in an interval."""
 
     def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
+        check_stepping(self.name, self.integrator, self.substeps)
 
     @property
     def mesh_error_order(self) -> int:

@@ -14,6 +14,7 @@ from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.formulations.shooting import SingleShooting
 from trajopt_sgp.formulations.stepping import IntegratorName
 from trajopt_sgp.models.policies import OpenLoop, Policy, PolicySpace
+from trajopt_sgp.options import check_choice, check_counts
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.terms import Numbers
@@ -60,10 +61,8 @@ class PolicySearch(SteppedFormulation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.gradient not in ("first", "zeroth"):
-            raise OptionError(f"PolicySearch: unknown gradient {self.gradient!r}; choose from 'first', 'zeroth'.")
-        if type(self.noise_draws) is not int or self.noise_draws < 1:
-            raise OptionError(f"PolicySearch: noise_draws = {self.noise_draws!r}; it must be at least 1.")
+        check_choice(self.name, "gradient", self.gradient, ("first", "zeroth"))
+        check_counts(self.name, noise_draws=self.noise_draws)
         noise = np.asarray(self.noise, dtype=np.float64)
         if not (np.isfinite(noise).all() and (noise >= 0.0).all()):
             raise OptionError(f"PolicySearch: noise = {self.noise}; it must be finite and not negative.")

@@ -8,6 +8,7 @@ from trajopt_sgp.formulations.base import SteppedFormulation
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.stepping import IntegratorName
+from trajopt_sgp.options import check_counts
 from trajopt_sgp.problem import OptimalControlProblem
 
 
@@ -51,10 +52,7 @@ class MultipleShooting(SteppedFormulation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if type(self.steps_per_interval) is not int or self.steps_per_interval < 1:
-            raise OptionError(
-                f"MultipleShooting: steps_per_interval = {self.steps_per_interval!r}; it must be at least 1."
-            )
+        check_counts(self.name, steps_per_interval=self.steps_per_interval)
 
     @property
     def horizon_multiple(self) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import check_counts, check_positive
+from trajopt_sgp.options import check_counts, check_positive
 
 MeritAt = Callable[[float], Tensor]
 """Place on the schedules to the merit of every program of a batch there, `(P,)`; infinite of those that stopped."""

@@ -6,7 +6,8 @@ import torch
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import Minimiser, Start, check_counts, check_shares
+from trajopt_sgp.options import check_counts, check_shares
+from trajopt_sgp.solvers.base import Minimiser, Start
 from trajopt_sgp.solvers.sampled_search import SampledSearch, SamplingSolver
 from trajopt_sgp.solvers.sampling import Samples, check_sampling
 

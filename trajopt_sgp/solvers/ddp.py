@@ -13,10 +13,11 @@ from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.scaling import is_far
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import schedule, staged
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep

@@ -12,9 +12,10 @@ from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Parameters, Status
 from trajopt_sgp.solvers.annealing import schedule, staged
-from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Solver
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
 from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats, build
 from trajopt_sgp.solvers.remembered import RememberedDerivatives

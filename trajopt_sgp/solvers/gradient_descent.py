@@ -13,18 +13,11 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation
+from trajopt_sgp.options import check_choice, check_counts, check_positive, check_shares
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import AdaptiveAnnealing, AdaptivePlaces, Places, fixed_places
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import (
-    Minimiser,
-    Outcome,
-    Solver,
-    Start,
-    check_counts,
-    check_positive,
-    check_shares,
-)
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.halving import better_half
@@ -106,10 +99,9 @@ class GradientDescent(Solver):
         check_positive("GradientDescent", **positive)
         names = ("final_step", "final_step_constrained", "annealing", "multiplier_rate")
         check_shares("GradientDescent", **{name: getattr(self, name) for name in names})
-        if self.keep not in ("best", "last"):
-            raise OptionError(f"GradientDescent: keep = {self.keep!r}; choose from best, last.")
-        if not self.longest_gradient > 0.0:
-            raise OptionError(f"GradientDescent: longest_gradient = {self.longest_gradient!r}; it must be positive.")
+        check_choice("GradientDescent", "keep", self.keep, ("best", "last"))
+        if self.longest_gradient != math.inf:
+            check_positive("GradientDescent", longest_gradient=self.longest_gradient)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check the optimiser.

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
+from trajopt_sgp.options import check_counts, check_positive
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import schedule
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.penalty_metric import PenaltyMetric

@@ -8,11 +8,12 @@ import numpy as np
 from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.options import check_counts, check_positive
 from trajopt_sgp.problem import Certificate, FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
 from trajopt_sgp.problem.curve import Curve, interpolate
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
-from trajopt_sgp.solvers.base import Solver, check_counts, check_positive
+from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, solve
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import Minimiser, check_positive
+from trajopt_sgp.options import check_positive
+from trajopt_sgp.solvers.base import Minimiser
 from trajopt_sgp.solvers.sampled_search import SampledSearch, SamplingSolver
 from trajopt_sgp.solvers.sampling import Samples, check_sampling
 

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.options import check_counts
 from trajopt_sgp.problem import Certificate, OptimalControlProblem, Solution, Status, Trajectory
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, PreparedSolve, prepare
 

@@ -7,8 +7,9 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_counts, check_positive, check_shares
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Outcome, Solver, Start, check_counts, check_positive, check_shares
+from trajopt_sgp.solvers.base import Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.sampling import LAST_PART, SampledBatch, statuses

@@ -12,9 +12,10 @@ import torch
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Parameters, Status
 from trajopt_sgp.solvers.annealing import schedule
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.least_squares import bounded_least_squares
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.remembered import RememberedDerivatives

@@ -9,8 +9,9 @@ import torch
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.solvers.annealing import schedule, staged
-from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Solver
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
 from trajopt_sgp.solvers.elastic_program import ElasticProgram
 from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats
