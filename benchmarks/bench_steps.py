@@ -43,15 +43,15 @@ def _formulation(name: str) -> Formulation:
 def _steps(name: str, quick: bool) -> Iterator[Row]:
     first: Solver = Ipopt(stages=1, tolerance=1e-4)
     if SOLVERS[name].needs_rollout:
-        first = DDP(stages=1, tolerance=1e-4, count=1 if quick else 4)
+        first = DDP(stages=1, tolerance=1e-4, starts=1 if quick else 4)
     controller = _controller(_formulation(name), SOLVERS[name], first, quick)
     seconds, upright = _run(controller, 5 if quick else STEPS)
     yield _row(f"step, T={controller.problem.horizon}, {name}", seconds, upright)
 
 
 def _descent(quick: bool) -> Iterator[Row]:
-    first = GradientDescent(iterations=10 if quick else 200, count=STARTS, halve_every=20, step_size=0.3)
-    solver = GradientDescent(iterations=ITERATIONS, count=STARTS, halve_every=1, step_size=0.03)
+    first = GradientDescent(iterations=10 if quick else 200, starts=STARTS, halve_every=20, step_size=0.3)
+    solver = GradientDescent(iterations=ITERATIONS, starts=STARTS, halve_every=1, step_size=0.03)
     controller = _controller(SingleShooting(), solver, first, quick)
     seconds, upright = _run(controller, 3 if quick else STEPS)
     search = f"gradient descent, {STARTS} starts, halved in each of {ITERATIONS} iterations"

@@ -59,7 +59,7 @@ SOLVERS: dict[str, Choice] = {
     "SQP": Choice("sqp", "NLP", {}),
     "DDP": Choice("ddp", "NLP", {}),
     "Scipy": Choice("scipy", "NLP", {}),
-    "LBFGS": Choice("lbfgs", "first-order", {"iterations": 6000}),
+    "LBFGS": Choice("lbfgs", "first-order", {"max_iterations": 6000}),
     "GradientDescent": Choice("gradient_descent", "first-order", {"iterations": 2000, "step_size": 0.05}),
     "CEM": Choice("cem", "sampling", {"iterations": 1500, "noise_exponent": 0.0, "final_spread": 0.001, "elites": 10}),
     "MPPI": Choice(
@@ -176,11 +176,11 @@ def _solve(cell: Cell, record: KnownProblem, solver: Solver, time_limit: float) 
         problem,
         formulation,
         solver,
-        MESH_TOLERANCE,
+        guess,
+        tolerance=MESH_TOLERANCE,
+        cost_tolerance=COST_TOLERANCE * scale,
         max_knots=MAX_KNOTS,
         max_rounds=8,
-        guess=guess,
-        cost_tolerance=COST_TOLERANCE * scale,
         time_limit=time_limit,
     )
     return list(refined.solutions), "" if refined.converged else refined.reason

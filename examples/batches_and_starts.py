@@ -41,7 +41,7 @@ def main() -> None:
     )
     angles = np.linspace(-1.0, 1.0, 10)
     states = np.stack([angles, np.zeros(10)], axis=-1)
-    solver = GradientDescent(iterations=100, step_size=0.3, count=8)
+    solver = GradientDescent(iterations=100, step_size=0.3, starts=8)
     solutions = solve_batch(problem, states, SingleShooting(), solver, generator=np.random.default_rng(0))
     for angle, solution in zip(angles, solutions, strict=True):
         costs = sorted(start.cost for start in solution.starts)

@@ -15,7 +15,7 @@ from trajopt_sgp.viz import plot_solution, save_figure
 def main() -> None:
     """Refine, print and draw."""
     problem = cart_pole_swing_up().replaced(horizon=16)
-    refinement = refine_mesh(problem, HermiteSimpson(), Ipopt(), tolerance=1e-4, guess=line_guess(problem))
+    refinement = refine_mesh(problem, HermiteSimpson(), Ipopt(), line_guess(problem), tolerance=1e-4)
     for solution, error in zip(refinement.solutions, refinement.errors, strict=True):
         print(
             f"{len(error):3d} intervals: cost {solution.cost:.6f}, largest error {error.max():.1e}, "

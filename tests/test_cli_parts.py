@@ -74,13 +74,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_solver_settings_are_converted_to_the_kind_of_their_field() -> None:
-    descent = make_solver("gradient-descent", {"iterations": 7, "count": 3}, ["step_size=1", "patience=4"])
-    assert descent == GradientDescent(iterations=7, count=3, step_size=1.0, patience=4)
+    descent = make_solver("gradient-descent", {"iterations": 7, "starts": 3}, ["step_size=1", "patience=4"])
+    assert descent == GradientDescent(iterations=7, starts=3, step_size=1.0, patience=4)
     ipopt = make_solver("ipopt", {"options": {"mu_init": 1e-3}}, ["options.mu_strategy=adaptive", "options.max_soc=0"])
     assert ipopt == Ipopt(options={"mu_init": 1e-3, "mu_strategy": "adaptive", "max_soc": 0})
 
 
-@pytest.mark.parametrize("entry", ["count=3", "optimizer=Adam", "options.mu_init=1", "needs_value=1", "=3"])
+@pytest.mark.parametrize("entry", ["starts=3", "optimizer=Adam", "options.mu_init=1", "needs_value=1", "=3"])
 def test_settings_that_are_not_numbers_of_the_solver_are_refused(entry: str) -> None:
     with pytest.raises(OptionError, match="choose from iterations, step_size"):
         make_solver("gradient-descent", {}, [entry])

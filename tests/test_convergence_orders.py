@@ -21,6 +21,7 @@ from trajopt_sgp.formulations import (
     TrapezoidalCollocation,
 )
 from trajopt_sgp.formulations.stepping import Stepper
+from trajopt_sgp.models.integrators import ORDERS
 from trajopt_sgp.problem import (
     ContinuousDynamics,
     OptimalControlProblem,
@@ -105,8 +106,8 @@ def integration_error(integrator: str, steps: int) -> float:
     return float(np.linalg.norm(end[:2] - truth.y[:, -1]))
 
 
-@pytest.mark.parametrize(("integrator", "order"), [("euler", 1.0), ("midpoint", 2.0), ("rk4", 4.0)])
-def test_integrators_have_their_order(integrator: str, order: float) -> None:
+@pytest.mark.parametrize(("integrator", "order"), ORDERS.items())
+def test_integrators_have_their_order(integrator: str, order: int) -> None:
     steps = [40, 80, 160]
     found = slopes(steps, [integration_error(integrator, count) for count in steps])
     np.testing.assert_allclose(found, order, atol=0.2)
@@ -136,6 +137,25 @@ def test_the_objective_converges_with_the_order_of_the_scheme(
 ) -> None:
     errors = [abs(accurately(horizon, formulation).cost - reference()) for horizon in horizons]
     np.testing.assert_allclose(slopes(horizons, errors), order, atol=tolerance)
+
+
+MESHES: list[Formulation] = [
+    TrapezoidalCollocation(),
+    HermiteSimpson(),
+    OrthogonalCollocation(2, "radau"),
+    OrthogonalCollocation(3, "legendre"),
+    DirectTranscription("euler"),
+    DirectTranscription("midpoint"),
+    DirectTranscription("rk4"),
+    MultipleShooting(4),
+]
+
+
+@pytest.mark.parametrize("formulation", MESHES, ids=name_of)
+def test_the_mesh_error_falls_with_its_order(formulation: Formulation) -> None:
+    horizons = (20, 40)
+    errors = [float(accurately(horizon, formulation).mesh_error.max()) for horizon in horizons]
+    np.testing.assert_allclose(slopes(horizons, errors), formulation.mesh_error_order, atol=0.35)
 
 
 @pytest.mark.parametrize(

@@ -143,5 +143,5 @@ def test_solutions_plan_ensembles_in_closed_form() -> None:
     )
     transcribed = solve(problem, DirectTranscription(), Ipopt(max_iterations=3))
     assert all(text.startswith("closed form") for text in transcribed.backends.values()), transcribed.backends
-    shot = solve(problem, SingleShooting(), LBFGS(iterations=2))
+    shot = solve(problem, SingleShooting(), LBFGS(max_iterations=2))
     assert shot.backends["rollout"].startswith("compiled")

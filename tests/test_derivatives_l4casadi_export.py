@@ -122,7 +122,7 @@ def test_c_code_runs_in_another_process(
     ("options", "message"),
     [
         ({"time_step": 0.1}, "discrete: they take no time_step"),
-        ({"integrator": "leapfrog"}, "choose from euler, midpoint, rk4"),
+        ({"integrator": "leapfrog"}, "choose from 'euler', 'midpoint', 'rk4'"),
         ({"substeps": 0}, "substeps = 0"),
         ({"name": "a b"}, "name = 'a b'"),
         ({"knots": 0}, "knots = 0"),

@@ -21,14 +21,14 @@ from trajopt_sgp.formulations import (
     TrapezoidalCollocation,
 )
 from trajopt_sgp.problem import ContinuousDynamics, FreeTime, OptimalControlProblem, StageCost, TimeVarying
-from trajopt_sgp.solvers import Ipopt, solve
-from trajopt_sgp.solvers.mesh import MeshRefinement, error_order, refine_mesh, split_trajectory
+from trajopt_sgp.solvers import GradientDescent, Ipopt, solve
+from trajopt_sgp.solvers.mesh import MeshRefinement, refine_mesh, split_trajectory
 
 
 def refined(name: str, formulation: Formulation, horizon: int, **options: Any) -> MeshRefinement:
     record = known(name)
     problem = record.problem(horizon)
-    return refine_mesh(problem, formulation, Ipopt(), guess=record.guess(problem), **options)
+    return refine_mesh(problem, formulation, Ipopt(), record.guess(problem), **options)
 
 
 def test_splitting_a_plan_does_not_change_it() -> None:
@@ -91,7 +91,7 @@ def test_a_jump_inside_an_interval_takes_few_knots() -> None:
     """No mesh that comes of this one has a knot where the control of least time jumps."""
     record = known("minimum time")
     problem = record.problem(5, mesh=[0.0, 0.2113, 0.4142, 0.5772, 0.7321, 1.0])
-    result = refine_mesh(problem, HermiteSimpson(), Ipopt(), tolerance=1e-8, guess=record.guess(problem))
+    result = refine_mesh(problem, HermiteSimpson(), Ipopt(), record.guess(problem), tolerance=1e-8)
     assert result.converged
     assert result.solution.trajectory.horizon <= 40
     assert record.relative_error(result.solution.cost) <= 1e-6
@@ -142,7 +142,7 @@ def test_the_limit_on_rounds_is_kept_and_named() -> None:
 def test_a_solver_that_fails_ends_the_refinement() -> None:
     record = known("Kelly's cart-pole")
     problem = record.problem(20)
-    result = refine_mesh(problem, HermiteSimpson(), Ipopt(max_iterations=2), guess=record.guess(problem))
+    result = refine_mesh(problem, HermiteSimpson(), Ipopt(max_iterations=2), record.guess(problem))
     assert not result.converged
     assert result.reason.startswith("the solver failed on 21 knots: stopped at the iteration limit")
 
@@ -203,9 +203,13 @@ def test_a_reference_by_knot_stays_what_it_is_between_the_knots() -> None:
     np.testing.assert_allclose(np.asarray(values.values)[:, 0], expected, atol=1e-12)
 
 
-def test_orders_of_the_mesh_error() -> None:
-    formulations = [TrapezoidalCollocation(), HermiteSimpson(), OrthogonalCollocation(2), DirectTranscription("euler")]
-    assert [error_order(formulation) for formulation in formulations] == [3, 4, 3, 2]
+def test_what_refinement_asks_of_formulations_and_solvers_has_defaults() -> None:
+    own = NeverFinerFormulation()
+    assert (own.mesh_error_order, own.horizon_multiple) == (2, 1)
+    assert GradientDescent().near_solution() == GradientDescent()
+    near = Ipopt(options={"mu_init": 0.1}).near_solution()
+    assert near.options["mu_init"] == 0.1
+    assert near.options.keys() > {"mu_init"}
 
 
 def test_what_cannot_be_refined_is_refused() -> None:

@@ -203,7 +203,7 @@ def test_a_cost_that_becomes_nan_leads_to_the_fallback_instead_of_an_exception()
     problem = quadratic_problem().replaced(stage_costs=[StageCost(barrier)])
     for solver, formulation in (
         (Ipopt(max_iterations=50), DirectTranscription()),
-        (GradientDescent(iterations=5, count=1), SingleShooting()),
+        (GradientDescent(iterations=5, starts=1), SingleShooting()),
     ):
         controller = MPC(problem, formulation, solver)
         controller.step(np.array([0.5, 0.0]))

@@ -26,7 +26,7 @@ from trajopt_sgp.solvers.guess import rollout, unbounded_guesses
 
 TIME_STEP = 0.1
 SOLVERS: list[tuple[Any, Any]] = [
-    (SingleShooting(), GradientDescent(iterations=10_000, count=4)),
+    (SingleShooting(), GradientDescent(iterations=10_000, starts=4)),
     (SingleShooting(), LBFGS()),
     (SingleShooting(), CEM()),
     (DirectTranscription(), Ipopt()),
@@ -96,8 +96,8 @@ def test_a_fallback_keeps_the_limits_of_change() -> None:
 
 
 UNBOUNDED = [
-    (SingleShooting(), GradientDescent(iterations=100, count=3)),
-    (SingleShooting(), DDP(count=2)),
+    (SingleShooting(), GradientDescent(iterations=100, starts=3)),
+    (SingleShooting(), DDP(starts=2)),
     *SOLVERS[1:],
 ]
 
@@ -119,7 +119,7 @@ def test_starts_without_bounds_are_added_to_proposals() -> None:
     controller = MPC(
         problem=quadratic_problem(10).replaced(control_bounds=None),
         formulation=SingleShooting(),
-        solver=LBFGS(count=3),
+        solver=LBFGS(starts=3),
         proposals=lambda states: np.zeros((len(states), 2, 10, 1)),
     )
     np.testing.assert_allclose(controller.step([1.0, 0.0]), -riccati_gain(10) @ [1.0, 0.0], atol=1e-3)

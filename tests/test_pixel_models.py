@@ -225,12 +225,6 @@ def test_wide_states_roll_out_without_jacobians(generator: torch.Generator) -> N
     assert max(calls) == 1
 
 
-def still_guess(problem: OptimalControlProblem) -> Trajectory:
-    """Dark controls, and states that stay where they are."""
-    states = np.tile(problem.start, (problem.horizon + 1, 1))
-    return Trajectory(states, np.zeros((problem.horizon, problem.control_size)), 1.0)
-
-
 def test_a_score_makes_plans_of_pictures(data: ImageTransitions) -> None:
     """End to end with untrained networks: the objective falls, pixels stay within bounds, and the verdict is finite."""
     dynamics = make_dynamics(data)

@@ -442,7 +442,7 @@ REFUSED = {
     "shape": (lambda: PolicySearch(OpenLoop(), np.zeros(3)), {}, GradientDescent(), r"must be \(B, 3\)"),
     "nan": (lambda: PolicySearch(OpenLoop(), STARTS * np.nan), {}, GradientDescent(), "must be finite"),
     "layers": (lambda: NeuralPolicy(()), {}, GradientDescent(), "at least 1 neuron"),
-    "activation": (lambda: NeuralPolicy((4,), "relu"), {}, GradientDescent(), "Unknown activation 'relu'"),
+    "activation": (lambda: NeuralPolicy((4,), "relu"), {}, GradientDescent(), "unknown activation 'relu'"),
 }
 
 

@@ -391,6 +391,6 @@ def test_collocation_refuses_discrete_dynamics_and_blocks() -> None:
         TrapezoidalCollocation().transcribe(problem, needs_value=True)
     with pytest.raises(OptionError, match="steps_per_interval = 5 does not divide the horizon 12; choose from 1, 2, 3"):
         MultipleShooting(5).transcribe(linear_quadratic(), needs_value=True)
-    with pytest.raises(OptionError, match="Unknown integrator 'rk5'; choose from euler, midpoint, rk4"):
+    with pytest.raises(OptionError, match="unknown integrator 'rk5'; choose from 'euler', 'midpoint', 'rk4'"):
         Stepper(problem, "rk5")
     np.testing.assert_array_equal(linear_quadratic().start, LQ_START)

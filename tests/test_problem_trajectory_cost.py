@@ -98,7 +98,7 @@ def test_each_plan_of_a_batch_has_its_own_cost() -> None:
 
 
 def test_many_starts_find_the_optimum() -> None:
-    solution = solve(whole(), SingleShooting(), GradientDescent(iterations=300, tolerance=1e-7, count=4))
+    solution = solve(whole(), SingleShooting(), GradientDescent(iterations=300, tolerance=1e-7, starts=4))
     assert len(solution.starts) == 4
     assert solution.cost == pytest.approx(riccati()[0], rel=1e-4)
 

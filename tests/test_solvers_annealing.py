@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.problems import cartpole_data, cartpole_swing_up, force_cost, score_network
+from tests.problems import cartpole_data, cartpole_swing_up, energy_network, force_cost, score_network
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import PolicySearch, SingleShooting
 from trajopt_sgp.problem import Parameters
-from trajopt_sgp.solvers import AdaptiveAnnealing, GradientDescent, solve
+from trajopt_sgp.solvers import DDP, LBFGS, SQP, AdaptiveAnnealing, GradientDescent, Ipopt, Scipy, solve
 from trajopt_sgp.solvers.annealing import AdaptivePlaces, fixed_places
+from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.uncertainty import DataDistance, ExactSmoothedDistance, GeometricSchedule
 
 SETTINGS = AdaptiveAnnealing(stages=4, tolerance=0.1, patience=5)
@@ -68,7 +69,7 @@ def test_a_descent_follows_its_places_and_ends_at_the_last(field: bool) -> None:
     model = score_network(data) if field else ExactSmoothedDistance(data)
     distance = DataDistance(model, weight=1.0, schedule=GeometricSchedule(0.5, 0.05))
     problem = cartpole_swing_up(horizon=8, stage_costs=[force_cost, distance])
-    solver = GradientDescent(iterations=60, annealing=0.8, adaptive=SETTINGS, count=2)
+    solver = GradientDescent(iterations=60, annealing=0.8, adaptive=SETTINGS, starts=2)
     solution = solve(problem, SingleShooting(), solver)
     found = [entry["progress"] for entry in solution.log]
     assert found == sorted(found)
@@ -92,6 +93,18 @@ def test_policies_have_one_merit_for_each_set_of_parameters() -> None:
     assert begin.shape == (3,)
     torch.testing.assert_close(end, program.evaluate(variables, parameters).merit)
     assert (begin - end).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize("solver", [DDP(), LBFGS(), Ipopt(), SQP(), Scipy()], ids=lambda solver: solver.name)
+def test_a_solve_from_multipliers_begins_at_the_end_of_the_schedule(solver: Solver) -> None:
+    distance = DataDistance(energy_network(cartpole_data()), weight=0.1, schedule=GeometricSchedule(0.5, 0.1))
+    problem = cartpole_swing_up(horizon=6, stage_costs=[force_cost, distance])
+    first = solve(problem, SingleShooting(), solver)
+    assert sorted({entry["progress"] for entry in first.log}) == [0.0, *np.linspace(0.0, 1.0, 4)[1:]]
+    again = solve(problem, SingleShooting(), solver, guess=first)
+    assert {entry["progress"] for entry in again.log} <= {1.0}
+    assert again.iterations < first.iterations
+    assert again.cost == pytest.approx(first.cost, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_multipliers_and_feedback_of_a_solution_are_a_warm_start() -> None:
 def test_the_feedback_belongs_to_the_first_of_several_starts() -> None:
     problem = linear_quadratic(stage_costs=[lambda x, u: (x.square().sum(-1) + 1.0).log() + 0.1 * u.square().sum(-1)])
     first = solve(problem, SingleShooting(), DDP())
-    again = solve(problem, SingleShooting(), DDP(count=3), guess=first)
+    again = solve(problem, SingleShooting(), DDP(starts=3), guess=first)
     assert [start.iterations <= 2 for start in again.starts] == [True, False, False]
 
 

@@ -58,7 +58,7 @@ def test_control_bounds_are_never_violated(dtype: torch.dtype) -> None:
     problem = cartpole_swing_up(
         dynamics=model.to(dtype), time_step=0.05, horizon=8, stage_costs=[greedy], control_bounds=(lower, upper)
     )
-    solution = solve(problem, SHOOTING, GradientDescent(iterations=40, count=4))
+    solution = solve(problem, SHOOTING, GradientDescent(iterations=40, starts=4))
     for start in solution.starts:
         assert (start.trajectory.controls >= lower).all()
         assert (start.trajectory.controls <= upper).all()
@@ -91,7 +91,7 @@ def test_last_iterate_is_returned_on_request() -> None:
 
 def test_same_seed_gives_the_same_bytes() -> None:
     problem = cartpole_swing_up(horizon=10)
-    solver = GradientDescent(iterations=20, count=3)
+    solver = GradientDescent(iterations=20, starts=3)
     plans = [
         solve(problem, SHOOTING, solver, generator=np.random.default_rng(seed)).trajectory.controls
         for seed in (7, 7, 8)
@@ -154,7 +154,7 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
         return lq_cost(state, control)
 
     # one start alone would follow the cost in closed form, which does not sleep
-    prepared = prepare(linear_quadratic(stage_costs=[slow]), SHOOTING, GradientDescent(iterations=1000, count=2))
+    prepared = prepare(linear_quadratic(stage_costs=[slow]), SHOOTING, GradientDescent(iterations=1000, starts=2))
     calls.clear()
     solution = prepared.solve(time_limit=0.3)
     assert solution.status is Status.TIME_LIMIT
@@ -165,7 +165,7 @@ def test_time_limit_is_honoured_to_within_one_iteration() -> None:
 
 def test_starts_are_random_where_no_guess_is_given_and_added_to_it_otherwise() -> None:
     problem = cartpole_swing_up(horizon=6)
-    solver = GradientDescent(iterations=5, count=4)
+    solver = GradientDescent(iterations=5, starts=4)
     guess = random_guesses(problem, 1, np.random.default_rng(9)).select(0)
     solution = solve(problem, SHOOTING, solver, guess)
     alone = solve(problem, SHOOTING, GradientDescent(iterations=5), guess)
@@ -303,8 +303,8 @@ def test_conforms() -> None:
 
 def test_worse_halves_of_the_starts_stop_and_the_best_goes_on() -> None:
     problem = cartpole_swing_up(horizon=6)
-    halved = solve(problem, SHOOTING, GradientDescent(iterations=20, count=5, halve_every=4))
-    whole = solve(problem, SHOOTING, GradientDescent(iterations=20, count=5))
+    halved = solve(problem, SHOOTING, GradientDescent(iterations=20, starts=5, halve_every=4))
+    whole = solve(problem, SHOOTING, GradientDescent(iterations=20, starts=5))
     # five, three, two, one
     assert sorted(start.iterations for start in halved.starts) == [4, 4, 8, 12, 20]
     for short, long in zip(halved.starts, whole.starts, strict=True):
@@ -320,7 +320,7 @@ def test_worse_halves_of_the_starts_stop_and_the_best_goes_on() -> None:
 
 def test_a_start_that_stops_keeps_its_last_iterate_on_request() -> None:
     problem = cartpole_swing_up(horizon=6)
-    settings: dict[str, Any] = {"count": 2, "halve_every": 4, "keep": "last", "step_size": 1.5, "final_step": 1.0}
+    settings: dict[str, Any] = {"starts": 2, "halve_every": 4, "keep": "last", "step_size": 1.5, "final_step": 1.0}
     halved, short = (solve(problem, SHOOTING, GradientDescent(iterations=n, **settings)) for n in (8, 4))
     (place,) = [k for k, start in enumerate(halved.starts) if start.iterations == 4]
     stopped = halved.starts[place]
@@ -329,7 +329,7 @@ def test_a_start_that_stops_keeps_its_last_iterate_on_request() -> None:
 
 
 def test_starts_are_halved_for_each_initial_state_by_itself() -> None:
-    problem, solver = cartpole_swing_up(horizon=6), GradientDescent(iterations=12, count=4, halve_every=3)
+    problem, solver = cartpole_swing_up(horizon=6), GradientDescent(iterations=12, starts=4, halve_every=3)
     states = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]])
     drawn = random_guesses(problem, 8, np.random.default_rng(3))
     guess = Trajectory(drawn.states.reshape(2, 4, 7, 4), drawn.controls.reshape(2, 4, 6, 1), drawn.time_step)
@@ -343,7 +343,7 @@ def test_starts_are_halved_for_each_initial_state_by_itself() -> None:
 def test_halves_are_told_by_the_task_at_the_end_of_schedules_while_they_adapt() -> None:
     term = DataDistance(score_network(cartpole_data()).double(), weight=1.0, schedule=GeometricSchedule(0.5, 0.05))
     problem = cartpole_swing_up(horizon=4, stage_costs=[term])
-    solver = GradientDescent(iterations=30, count=6, halve_every=5, adaptive=AdaptiveAnnealing(stages=3, patience=4))
+    solver = GradientDescent(iterations=30, starts=6, halve_every=5, adaptive=AdaptiveAnnealing(stages=3, patience=4))
     solution = solve(problem, SHOOTING, solver)
     assert sorted(start.iterations for start in solution.starts) == [5, 5, 5, 10, 15, 30]
     assert solution.log[-1]["progress"] == 1.0
@@ -378,7 +378,7 @@ def test_a_start_that_stops_is_what_it_is_when_all_stop_there(formulation: Formu
     ],
 )
 def test_the_better_half(merit: list[float], violation: list[float], live: list[bool], expected: list[bool]) -> None:
-    found = better_half(torch.tensor(live), torch.tensor(merit), torch.tensor(violation), feasibility=1e-3, rivals=4)
+    found = better_half(torch.tensor(live), torch.tensor(merit), torch.tensor(violation), feasibility=1e-3, starts=4)
     assert found.tolist() == expected
 
 
@@ -389,14 +389,14 @@ def test_the_better_half(merit: list[float], violation: list[float], live: list[
     ("settings", "message"),
     [
         ({"iterations": 0}, "GradientDescent: iterations = 0; it must be a whole number, at least 1."),
-        ({"count": -3}, "GradientDescent: count = -3"),
+        ({"starts": -3}, "GradientDescent: starts = -3"),
         ({"halve_every": 0}, "GradientDescent: halve_every = 0; it must be a whole number, at least 1."),
         ({"patience": 0}, "GradientDescent: patience = 0"),
         ({"step_size": -0.1}, "GradientDescent: step_size = -0.1; it must be a positive number."),
         ({"tolerance": float("inf")}, "GradientDescent: tolerance = inf"),
         ({"annealing": 1.5}, "GradientDescent: annealing = 1.5; it must be above 0 and at most 1."),
         ({"final_step": 0.0}, "GradientDescent: final_step = 0.0"),
-        ({"keep": "first"}, "GradientDescent: keep = 'first'; choose from best, last."),
+        ({"keep": "first"}, "GradientDescent: unknown keep 'first'; choose from 'best', 'last'."),
         ({"multiplier_rate": 2.0}, "GradientDescent: multiplier_rate = 2.0"),
     ],
 )

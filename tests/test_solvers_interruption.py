@@ -16,6 +16,7 @@ from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers import SQP, Fatrop, Ipopt, Scipy, prepare
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.process_pool import in_processes
 
 SOLVERS = [Ipopt(), SQP(), Fatrop(), Scipy(), Scipy(method="SLSQP")]
@@ -109,3 +110,24 @@ def test_a_second_signal_ends_all_blocks_at_once() -> None:
         press()
         press()
         pytest.fail("went on")
+
+
+def test_limits_tell_what_is_left_of_the_time() -> None:
+    none = Limits(None)
+    assert (none.left, none.overrun, none.reached()) == (None, None, None)
+    ample = Limits(100.0)
+    assert ample.left is not None and 90.0 < ample.left <= 100.0
+    assert ample.overrun == 0.0 and ample.reached() is None
+    over = Limits(1e-9)
+    time.sleep(1e-3)
+    assert over.left == pytest.approx(1e-9)
+    assert over.overrun is not None and over.overrun > 0.0
+    assert over.reached() is Status.TIME_LIMIT and over.seconds >= 1e-3
+
+
+def test_ctrl_c_reaches_limits_within_their_block() -> None:
+    with Limits(None) as limits:
+        assert not limits.interrupted
+        signal.raise_signal(signal.SIGINT)
+        assert limits.reached() is Status.INTERRUPTED
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -34,7 +34,7 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.solvers import Ipopt, prepare, random_guesses, solve
 from trajopt_sgp.uncertainty import DataDistance, GeometricSchedule
 
-FORMULATIONS = [SingleShooting(), DirectTranscription()]
+FORMULATIONS: list[Formulation] = [SingleShooting(), DirectTranscription()]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS, ids=lambda f: f.name)
 
 PROBLEMS = {
@@ -194,7 +194,7 @@ def test_log_has_an_entry_for_every_iteration_and_stage() -> None:
     assert sorted(set(places)) == [0.0, 0.5, 1.0]
     assert places == sorted(places)
     assert solution.iterations == len(solution.log)
-    assert solution.log[-1]["inf_pr"] <= 1e-8
+    assert solution.log[-1]["violation"] <= 1e-8
     single = solve(problem, DirectTranscription(), Ipopt(stages=1))
     assert {entry["progress"] for entry in single.log} == {1.0}
 

@@ -78,7 +78,7 @@ def test_warm_start_from_a_solution_takes_fewer_evaluations() -> None:
 def test_tolerance_follows_a_model_in_single_precision() -> None:
     data = cartpole_data()
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (4,), generator=torch.Generator().manual_seed(0))
-    solution = solve(cartpole_swing_up(6, 0.05, dynamics=model), SHOOTING, LBFGS(count=2))
+    solution = solve(cartpole_swing_up(6, 0.05, dynamics=model), SHOOTING, LBFGS(starts=2))
     assert solution.success
     assert len(solution.starts) == 2
 
@@ -100,13 +100,13 @@ def test_tolerance_follows_the_least_precise_model(formulation: Formulation) -> 
 
 
 def test_contradictory_constraints_are_reported() -> None:
-    solution = solve(block_move(control_bounds=(-1.0, 1.0)), SHOOTING, LBFGS(iterations=200))
+    solution = solve(block_move(control_bounds=(-1.0, 1.0)), SHOOTING, LBFGS(max_iterations=200))
     assert not solution.success
     assert solution.rows[0].name.startswith("target")
 
 
 def test_conforms() -> None:
-    check_solver(LBFGS(iterations=120), SHOOTING)
+    check_solver(LBFGS(max_iterations=120), SHOOTING)
 
 
 def test_invalid_settings_are_refused() -> None:
@@ -144,6 +144,6 @@ def test_penalties_beyond_single_precision_are_no_failure() -> None:
         terminal_costs=[lambda x: 10.0 * (x[..., :2] - 2.0).square().sum(-1)],
         constraints=[ControlRateLimit(1.5)],
     )
-    solution = solve(problem, SingleShooting(), LBFGS(count=2, iterations=60))
+    solution = solve(problem, SingleShooting(), LBFGS(starts=2, max_iterations=60))
     assert np.isfinite(solution.cost)
     assert solution.scaled_violation < 1e-3

@@ -11,7 +11,7 @@ from trajopt_sgp.solvers.local_solutions import LocalSolutions
 
 @pytest.fixture(scope="module")
 def solution() -> Solution:
-    return solve(cartpole_swing_up(), SingleShooting(), GradientDescent(iterations=30, count=4))
+    return solve(cartpole_swing_up(), SingleShooting(), GradientDescent(iterations=30, starts=4))
 
 
 def test_each_is_built_once_and_only_when_asked_for(solution: Solution) -> None:

@@ -94,7 +94,7 @@ def test_a_network_in_single_precision_serves(kind: Any) -> None:
     data = cartpole_data()
     model = LearnedDynamics(data.dataset, fit_normalizer(data), (8,), generator=torch.Generator().manual_seed(0))
     problem = cartpole_swing_up(horizon=6, time_step=0.05, dynamics=model)
-    solution = solve(problem, SHOOTING, kind(iterations=8, population=64, count=2))
+    solution = solve(problem, SHOOTING, kind(iterations=8, population=64, starts=2))
     assert len(solution.starts) == 2
     assert solution.log[-1]["best"] <= solution.log[0]["best"]
     assert solution.rows == ()

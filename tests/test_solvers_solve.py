@@ -139,7 +139,7 @@ def test_batch_of_ipopt_equals_single_solves() -> None:
 
 def test_starts_of_a_batch_stay_with_their_state() -> None:
     states = np.random.default_rng(0).normal(size=(2, 3))
-    solutions = solve_batch(linear_quadratic(), states, SingleShooting(), GradientDescent(iterations=5, count=3))
+    solutions = solve_batch(linear_quadratic(), states, SingleShooting(), GradientDescent(iterations=5, starts=3))
     for solution, state in zip(solutions, states, strict=True):
         assert len(solution.starts) == 3
         for start in solution.starts:
@@ -187,7 +187,7 @@ def test_random_starts_beside_a_guess_on_another_mesh_stay_rollouts() -> None:
     )
     generator = np.random.default_rng(0)
     # the first iterate is the guess
-    unmoved = GradientDescent(iterations=1, count=3)
+    unmoved = GradientDescent(iterations=1, starts=3)
     own, *others = solve(problem, DirectTranscription(), unmoved, guess, generator=generator).starts
     np.testing.assert_array_equal(own.trajectory.controls, guess.controls)
     assert len(others) == 2
@@ -265,7 +265,7 @@ def test_starts_beside_a_solution_of_collocation() -> None:
     """Its controls are polynomials within the intervals, which every member of the batch shares."""
     problem = van_der_pol().replaced(horizon=6)
     first = solve(problem, HermiteSimpson(), Ipopt())
-    again = solve(problem, HermiteSimpson(), LBFGS(count=3, iterations=5), guess=first)
+    again = solve(problem, HermiteSimpson(), LBFGS(starts=3, max_iterations=5), guess=first)
     assert len(again.starts) == 3
     np.testing.assert_allclose(again.trajectory.states[0], first.trajectory.states[0])
 

@@ -101,6 +101,6 @@ def test_gradient_descent_reaches_known_optima_in_direct_transcription(name: str
 def test_lbfgs_needs_few_evaluations_in_every_transcription(name: str, formulation: Formulation) -> None:
     record = known(name)
     problem = record.problem()
-    solution = solve(problem, formulation, LBFGS(iterations=300), guess=record.guess(problem))
+    solution = solve(problem, formulation, LBFGS(max_iterations=300), guess=record.guess(problem))
     assert solution.status.label == "solved"
     assert record.relative_error(solution.cost) < 5e-3

@@ -31,7 +31,7 @@ from trajopt_sgp.problem import (
     TrajectoryCost,
 )
 from trajopt_sgp.problem.certificate import CertificateCheck
-from trajopt_sgp.solvers import LBFGS, GradientDescent, solve, solve_batch
+from trajopt_sgp.solvers import LBFGS, GradientDescent, solve, solve_batch, solve_in_processes
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.guess import rollout
 from trajopt_sgp.uncertainty import (
@@ -272,7 +272,8 @@ def test_solutions_carry_their_certificate(calibrated: ModelBiasCertificate) -> 
     plain = solve(make_problem(), SingleShooting(), solver)
     assert plain.certificate is None and plain.resimulate(plant_step).certificate is None
     batch = solve_batch(make_problem(), np.eye(2), SingleShooting(), solver, certificate=calibrated)
-    assert all(each.certificate is not None for each in batch)
+    apart = solve_in_processes(make_problem(), np.eye(2), SingleShooting(), solver, certificate=calibrated)
+    assert all(each.certificate is not None for each in [*batch, *apart])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -327,7 +327,7 @@ SOLVERS: dict[str, tuple[Any, Any]] = {
     "ipopt-shooting": (SingleShooting(), Ipopt()),
     "fatrop": (DirectTranscription(), Fatrop()),
     "sqp": (DirectTranscription(), SQP()),
-    "lbfgs": (SingleShooting(), LBFGS(iterations=400)),
+    "lbfgs": (SingleShooting(), LBFGS(max_iterations=400)),
     "descent": (SingleShooting(), GradientDescent(iterations=3000, final_step_constrained=0.05)),
     "scipy": (SingleShooting(), Scipy()),
 }

@@ -67,7 +67,7 @@ def make_problem() -> OptimalControlProblem:
 
 @pytest.fixture(scope="module")
 def descent() -> Solution:
-    return solve(make_problem(), SingleShooting(), GradientDescent(iterations=20, count=4))
+    return solve(make_problem(), SingleShooting(), GradientDescent(iterations=20, starts=4))
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_cost_by_iteration_draws_median_of_starts_and_residuals(descent: Solutio
     best = np.array([[entry["best"] for entry in start.log] for start in descent.starts])
     assert best.shape == (4, 20)
     assert draws(left, np.median(best, axis=0))
-    for name in ("obj", "inf_pr", "inf_du"):
+    for name in ("merit", "violation", "stationarity"):
         assert draws(right, np.array([entry[name] for entry in interior_point.log]))
     assert "descent (4 starts)" in texts(figure)
     assert (left.get_yscale(), left.get_ylabel()) == ("log", "best merit so far")

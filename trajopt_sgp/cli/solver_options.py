@@ -9,7 +9,7 @@ from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.compare_choices import find_kind, parse_settings
 
 # set by --starts
-_RESERVED = ("count",)
+_RESERVED = ("starts",)
 
 
 def make_solver(name: str, defaults: Mapping[str, Any], entries: Sequence[str]) -> Solver:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError, OptionError, ShapeError
-from trajopt_sgp.models.integrators import INTEGRATORS
+from trajopt_sgp.models.integrators import INTEGRATORS, check_stepping
+from trajopt_sgp.options import check_counts
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 from trajopt_sgp.problem.precision import cast
 
@@ -141,10 +142,7 @@ def _step_module(dynamics: Any, time_step: float | None, integrator: str, subste
     if parameter_names(dynamics):
         names = ", ".join(parameter_names(dynamics))
         raise IncompatibleError(f"The dynamics take parameters ({names}); l4casadi functions have one input only.")
-    if integrator not in INTEGRATORS:
-        raise OptionError(f"Unknown integrator {integrator!r}; choose from {', '.join(INTEGRATORS)}.")
-    if type(substeps) is not int or substeps < 1:
-        raise OptionError(f"substeps = {substeps!r}; it must be a whole number, at least 1.")
+    check_stepping("export_step", integrator, substeps)
     continuous = is_continuous(dynamics)
     if continuous != (time_step is not None):
         reason = "are continuous: give a time_step [s]" if continuous else "are discrete: they take no time_step"
@@ -192,8 +190,7 @@ def _checked_folder(folder: str | Path, name: str, knots: int) -> Path:
         raise OptionError(f"folder = {str(target)!r}: l4casadi hands it to a shell, so it must not contain spaces.")
     if not casadi.Function.check_name(name):
         raise OptionError(f"name = {name!r}: CasADi takes letters, digits and single underscores, first a letter.")
-    if type(knots) is not int or knots < 1:
-        raise OptionError(f"knots = {knots!r}; it must be a whole number, at least 1.")
+    check_counts("export_step", knots=knots)
     target.mkdir(parents=True, exist_ok=True)
     return target
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.stage_term import LinearPart, Parameters, StageTerm, TermFunction
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.mesh_error import mesh_error
@@ -28,6 +28,7 @@ from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import state_scale
 from trajopt_sgp.formulations.stepping import Stepper
 from trajopt_sgp.formulations.term_builder import TermBuilder
+from trajopt_sgp.options import check_choice, check_count
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.curve import Curve, integrate_slopes, interpolate, lagrange_basis
 from trajopt_sgp.problem.dynamics import is_continuous
@@ -65,6 +66,11 @@ class Scheme:
 class TrapezoidalCollocation(Formulation):
     """Controls linear, states quadratic between the knots; order 2."""
 
+    @property
+    def mesh_error_order(self) -> int:
+        """Of quadratic states."""
+        return 3
+
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.
 
@@ -79,6 +85,11 @@ class TrapezoidalCollocation(Formulation):
 @dataclass(frozen=True)
 class HermiteSimpson(Formulation):
     """Controls quadratic, states cubic; knots and midpoints are variables (the separated form); order 4."""
+
+    @property
+    def mesh_error_order(self) -> int:
+        """Of cubic states."""
+        return 4
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.
@@ -107,10 +118,13 @@ class OrthogonalCollocation(Formulation):
     """Which."""
 
     def __post_init__(self) -> None:
-        if type(self.degree) is not int or not 1 <= self.degree <= 9:
-            raise OptionError(f"OrthogonalCollocation: degree = {self.degree!r}; it must be a whole number, 1 to 9.")
-        if self.points not in ("radau", "legendre"):
-            raise OptionError(f"OrthogonalCollocation: unknown points {self.points!r}; choose 'radau' or 'legendre'.")
+        check_count(self.name, "degree", self.degree, most=9)
+        check_choice(self.name, "points", self.points, ("radau", "legendre"))
+
+    @property
+    def mesh_error_order(self) -> int:
+        """Of states of degree d."""
+        return self.degree + 1
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.

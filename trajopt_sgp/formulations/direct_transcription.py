@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from trajopt_sgp.formulations.base import Formulation
+from trajopt_sgp.formulations.base import SteppedFormulation
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
+from trajopt_sgp.formulations.stepping import IntegratorName
 from trajopt_sgp.problem import OptimalControlProblem
 
 
 @dataclass(frozen=True)
-class DirectTranscription(Formulation):
+class DirectTranscription(SteppedFormulation):
     """Variables x_0, u_0, x_1, ..., u_{N-1}, x_N in this order; defects f(x_t, u_t) - x_{t+1} = 0.
 
     Controls are held over each interval. Continuous dynamics are integrated over it.
@@ -25,9 +25,6 @@ class DirectTranscription(Formulation):
     """For continuous dynamics."""
     substeps: int = 1
     """Steps of the integrator in an interval."""
-
-    def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program with K = N instances of every stage term."""

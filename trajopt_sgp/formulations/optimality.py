@@ -7,6 +7,7 @@ import numpy as np
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.derivatives.stage_term import Parameters
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.problem import KktResidual
 
 
@@ -46,7 +47,7 @@ def _one_side(
 ) -> tuple[float, float, float]:
     """Return violation, complementarity and wrong signs of bounded values and their multipliers."""
     lower, upper = bounds
-    violation = np.maximum(np.maximum(lower - values, values - upper), 0.0)
+    violation = np.abs(excess(values, lower, upper))
     above = np.where(np.isfinite(upper), np.abs(np.where(np.isfinite(upper), upper, 0.0) - values), 0.0)
     below = np.where(np.isfinite(lower), np.abs(np.where(np.isfinite(lower), lower, 0.0) - values), 0.0)
     equal = lower == upper

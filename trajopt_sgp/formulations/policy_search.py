@@ -7,20 +7,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.formulations.base import Formulation
+from trajopt_sgp.formulations.base import SteppedFormulation
 from trajopt_sgp.formulations.policy_program import Exploration, GradientKind, PolicyProgram, Sampler
 from trajopt_sgp.formulations.program import NonlinearProgram
 from trajopt_sgp.formulations.scaling import control_scale, state_scale
 from trajopt_sgp.formulations.shooting import SingleShooting
-from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
+from trajopt_sgp.formulations.stepping import IntegratorName
 from trajopt_sgp.models.policies import OpenLoop, Policy, PolicySpace
+from trajopt_sgp.options import check_choice, check_counts
 from trajopt_sgp.problem import OptimalControlProblem
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.problem.terms import Numbers
 
 
 @dataclass(frozen=True, eq=False)
-class PolicySearch(Formulation):
+class PolicySearch(SteppedFormulation):
     """Variables are the parameters of a policy; states and controls follow by rolling the model out under it.
 
     The objective is the mean cost over the initial states, all terms of the problem included; bounds and constraints
@@ -59,11 +60,9 @@ class PolicySearch(Formulation):
     rolls_out: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
-        if self.gradient not in ("first", "zeroth"):
-            raise OptionError(f"PolicySearch: unknown gradient {self.gradient!r}; choose from 'first', 'zeroth'.")
-        if type(self.noise_draws) is not int or self.noise_draws < 1:
-            raise OptionError(f"PolicySearch: noise_draws = {self.noise_draws!r}; it must be at least 1.")
+        super().__post_init__()
+        check_choice(self.name, "gradient", self.gradient, ("first", "zeroth"))
+        check_counts(self.name, noise_draws=self.noise_draws)
         noise = np.asarray(self.noise, dtype=np.float64)
         if not (np.isfinite(noise).all() and (noise >= 0.0).all()):
             raise OptionError(f"PolicySearch: noise = {self.noise}; it must be finite and not negative.")

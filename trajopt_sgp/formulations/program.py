@@ -16,10 +16,11 @@ from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives as Pr
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
 from trajopt_sgp.formulations.base import Formulation
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh, recorded
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.layout import Layout
 from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.formulations.slack import set_slack
-from trajopt_sgp.formulations.violations import Violations, bound_name, excess_of, variable_places
+from trajopt_sgp.formulations.violations import Violations, bound_name, variable_places
 from trajopt_sgp.problem import ControlLaw, KktResidual, OptimalControlProblem, Row, Trajectory
 from trajopt_sgp.problem.curve import Curve
 from trajopt_sgp.problem.precision import Copies, noted_copies
@@ -288,8 +289,10 @@ class NonlinearProgram:
 
     def excess(self, variables: FloatArray, parameters: Parameters) -> FloatArray:
         """Return how far each scaled row and bound is outside its limits at `variables` `(size,)`; 0 within."""
-        rows = excess_of(self.rows(variables, parameters), *self.assembly.bounds())
-        return np.concatenate([rows, excess_of(variables, *self.bounds(_numpy(parameters.initial_state)))])
+        rows = excess(self.rows(variables, parameters), *self.assembly.bounds())
+        outside = excess(variables, *self.bounds(_numpy(parameters.initial_state)))
+        both: FloatArray = np.abs(np.concatenate([rows, outside]))
+        return both
 
     def violated_rows(self, excess: FloatArray) -> Sequence[Row]:
         """Return every row and bound that is violated, in its own units, largest first."""

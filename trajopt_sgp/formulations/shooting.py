@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trajopt_sgp.errors import OptionError
-from trajopt_sgp.formulations.base import Formulation
+from trajopt_sgp.formulations.base import SteppedFormulation
 from trajopt_sgp.formulations.held_control import HeldControl
 from trajopt_sgp.formulations.program import NonlinearProgram
-from trajopt_sgp.formulations.stepping import IntegratorName, check_stepping
+from trajopt_sgp.formulations.stepping import IntegratorName
+from trajopt_sgp.options import check_counts
 from trajopt_sgp.problem import OptimalControlProblem
 
 
 @dataclass(frozen=True)
-class SingleShooting(Formulation):
+class SingleShooting(SteppedFormulation):
     """Variables u_0, ..., u_{N-1}; the states follow by rolling the model out, their bounds become rows.
 
     Raises:
@@ -26,16 +27,13 @@ class SingleShooting(Formulation):
 
     rolls_out: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
-
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program; x_0 is a variable only where it is free."""
         return HeldControl(problem, self.stepper(problem), needs_value).program(self, steps=problem.horizon)
 
 
 @dataclass(frozen=True)
-class MultipleShooting(Formulation):
+class MultipleShooting(SteppedFormulation):
     """Variables are the controls, and the states at every `steps_per_interval`-th knot; the pieces meet by defects.
 
     Source: H. G. Bock and K. J. Plitt, A multiple shooting algorithm for direct solution of optimal control problems,
@@ -53,11 +51,13 @@ class MultipleShooting(Formulation):
     """Steps of the integrator from one knot to the next."""
 
     def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
-        if type(self.steps_per_interval) is not int or self.steps_per_interval < 1:
-            raise OptionError(
-                f"MultipleShooting: steps_per_interval = {self.steps_per_interval!r}; it must be at least 1."
-            )
+        super().__post_init__()
+        check_counts(self.name, steps_per_interval=self.steps_per_interval)
+
+    @property
+    def horizon_multiple(self) -> int:
+        """Knots from one node to the next."""
+        return self.steps_per_interval
 
     def transcribe(self, problem: OptimalControlProblem, needs_value: bool) -> NonlinearProgram:
         """Make the program.

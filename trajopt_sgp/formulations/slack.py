@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.derivatives.stage_term import Parameters, StageTerm
+from trajopt_sgp.formulations.excess import tensor_excess
 
 
 def set_slack(full: Tensor, constraints: Sequence[StageTerm], slack: IntArray, parameters: Parameters) -> Tensor:
@@ -27,7 +28,7 @@ def set_slack(full: Tensor, constraints: Sequence[StageTerm], slack: IntArray, p
             continue
         rows = function(term.gather(full), parameters).to(full.dtype)
         lower, upper, unit = (torch.tensor(v, dtype=full.dtype) for v in (term.lower, term.upper, part.scale))
-        excess = torch.maximum(lower - rows, rows - upper) / unit
+        needed = tensor_excess(rows, lower, upper).abs() / unit
         index = torch.as_tensor(part.index)
-        filled[..., index] = torch.maximum(filled[..., index], excess)
+        filled[..., index] = torch.maximum(filled[..., index], needed)
     return filled

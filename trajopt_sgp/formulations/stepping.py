@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.errors import IncompatibleError, OptionError
+from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.models.integrators import INTEGRATORS as INTEGRATORS
 from trajopt_sgp.models.integrators import IntegratorName as IntegratorName
+from trajopt_sgp.models.integrators import check_stepping
 from trajopt_sgp.problem import OptimalControlProblem, Parameters
 from trajopt_sgp.problem.dynamics import is_continuous, parameter_names
 
@@ -20,18 +21,6 @@ Ends = tuple[Parameters, Parameters]
 
 Rate = Callable[[Tensor, Tensor, Parameters], Tensor]
 """State, control and parameters at one time to what is integrated."""
-
-
-def check_stepping(integrator: str, substeps: int) -> None:
-    """Check how a formulation integrates continuous dynamics.
-
-    Raises:
-        OptionError: an unknown integrator, or substeps below 1.
-    """
-    if integrator not in INTEGRATORS:
-        raise OptionError(f"Unknown integrator {integrator!r}; choose from {', '.join(INTEGRATORS)}.")
-    if type(substeps) is not int or substeps < 1:
-        raise OptionError(f"substeps = {substeps!r}; it must be a whole number, at least 1.")
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ class Stepper:
     """Steps of the integrator in an interval."""
 
     def __post_init__(self) -> None:
-        check_stepping(self.integrator, self.substeps)
+        check_stepping("Stepper", self.integrator, self.substeps)
         if self.problem.dynamics is None:
             raise IncompatibleError("The problem has no dynamics; only ScoreTranscription does without.")
 

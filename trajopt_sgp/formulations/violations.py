@@ -65,12 +65,6 @@ class Violations(Sequence[Row]):
         return repr(tuple(self))
 
 
-def excess_of(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
-    """Return how far values are outside their limits; 0 within."""
-    found: FloatArray = np.maximum(np.maximum(lower - values, values - upper), 0.0)
-    return found
-
-
 def bound_name(place: Place, control_labels: Sequence[str]) -> tuple[str, int]:
     """Return the name and the knot of a bound of a variable."""
     name, at = place

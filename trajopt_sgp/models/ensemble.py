@@ -13,6 +13,7 @@ from trajopt_sgp.models.base import check_same_data
 from trajopt_sgp.models.dynamics import LearnedDynamics, ResidualDynamics
 from trajopt_sgp.models.networks import MLP
 from trajopt_sgp.models.unet import UNet
+from trajopt_sgp.options import check_count
 
 
 class EnsembleMLP(nn.Module):
@@ -114,7 +115,7 @@ class EnsembleDynamics(ResidualDynamics):
     ) -> None:
         shape = {"hidden_sizes": list(hidden_sizes), "activation": activation, "network": network}
         super().__init__(dataset, normalizer, {"members": members, **shape})
-        _check_count(members)
+        check_count("EnsembleDynamics", "members", members, least=2)
         if network not in ("mlp", "unet"):
             raise OptionError(f"Unknown network {network!r} of an ensemble; choose from mlp, unet.")
         sizes = self.state_size + self.control_size, hidden_sizes, self.state_size
@@ -134,7 +135,7 @@ class EnsembleDynamics(ResidualDynamics):
             OptionError: fewer than two members, or members of different shapes or scales.
             IncompatibleError: members of different data or normalizers.
         """
-        _check_count(len(members))
+        check_count("EnsembleDynamics", "members", len(members), least=2)
         check_same_data(*members)
         first = members[0]
         networks = [member.network for member in members if isinstance(member.network, MLP)]
@@ -210,8 +211,3 @@ class EnsembleDynamics(ResidualDynamics):
         inputs = z.reshape(len(z), -1, z.shape[-1]).expand(self.member_count, -1, -1)
         outputs: Tensor = self.network(inputs)
         return outputs.reshape(self.member_count, *z.shape[1:-1], -1)
-
-
-def _check_count(members: int) -> None:
-    if members < 2:
-        raise OptionError(f"members = {members}: a spread needs at least 2.")

@@ -10,6 +10,8 @@ Source: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equat
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
+from trajopt_sgp.options import check_choice, check_counts
+
 
 @runtime_checkable
 class Arithmetic(Protocol):
@@ -50,4 +52,16 @@ def rk4(derivative: Callable[[State, Control], State], state: State, control: Co
 IntegratorName = Literal["euler", "midpoint", "rk4"]
 
 INTEGRATORS: dict[str, Callable[..., Any]] = {"euler": euler, "midpoint": midpoint, "rk4": rk4}
-"""Explicit Runge-Kutta methods of order 1, 2 and 4."""
+"""Explicit Runge-Kutta methods."""
+ORDERS: dict[str, int] = {"euler": 1, "midpoint": 2, "rk4": 4}
+"""Of their error over a given time."""
+
+
+def check_stepping(owner: str, integrator: str, substeps: int) -> None:
+    """Check how continuous dynamics are integrated over an interval.
+
+    Raises:
+        OptionError: an unknown integrator, or substeps below 1.
+    """
+    check_choice(owner, "integrator", integrator, INTEGRATORS)
+    check_counts(owner, substeps=substeps)

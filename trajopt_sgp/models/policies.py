@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from torch import Tensor
 from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.models.networks import ACTIVATIONS
+from trajopt_sgp.options import check_choice
 
 Squash = Literal["clamp", "tanh"]
+_SQUASHES: tuple[Squash, ...] = get_args(Squash)
 Law = Callable[[Tensor, int], Tensor]
 """States `(P, B, n)` and a knot from 0 to N-1 to controls `(P, B, m)` before they are clipped."""
 
@@ -168,7 +170,7 @@ class TimeVaryingAffine(Policy):
     """How bounds of the controls are kept: by clipping, or by a hyperbolic tangent, whose gradient never vanishes."""
 
     def __post_init__(self) -> None:
-        _check_squash(self.name, self.squash)
+        check_choice(self.name, "squash", self.squash, _SQUASHES)
 
     def size(self, space: PolicySpace) -> int:
         """Return N * m * (n + 1)."""
@@ -207,10 +209,9 @@ class NeuralPolicy(Policy):
     """Of the initial weights."""
 
     def __post_init__(self) -> None:
-        _check_squash(self.name, self.squash)
+        check_choice(self.name, "squash", self.squash, _SQUASHES)
         object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
-        if self.activation not in ACTIVATIONS:
-            raise OptionError(f"Unknown activation {self.activation!r}; choose from {sorted(ACTIVATIONS)}.")
+        check_choice(self.name, "activation", self.activation, sorted(ACTIVATIONS))
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise OptionError(f"{self.name}: hidden_sizes = {self.hidden_sizes}; it needs layers of at least 1 neuron.")
 
@@ -252,8 +253,3 @@ class NeuralPolicy(Policy):
 
     def _layers(self, space: PolicySpace) -> list[tuple[int, int]]:
         return list(itertools.pairwise([space.state_size + self.sees_time, *self.hidden_sizes, space.control_size]))
-
-
-def _check_squash(name: str, squash: str) -> None:
-    if squash not in ("clamp", "tanh"):
-        raise OptionError(f"{name}: unknown squash {squash!r}; choose from 'clamp', 'tanh'.")

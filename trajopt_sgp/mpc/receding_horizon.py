@@ -278,7 +278,9 @@ class MPC:
         """Return the states when the next control takes effect, under those that are still on their way."""
         if not self.delay_steps:
             return states
-        return rollout(self.problem, self._applied.under_way, states, parameters, self.formulation).states[:, -1]
+        return rollout(
+            self.problem, self._applied.under_way, states, parameters=parameters, formulation=self.formulation
+        ).states[:, -1]
 
     def _idle_plan(self, states: FloatArray) -> Trajectory:
         """Return plans `(B, ...)` that do nothing, states at rest."""
@@ -294,7 +296,7 @@ class MPC:
         if whole.all() or self.problem.dynamics is None:
             return np.asarray(whole | begun)
         idle = self._applied.idle(len(states))[:, None]
-        still = rollout(self.problem, idle, states[:, None], parameters, self.formulation)
+        still = rollout(self.problem, idle, states[:, None], parameters=parameters, formulation=self.formulation)
         found = Trajectory.stack(self.solutions)
         plans = replace(found, states=found.states[:, None], controls=found.controls[:, None])
         better = prepared.merits(plans, states, parameters) < prepared.merits(still, states, parameters)
@@ -326,7 +328,7 @@ class MPC:
         if guess is not None:
             controls = np.concatenate([guess.controls[:, None], controls], axis=1)
         controls = self.problem.control_box.clip(controls)
-        started = rollout(self.problem, controls, states[:, None], parameters, self.formulation)
+        started = rollout(self.problem, controls, states[:, None], parameters=parameters, formulation=self.formulation)
         merits = prepared.merits(started, states, parameters)
         best = np.argsort(merits, axis=1)[:, : self.kept, None, None]
         return replace(
@@ -343,7 +345,9 @@ class MPC:
         missing = prepared.solver.starts - given
         if missing <= 0 or not len(open_controls(self.problem)):
             return starts
-        more = unbounded_guesses(self.problem, states, missing, self.generator, parameters, self.formulation)
+        more = unbounded_guesses(
+            self.problem, states, missing, self.generator, parameters=parameters, formulation=self.formulation
+        )
         return more if starts is None else joined(starts, more)
 
     def _multipliers(self, cold: bool) -> Sequence[Mapping[str, FloatArray]]:
@@ -356,7 +360,8 @@ class MPC:
 
     def _adopt(self, used: np.ndarray, guess: Trajectory | None, states: FloatArray) -> FloatArray:
         """Take over the new plans where they are usable, the old ones elsewhere, and return the controls to apply."""
-        fresh, earlier_plan, choose = Trajectory.stack(self.solutions), guess or self._idle_plan(states), used[:, None, None]
+        fresh, earlier_plan = Trajectory.stack(self.solutions), guess or self._idle_plan(states)
+        choose = used[:, None, None]
         self.plan = replace(
             fresh,
             states=np.where(choose, fresh.states, earlier_plan.states),

@@ -65,12 +65,16 @@ def parameter_dtype(function: object) -> torch.dtype:
     """Return the floating-point type of a module's parameters or buffers; float64 for anything else."""
     if isinstance(function, torch.nn.Module):
         # asked several times in every solve, where parameters() would first collect the names of all
-        registries = (part._parameters for part in function.modules()), (part._buffers for part in function.modules())
-        for tensor in (value for own in itertools.chain(*registries) for value in own.values()):
+        for tensor in itertools.chain(_values(function, "_parameters"), _values(function, "_buffers")):
             if tensor is not None and tensor.is_floating_point():
                 return tensor.dtype
     own: object = getattr(function, "dtype", None)
     return own if isinstance(own, torch.dtype) else torch.float64
+
+
+def _values(module: torch.nn.Module, registry: str) -> Iterator[torch.Tensor | None]:
+    for part in module.modules():
+        yield from getattr(part, registry).values()
 
 
 def coarsest_dtype(*functions: object) -> torch.dtype:
@@ -142,8 +146,10 @@ def _attributes(module: torch.nn.Module) -> dict[str, Any]:
         # a scripted module for example, which lives in compiled code
         return {name: value for name, value in vars(module).items() if type(value) in PLAIN}
     saved: Any = module
+    kind: Any = type(module)
+    usual: Any = torch.nn.Module
     own = vars(module)
-    if type(saved).__getstate__ is torch.nn.Module.__getstate__:
+    if kind.__getstate__ is usual.__getstate__:
         return {name: value for name, value in own.items() if name not in _REGISTERED}
     state = saved.__getstate__()
     if not isinstance(state, dict):

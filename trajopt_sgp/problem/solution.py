@@ -195,7 +195,10 @@ class Solution:
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time [s] by `build`, `derivatives`, `solver`, `total`."""
     log: Sequence[Mapping[str, Any]] = ()
-    """One entry per iteration."""
+    """One entry per iteration, by every solver in the same words: `progress`, the place on annealing schedules;
+    `merit`, the objective there, by the faces that the solver follows; `violation`, the largest of a scaled row. Some
+    solvers add `stationarity`, the largest entry of the gradient of the Lagrangian, and `best`, the least merit so
+    far; then come numbers of their own, such as `penalty`. `not_finite` in the last entry names what is no number."""
     starts: Sequence["Solution"] = ()
     """The local solutions of all guesses in their order, one where there was one guess."""
     policy: ControlLaw | None = None

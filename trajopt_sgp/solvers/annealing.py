@@ -1,17 +1,35 @@
-"""Where on their schedules distances to data are in each iteration of a first-order search."""
+"""Where on their schedules distances to data are in the stages of a solve or the iterations of a first-order search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trajopt_sgp.solvers.base import check_counts, check_positive
+from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_counts, check_positive
 
 MeritAt = Callable[[float], Tensor]
 """Place on the schedules to the merit of every program of a batch there, `(P,)`; infinite of those that stopped."""
 Places = Callable[[int, MeritAt], float]
 """Number of the iteration to the place on the schedules; called once in every iteration."""
+
+
+def schedule(program: NonlinearProgram, stages: int, warm: bool = False) -> list[float]:
+    """Return the places on the schedules at which a program is solved one after the other, the last one 1.
+
+    Args:
+        program: solved at the end alone where it holds nothing that is annealed.
+        stages: number of places.
+        warm: whether the solve starts from the multipliers of an earlier solution, which belong to the end.
+    """
+    return np.linspace(0.0, 1.0, stages).tolist() if program.annealed and stages > 1 and not warm else [1.0]
+
+
+def staged(places: Sequence[float], tolerance: float, stage_tolerance: float) -> list[tuple[float, float]]:
+    """Return each place with its tolerance: that of the stages, at the last one the final one."""
+    return [(place, stage_tolerance) for place in places[:-1]] + [(places[-1], tolerance)]
 
 
 @dataclass(frozen=True)

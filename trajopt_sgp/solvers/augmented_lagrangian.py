@@ -7,6 +7,8 @@ Constrained Optimization and Lagrange Multiplier Methods (1982), section 3.1.
 import torch
 from torch import Tensor
 
+from trajopt_sgp.formulations.excess import tensor_excess
+
 _ENOUGH = 0.25
 
 
@@ -56,12 +58,6 @@ class AugmentedLagrangian:
         multipliers, penalty = self._of(members)
         excess = self._excess(rows, multipliers, penalty)
         return (0.5 * penalty * excess.square() - 0.5 * multipliers.square() / penalty).sum(-1)
-
-    def violation(self, rows: Tensor) -> Tensor:
-        """Return the largest violation of each program, `(p,)`."""
-        if not len(self.lower):
-            return rows.new_zeros(len(rows))
-        return torch.maximum(self.lower - rows, rows - self.upper).clamp_min(0.0).amax(-1)
 
     def residual(self, rows: Tensor, members: Tensor | None = None) -> Tensor:
         """Return the largest violation of feasibility and complementarity of each program, `(p,)`.
@@ -113,5 +109,4 @@ class AugmentedLagrangian:
         return self.multipliers[members], self.penalty[members]
 
     def _excess(self, rows: Tensor, multipliers: Tensor, penalty: Tensor) -> Tensor:
-        shifted = rows + multipliers / penalty
-        return shifted - torch.minimum(torch.maximum(shifted, self.lower), self.upper)
+        return tensor_excess(rows + multipliers / penalty, self.lower, self.upper)

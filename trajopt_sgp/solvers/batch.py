@@ -1,6 +1,5 @@
-"""What solvers share that search a batch of programs in torch: bounds, evaluation of some programs, deadline, log."""
+"""What solvers share that search a batch of programs in torch: bounds, evaluation of some programs, limits, log."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,11 +13,11 @@ from trajopt_sgp.derivatives.assembly import Assembly
 from trajopt_sgp.derivatives.condensed import CondensedAssembly
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
+from trajopt_sgp.formulations.excess import tensor_excess
 from trajopt_sgp.formulations.scaling import is_far
-from trajopt_sgp.problem import Status
 from trajopt_sgp.problem.parameters import Parameters
 from trajopt_sgp.solvers.base import Start
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +38,13 @@ class ProgramBatch:
     """Bounds of the rows, `(R,)`."""
     row_upper: Tensor = field(init=False)
     """Bounds of the rows, `(R,)`."""
-    begin: float = field(init=False)
-    """When the solve began [s]."""
+    limits: Limits = field(init=False)
+    """When the solve must end; its time runs."""
 
     def __post_init__(self) -> None:
         self.program.restart()
         dtype, set_field = self.program.problem.dtype, object.__setattr__
-        set_field(self, "begin", time.perf_counter())
+        set_field(self, "limits", Limits(self.start.time_limit))
         bounds = self.program.bounds(self.start.parameters.initial_state.to(torch.float64).numpy())
         guess = torch.as_tensor(self.start.variables, dtype=dtype)
         for name, side in zip(("lower", "upper"), bounds, strict=True):
@@ -58,11 +57,6 @@ class ProgramBatch:
     def count(self) -> int:
         """Number of programs P."""
         return len(self.guess)
-
-    @property
-    def seconds(self) -> float:
-        """Wall time since the solve began [s]."""
-        return time.perf_counter() - self.begin
 
     def project(self, variables: Tensor, members: Tensor | None = None) -> Tensor:
         """Return variables `(p, size)` of all programs, or of some, moved within their bounds."""
@@ -100,7 +94,7 @@ class ProgramBatch:
         """Return the largest violation of rows `(p, R)` in each program, `(p,)`."""
         if not len(self.row_lower):
             return rows.new_zeros(len(rows))
-        return torch.maximum(self.row_lower - rows, rows - self.row_upper).clamp_min(0.0).amax(-1)
+        return tensor_excess(rows, self.row_lower, self.row_upper).abs().amax(-1)
 
     def far_from_rows(self, points: Tensor, feasibility: float) -> Tensor:
         """Return which programs must move far from points `(P, size)` to meet their rows, by the slopes there, `(P,)`.
@@ -115,11 +109,10 @@ class ProgramBatch:
         rounding = torch.finfo(self.program.problem.coarsest_dtype).eps
         with torch.no_grad():
             rows = self.evaluate(points, 1.0).rows
-        violation = self.violation(rows)
+        outside, violation = tensor_excess(rows, self.row_lower, self.row_upper).abs(), self.violation(rows)
         for k in ((violation > 0.0) & (violation <= feasibility)).nonzero()[:, 0].tolist():
             slopes = self._row_slopes(points[k], k)
-            excess = torch.maximum(self.row_lower - rows[k], rows[k] - self.row_upper).to(torch.float64).numpy()
-            far[k] = is_far(excess, slopes, feasibility, rounding)
+            far[k] = is_far(outside[k].to(torch.float64).numpy(), slopes, feasibility, rounding)
         return far
 
     def _row_slopes(self, point: Tensor, member: int) -> FloatArray:
@@ -144,13 +137,6 @@ class ProgramBatch:
         dense = np.zeros((assembly.row_count, assembly.size))
         dense[assembly.jacobian_pattern.rows, assembly.jacobian_pattern.columns] = values
         return torch.as_tensor(dense, dtype=point.dtype)
-
-    def stopped(self, interruption: Interruption) -> Status | None:
-        """Return why the solve must end now, or None."""
-        if interruption.requested:
-            return Status.INTERRUPTED
-        over = self.start.time_limit is not None and self.seconds > self.start.time_limit
-        return Status.TIME_LIMIT if over else None
 
 
 class IterationLog:

@@ -109,7 +109,7 @@ class BestIterates:
                 iterations=len(logs[p]),
                 merit=self.rank(p),
                 multipliers=multipliers[p] if multipliers else {},
-                seconds={"solver": batch.seconds},
+                seconds={"solver": batch.limits.seconds},
                 log=logs[p],
             )
             for p, own in enumerate(ended)

@@ -1,6 +1,5 @@
 """A nonlinear program as CasADi functions whose values and derivatives come from its assembly."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.named_callback import NamedCallback, Patterns
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
-from trajopt_sgp.solvers.run import Run
+from trajopt_sgp.solvers.run import Measured, Run
 
 Results = Sequence[float | FloatArray]
 Evaluate = Callable[..., Results]
@@ -208,25 +207,6 @@ class ProgramFunctions:
         pattern = self.derivatives.jacobian_pattern
         pull = np.bincount(pattern.columns, values * multipliers[pattern.rows], self.derivatives.size)
         return value, rows, float(factor[0]) * gradient + pull, np.zeros(0)
-
-
-@dataclass
-class Measured:
-    """Add the time of a block to that of a run, and keep what it raises from passing through a foreign solver."""
-
-    run: Run
-    """Whose time and error are meant."""
-    begin: float = 0.0
-    """When the block began."""
-
-    def __enter__(self) -> None:
-        self.begin = time.perf_counter()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self.run.seconds += time.perf_counter() - self.begin
-        if error is not None and self.run.error is None:
-            self.run.error = error
-        return True
 
 
 def sparsity(rows: int, columns: int, pattern: Pattern) -> casadi.Sparsity:

@@ -6,7 +6,8 @@ import torch
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import Minimiser, Start, check_counts, check_shares
+from trajopt_sgp.options import check_counts, check_shares
+from trajopt_sgp.solvers.base import Minimiser, Start
 from trajopt_sgp.solvers.sampled_search import SampledSearch, SamplingSolver
 from trajopt_sgp.solvers.sampling import Samples, check_sampling
 
@@ -73,10 +74,10 @@ class _Search(SampledSearch[CEM]):
         sampled.keep(self.best, samples, self.members, settings.feasibility)
         self.log.add(
             torch.ones(self.batch.count, dtype=torch.bool),
-            {"samples": samples.merit.shape[1]},
+            {"progress": 1.0, "samples": samples.merit.shape[1]},
             merit=samples.merit[:, 0],
             best=self.best.merit,
-            violation=self.best.violation,
+            violation=samples.violation[:, 0],
             deviation=(self.deviation / sampled.deviation.clamp_min(1e-12)).mean(-1),
         )
         self._move(samples)

@@ -10,6 +10,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import ConformanceError, IncompatibleError
 from trajopt_sgp.formulations import DirectTranscription, Formulation, SingleShooting
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.problem import OptimalControlProblem, Solution, StageCost, TerminalConstraint, TerminalCost, Trajectory
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.solve import PreparedSolve, prepare
@@ -114,9 +115,9 @@ def _check_claim(what: str, solution: Solution, feasibility: float) -> None:
             f"On the {what} the solver returned NaN or infinity, with status {solution.status.label}."
         )
     box = problem.control_box
-    excess = np.maximum(box.lower - plan.controls, plan.controls - box.upper).max()
-    if excess > 0.0:
-        raise ConformanceError(f"On the {what} the plan violates the control bounds by {excess:.3g}.")
+    outside = np.abs(excess(plan.controls, box.lower, box.upper)).max()
+    if outside > 0.0:
+        raise ConformanceError(f"On the {what} the plan violates the control bounds by {outside:.3g}.")
     if solution.success:
         worst = max(_defect(solution), _constraint_violation(solution))
         if worst > feasibility:
@@ -141,8 +142,8 @@ def _constraint_violation(solution: Solution) -> float:
     for constraint in solution.problem.constraint_terms:
         if isinstance(constraint, TerminalConstraint):
             rows = constraint.evaluate(last, parameters=solution.parameters).numpy()
-            sides = np.asarray(constraint.lower) - rows, rows - np.asarray(constraint.upper)
-            worst = max(worst, float(np.maximum(*sides).max()))
+            sides = np.asarray(constraint.lower), np.asarray(constraint.upper)
+            worst = max(worst, float(np.abs(excess(rows, *sides)).max()))
     return worst
 
 

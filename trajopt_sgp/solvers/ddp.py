@@ -1,6 +1,5 @@
 """Differential dynamic programming: Newton steps in single shooting by a recursion over the stages, under feedback."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,12 +11,14 @@ import torch
 from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.scaling import is_far
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule, staged
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
-from trajopt_sgp.solvers.interruption import Interruption
-from trajopt_sgp.solvers.nlpsol import schedule
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.plan_rollout import PlanRollout
 from trajopt_sgp.solvers.riccati import Feedback, sweep
 from trajopt_sgp.solvers.run import ACCEPTABLE, OPTIMAL
@@ -66,7 +67,7 @@ class DDP(Solver):
     """Second derivatives: all of them, or those that squares of residuals and other costs give."""
     penalty: float = 10.0
     """First penalty of constraints in the augmented Lagrangian."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random; solved one after another."""
 
     needs_value: ClassVar[bool] = True
@@ -76,13 +77,8 @@ class DDP(Solver):
     def __post_init__(self) -> None:
         positive = {name: getattr(self, name) for name in ("tolerance", "feasibility", "stage_tolerance", "penalty")}
         check_positive("DDP", **positive)
-        check_counts("DDP", max_iterations=self.max_iterations, stages=self.stages, count=self.count)
+        check_counts("DDP", max_iterations=self.max_iterations, stages=self.stages, starts=self.starts)
         check_choice("DDP", "hessian", self.hessian, ("exact", "gauss-newton"))
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check that the program is a chain of stages.
@@ -97,10 +93,8 @@ class DDP(Solver):
         workshop = _Workshop(self, program, plans, StageDerivatives(program, self.hessian == "exact"))
 
         def minimise(start: Start) -> list[Outcome]:
-            deadline = math.inf if start.time_limit is None else time.perf_counter() + start.time_limit
-            plans.recheck()
-            with Interruption() as interruption:
-                limits = _Limits(deadline, interruption)
+            with Limits(start.time_limit) as limits:
+                plans.recheck()
                 return [_Search(workshop, start, member, limits).solve() for member in range(len(start.variables))]
 
         return minimise
@@ -120,34 +114,20 @@ class _Workshop:
     """At plans."""
 
 
-@dataclass(frozen=True)
-class _Limits:
-    """When a search must end."""
-
-    deadline: float
-    """On the clock of `time.perf_counter`."""
-    interruption: Interruption
-    """Whether Ctrl-C was pressed."""
-
-    def reached(self) -> Status | None:
-        """Return which limit is reached, if any."""
-        if self.interruption.requested:
-            return Status.INTERRUPTED
-        return Status.TIME_LIMIT if time.perf_counter() > self.deadline else None
-
-
 class _Search:
     """The search of one program."""
 
-    def __init__(self, workshop: _Workshop, start: Start, member: int, limits: _Limits) -> None:
+    def __init__(self, workshop: _Workshop, start: Start, member: int, limits: Limits) -> None:
         self.workshop, self.settings, self.limits = workshop, workshop.settings, limits
         self.plans, self.derivatives = workshop.plans, workshop.derivatives
         self.parameters = start.one(member)
         self.begin, self.seconds = time.perf_counter(), 0.0
         lower, upper = (torch.from_numpy(side) for side in self.derivatives.row_bounds)
         self.lagrangian = AugmentedLagrangian(lower, upper, 1, self.settings.penalty)
-        if start.multipliers and len(known := start.multipliers[member].get("constraints", ())) == len(lower):
-            self.lagrangian.multipliers[0] = torch.from_numpy(np.asarray(known))
+        if known := start.multipliers_of(member):
+            self.lagrangian.multipliers[0] = torch.from_numpy(known["constraints"])
+        places = schedule(workshop.program, self.settings.stages, warm=bool(known))
+        self.stages = staged(places, self.settings.tolerance, self.settings.stage_tolerance)
         law = start.laws[member] if start.laws else None
         if law is not None and law.plan.horizon == workshop.program.problem.horizon:
             self.full = self.plans.under_law(law, self.parameters)
@@ -164,27 +144,25 @@ class _Search:
 
     def solve(self) -> Outcome:
         """Return the plan after the last stage."""
-        places, status = schedule(self.workshop.program, self.settings.stages).tolist(), Status.NOT_FINITE
-        for place in places:
+        status = Status.NOT_FINITE
+        for place, tolerance in self.stages:
             self.parameters = replace(self.parameters, progress=place)
             self.value, self.rows = self._evaluate(self.full)
             if not np.isfinite(self.value):
                 return self._outcome(Status.NOT_FINITE)
             self.model, self.damping = None, 0.0
-            last = place == places[-1]
-            status = self._minimise(self.settings.tolerance if last else self.settings.stage_tolerance)
+            status = self._minimise(tolerance)
             if status in _ENDS:
                 break
         return self._outcome(Status.FAILED if status.ok and self._far_from_rows() else status)
 
     def _far_from_rows(self) -> bool:
         """Return whether rows that are flat at the plan, and steep where they got their scale, only seem to hold."""
-        lower, upper = self.derivatives.row_bounds
-        excess = np.maximum(lower - self.rows, self.rows - upper)
-        if not (excess > 0.0).any():
+        outside = self._outside()
+        if not outside.any():
             return False
         slopes = np.abs(self.derivatives.row_slopes(self.full, self.parameters).slopes).max(-1)
-        return is_far(excess, slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
+        return is_far(np.abs(outside), slopes, self.settings.feasibility, float(np.finfo(np.float64).eps))
 
     def _minimise(self, tolerance: float) -> Status:
         """Search in one stage."""
@@ -197,7 +175,7 @@ class _Search:
             if not model.finite:
                 return Status.NOT_FINITE
             stationarity, residual = self._stationarity(model), self._residual()
-            self._note(stationarity, residual)
+            self._note(stationarity)
             if stationarity <= tolerance and residual <= self.settings.feasibility:
                 self._find_feedback(model)
                 return Status.SOLVED
@@ -223,11 +201,14 @@ class _Search:
 
     def _stuck_outside(self, model: StageModel) -> bool:
         """Return whether rows are violated, and no small step reduces the sum of the squared violations."""
-        lower, upper = self.derivatives.row_bounds
-        excess = self.rows - np.clip(self.rows, lower, upper)
-        largest = np.abs(excess).max(initial=0.0)
-        slope = self.derivatives.row_slope(self.full, self.parameters, model, excess)
+        outside = self._outside()
+        largest = np.abs(outside).max(initial=0.0)
+        slope = self.derivatives.row_slope(self.full, self.parameters, model, outside)
         return bool(largest > self.settings.feasibility and self._projected(slope) <= ACCEPTABLE * largest)
+
+    def _outside(self) -> FloatArray:
+        """Return by how much each row is above or below its bounds, `(R,)`."""
+        return excess(self.rows, *self.derivatives.row_bounds)
 
     def _unit(self, model: StageModel) -> float:
         """Return the damping that is of the order of the model."""
@@ -328,9 +309,11 @@ class _Search:
         self.model, self.damping = None, 0.0
         return True
 
-    def _note(self, stationarity: float, residual: float) -> None:
-        entry = {"merit": self.value, "stationarity": stationarity, "violation": residual, "damping": self.damping}
-        self.log.append({"progress": self.parameters.progress, **entry})
+    def _note(self, stationarity: float) -> None:
+        penalties = float(self.lagrangian.term(torch.from_numpy(self.rows)[None])[0]) if len(self.rows) else 0.0
+        violation = float(np.abs(self._outside()).max(initial=0.0))
+        entry = {"merit": self.value - penalties, "violation": violation, "stationarity": stationarity}
+        self.log.append({"progress": self.parameters.progress, **entry, "damping": self.damping})
 
     def _outcome(self, status: Status) -> Outcome:
         variables = self.full[self.workshop.program.decided]

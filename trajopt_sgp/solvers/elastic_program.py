@@ -9,6 +9,7 @@ import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.solvers.casadi_callbacks import mirror, sparsity
 from trajopt_sgp.solvers.quadratic_solvers import QuadraticProgram, QuadraticSolution, quadratic_solver
 from trajopt_sgp.solvers.stages import Structure
@@ -98,7 +99,7 @@ class ElasticProgram:
     def solve(self, model: Model, bounds: Bounds, penalty: float) -> Step | None:
         """Return the step of a model within bounds of d, or None where the solver found none."""
         none, ones = np.zeros(2 * self.row_count), np.ones(self.row_count)
-        excess = violation(model.rows, self.sides)
+        outside = excess(model.rows, *self.sides)
         found = self._elastic(
             QuadraticProgram(
                 gradient=np.concatenate([model.gradient, none + penalty]),
@@ -106,7 +107,7 @@ class ElasticProgram:
                 jacobian=np.concatenate([model.jacobian, ones, -ones]),
                 bounds=(np.concatenate([bounds[0], none]), np.concatenate([bounds[1], none + np.inf])),
                 sides=(self.sides[0] - model.rows, self.sides[1] - model.rows),
-                guess=np.concatenate([np.clip(0.0, *bounds), np.maximum(-excess, 0.0), np.maximum(excess, 0.0)]),
+                guess=np.concatenate([np.clip(0.0, *bounds), np.maximum(-outside, 0.0), np.maximum(outside, 0.0)]),
             )
         )
         return self._step(found, bounds)
@@ -139,14 +140,7 @@ class ElasticProgram:
 
     def total(self, rows: FloatArray) -> float:
         """Return the sum of the violations of rows."""
-        return float(np.abs(violation(rows, self.sides)).sum())
-
-
-def violation(values: FloatArray, bounds: Bounds) -> FloatArray:
-    """Return by how much values are above (positive) or below (negative) their bounds."""
-    lower, upper = bounds
-    above: FloatArray = np.maximum(values - upper, 0.0)
-    return above - np.maximum(lower - values, 0.0)
+        return float(np.abs(excess(rows, *self.sides)).sum())
 
 
 def _symmetric(derivatives: ProgramDerivatives) -> casadi.Sparsity:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import casadi
 import numpy as np
 import torch
 
@@ -11,12 +12,16 @@ from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.derivatives.assembly import Pattern
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Parameters, Status
-from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.annealing import schedule, staged
+from trajopt_sgp.solvers.base import Minimiser, Solver
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, build, schedule
+from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats, build
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.stages import Structure
+
+_WARM_START = {"warm_start_init_point": True, "mu_init": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Fatrop(Solver):
         """
         structure = Structure(program, self.name)
         derivatives = RememberedDerivatives(program.assembly)
-        staged = StagewiseDerivatives(derivatives, structure)
-        functions = ProgramFunctions(staged, self.hessian == "exact", symmetric=True, idle=staged.idle)
+        stagewise = StagewiseDerivatives(derivatives, structure)
+        functions = ProgramFunctions(stagewise, self.hessian == "exact", symmetric=True, idle=stagewise.idle)
         nlp = functions.problem()
         held = [functions.objective(), functions.rows(), functions.gradient_alone(), functions.jacobian()]
         held += [functions.lagrangian(), functions.lagrangian_hessian()]
@@ -65,26 +70,22 @@ class Fatrop(Solver):
             "structure_detection": "manual",
             **structure.options(),
         }
-        places = schedule(program, self.stages)
-        options = [self._options(self.tolerance if place == places[-1] else self.stage_tolerance) for place in places]
-        solvers = [build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": own}, own) for own in options]
+
+        def solver(tolerance: float, begin: Mapping[str, Any]) -> casadi.Function:
+            own = {"tol": tolerance, "max_iter": self.max_iterations, "print_level": 0, **self.options}
+            return build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": {**begin, **own}}, own)
+
+        stages = staged(schedule(program, self.stages), self.tolerance, self.stage_tolerance)
         return Nlpsol(
             program=program,
             derivatives=derivatives,
             functions=functions,
-            stages=list(zip(places.tolist(), solvers, strict=True)),
-            warm=build("fatrop", "Fatrop", nlp, {**callbacks, "fatrop": {**_WARM, **options[-1]}}, options[-1]),
+            stages=[(place, solver(tolerance, {})) for place, tolerance in stages],
+            warm=solver(self.tolerance, _WARM_START),
             status=_claimed,
-            feasibility=FEASIBILITY,
             tolerance=self.tolerance,
             order=structure,
         ).minimise
-
-    def _options(self, tolerance: float) -> dict[str, Any]:
-        return {"tol": tolerance, "max_iter": self.max_iterations, "print_level": 0, **self.options}
-
-
-_WARM = {"warm_start_init_point": True, "mu_init": 1e-3}
 
 
 class StagewiseDerivatives:

@@ -13,22 +13,14 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation
+from trajopt_sgp.options import check_choice, check_counts, check_positive, check_shares
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.annealing import AdaptiveAnnealing, AdaptivePlaces, Places, fixed_places
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import (
-    Minimiser,
-    Outcome,
-    Solver,
-    Start,
-    check_counts,
-    check_positive,
-    check_shares,
-)
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
 from trajopt_sgp.solvers.halving import better_half
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.tangent_steps import TangentSteps
 
 _CONSTRAINED_BETAS = (0.9, 0.99)
@@ -66,11 +58,11 @@ class GradientDescent(Solver):
     """Share of the iterations over which schedules run; with `adaptive`, over which they run at most."""
     adaptive: AdaptiveAnnealing | None = None
     """How schedules move on when progress stalls; None: evenly with the iterations."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
     halve_every: int | None = None
     """Iterations after which the worse half of the starts from an initial state stops, again and again until one is
-    left; None: all go on to the end. Starts that processes solve apart are no rivals."""
+    left; None: all go on to the end. Starts that processes solve apart are not compared."""
     tolerance: float = 1e-4
     """Converged when the best merit improved by less than this share over `patience` iterations at the end; with
     constraints, when the merit changed by less, the gradient of the Lagrangian has vanished within the bounds, and
@@ -99,7 +91,7 @@ class GradientDescent(Solver):
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        counts = {name: getattr(self, name) for name in ("iterations", "count", "patience")}
+        counts = {name: getattr(self, name) for name in ("iterations", "starts", "patience")}
         if self.halve_every is not None:
             counts["halve_every"] = self.halve_every
         check_counts("GradientDescent", **counts)
@@ -107,15 +99,9 @@ class GradientDescent(Solver):
         check_positive("GradientDescent", **positive)
         names = ("final_step", "final_step_constrained", "annealing", "multiplier_rate")
         check_shares("GradientDescent", **{name: getattr(self, name) for name in names})
-        if self.keep not in ("best", "last"):
-            raise OptionError(f"GradientDescent: keep = {self.keep!r}; choose from best, last.")
-        if not self.longest_gradient > 0.0:
-            raise OptionError(f"GradientDescent: longest_gradient = {self.longest_gradient!r}; it must be positive.")
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
+        check_choice("GradientDescent", "keep", self.keep, ("best", "last"))
+        if self.longest_gradient != math.inf:
+            check_positive("GradientDescent", longest_gradient=self.longest_gradient)
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Check the optimiser.
@@ -180,10 +166,10 @@ class _Descent:
 
     def run(self) -> list[Outcome]:
         status = Status.ITERATION_LIMIT
-        with Interruption() as interruption:
+        with self.batch.limits as limits:
             for i in range(self.settings.iterations):
                 self._step(i)
-                stopped = self.batch.stopped(interruption)
+                stopped = limits.reached()
                 if stopped is not None:
                     status = stopped
                     break
@@ -228,12 +214,12 @@ class _Descent:
 
     def _halve(self, i: int, violation: Tensor) -> None:
         """Stop the worse half of the starts of each initial state, where it is time."""
-        every, rivals = self.settings.halve_every, self.batch.start.rivals
-        if every is None or rivals == 1 or (i + 1) % every:
+        every, starts = self.settings.halve_every, self.batch.start.starts
+        if every is None or starts == 1 or (i + 1) % every:
             return
         judged = (self.merit, violation) if self.settings.keep == "last" else (self.best.merit, self.best.violation)
         live = self.live
-        self.beaten |= live & ~better_half(live, *judged, self.settings.feasibility, rivals)
+        self.beaten |= live & ~better_half(live, *judged, self.settings.feasibility, starts)
 
     def _merit_at(self, place: float) -> Tensor:
         """Return the merit of programs that go on at a place on the schedules, `(P,)`; infinite of others."""

@@ -59,7 +59,8 @@ def unbounded_guesses(
     states: FloatArray,
     count: int,
     generator: np.random.Generator,
-    changes: Mapping[str, Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
     formulation: Formulation | None = None,
 ) -> Trajectory:
     """Return `count` trajectories `(B, count, ...)` from each of some states `(B, n)`, whatever bounds there are.
@@ -74,7 +75,7 @@ def unbounded_guesses(
     shares[:, :1] = 0.0
     controls = box.clip(middle + reach * shares)
     rolled, straight = (
-        rollout(problem, controls, states[:, None], changes, formulation),
+        rollout(problem, controls, states[:, None], parameters=parameters, formulation=formulation),
         straight_line(problem, controls, states[:, None]),
     )
     chosen = np.isfinite(rolled.states).all(axis=(-2, -1), keepdims=True) & ~problem.final.held.any()
@@ -85,31 +86,30 @@ def rollout(
     problem: OptimalControlProblem,
     controls: FloatArray,
     initial_state: FloatArray | None = None,
-    changes: Mapping[str, Any] | None = None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
     formulation: Formulation | None = None,
 ) -> Trajectory:
     """Return the trajectory of controls `(..., k, m)` under the problem's model from its (or another) initial state.
 
     There may be fewer intervals than the horizon has. Continuous dynamics are integrated as a formulation does it, or
     else by a step of the classical Runge-Kutta method in each interval. Without dynamics, states go straight to where
-    the problem holds the last state, or stay. Other values of parameters are given as `changes`, as in
-    `OptimalControlProblem.values`.
+    the problem holds the last state, or stay. Values in `parameters` differ from those of the problem, as in `solve`.
     """
     start = np.asarray(problem.start if initial_state is None else initial_state, dtype=np.float64)
     if problem.dynamics is None:
         return straight_line(problem, controls, start)
     knots = np.arange(problem.horizon, dtype=np.float64)
     stepper = Stepper(problem) if formulation is None else formulation.stepper(problem)
-    values = problem.values(changes=changes)
-    parameters = values.local(knots), values.local(knots + 1.0)
+    values = problem.values(changes=parameters)
+    begins, ends = values.local(knots), values.local(knots + 1.0)
     spans = torch.tensor(problem.grid.shares * problem.grid.duration, dtype=problem.dtype)
     inputs = torch.tensor(controls, dtype=problem.dtype)
     states = [torch.tensor(start, dtype=problem.dtype).expand(*controls.shape[:-2], -1)]
     with torch.no_grad():
         for t in range(controls.shape[-2]):
             span = spans[t].expand(controls.shape[:-2])
-            ends = _at(parameters[0], t), _at(parameters[1], t)
-            states.append(stepper.advance(states[-1], inputs[..., t, :], span, ends))
+            states.append(stepper.advance(states[-1], inputs[..., t, :], span, (_at(begins, t), _at(ends, t))))
     reached = torch.stack(states, dim=-2).to(torch.float64).numpy()
     mesh = _mesh(problem) if controls.shape[-2] == problem.horizon else None
     return Trajectory(reached, controls, problem.grid.time_step, mesh)

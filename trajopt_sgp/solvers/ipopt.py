@@ -1,17 +1,19 @@
 """Interior-point method: Ipopt through CasADi, with exact second derivatives in float64."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import casadi
 import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_choice, check_counts, check_positive
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.annealing import schedule, staged
+from trajopt_sgp.solvers.base import Minimiser, Solver
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, build, schedule
+from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats, build
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 
 _STATUS = {
@@ -25,8 +27,17 @@ _STATUS = {
     "Diverging_Iterates": Status.DIVERGED,
     "Invalid_Number_Detected": Status.NOT_FINITE,
 }
+_ENTRIES = {
+    "obj": "merit",
+    "inf_pr": "violation",
+    "inf_du": "stationarity",
+    "mu": "barrier",
+    "alpha_pr": "step_length",
+}
+"""Of its statistics, and what they are called in `Solution.log`."""
 
 _NEXT_STAGE = {"warm_start_init_point": "yes", "mu_init": 1e-3, "warm_start_bound_push": 1e-6}
+_NEAR = {"mu_init": 1e-4, "bound_push": 1e-6, "bound_frac": 1e-6}
 _PUSHES = ("bound_push", "bound_frac", "slack_bound_push", "slack_bound_frac", "mult_bound_push")
 # an earlier solution is closer than the stage before: the barrier is almost gone, and nothing is pushed off its bound
 _WARM_START = {"warm_start_init_point": "yes", "mu_init": 1e-6, **{f"warm_start_{push}": 1e-8 for push in _PUSHES}}
@@ -61,6 +72,10 @@ class Ipopt(Solver):
         check_counts("Ipopt", max_iterations=self.max_iterations, stages=self.stages)
         check_choice("Ipopt", "hessian", self.hessian, ("exact", "gauss-newton", "limited-memory"))
 
+    def near_solution(self) -> "Ipopt":
+        """Return the solver with a small barrier, which leaves a guess near its bounds."""
+        return replace(self, options={**_NEAR, **self.options})
+
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Build the CasADi solvers; nothing is rebuilt when initial state, guess or annealing change.
 
@@ -71,25 +86,18 @@ class Ipopt(Solver):
         functions = ProgramFunctions(derivatives, self.hessian == "exact")
         callbacks = self._callbacks(functions)
         nlp = functions.problem()
-        places = schedule(program, self.stages)
-        last = self._options(self.tolerance)
-        solvers = [
-            _build(
-                nlp,
-                callbacks,
-                last if place == places[-1] else self._options(self.stage_tolerance),
-                _NEXT_STAGE if k else {},
-            )
-            for k, place in enumerate(places)
-        ]
+        stages = staged(schedule(program, self.stages), self.tolerance, self.stage_tolerance)
         return Nlpsol(
             program=program,
             derivatives=derivatives,
             functions=functions,
-            stages=list(zip(places.tolist(), solvers, strict=True)),
-            warm=_build(nlp, callbacks, last, _WARM_START),
+            stages=[
+                (place, _build(nlp, callbacks, self._options(tolerance), _NEXT_STAGE if k else {}))
+                for k, (place, tolerance) in enumerate(stages)
+            ],
+            warm=_build(nlp, callbacks, self._options(self.tolerance), _WARM_START),
             status=_claimed,
-            feasibility=FEASIBILITY,
+            iterations=_told,
             tolerance=self.tolerance,
         ).minimise
 
@@ -119,3 +127,9 @@ def _build(
 
 def _claimed(stats: Stats) -> Status:
     return _STATUS.get(stats["return_status"], Status.FAILED)
+
+
+def _told(stats: Stats) -> Iterator[dict[str, float]]:
+    columns = {own: stats["iterations"][name] for name, own in _ENTRIES.items()} if "iterations" in stats else {}
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, map(float, row), strict=True))

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.formulations.evaluation import Evaluation, Weigh
+from trajopt_sgp.options import check_counts, check_positive
 from trajopt_sgp.problem import Status
+from trajopt_sgp.solvers.annealing import schedule
 from trajopt_sgp.solvers.augmented_lagrangian import AugmentedLagrangian
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts, check_positive
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog, ProgramBatch
 from trajopt_sgp.solvers.best_iterates import BestIterates
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.penalty_metric import PenaltyMetric
 
 _ARMIJO = 1e-4
@@ -50,7 +51,7 @@ class LBFGS(Solver):
     M. L. Overton, Nonsmooth optimization via quasi-Newton methods, Mathematical Programming 141 (2013).
     """
 
-    iterations: int = 2000
+    max_iterations: int = 2000
     """Evaluations of each program, per stage, at most; a step takes one, more where its length must be changed."""
     tolerance: float | None = None
     """Of the projected gradient of the Lagrangian, objective scaled to a gradient of 1 at the guess where it is larger,
@@ -67,23 +68,18 @@ class LBFGS(Solver):
     """As `tolerance`, in the stages before the last."""
     penalty: float = 300.0
     """First penalty of constraints in the augmented Lagrangian."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
 
     needs_value: ClassVar[bool] = True
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        counts = {name: getattr(self, name) for name in ("iterations", "memory", "stages", "count")}
+        counts = {name: getattr(self, name) for name in ("max_iterations", "memory", "stages", "starts")}
         check_counts("LBFGS", **counts)
         names = ("tolerance", "feasibility", "stage_tolerance", "penalty")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         check_positive("LBFGS", **given)
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
     def prepare(self, program: NonlinearProgram) -> Minimiser:
         """Every program can be solved; nothing is built."""
@@ -145,7 +141,7 @@ class _Search:
             batch.row_lower, batch.row_upper, batch.count, settings.penalty, 10.0, _LARGEST_PENALTIES.get(dtype, 1e4)
         )
         self.metric = PenaltyMetric(batch, self.lagrangian)
-        self.annealed = program.annealed
+        self.places = schedule(program, settings.stages, warm=bool(start.multipliers))
         self.point = batch.guess.clone()
         self.gradient, self.direction = torch.zeros_like(self.point), torch.zeros_like(self.point)
         self.rows = self.point.new_zeros((batch.count, len(batch.row_lower)))
@@ -170,17 +166,12 @@ class _Search:
     def run(self) -> list[Outcome]:
         status: Status | None = None
         self._scale_objectives()
-        with Interruption() as interruption:
-            for progress in self._stages():
-                status = self._stage(progress, interruption)
+        with self.batch.limits:
+            for progress in self.places:
+                status = self._stage(progress)
                 if status in (Status.TIME_LIMIT, Status.INTERRUPTED):
                     break
         return self._outcomes(status)
-
-    def _stages(self) -> list[float]:
-        if not self.annealed or self.batch.start.multipliers:
-            return [1.0]
-        return np.linspace(0.0, 1.0, self.settings.stages).tolist() if self.settings.stages > 1 else [1.0]
 
     def _warm_start(self, multipliers: Any) -> None:
         rows = np.stack([entry["constraints"] for entry in multipliers])
@@ -198,10 +189,10 @@ class _Search:
         self.lagrangian.multipliers = self.lagrangian.multipliers * self.scale[:, None]
 
     def _largest_gradient(self, point: Tensor) -> Tensor:
-        gradient = self.batch.evaluate_with_gradient(point, self._stages()[0])[1]
+        gradient = self.batch.evaluate_with_gradient(point, self.places[0])[1]
         return gradient.abs().amax(-1)
 
-    def _stage(self, progress: float, interruption: Interruption) -> Status:
+    def _stage(self, progress: float) -> Status:
         last = progress == 1.0
         tolerance = self.tolerance if last else max(self.tolerance, self.settings.stage_tolerance)
         feasibility = self.feasibility if last else max(self.feasibility, self.settings.stage_tolerance)
@@ -209,10 +200,10 @@ class _Search:
         self.fresh[:], self.moved[:] = True, False
         self.inner[:] = max(tolerance, 0.01) if len(self.batch.row_lower) else tolerance
         self.memory.clear(torch.arange(self.batch.count))
-        for _ in range(self.settings.iterations):
+        for _ in range(self.settings.max_iterations):
             members = torch.nonzero(~self.done)[:, 0]
             self._iterate(members, progress, tolerance, feasibility)
-            status = self.batch.stopped(interruption)
+            status = self.batch.limits.reached()
             if status is not None:
                 return status
             if self.done.all():
@@ -241,7 +232,7 @@ class _Search:
         found, gradient = self._differentiate(trial, members, progress, augmented)
         value, rows = augmented(found), found.rows
         finite = torch.isfinite(value) & torch.isfinite(gradient).all(-1)
-        violation = self.lagrangian.violation(rows)
+        violation = self.batch.violation(rows)
         merit = torch.where(torch.isfinite(value), found.merit, torch.inf)
         self.merit[members] = merit
         self.best.keep_some(members, trial, merit, violation)
@@ -344,7 +335,7 @@ class _Search:
     def _log(self, members: Tensor, progress: float) -> None:
         live = torch.zeros_like(self.done)
         live[members] = True
-        violation = self.lagrangian.violation(self.rows)
+        violation = self.batch.violation(self.rows)
         self.log.add(
             live,
             {"progress": progress},
@@ -357,7 +348,7 @@ class _Search:
 
     def _outcomes(self, ended: Status | None) -> list[Outcome]:
         # a solved program returns the point that is; another one the best that was seen
-        self.best.put(self.solved, self.point, self.merit, self.lagrangian.violation(self.rows))
+        self.best.put(self.solved, self.point, self.merit, self.batch.violation(self.rows))
         self.best.judge(self.batch)
         return self.best.outcomes(
             self.batch,

@@ -1,6 +1,5 @@
 """Mesh refinement: solve, split the intervals whose error is too large, and solve again from there."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,19 +7,14 @@ import numpy as np
 
 from trajopt_sgp.arrays import FloatArray, IntArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
-from trajopt_sgp.formulations import (
-    Formulation,
-    HermiteSimpson,
-    MultipleShooting,
-    OrthogonalCollocation,
-    TrapezoidalCollocation,
-)
-from trajopt_sgp.problem import FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
+from trajopt_sgp.formulations import Formulation
+from trajopt_sgp.options import check_counts, check_positive
+from trajopt_sgp.problem import Certificate, FreeTime, OptimalControlProblem, Solution, Trajectory, WarmStart
 from trajopt_sgp.problem.curve import Curve, interpolate
 from trajopt_sgp.problem.dynamics import is_continuous
 from trajopt_sgp.problem.parameters import ParameterValue, TimeVarying
-from trajopt_sgp.solvers.base import Solver, check_counts, check_positive
-from trajopt_sgp.solvers.ipopt import Ipopt
+from trajopt_sgp.solvers.base import Solver
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, solve
 
 _MOST_PARTS = 4
@@ -69,20 +63,21 @@ def refine_mesh(
     problem: OptimalControlProblem,
     formulation: Formulation,
     solver: Solver,
-    tolerance: float = 1e-6,
-    max_knots: int = 400,
-    max_rounds: int = 10,
     guess: Trajectory | WarmStart | Solution | None = None,
     *,
+    tolerance: float = 1e-6,
     cost_tolerance: float | None = None,
+    max_knots: int = 400,
+    max_rounds: int = 10,
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> MeshRefinement:
     """Solve a problem on finer and finer meshes until the error of every interval is small.
 
     An interval is split into as many equal parts, four at most, as the order of its error asks for; none is merged.
-    Each solve begins at the solution before, Ipopt with a small barrier parameter.
+    Each solve begins at the solution before, with the settings of the solver for that, see `Solver.near_solution`.
 
     The mesh error compares states with an integration under the planned controls. It does not tell what the shape of
     the controls costs: a double integrator under held controls has no mesh error at all. With `cost_tolerance`, all
@@ -92,17 +87,19 @@ def refine_mesh(
 
     Args:
         problem: in continuous time; its mesh is the first one.
-        formulation: how to transcribe it. With `MultipleShooting`, meshes are multiples of `steps_per_interval`.
+        formulation: how to transcribe it; its `mesh_error_order` tells how far a finer mesh helps. Meshes are
+            multiples of its `horizon_multiple`.
         solver: how to solve each program.
-        tolerance: of the largest mesh error, relative to the units of the states.
-        max_knots: no mesh has more.
-        max_rounds: number of solves at most.
         guess: where the first solve begins.
+        tolerance: of the largest mesh error, relative to the units of the states.
         cost_tolerance: largest relative change of the cost since a mesh with two thirds of the intervals or less; not
             looked at if None.
+        max_knots: no mesh has more.
+        max_rounds: number of solves at most.
         parameters: values that differ from those of the problem; what varies over time is linear between knots.
         time_limit: wall time of all rounds together [s].
         generator: source of a random first guess.
+        certificate: of the model's bias; the `certificate` of each solution is what it says of the plan.
 
     Returns:
         All solutions. A solver that fails ends the refinement; `converged` is False then.
@@ -117,11 +114,19 @@ def refine_mesh(
     _check(problem, limits)
     solutions: list[Solution] = []
     errors: list[FloatArray] = []
-    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    clock = Limits(time_limit)
     while True:
-        left = None if deadline is None else max(deadline - time.perf_counter(), 1e-3)
-        used = _trusting(solver) if solutions else solver
-        solution = solve(problem, formulation, used, guess, parameters=parameters, time_limit=left, generator=generator)
+        used = solver.near_solution() if solutions else solver
+        solution = solve(
+            problem,
+            formulation,
+            used,
+            guess,
+            parameters=parameters,
+            time_limit=clock.left,
+            generator=generator,
+            certificate=certificate,
+        )
         solutions.append(solution)
         errors.append(solution.mesh_error)
         reason = _ended(solutions, errors, limits)
@@ -143,14 +148,6 @@ def _check(problem: OptimalControlProblem, limits: _Limits) -> None:
         raise IncompatibleError("refine_mesh needs ContinuousDynamics: a discrete-time model has no mesh to refine.")
     if problem.horizon + 1 > limits.max_knots:
         raise OptionError(f"max_knots = {limits.max_knots}: the first mesh has {problem.horizon + 1} knots already.")
-
-
-def _trusting(solver: Solver) -> Solver:
-    """Return the solver set up for a guess that is nearly the solution."""
-    if not isinstance(solver, Ipopt):
-        return solver
-    near = {"mu_init": 1e-4, "bound_push": 1e-6, "bound_frac": 1e-6}
-    return replace(solver, options={**near, **solver.options})
 
 
 def _ended(solutions: Sequence[Solution], errors: Sequence[FloatArray], limits: _Limits) -> str | None:
@@ -204,7 +201,7 @@ def _parts(
     formulation: Formulation, problem: OptimalControlProblem, error: FloatArray, limits: _Limits
 ) -> IntArray | str:
     """Return into how many parts each interval is split, `(N,)`, or why none can be."""
-    wanted = np.ceil((error / (_AIM * limits.tolerance)) ** (1.0 / error_order(formulation)))
+    wanted = np.ceil((error / (_AIM * limits.tolerance)) ** (1.0 / formulation.mesh_error_order))
     parts = np.clip(np.nan_to_num(wanted, posinf=_MOST_PARTS), 1, _MOST_PARTS).astype(np.int64)
     parts[error <= limits.tolerance] = 1
     if error.max() <= limits.tolerance:
@@ -213,8 +210,7 @@ def _parts(
     if (parts == 1).all():
         return f"no progress: the intervals that need it are shorter than {_SHORTEST:g} of the duration."
     parts = _within(parts, error, limits.max_knots - 1)
-    steps = formulation.steps_per_interval if isinstance(formulation, MultipleShooting) else 1
-    parts = _rounded_up(parts, problem.grid.shares, steps)
+    parts = _rounded_up(parts, problem.grid.shares, formulation.horizon_multiple)
     if (parts == 1).all() or parts.sum() >= limits.max_knots:
         return f"the limit of {limits.max_knots} knots is reached; the largest error is {error.max():.2g}."
     return parts
@@ -230,23 +226,12 @@ def _within(parts: IntArray, error: FloatArray, most: int) -> IntArray:
     return allowed
 
 
-def _rounded_up(parts: IntArray, shares: FloatArray, steps: int) -> IntArray:
-    """Return parts whose number is a multiple of `steps`, the longest intervals split once more."""
+def _rounded_up(parts: IntArray, shares: FloatArray, multiple: int) -> IntArray:
+    """Return parts whose number is a multiple of `multiple`, the longest intervals split once more."""
     rounded = parts.copy()
-    while rounded.sum() % steps:
+    while rounded.sum() % multiple:
         rounded[np.argmax(shares / rounded)] += 1
     return rounded
-
-
-def error_order(formulation: Formulation) -> int:
-    """Return the order of the mesh error of an interval: the degree of its states plus one."""
-    if isinstance(formulation, TrapezoidalCollocation):
-        return 3
-    if isinstance(formulation, HermiteSimpson):
-        return 4
-    if isinstance(formulation, OrthogonalCollocation):
-        return formulation.degree + 1
-    return {"euler": 2, "midpoint": 3}.get(getattr(formulation, "integrator", ""), 4)
 
 
 def split_trajectory(trajectory: Trajectory, parts: IntArray) -> Trajectory:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import Minimiser, check_positive
+from trajopt_sgp.options import check_positive
+from trajopt_sgp.solvers.base import Minimiser
 from trajopt_sgp.solvers.sampled_search import SampledSearch, SamplingSolver
 from trajopt_sgp.solvers.sampling import Samples, check_sampling
 
@@ -56,10 +57,10 @@ class _Search(SampledSearch[MPPI]):
         self.sampled.keep(self.best, samples, self.members, settings.feasibility)
         self.log.add(
             torch.ones(self.batch.count, dtype=torch.bool),
-            {"deviation": share},
+            {"progress": 1.0, "deviation": share},
             merit=samples.merit[:, 0],
             best=self.best.merit,
-            violation=self.best.violation,
+            violation=samples.violation[:, 0],
         )
         self._move(samples)
 

@@ -1,8 +1,7 @@
 """Solving the programs of a batch one after another by CasADi's `nlpsol`, in stages of annealing."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import casadi
@@ -14,7 +13,7 @@ from trajopt_sgp.formulations import NonlinearProgram
 from trajopt_sgp.problem import Parameters, Status
 from trajopt_sgp.solvers.base import Outcome, Start
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.run import Run
 
@@ -27,10 +26,6 @@ GENERAL_OPTIONS = {
     "show_eval_warnings": False,
 }
 """Of every `nlpsol`."""
-
-
-FEASIBILITY = 1e-6
-"""Largest scaled violation of an iterate that counts as feasible."""
 
 
 @runtime_checkable
@@ -82,8 +77,9 @@ class Nlpsol:
     """Used where multipliers are given."""
     status: Callable[[Stats], Status]
     """What the statistics of a solver claim."""
-    feasibility: float
-    """Largest scaled violation of a feasible iterate."""
+    iterations: Callable[[Stats], Iterable[Mapping[str, float]]] = lambda stats: ()
+    """What the statistics of a solver tell of its iterations, in the words of `Solution.log`; where that is nothing,
+    the log holds what was seen of the iterates."""
     tolerance: float = 1e-8
     """Of the optimality conditions."""
     order: Order = field(default_factory=Order)
@@ -91,36 +87,29 @@ class Nlpsol:
 
     def minimise(self, start: Start) -> list[Outcome]:
         """Solve every program of a batch."""
-        deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
-        with Interruption() as interruption:
+        with Limits(start.time_limit) as limits:
             return [
-                self._solve(
-                    guess,
-                    start.multipliers[k] if start.multipliers else {},
-                    self._run(start.one(k), interruption, deadline),
-                )
+                self._solve(guess, start.multipliers_of(k), self._run(start.one(k), limits))
                 for k, guess in enumerate(start.variables)
             ]
 
-    def _run(self, parameters: Parameters, interruption: Interruption, deadline: float | None) -> Run:
-        feasibility = max(self.feasibility, 10.0 * self.tolerance)
-        return Run(self.program, self.derivatives, parameters, feasibility, interruption, self.tolerance, deadline)
+    def _run(self, parameters: Parameters, limits: Limits) -> Run:
+        return Run(self.program, self.derivatives, parameters, limits, self.tolerance)
 
     def _solve(self, guess: FloatArray, multipliers: Mapping[str, FloatArray], run: Run) -> Outcome:
         guess = run.clip(guess)
-        stages = list(self.stages)
-        if "constraints" in multipliers and "bounds" in multipliers:
-            stages = [(self.stages[-1][0], self.warm)]
-        run.enter_stage(replace(run.parameters, progress=float(stages[0][0])))
+        stages = [(self.stages[-1][0], self.warm)] if multipliers else self.stages
+        run.enter_stage(stages[0][0])
         run.keep(guess)
         if run.impossible:
             return run.outcome(guess, {}, Status.INFEASIBLE, 0)
         self.functions.run = run
         point, status = self._point(guess, multipliers), Status.FAILED
         for progress, solver in stages:
-            run.enter_stage(_at(run.parameters, float(progress)))
+            run.enter_stage(progress)
             status, result = self._call(solver, {**point, **self._sides(run)})
-            run.log += _entries(_stats(solver) if result else {}, run, float(progress))
+            told = list(self.iterations(_stats(solver))) if result else []
+            run.log += [{"progress": progress, **entry} for entry in told or run.seen]
             if result:
                 point = {"x0": result["x"], "lam_g0": result["lam_g"], "lam_x0": result["lam_x"]}
             if run.must_stop() or not result:
@@ -148,7 +137,7 @@ class Nlpsol:
 
     def _point(self, guess: FloatArray, multipliers: Mapping[str, FloatArray]) -> dict[str, Any]:
         point: dict[str, Any] = {"x0": self.order.variables(guess)}
-        if "constraints" in multipliers and "bounds" in multipliers:
+        if multipliers:
             point["lam_g0"] = self.order.rows(multipliers["constraints"])
             point["lam_x0"] = self.order.variables(multipliers["bounds"])
         return point
@@ -168,21 +157,6 @@ def _stats(solver: StageSolver) -> Stats:
     return stats
 
 
-def _entries(stats: Stats, run: Run, progress: float) -> list[Mapping[str, Any]]:
-    """Return what a solver tells about its iterations, or else what was seen of them."""
-    columns = stats.get("iterations", {})
-    names = [name for name in ("obj", "inf_pr", "inf_du", "mu", "alpha_pr") if name in columns]
-    if names:
-        rows = zip(*(columns[name] for name in names), strict=True)
-        return [{"progress": progress, **dict(zip(names, map(float, row), strict=True))} for row in rows]
-    return [{"progress": progress, "obj": objective, "inf_pr": violation} for objective, violation in run.trace]
-
-
-def schedule(program: NonlinearProgram, stages: int) -> FloatArray:
-    """Return the places on the annealing schedule at which a program is solved, the last one 1."""
-    return np.linspace(0.0, 1.0, stages) if program.annealed and stages > 1 else np.ones(1)
-
-
 def build(
     plugin: str, name: str, nlp: casadi.Function, settings: Mapping[str, Any], options: Mapping[str, Any]
 ) -> casadi.Function:
@@ -196,11 +170,6 @@ def build(
     except RuntimeError as error:
         lines = str(error).strip().splitlines()
         raise OptionError(f"{name} refused its options {dict(options)}: {lines[-1]}") from error
-
-
-def _at(parameters: Parameters, progress: float) -> Parameters:
-    # the same object where nothing changes: values remembered for it stay valid
-    return parameters if parameters.progress == progress else replace(parameters, progress=progress)
 
 
 def _vector(value: Any) -> FloatArray:

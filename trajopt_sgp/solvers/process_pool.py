@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, ForkProcess
@@ -14,9 +13,10 @@ from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import Formulation
-from trajopt_sgp.problem import OptimalControlProblem, Solution, Status, Trajectory
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_counts
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.options import check_counts
+from trajopt_sgp.problem import Certificate, OptimalControlProblem, Solution, Status, Trajectory
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.solve import Changes, PreparedSolve, prepare
 
 _POLL = 0.1
@@ -34,6 +34,7 @@ def solve_in_processes(
     parameters: Changes | None = None,
     time_limit: float | None = None,
     generator: np.random.Generator | None = None,
+    certificate: Certificate | None = None,
 ) -> list[Solution]:
     """Solve the same problem from B initial states `(B, n)`, `workers` programs at a time.
 
@@ -46,9 +47,10 @@ def solve_in_processes(
     """
     check_counts("solve_in_processes", workers=workers)
     prepared = in_processes(prepare(problem, formulation, solver), workers)
-    return prepared.solve_batch(
+    solutions = prepared.solve_batch(
         initial_states, guess, parameters=parameters, time_limit=time_limit, generator=generator
     )
+    return solutions if certificate is None else [solution.with_certificate(certificate) for solution in solutions]
 
 
 def in_processes(prepared: PreparedSolve, workers: int) -> PreparedSolve:
@@ -69,7 +71,6 @@ class _Pool:
     minimiser: Minimiser
     start: Start
     workers: int
-    deadline: float | None = None
     context: ForkContext = field(default_factory=lambda: multiprocessing.get_context("fork"))
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -77,21 +78,19 @@ class _Pool:
         count = len(self.start.variables)
         if min(self.workers, count) == 1:
             return self.minimiser(self.start)
-        if self.start.time_limit is not None:
-            self.deadline = time.perf_counter() + self.start.time_limit
         self.taken, self.halted = self.context.Value("i", 0), self.context.Value("b", 0)
-        with Interruption() as interruption:
-            self._collect(interruption)
-        return [self.outcomes.get(k) or self._missing(k, interruption.requested) for k in range(count)]
+        with Limits(self.start.time_limit) as self.limits:
+            self._collect()
+        return [self.outcomes.get(k) or self._missing(k) for k in range(count)]
 
-    def _collect(self, interruption: Interruption) -> None:
+    def _collect(self) -> None:
         """Start the processes and gather what they send until the last of them has ended."""
         processes = [self._fork() for _ in range(min(self.workers, len(self.start.variables)))]
         open_ends = {connection for _, connection in processes}
         while open_ends:
             for ready in wait(list(open_ends), timeout=_POLL):
                 self._receive(ready, open_ends)
-            if interruption.requested and not self.halted.value:
+            if self.limits.interrupted and not self.halted.value:
                 self.halted.value = 1
                 for process, _ in processes:
                     if process.is_alive() and process.pid is not None:
@@ -134,19 +133,18 @@ class _Pool:
 
     def _single(self, place: int) -> Start:
         chosen = slice(place, place + 1)
-        left = None if self.deadline is None else max(self.deadline - time.perf_counter(), 1e-9)
         states = self.start.parameters.initial_state[chosen]
         return Start(
             self.start.variables[chosen],
             replace(self.start.parameters, initial_state=states),
             self.start.multipliers[chosen],
             self.start.laws[chosen],
-            left,
+            self.limits.left,
         )
 
-    def _missing(self, place: int, interrupted: bool) -> Outcome:
+    def _missing(self, place: int) -> Outcome:
         """Return the outcome of a program that no process has finished."""
-        if interrupted:
+        if self.limits.interrupted:
             return Outcome(self.start.variables[place], Status.INTERRUPTED, 0, np.inf)
         # what ended the process, an error of a user's function for example, happens here again and reaches the user
         return self.minimiser(self._single(place))[0]

@@ -12,14 +12,17 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.program_derivatives import ProgramDerivatives
 from trajopt_sgp.errors import NotFiniteError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.excess import excess
 from trajopt_sgp.formulations.optimality import kkt_residual
 from trajopt_sgp.problem import KktResidual, Parameters, Status
 from trajopt_sgp.solvers.base import Outcome, Start
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.solvers.limits import Limits
 
 Bounds = tuple[FloatArray, FloatArray]
 
+FEASIBILITY = 1e-6
+"""Largest scaled violation of an iterate that counts as feasible; where that is more, ten times the tolerance."""
 OPTIMAL = 1e-6
 """Residual of the optimality conditions, relative to the largest multiplier, of what is called solved."""
 ACCEPTABLE = 1e-4
@@ -40,14 +43,10 @@ class Run:
     """Of the program, in the order of its own variables and rows."""
     parameters: Parameters
     """Of the present stage of annealing."""
-    feasibility: float
-    """Largest scaled violation of a feasible iterate."""
-    interruption: Interruption
-    """Whether Ctrl-C was pressed."""
+    limits: Limits
+    """When the solve must end."""
     tolerance: float = 1e-8
     """What the solver was asked for; a loose one is judged by itself."""
-    deadline: float | None = None
-    """End of the time, on the clock of `time.perf_counter`."""
     seconds: float = 0.0
     """Wall time of the evaluations so far."""
     error: BaseException | None = None
@@ -58,6 +57,8 @@ class Run:
     """Where an evaluation was not finite for the first time."""
     log: list[Mapping[str, Any]] = field(default_factory=list)
     """One entry per iteration."""
+    feasibility: float = field(init=False)
+    """Largest scaled violation of a feasible iterate."""
     bounds: Bounds = field(init=False)
     """Of the variables."""
     row_bounds: Bounds = field(init=False)
@@ -68,12 +69,13 @@ class Run:
     """Its objective in the present stage."""
     best_violation: float = np.inf
     """Its scaled violation."""
-    trace: list[tuple[float, float]] = field(default_factory=list)
-    """Objective and violation of the iterates of the present stage."""
+    seen: list[Mapping[str, float]] = field(default_factory=list)
+    """Merit and violation of the iterates of the present stage."""
     begin: float = field(default_factory=time.perf_counter)
     """When the run began."""
 
     def __post_init__(self) -> None:
+        self.feasibility = max(FEASIBILITY, 10.0 * self.tolerance)
         self.bounds = self.program.bounds(self.parameters.initial_state.numpy())
         self.row_bounds = self.derivatives.bounds()
         self.best = np.zeros(self.derivatives.size)
@@ -90,23 +92,24 @@ class Run:
 
     def must_stop(self) -> bool:
         """Return whether the time is over, Ctrl-C was pressed or an evaluation raised."""
-        if self.stopped is None and self.interruption.requested:
-            self.stopped = Status.INTERRUPTED
-        elif self.stopped is None and self.deadline is not None and time.perf_counter() > self.deadline:
-            self.stopped = Status.TIME_LIMIT
+        if self.stopped is None:
+            self.stopped = self.limits.reached()
         return self.stopped is not None or self.error is not None
 
-    def enter_stage(self, parameters: Parameters) -> None:
-        """Go on with other parameters; the best iterate keeps its place until another is better."""
-        self.parameters, self.trace = parameters, []
+    def enter_stage(self, place: float) -> None:
+        """Go on at a place on annealing schedules; the best iterate stays until another is better."""
+        self.seen = []
+        if self.parameters.progress != place:
+            # else the same object, for which values are remembered
+            self.parameters = replace(self.parameters, progress=place)
         if np.isfinite(self.best_violation):
-            self.best_objective = self.derivatives.objective(self.best, parameters)
+            self.best_objective = self.derivatives.objective(self.best, self.parameters)
 
     def keep(self, variables: FloatArray) -> None:
         """Compare an iterate with the best one."""
         objective = self.derivatives.objective(variables, self.parameters)
         violation = self.violation(variables)
-        self.trace.append((objective, violation))
+        self.seen.append({"merit": objective, "violation": violation})
         if not (np.isfinite(objective) and np.isfinite(violation)):
             return
         if violation <= self.feasibility:
@@ -119,9 +122,8 @@ class Run:
     def violation(self, variables: FloatArray) -> float:
         """Return the largest scaled violation of a row or a bound."""
         rows = self.derivatives.rows(variables, self.parameters)
-        pairs = ((rows, self.row_bounds), (variables, self.bounds))
-        sides = [side for values, (lower, upper) in pairs for side in (values - upper, lower - values)]
-        return float(np.max([side.max(initial=0.0) for side in sides]))
+        parts = excess(rows, *self.row_bounds), excess(variables, *self.bounds)
+        return float(np.max([np.abs(part).max(initial=0.0) for part in parts]))
 
     def note(self, variables: FloatArray, *results: float | FloatArray) -> None:
         """Remember the first point at which a result is not finite."""
@@ -145,10 +147,9 @@ class Run:
         chosen = variables if status.ok else self.best
         feasible = self.best_violation <= self.feasibility
         merit = self.derivatives.objective(chosen, self.parameters.at_end()) if status.ok or feasible else np.inf
-        now = time.perf_counter()
-        seconds = {"derivatives": self.seconds, "solver": now - self.begin - self.seconds}
-        if self.deadline is not None:
-            seconds["overrun"] = max(0.0, now - self.deadline)
+        seconds = {"derivatives": self.seconds, "solver": time.perf_counter() - self.begin - self.seconds}
+        if (overrun := self.limits.overrun) is not None:
+            seconds["overrun"] = overrun
         return Outcome(chosen, status, iterations, merit, multipliers, seconds, self._complete_log(status))
 
     def residual(self, variables: FloatArray, multipliers: Mapping[str, FloatArray]) -> KktResidual:
@@ -181,15 +182,16 @@ class Run:
         if not self.feasibility < self.best_violation < np.inf:
             return False
         rows, values = self.derivatives.jacobian(variables, self.parameters)
-        excess, pattern = _excess(rows, self.derivatives.bounds()), self.derivatives.jacobian_pattern
-        gradient = np.bincount(pattern.columns, values * excess[pattern.rows], self.derivatives.size)
+        outside, pattern = excess(rows, *self.row_bounds), self.derivatives.jacobian_pattern
+        gradient = np.bincount(pattern.columns, values * outside[pattern.rows], self.derivatives.size)
         step = variables - self.clip(variables - gradient)
-        return bool(np.abs(step).max(initial=0.0) <= ACCEPTABLE * np.abs(excess).max(initial=0.0))
+        return bool(np.abs(step).max(initial=0.0) <= ACCEPTABLE * np.abs(outside).max(initial=0.0))
 
     def _complete_log(self, status: Status) -> list[Mapping[str, Any]]:
         if self.not_finite is None or status.ok:
             return self.log
-        last = self.log[-1] if self.log else {"progress": self.parameters.progress}
+        nothing = {"progress": self.parameters.progress, "merit": np.nan, "violation": np.nan}
+        last = self.log[-1] if self.log else nothing
         return [*self.log[:-1], {**last, "not_finite": self._name_not_finite(self.not_finite)}]
 
     def _name_not_finite(self, variables: FloatArray) -> str:
@@ -218,13 +220,25 @@ class Run:
         return f"{what} by {self.program.variable_name(place)} is NaN or infinite, where that is {value:.4g}."
 
 
+@dataclass
+class Measured:
+    """Add the time of a block to that of a run, and keep what it raises from passing through a foreign solver."""
+
+    run: Run
+    """Whose time and error are meant."""
+    begin: float = 0.0
+    """When the block began."""
+
+    def __enter__(self) -> None:
+        self.begin = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.run.seconds += time.perf_counter() - self.begin
+        if error is not None and self.run.error is None:
+            self.run.error = error
+        return True
+
+
 def _finite(result: float | FloatArray) -> bool:
     # a product tells in one pass; it is infinite for huge numbers too
     return math.isfinite(np.vdot(result, result)) or bool(np.isfinite(result).all())
-
-
-def _excess(values: FloatArray, bounds: Bounds) -> FloatArray:
-    """Return by how much values are above (positive) or below (negative) their bounds."""
-    lower, upper = bounds
-    above: FloatArray = np.maximum(values - upper, 0.0)
-    return above - np.maximum(lower - values, 0.0)

@@ -7,11 +7,11 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.options import check_counts, check_positive, check_shares
 from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Outcome, Solver, Start, check_counts, check_positive, check_shares
+from trajopt_sgp.solvers.base import Outcome, Solver, Start
 from trajopt_sgp.solvers.batch import IterationLog
 from trajopt_sgp.solvers.best_iterates import BestIterates
-from trajopt_sgp.solvers.interruption import Interruption
 from trajopt_sgp.solvers.sampling import LAST_PART, SampledBatch, statuses
 
 
@@ -35,7 +35,7 @@ class SamplingSolver(Solver):
     """Price of a violation of a scaled constraint by one."""
     feasibility: float = 1e-6
     """Largest violation of a scaled constraint in a sample that counts as feasible."""
-    count: int = 1
+    starts: int = 1
     """Guesses made where the user gives fewer: the first as given, the rest at random."""
     seed: int = 0
     """Of the noise; every solve draws the same."""
@@ -48,16 +48,11 @@ class SamplingSolver(Solver):
     precision: ClassVar[torch.dtype | None] = None
 
     def __post_init__(self) -> None:
-        counts = ("iterations", "population", "count", "rows_per_call")
+        counts = ("iterations", "population", "starts", "rows_per_call")
         check_counts(self.name, **{name: getattr(self, name) for name in counts})
         positive = ("spread", "tolerance", "penalty", "feasibility")
         check_positive(self.name, **{name: getattr(self, name) for name in positive})
         check_shares(self.name, final_spread=self.final_spread)
-
-    @property
-    def starts(self) -> int:
-        """Number of guesses made where the user gives none."""
-        return self.count
 
 
 Settings = TypeVar("Settings", bound=SamplingSolver)
@@ -81,12 +76,12 @@ class SampledSearch(ABC, Generic[Settings]):
         """Make all iterations, unless time is over or the user interrupts."""
         status = Status.ITERATION_LIMIT
         last_part = int((1.0 - LAST_PART) * self.settings.iterations)
-        with Interruption() as interruption:
+        with self.batch.limits as limits:
             for i in range(self.settings.iterations):
                 if i == last_part:
                     self.reached = self.best.merit.clone()
                 self.iterate(i)
-                stopped = self.batch.stopped(interruption)
+                stopped = limits.reached()
                 if stopped is not None:
                     status = stopped
                     break

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from trajopt_sgp.errors import IncompatibleError
 from trajopt_sgp.formulations import NonlinearProgram
+from trajopt_sgp.formulations.excess import tensor_excess
 from trajopt_sgp.problem import Status
 from trajopt_sgp.solvers.base import Start
 from trajopt_sgp.solvers.batch import ProgramBatch
@@ -172,9 +173,9 @@ class SampledBatch:
     def _evaluate(self, points: Tensor, owners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return merits, largest violations and sums of violations, infinite where something is not finite."""
         found = self.batch.evaluate(points, 1.0, owners)
-        excess = torch.maximum(self.batch.row_lower - found.rows, found.rows - self.batch.row_upper).clamp_min(0.0)
-        total = excess.sum(-1)
-        largest = excess.amax(-1) if excess.shape[-1] else total
+        outside = tensor_excess(found.rows, self.batch.row_lower, self.batch.row_upper).abs()
+        total = outside.sum(-1)
+        largest = outside.amax(-1) if outside.shape[-1] else total
         finite = torch.isfinite(found.merit) & torch.isfinite(total)
         merit, largest, total = (torch.where(finite, value, torch.inf) for value in (found.merit, largest, total))
         return merit, largest, total

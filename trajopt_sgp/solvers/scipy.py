@@ -1,10 +1,9 @@
 """SciPy's solvers for constrained programs: trust-constr, SLSQP, and L-BFGS-B where there are only bounds."""
 
-import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import scipy  # loads its optimisers when they are first used, which takes a tenth of a second
@@ -13,13 +12,14 @@ import torch
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.problem import Status
-from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start, check_choice, check_counts, check_positive
-from trajopt_sgp.solvers.interruption import Interruption
+from trajopt_sgp.options import check_choice, check_counts, check_positive
+from trajopt_sgp.problem import Parameters, Status
+from trajopt_sgp.solvers.annealing import schedule
+from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.least_squares import bounded_least_squares
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, schedule
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
-from trajopt_sgp.solvers.run import OPTIMAL, Run
+from trajopt_sgp.solvers.run import FEASIBILITY, OPTIMAL, Measured, Run
 
 # how near a bound counts as active where a method ends on it, and where a barrier keeps it off
 _ACTIVE, _NEARLY_ACTIVE = 1e-6, 1e-5
@@ -32,6 +32,7 @@ their number."""
 _WARM_BARRIER = {"initial_barrier_parameter": 1e-5, "initial_barrier_tolerance": 1e-5}
 """Of trust-constr where SLSQP has ended; its own 0.1 would lead away from bounds that are active already."""
 Choice = Literal["trust-constr", "SLSQP", "L-BFGS-B", "auto"]
+Value = TypeVar("Value")
 
 
 class _Stop(Exception):
@@ -98,33 +99,28 @@ class Scipy(Solver):
                 f"L-BFGS-B handles bounds of the variables only, and {program.name} has constraints such as {name}. "
                 "Use SingleShooting without state bounds and constraints, or the method 'trust-constr' or 'SLSQP'."
             )
-        derivatives, places = RememberedDerivatives(program.assembly), schedule(program, self.stages)
+        derivatives = RememberedDerivatives(program.assembly)
 
         def minimise(start: Start) -> list[Outcome]:
-            deadline = None if start.time_limit is None else time.perf_counter() + start.time_limit
-            feasibility = max(FEASIBILITY, 10.0 * self.tolerance)
-            with Interruption() as interruption:
-                runs = [
-                    Run(program, derivatives, start.one(k), feasibility, interruption, self.tolerance, deadline)
-                    for k in range(len(start.variables))
-                ]
+            places = schedule(program, self.stages, warm=bool(start.multipliers))
+            with Limits(start.time_limit) as limits:
                 return [
-                    _solve(self, run, run.clip(guess), places) for run, guess in zip(runs, start.variables, strict=True)
+                    _solve(self, Run(program, derivatives, start.one(k), limits, self.tolerance), guess, places)
+                    for k, guess in enumerate(start.variables)
                 ]
 
         return minimise
 
 
-def _solve(settings: Scipy, run: Run, guess: FloatArray, places: FloatArray) -> Outcome:
-    run.begin = time.perf_counter()
-    run.enter_stage(replace(run.parameters, progress=float(places[0])))
+def _solve(settings: Scipy, run: Run, guess: FloatArray, places: Sequence[float]) -> Outcome:
+    guess = run.clip(guess)
+    run.enter_stage(places[0])
     run.keep(guess)
     if run.impossible:
         return run.outcome(guess, {}, Status.INFEASIBLE, 0)
     point, multipliers, status = guess, dict[str, FloatArray](), Status.FAILED
     for place in places:
-        if run.parameters.progress != place:
-            run.enter_stage(replace(run.parameters, progress=float(place)))
+        run.enter_stage(place)
         try:
             for attempt in settings.attempts(len(point)):
                 point, multipliers, status = _Reduced(run, point).minimise(attempt)
@@ -169,8 +165,6 @@ class _Reduced:
                 warnings.simplefilter("error", scipy.optimize.OptimizeWarning)  # of unknown options
                 result = scipy.optimize.minimize(self.objective, self.guess[self.free], **arguments)
         except (TypeError, scipy.optimize.OptimizeWarning) as error:
-            if self.run.error is not None:
-                raise self.run.error from None
             raise OptionError(f"Scipy refused its options {dict(settings.options)}: {error}.") from error
         point = self.full(np.asarray(result.x, dtype=np.float64))
         return point, self.multipliers(point, result), _claimed(method, int(result.status))
@@ -183,33 +177,25 @@ class _Reduced:
 
     def objective(self, z: FloatArray) -> float:
         """Return the objective."""
-        x = self._enter(z)
-        with _timed(self.run):
-            value = self.derivatives.objective(x, self.run.parameters)
+        x, value = self._evaluate(z, self.derivatives.objective)
         self.run.note(x, value)
         return value
 
     def gradient(self, z: FloatArray) -> FloatArray:
         """Return the gradient by the free variables."""
-        x = self._enter(z)
-        with _timed(self.run):
-            gradient = self.derivatives.gradient(x, self.run.parameters)[1]
+        x, (_, gradient) = self._evaluate(z, self.derivatives.gradient)
         self._demand(x, gradient)
         return gradient[self.free]
 
     def rows(self, z: FloatArray) -> FloatArray:
         """Return the rows."""
-        x = self._enter(z)
-        with _timed(self.run):
-            rows = self.derivatives.rows(x, self.run.parameters)
+        x, rows = self._evaluate(z, self.derivatives.rows)
         self.run.note(x, rows)
         return rows
 
     def jacobian(self, z: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return the Jacobian of the rows by the free variables."""
-        x = self._enter(z)
-        with _timed(self.run):
-            values = self.derivatives.jacobian(x, self.run.parameters)[1]
+        x, (_, values) = self._evaluate(z, self.derivatives.jacobian)
         self._demand(x, values)
         pattern, shape = self.derivatives.jacobian_pattern, (self.derivatives.row_count, self.derivatives.size)
         return scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=shape)[:, self.free]
@@ -222,9 +208,8 @@ class _Reduced:
 
     def lagrangian(self, z: FloatArray, multipliers: FloatArray) -> "scipy.sparse.csr_matrix":
         """Return the Hessian of the Lagrangian."""
-        x = self._enter(z)
-        with _timed(self.run):
-            values = self.derivatives.hessian(x, 1.0, multipliers, self.run.parameters)
+        hessian = self.derivatives.hessian
+        x, values = self._evaluate(z, lambda x, parameters: hessian(x, 1.0, multipliers, parameters))
         self._demand(x, values)
         pattern, size = self.derivatives.hessian_pattern, self.derivatives.size
         upper = scipy.sparse.csr_matrix((values, (pattern.rows, pattern.columns)), shape=(size, size))
@@ -308,10 +293,13 @@ class _Reduced:
             if len(chosen)
         ]
 
-    def _enter(self, z: FloatArray) -> FloatArray:
-        if self.run.must_stop():
-            raise _Stop
-        return self.full(z)
+    def _evaluate(self, z: FloatArray, function: Callable[[FloatArray, Parameters], Value]) -> tuple[FloatArray, Value]:
+        """Return all variables and a function of them; end the solve where the run must stop, or this raises."""
+        if not self.run.must_stop():
+            with Measured(self.run):
+                x = self.full(z)
+                return x, function(x, self.run.parameters)
+        raise _Stop
 
     def _demand(self, x: FloatArray, values: FloatArray) -> None:
         """End the solve where a derivative is not finite: SciPy's linear algebra would raise."""
@@ -324,10 +312,9 @@ class _Reduced:
 
     def _callback(self, z: FloatArray, state: Any) -> bool:
         run = self.run
-        with _timed(run):
+        with Measured(run):
             run.keep(self.full(z))
-        objective, violation = run.trace[-1]
-        run.log.append({"progress": run.parameters.progress, "obj": objective, "inf_pr": violation})
+            run.log.append({"progress": run.parameters.progress, **run.seen[-1]})
         if run.must_stop():
             raise _Stop
         return False
@@ -336,20 +323,6 @@ class _Reduced:
 def _sides(values: FloatArray, lower: FloatArray, upper: FloatArray, near: float) -> tuple[FloatArray, FloatArray]:
     """Return the range of each multiplier: of one sign where one side is active, of any where both are, else zero."""
     return np.where(values <= lower + near, -np.inf, 0.0), np.where(values >= upper - near, np.inf, 0.0)
-
-
-class _timed:
-    """Add the time of a block to that of a run's evaluations, and note what a user's function raised in it."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.begin = run, 0.0
-
-    def __enter__(self) -> None:
-        self.begin = time.perf_counter()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.run.seconds += time.perf_counter() - self.begin
-        self.run.error = error
 
 
 def _own_options(settings: Scipy) -> dict[str, Any]:

@@ -31,14 +31,12 @@ from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.data_lengths import data_lengths, warn_of_no_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
 from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
+from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
 
 Changes = Mapping[str, ParameterValue]
 """Other values of parameters, by name, and of weights and noise levels, by `term.weight` and `term.sigma`."""
-
-# what is left where the time is over [s]
-_INSTANT = 1e-9
 
 
 def solve(
@@ -293,7 +291,7 @@ class PreparedSolve:
     ) -> list[Solution]:
         if time_limit is not None and not time_limit > 0.0:
             raise OptionError(f"time_limit = {time_limit}: it must be a positive number of seconds.")
-        begin = time.perf_counter()
+        limits = Limits(time_limit)
         with self.turn, limited_threads(1):
             self.copies.refresh()
             self.program.recheck()
@@ -307,16 +305,15 @@ class PreparedSolve:
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
             # a law belongs to the guess, which is the first start of its state
             followed = [law if k == 0 else None for law in laws for k in range(starts)]
-            start = Start(variables, values, multipliers if starts == 1 else (), followed, time_limit, rivals=starts)
+            start = Start(variables, values, multipliers if starts == 1 else (), followed, time_limit, starts=starts)
             if checked:
                 check_finite_program(self.program, start)
             outcomes = self.minimiser(start)
             if not self._hold(outcomes, start):
                 # a function has changed where neither guess nor first iterate showed it
                 self._build()
-                left = None if time_limit is None else max(time_limit - (time.perf_counter() - begin), _INSTANT)
-                outcomes = self.minimiser(replace(start, time_limit=left))
-        elapsed = time.perf_counter() - begin
+                outcomes = self.minimiser(replace(start, time_limit=limits.left))
+        elapsed = limits.seconds
 
         def build(k: int) -> Solution:
             with self.turn, limited_threads(1):

@@ -9,10 +9,12 @@ import torch
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.formulations import NonlinearProgram
-from trajopt_sgp.solvers.base import Minimiser, Solver, check_choice, check_counts, check_positive
+from trajopt_sgp.options import check_choice, check_counts, check_positive
+from trajopt_sgp.solvers.annealing import schedule, staged
+from trajopt_sgp.solvers.base import Minimiser, Solver
 from trajopt_sgp.solvers.casadi_callbacks import ProgramFunctions
 from trajopt_sgp.solvers.elastic_program import ElasticProgram
-from trajopt_sgp.solvers.nlpsol import FEASIBILITY, Nlpsol, Stats, schedule
+from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats
 from trajopt_sgp.solvers.quadratic_solvers import QUADRATIC_SOLVERS
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.stages import Structure
@@ -73,19 +75,16 @@ class SQP(Solver):
         steps = ElasticProgram(
             derivatives, self.qp_solver, self.convexification, self.options, lambda: functions.must_stop, structure
         )
-        places = schedule(program, self.stages)
-        solvers = [
-            _Stage(self, functions, steps, self.tolerance if place == places[-1] else self.stage_tolerance)
-            for place in places
-        ]
+        places = staged(schedule(program, self.stages), self.tolerance, self.stage_tolerance)
+        stages = [(place, _Stage(self, functions, steps, tolerance)) for place, tolerance in places]
         return Nlpsol(
             program=program,
             derivatives=derivatives,
             functions=functions,
-            stages=list(zip(places.tolist(), solvers, strict=True)),
-            warm=solvers[-1],
+            stages=stages,
+            warm=stages[-1][1],
             status=lambda stats: stats["return_status"],
-            feasibility=FEASIBILITY,
+            iterations=lambda stats: stats["iterations"],
             tolerance=self.tolerance,
         ).minimise
 
@@ -110,8 +109,7 @@ class _Stage:
             bounds=arguments.get("lam_x0", np.zeros(self._steps.size)),
         )
         status = search.search()
-        columns = {name: [entry[name] for entry in search.log] for name in ("obj", "inf_pr", "inf_du")}
-        self._stats = {"return_status": status, "iterations": columns}
+        self._stats = {"return_status": status, "iterations": search.log}
         return {"x": search.x, "lam_g": search.constraints, "lam_x": search.bounds}
 
     def stats(self) -> Stats:

@@ -7,9 +7,8 @@ import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.problem import KktResidual, Status
-from trajopt_sgp.solvers.casadi_callbacks import Measured
 from trajopt_sgp.solvers.elastic_program import Bounds, ElasticProgram, Model, Step
-from trajopt_sgp.solvers.run import Run
+from trajopt_sgp.solvers.run import Measured, Run
 
 _FIRST_RADIUS, _SMALLEST_RADIUS, _LARGEST_RADIUS = 10.0, 1e-11, 1e4
 # of the promised reduction: for a step to be taken, for the region to grow
@@ -224,9 +223,9 @@ class TrustRegion:
         return _UNKNOWN
 
     def _note(self, residual: KktResidual) -> None:
-        entry = {"inf_pr": residual.feasibility, "inf_du": residual.stationarity}
-        objective = self.run.trace[-1][0] if self.run.trace else np.nan
-        self.log.append({"obj": objective, **entry, "radius": self.radius, "penalty": self.penalty})
+        objective = self.run.seen[-1]["merit"] if self.run.seen else np.nan
+        entry = {"merit": objective, "violation": residual.feasibility, "stationarity": residual.stationarity}
+        self.log.append({**entry, "radius": self.radius, "penalty": self.penalty})
 
 
 def _relative(residual: KktResidual) -> float:

@@ -192,8 +192,8 @@ class _Run:
             self.problem,
             self.formulation,
             self.solver,
-            self.refine,
-            guess=self.guess,
+            self.guess,
+            tolerance=self.refine,
             time_limit=self.time_limit,
             generator=self._generator(),
         )

@@ -1,6 +1,5 @@
 """The distance to data as a term of an optimal control problem."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from torch import Tensor
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models.calibration import NOT_CALIBRATED, Calibration
 from trajopt_sgp.models.preconditioning import check_sigma
+from trajopt_sgp.options import check_choice, check_not_negative
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
 from trajopt_sgp.problem.parameters import not_negative
 from trajopt_sgp.problem.precision import cast, parameter_dtype
@@ -68,10 +68,9 @@ class DataDistance:
             )
         if fault := value_fault(self.model):
             raise OptionError(f"{self.name}: {fault}")
-        _check_choice("form", self.form, (None, "field", "value", "residual"))
-        _check_choice("weighting", self.weighting, ("sigma2", "none"))
-        if not (math.isfinite(self.weight) and self.weight >= 0.0):
-            raise OptionError(f"{self.name}: weight = {self.weight}; it must be finite and not negative.")
+        check_choice(self.name, "form", self.form, (None, "field", "value", "residual"))
+        check_choice(self.name, "weighting", self.weighting, ("sigma2", "none"))
+        check_not_negative(self.name, weight=self.weight)
         if self.form == "value" and not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "form 'value'"))
         self._check_sigma()
@@ -285,11 +284,6 @@ def _normalize(model: GradientModel, state: Tensor, control: Tensor) -> Tensor:
     """Return z in the precision of the model, which need not be that of the dynamics."""
     dtype = parameter_dtype(model)
     return model.normalize(state.to(dtype), control.to(dtype))
-
-
-def _check_choice(name: str, value: object, valid: tuple[object, ...]) -> None:
-    if value not in valid:
-        raise OptionError(f"Unknown {name} {value!r}; choose from {', '.join(map(repr, valid))}.")
 
 
 def _no_value(term: DataDistance, purpose: str) -> str:

@@ -29,7 +29,8 @@ from trajopt_sgp.viz.style import (
 
 Log = Sequence[Mapping[str, Any]]
 
-_IPOPT_CURVES = {"obj": "objective", "inf_pr": "constraint violation", "inf_du": "dual infeasibility"}
+_CURVES = {"merit": (PALETTE[0], "objective"), "violation": (PALETTE[1], "constraint violation")}
+_CURVES |= {"stationarity": (PALETTE[3], "gradient of the Lagrangian")}
 
 
 @styled
@@ -38,10 +39,10 @@ def plot_cost_by_iteration(
     colours: Mapping[str, str] | None = None,
     title: str = "How the solvers converge",
 ) -> Figure:
-    """Draw the logs of solves: starts of a first-order solver as median and band, an Ipopt solve as its residuals.
+    """Draw the logs of solves: many starts as median and band, a solver of one program at a time as its residuals.
 
-    All first-order solves share a panel of their best merit so far, with the range from the 5th to the 95th percentile
-    of the starts; a dotted line marks where schedules end. Every Ipopt solve has its own panel: the start with the
+    All solvers that log their best merit so far share a panel of it, with the range from the 5th to the 95th percentile
+    of the starts; a dotted line marks where schedules end. A solve by any other has its own panel: the start with the
     lowest final objective; its stages of a schedule are shaded in turn.
 
     Args:
@@ -50,7 +51,7 @@ def plot_cost_by_iteration(
         title: above the figure.
 
     Raises:
-        OptionError: a solution holds no log of a known kind; names it.
+        OptionError: a solution holds no log; names it.
     """
     logs = {label: _logs(label, entry) for label, entry in solutions.items()}
     descents = {label: runs for label, runs in logs.items() if "best" in runs[0][0]}
@@ -63,7 +64,7 @@ def plot_cost_by_iteration(
     if descents:
         _draw_descents(panels.pop(0), descents, pick_colours(solutions, colours))
     for axes, (label, runs) in zip(panels, others.items(), strict=True):
-        _draw_interior_point(axes, label, min(runs, key=lambda run: float(run[-1]["obj"])))
+        _draw_residuals(axes, label, min(runs, key=lambda run: float(run[-1]["merit"])))
     add_heading(figure, title)
     return figure
 
@@ -116,8 +117,8 @@ def plot_predicted_against_true(
 def _logs(label: str, entry: Solution | Sequence[Solution]) -> list[Log]:
     given = [entry] if isinstance(entry, Solution) else list(entry)
     logs = [start.log for solution in given for start in (solution.starts or (solution,)) if len(start.log)]
-    if not logs or not ({"best", "obj"} & logs[0][0].keys()):
-        raise OptionError(f'Solution {label!r} has no log with an entry "best" or "obj" to draw.')
+    if not logs:
+        raise OptionError(f"Solution {label!r} has no log to draw.")
     return logs
 
 
@@ -150,17 +151,19 @@ def _draw_descents(axes: Axes, groups: Mapping[str, Sequence[Log]], colours: Map
     legend_above(axes, columns=2)
 
 
-def _draw_interior_point(axes: Axes, label: str, log: Log) -> None:
+def _draw_residuals(axes: Axes, label: str, log: Log) -> None:
     iterations = np.arange(len(log))
-    for colour, (name, words) in zip((PALETTE[0], PALETTE[1], PALETTE[3]), _IPOPT_CURVES.items(), strict=True):
+    known = [name for name in _CURVES if name in log[0]]
+    for name in known:
+        colour, words = _CURVES[name]
         axes.plot(iterations, _column(log, name), color=colour, label=words, linewidth=1.6)
     progress = _column(log, "progress")
     edges = [0, *(np.flatnonzero(np.diff(progress)) + 1), len(log) - 1]
     for i, (first, last) in enumerate(list(pairwise(edges))[1::2]):
         name = "stages of the schedule" if i == 0 else "_"
         axes.axvspan(first, last, color=FAINT, alpha=0.15, linewidth=0.0, zorder=0, label=name)
-    _scale_axes(axes, np.concatenate([_column(log, name) for name in _IPOPT_CURVES]))
-    axes.set(xlabel=f"iteration of Ipopt ({label})", ylabel="value")
+    _scale_axes(axes, np.concatenate([_column(log, name) for name in known]))
+    axes.set(xlabel=f"iteration ({label})", ylabel="value")
     axes.margins(x=0.01)
     legend_above(axes, columns=2)
 

@@ -1,7 +1,7 @@
 """Planning a swing-up and judging it on the true system."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import Formulation
 from trajopt_sgp.problem import Certificate, OptimalControlProblem
 from trajopt_sgp.solvers import PreparedSolve, prepare, random_guesses
-from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.studies.compare_choices import find_kind
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
 from trajopt_sgp.uncertainty import DataDistance, load_certificate
@@ -108,9 +107,7 @@ def _check_numbers(request: PlanRequest) -> None:
 
 def _prepare(request: PlanRequest, models: Models) -> tuple[OptimalControlProblem, PreparedSolve]:
     preset = PRESETS[request.solver]
-    counted = any(entry.name == "count" for entry in fields(find_kind(Solver, request.solver)))  # type: ignore[type-abstract, arg-type]
-    starts = {"count": request.starts or preset.starts} if counted else {}
-    solver = make_solver(request.solver, {**preset.settings, **starts}, request.option or ())
+    solver = make_solver(request.solver, preset.settings, request.option or ())
     formulation = find_kind(Formulation, request.formulation or preset.formulation)()  # type: ignore[type-abstract]
     problem = swing_up_problem(
         models.dynamics,

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.rollout import Rollout
-from trajopt_sgp.errors import NotFiniteError, OptionError, ShapeError
+from trajopt_sgp.errors import NotFiniteError, ShapeError
+from trajopt_sgp.options import check_counts, check_not_negative
 from trajopt_sgp.studies.d4rl.models import PlannerModels
 from trajopt_sgp.studies.d4rl.search import GradientSearch, Search, Searcher
 
@@ -40,11 +41,8 @@ class PlannerSettings:
     """Of the noise."""
 
     def __post_init__(self) -> None:
-        rules = {"horizon": self.horizon >= 1, "proposals": self.proposals >= 1}
-        rules |= {"beta": self.beta >= 0.0, "noise": self.noise >= 0.0}
-        for name, holds in rules.items():
-            if not holds:
-                raise OptionError(f"PlannerSettings: {name} = {getattr(self, name)!r} is too small.")
+        check_counts("PlannerSettings", horizon=self.horizon, proposals=self.proposals)
+        check_not_negative("PlannerSettings", beta=self.beta, noise=self.noise)
 
 
 @dataclass

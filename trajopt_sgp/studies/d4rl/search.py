@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.options import check_count, check_counts, check_not_negative, check_positive
 from trajopt_sgp.uncertainty import GeometricSchedule
 
 
@@ -85,8 +85,9 @@ class GradientSearch:
 
     def __post_init__(self) -> None:
         GeometricSchedule(*self.sigmas)
-        _require(self, iterations=self.iterations >= 0, step_size=self.step_size > 0.0)
-        _require(self, temperature=self.temperature >= 0.0)
+        check_count("GradientSearch", "iterations", self.iterations, least=0)
+        check_positive("GradientSearch", step_size=self.step_size)
+        check_not_negative("GradientSearch", temperature=self.temperature)
 
     def __call__(self, search: Search, plans: Tensor) -> tuple[Tensor, int]:
         """Return the plan that was chosen, and the iterations done."""
@@ -129,9 +130,11 @@ class SamplingSearch:
     """Noise level of the penalty."""
 
     def __post_init__(self) -> None:
-        _require(self, iterations=self.iterations >= 1, samples=self.samples >= 2, spread=self.spread >= 0.0)
-        _require(self, temperature=self.temperature >= 0.0)
-        _require(self, elites=self.elites == 0 or 2 <= self.elites <= self.samples)
+        check_counts("SamplingSearch", iterations=self.iterations)
+        check_count("SamplingSearch", "samples", self.samples, least=2)
+        check_not_negative("SamplingSearch", spread=self.spread, temperature=self.temperature)
+        if self.elites != 0:
+            check_count("SamplingSearch", "elites", self.elites, least=2, most=self.samples)
 
     @torch.no_grad()
     def __call__(self, search: Search, plans: Tensor) -> tuple[Tensor, int]:
@@ -151,9 +154,3 @@ class SamplingSearch:
                 mean = weighted_mean(drawn, worth, self.temperature)
             done += 1
         return mean, done
-
-
-def _require(owner: object, **rules: bool) -> None:
-    for name, holds in rules.items():
-        if not holds:
-            raise OptionError(f"{type(owner).__name__}: {name} = {getattr(owner, name)!r} is out of range.")

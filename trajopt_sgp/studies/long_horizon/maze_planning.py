@@ -156,7 +156,7 @@ def _controller(planner: MazePlanner, models: MazeModels, attempt: Attempt, seed
     def solve(prepared: PreparedSolve) -> None:
         prepared.solve_batch(np.zeros((1, 4)), generator=np.random.default_rng(seed))
 
-    several = replace(planner.solver, count=attempt.starts if isinstance(planner.solver, GradientDescent) else 1)
+    several = replace(planner.solver, starts=attempt.starts if isinstance(planner.solver, GradientDescent) else 1)
     budgets = ((several, attempt.seconds), (planner.solver, attempt.step_seconds))
     first, later = (
         prepare_within(problem, shooting, solver, seconds, solve, attempt.most_iterations).solver

@@ -94,7 +94,7 @@ def learn_shooting(settings: Mapping[str, Any], context: CellContext) -> dict[st
 def plan_by_score(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
     """Plan with the score by gradient descent from four starts."""
     model = _load(context.inputs["score"].folder)
-    return _plan(model, settings, GradientDescent(iterations=settings["iterations"], step_size=0.05, count=4))
+    return _plan(model, settings, GradientDescent(iterations=settings["iterations"], step_size=0.05, starts=4))
 
 
 def plan_by_energy(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
