@@ -1,6 +1,5 @@
 """The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
 
-import os
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 pytest.importorskip("mujoco")
 
+from tests.local_bus import local_settings
 from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
@@ -111,17 +111,8 @@ def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:
 
 @pytest.fixture
 def settings() -> HardwareSettings:
-    """A group of addresses of its own, and ages for a machine that has other things to do."""
-    pytest.importorskip("lcm")
-    port = 20_000 + os.getpid() % 20_000
-    settings = HardwareSettings(
-        url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0, heartbeat_age=2.0
-    )
-    try:
-        Bus(settings.url)
-    except HardwareError as error:
-        pytest.skip(str(error))
-    return settings
+    """LCM on this machine."""
+    return local_settings()
 
 
 def test_processes_survive_the_loss_of_statuses_and_their_log_replays(

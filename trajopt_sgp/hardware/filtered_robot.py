@@ -22,6 +22,7 @@ from trajopt_sgp.hardware.safety import (
     iiwa_limits,
     reset,
 )
+from trajopt_sgp.hardware.signals import deferred
 from trajopt_sgp.hardware.state import ArmState
 
 Own = TypeVar("Own", bound="FilteredRobot")
@@ -147,13 +148,14 @@ class FilteredRobot(ABC):
         self._safety = reset(self.safety)
 
     def disconnect(self) -> None:
-        """Stop and let go; nothing happens if there is no connection."""
-        if self.is_connected:
-            self.stop()
-            for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
+        """Stop and let go; nothing happens if there is no connection. A signal, as of Ctrl-C, waits until then."""
+        with deferred():
+            if self.is_connected:
                 self.stop()
-        self._safety = None
-        self._log.close()
+                for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
+                    self.stop()
+            self._safety = None
+            self._log.close()
 
     def __enter__(self: Own) -> Own:
         self.connect()

@@ -18,6 +18,7 @@ from trajopt_sgp.hardware.processes.network import enter_private_network, in_pri
 from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.run_report import report_run
 from trajopt_sgp.hardware.settings import read_settings, write_settings
+from trajopt_sgp.hardware.signals import interrupted_once
 
 
 def run_process(role: str, settings: Path | None, log: Path | None = None) -> None:
@@ -95,11 +96,11 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
 
 
 def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
-    """Move the pusher."""
+    """Move the pusher; every signal that asks to end brakes it."""
     from trajopt_sgp.hardware.lcm_robot import LcmRobot
     from trajopt_sgp.hardware.motions import move_to
 
-    with LcmRobot(read_settings(settings_file)) as robot:
+    with interrupted_once(), LcmRobot(read_settings(settings_file)) as robot:
         found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
     return Report(found, [make_listing("moved", found)])
 

@@ -1,6 +1,7 @@
 """Moving an arm by hand."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def _simulated_bus(settings: HardwareSettings) -> PacketBus:
 
 
 def _tell(text: str) -> None:
-    # standard output is for the report
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    # standard output is for the report; a terminal that was closed need not be told anything
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

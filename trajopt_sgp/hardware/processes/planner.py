@@ -123,7 +123,7 @@ class Planner:
         self._pace = Pace(settings.plan_time)
 
     def run(self) -> str:
-        """Plan until SIGINT or SIGTERM; return the cause of the end; an exception is told before it goes on."""
+        """Plan until SIGINT, SIGTERM or SIGHUP; return the cause of the end; an exception is told before it goes on."""
         self._report("start", self.settings.planner)
         beat = partial(self._report, ALIVE, "")
         with EndSignals() as signals, Heartbeat(beat, self.settings.heartbeat_period):

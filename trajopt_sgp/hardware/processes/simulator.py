@@ -24,7 +24,7 @@ class Simulator:
         self._ticks_per_frame = max(round(settings.frame_period / settings.period), 1)
 
     def run(self) -> str:
-        """Simulate until SIGINT, SIGTERM, or a command at which the driver exits; return the cause of the end."""
+        """Simulate until a signal asks to end, or a command at which the driver exits; return the cause of the end."""
         self._bus.publish(self.settings.event_channel, make_event("simulator", "start", ""))
         with EndSignals() as signals:
             cause = self._simulate(signals)

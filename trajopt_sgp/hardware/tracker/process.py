@@ -56,7 +56,7 @@ class Tracker:
         self._record(Packet(now(), SETTINGS, json.dumps(dataclasses.asdict(settings)).encode()))
 
     def run(self, after_turn: Callable[[], str] = str) -> str:
-        """Track until SIGINT, SIGTERM, or until a function called after every turn says why to end.
+        """Track until SIGINT, SIGTERM, SIGHUP, or until a function called after every turn says why to end.
 
         Returns the cause of the end. Whatever ends it, the arm is braked and held.
         """
