@@ -10,7 +10,7 @@ from trajopt_sgp.hardware.settings import HardwareSettings
 
 
 def local_settings() -> HardwareSettings:
-    """A group of addresses of its own, and ages for a machine that has other things to do; skips where LCM is missing."""
+    """A group of addresses of its own, and ages for a machine that is busy; a test is skipped where LCM cannot run."""
     pytest.importorskip("lcm")
     port = 20_000 + os.getpid() % 20_000
     settings = HardwareSettings(

@@ -29,7 +29,7 @@ class Mode(Enum):
     HOLDING = "Holding a position, which is sent again and again."
 
 
-LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "emergency stop"})
+LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "two status senders", "emergency stop"})
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
 BLOCKED = frozenset({"tracking error", "external torque"})
 """Reasons to stop as fast as the joints can; otherwise the tip brakes within its own acceleration."""
@@ -84,6 +84,7 @@ class SafetyInputs:
             where its reference has stopped, unless given.
         foreign_commander: Whether commands of somebody else were seen on the bus.
         emergency_stop: Whether somebody asked to stop for good.
+        two_senders: Whether statuses of more than one arm are on the bus, so that nobody knows where ours is.
     """
 
     pusher: FloatArray
@@ -95,6 +96,7 @@ class SafetyInputs:
     foreign_commander: bool = False
     emergency_stop: bool = False
     commanded_pusher: FloatArray | None = None
+    two_senders: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +184,7 @@ def _reasons_to_stop(limits: SafetyLimits, state: SafetyState, inputs: SafetyInp
         "tracking error": _tracking_lost(limits, state, inputs),
         "external torque": bool((np.abs(inputs.external_torques) > limits.external_torques).any()),
         "foreign commander": inputs.foreign_commander,
+        "two status senders": inputs.two_senders,
         "emergency stop": inputs.emergency_stop,
     }
     return tuple(reason for reason, present in found.items() if present or reason in state.latched)

@@ -18,7 +18,7 @@ from trajopt_sgp.hardware.replay import SETTINGS
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
-from trajopt_sgp.hardware.tracker.receive import SKIPPED, STOP, TICK
+from trajopt_sgp.hardware.tracker.receive import STOP, TICK, skipped
 from trajopt_sgp.hardware.tracker.state import TrackerState
 
 HOLD_TIME = 0.25
@@ -83,7 +83,7 @@ class Tracker:
         packets = self._bus.receive(self.settings.period)
         statuses = [packet for packet in packets if packet.channel == self.settings.status_channel]
         if len(statuses) > 1:
-            self.take(Packet(now(), SKIPPED, b""))
+            self.take(skipped(now(), statuses[:-1]))
         for packet in packets:
             # of states that have waited only the newest is of interest
             if packet.channel != self.settings.status_channel or packet is statuses[-1]:

@@ -1,6 +1,7 @@
 """What the tracker learns from each packet."""
 
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +18,25 @@ from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
 """Channels of what does not come from the bus: time has passed; stop; move on after a stop; statuses were skipped."""
 
+COUNTED = 500_000
+"""In which time of their sender's clock statuses are counted [µs]."""
+TOO_MANY = 1.5
+"""How many in one period, on average, are more than one driver sends."""
+
 END = "end"
 """The event that a process tells last."""
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
 Taker = Callable[[HardwareSettings, TrackerState, Packet], Taken]
+
+
+def skipped(time: int, statuses: Iterable[Packet]) -> Packet:
+    """Return what tells of statuses that are not looked at but for their times, since newer ones have come as well."""
+    accepted = STATUS_DECODER.accepted[0].fingerprint
+    return Packet(
+        time, SKIPPED, b"".join(p.data[8:16] for p in statuses if p.data[:8] == accepted and len(p.data) >= 16)
+    )
 
 
 def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
@@ -44,6 +58,7 @@ def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet
     message = STATUS_DECODER.decode(packet.data)
     if message.utime < 0:
         return _take_starting(state, packet, message), True
+    state = _counted(settings, state, {message.utime})
     offset = packet.time - message.utime
     jump = state.offset is not None and abs(offset - state.offset) > 1e6 * settings.clock_jump
     if jump:
@@ -113,8 +128,20 @@ def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) 
 
 
 def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    return noted(state, "skipped status"), False
+    utimes = {time for (time,) in struct.iter_unpack(">q", packet.data) if time >= 0}
+    return noted(_counted(settings, state, utimes), "skipped status"), False
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    return noted(replace(state, stop=False, foreign=False, safety=reset(state.safety)), "reset"), False
+    fresh = replace(state, stop=False, foreign=False, two_senders=False, seen=frozenset(), safety=reset(state.safety))
+    return noted(fresh, "reset"), False
+
+
+def _counted(settings: HardwareSettings, state: TrackerState, utimes: set[int]) -> TrackerState:
+    """Notice statuses that come faster than one driver sends them; those that the network repeats count once."""
+    seen = state.seen | utimes
+    span = max(seen) - min(seen) if seen else 0
+    if span < COUNTED:
+        return replace(state, seen=seen)
+    many = len(seen) * 1e6 * settings.period > TOO_MANY * span
+    return replace(state, seen=frozenset(), two_senders=state.two_senders or many)
