@@ -17,7 +17,7 @@ def local_settings() -> HardwareSettings:
         url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0, heartbeat_age=2.0
     )
     try:
-        Bus(settings.url)
+        Bus(settings.url).close()
     except HardwareError as error:
         pytest.skip(str(error))
     return settings

@@ -216,6 +216,6 @@ def reach(url: str) -> None:
     """Skip where LCM is missing or has no network."""
     pytest.importorskip("lcm")
     try:
-        Bus(url)
+        Bus(url).close()
     except HardwareError as error:
         pytest.skip(str(error))

@@ -1,6 +1,7 @@
 """What all robots behind the safety filter share: a connection, decisions, their count and log, and stops that hold."""
 
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -114,8 +115,11 @@ class FilteredRobot(ABC):
         Raises:
             HardwareError: there is nothing to connect to.
         """
-        self._open()
-        self._log = DecisionLog(self._log_path)
+        with ExitStack() as opened:
+            opened.callback(self._close)
+            self._open()
+            self._log = DecisionLog(self._log_path)
+            opened.pop_all()
         self._safety, self.actions = SafetyState(), ActionCount()
 
     @abstractmethod
@@ -155,6 +159,7 @@ class FilteredRobot(ABC):
                 for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
                     self.stop()
             self._safety = None
+            self._close()
             self._log.close()
 
     def __enter__(self: Own) -> Own:
@@ -167,6 +172,9 @@ class FilteredRobot(ABC):
     @abstractmethod
     def _open(self) -> None:
         """Reach the arm."""
+
+    def _close(self) -> None:  # noqa: B027
+        """Let go of what `_open` has opened; of nothing unless a robot says otherwise."""
 
     @abstractmethod
     def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:

@@ -33,7 +33,7 @@ def run_all(settings_file: Path | None, seconds: float, folder: Path) -> Report:
         HardwareError: LCM is missing or has no network; the tracker has ended; nothing was commanded.
     """
     settings = read_settings(settings_file)
-    Bus(settings.url)  # says at once what is missing
+    Bus(settings.url).close()  # says at once what is missing
     folder.mkdir(parents=True, exist_ok=True)
     with Processes(settings, folder) as processes:
         processes.wait(seconds)

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from trajopt_sgp.errors import HardwareError
@@ -35,7 +36,7 @@ class PacketBus(Protocol):
 
 
 class Bus:
-    """A connection to LCM.
+    """A connection to LCM, and a context manager that ends it.
 
     Args:
         url: Of LCM, such as `udpm://239.255.76.67:7667?ttl=0`; with ttl 0 no packet leaves the machine.
@@ -48,9 +49,26 @@ class Bus:
     def __init__(self, url: str, channels: Iterable[str] = ()) -> None:
         self._lcm = _connect(url)
         self._received: list[Packet] = []
-        for channel in channels:
+        self._subscriptions = [self._lcm.subscribe(channel, self._take) for channel in channels]
+        for subscription in self._subscriptions:
             # LCM drops the newest packet when a queue is full; 0 is a queue without end, which `receive` empties
-            self._lcm.subscribe(channel, self._take).set_queue_capacity(0)
+            subscription.set_queue_capacity(0)
+
+    def close(self) -> None:
+        """End the connection with its threads and its queues; nothing happens where it has ended."""
+        # LCM holds the subscriptions, and they hold this object: no collector finds such a ring
+        for subscription in self._subscriptions:
+            self._lcm.unsubscribe(subscription)
+        self._subscriptions, self._received = [], []
+        self._lcm = _Closed()
+
+    def __enter__(self) -> "Bus":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def publish(self, channel: str, data: bytes) -> None:
         """Send one packet."""
@@ -67,6 +85,13 @@ class Bus:
 
     def _take(self, channel: str, data: bytes) -> None:
         self._received.append(Packet(now(), channel, data))
+
+
+class _Closed:
+    """What is left of a connection."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise HardwareError("The bus is closed.")
 
 
 def _connect(url: str) -> Any:

@@ -35,6 +35,10 @@ class Relay:
         inward = (f"{SIMULATED}{settings.status_channel}", f"{SIMULATED}{settings.frame_channel}")
         self._bus = Bus(settings.url, (*heard, *inward))
 
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.close()
+
     @property
     def mode(self) -> str:
         """The tracker's, as last heard; empty before."""

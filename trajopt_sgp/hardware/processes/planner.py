@@ -133,6 +133,7 @@ class Planner:
                 error = sys.exc_info()[1]
                 cause = signals.received or f"{type(error).__name__}: {error}"
                 self._report("end", cause)
+        self._bus.close()
         return cause
 
     def _plan_on(self, signals: EndSignals) -> None:

@@ -29,6 +29,7 @@ class Simulator:
         with EndSignals() as signals:
             cause = self._simulate(signals)
         self._bus.publish(self.settings.event_channel, make_event("simulator", "end", cause))
+        self._bus.close()
         return cause
 
     def _simulate(self, signals: EndSignals) -> str:

@@ -50,7 +50,8 @@ class Tracker:
         self.state = TrackerState()
         self.reasons: tuple[str, ...] = ()
         channels = (settings.status_channel, settings.command_channel, settings.plan_channel)
-        self._bus = bus or Bus(settings.url, (*channels, settings.frame_channel, settings.event_channel))
+        self._own_bus = None if bus else Bus(settings.url, (*channels, settings.frame_channel, settings.event_channel))
+        self._bus: PacketBus = bus or self._own_bus
         self._kinematics = kinematics or ArmKinematics()
         self._log = LogWriter(log) if log else None
         self._record(Packet(now(), SETTINGS, json.dumps(dataclasses.asdict(settings)).encode()))
@@ -118,6 +119,8 @@ class Tracker:
             if self.state.safety.mode in (Mode.RUNNING, Mode.STOPPING):
                 held_since = now()
         self._report("end", cause)
+        if self._own_bus:
+            self._own_bus.close()
         if self._log:
             self._log.close()
 
