@@ -1,8 +1,10 @@
 """What the bus promises over real LCM: it ends, survives a network that fails, and is not drowned by one peer."""
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("mujoco")
@@ -10,9 +12,18 @@ pytest.importorskip("mujoco")
 from tests.local_bus import local_settings
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware import lcm_robot
-from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.arm import ArmSimulation
+from trajopt_sgp.hardware.bus import UNSENT, Bus, read_log
+from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.messages import SAFETY_DECODER
+from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.launch import Processes
+from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.tracker.process import Tracker
+
+REFUSED = "A" * 64
+"""A channel on which LCM can send nothing, its name being too long, so that each packet fails."""
 
 
 @pytest.fixture
@@ -39,6 +50,38 @@ def test_closed_bus_leaves_no_file_and_no_thread(settings: HardwareSettings) -> 
             bus.publish("A", b"something")
             bus.receive(0.01)
     assert held() == before
+
+
+def test_packet_that_the_network_does_not_take_is_counted_and_told(settings: HardwareSettings) -> None:
+    with Bus(settings.url, ["A"]) as bus:
+        for channel in (REFUSED, REFUSED, "A"):
+            bus.publish(channel, b"")
+        assert bus.unsent == {REFUSED: 2}
+        told = bus.receive(1.0)[0]
+        assert (told.channel, told.data) == (UNSENT, b"2")
+        assert UNSENT not in [packet.channel for packet in bus.receive(0.01)]
+
+
+def test_tracker_whose_packets_the_network_does_not_take_goes_on_and_ends_in_order(
+    settings: HardwareSettings, tmp_path: Path
+) -> None:
+    settings = replace(settings, command_channel=REFUSED, safety_channel=f"B{REFUSED}", event_channel=f"C{REFUSED}")
+    log = tmp_path / "log"
+    driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
+    driver.packets = 300
+    begun = now()
+
+    def measure() -> str:
+        driver.step()
+        bus.publish(settings.status_channel, driver.status(now()))
+        return "over" if now() - begun > 1e6 * (settings.start_guard + 0.5) else ""
+
+    with Bus(settings.url) as bus:
+        assert Tracker(settings, log).run(measure) == "over"
+    assert replay(log).differing == 0
+    decisions = [SAFETY_DECODER.decode(p.data) for p in read_log(log) if p.channel == settings.safety_channel]
+    assert any("not sent" in decision.interventions for decision in decisions)
+    assert list(read_log(log))[-1].channel == f"{settings.event_channel}_TRACKER"
 
 
 def test_robot_that_is_not_there_leaves_nothing_open(

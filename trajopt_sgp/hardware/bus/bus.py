@@ -2,11 +2,15 @@
 
 import select
 import time
+from collections import Counter
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from trajopt_sgp.errors import HardwareError
+
+UNSENT = "BUS_UNSENT"
+"""Channel on which a bus tells its own process that the network did not take a packet."""
 
 
 class Packet(NamedTuple):
@@ -42,13 +46,18 @@ class Bus:
         url: Of LCM, such as `udpm://239.255.76.67:7667?ttl=0`; with ttl 0 no packet leaves the machine.
         channels: Those that are received.
 
+    Attributes:
+        unsent: How many packets the network did not take, by channel.
+
     Raises:
         HardwareError: the package `lcm` is missing, or the network has no multicast.
     """
 
     def __init__(self, url: str, channels: Iterable[str] = ()) -> None:
         self._lcm = _connect(url)
+        self.unsent: Counter[str] = Counter()
         self._received: list[Packet] = []
+        self._told = 0
         self._subscriptions = [self._lcm.subscribe(channel, self._take) for channel in channels]
         for subscription in self._subscriptions:
             # LCM drops the newest packet when a queue is full; 0 is a queue without end, which `receive` empties
@@ -71,17 +80,27 @@ class Bus:
         self.close()
 
     def publish(self, channel: str, data: bytes) -> None:
-        """Send one packet."""
-        self._lcm.publish(channel, data)
+        """Send one packet; one that the network does not take is lost, as any other may be, but counted and told."""
+        try:
+            self._lcm.publish(channel, data)
+        except OSError:
+            self.unsent[channel] += 1
 
     def receive(self, timeout: float) -> list[Packet]:
-        """Return all packets that wait, in their order; wait up to `timeout` [s] for the first one."""
+        """Return all packets that wait, in their order; wait up to `timeout` [s] for the first one.
+
+        Before them stands one on the channel `UNSENT` if something could not be sent since the last call.
+        """
         # LCM itself takes a signal for an error while it waits; select goes on
         while select.select([self._lcm], [], [], max(timeout, 0.0))[0]:
             self._lcm.handle()
             timeout = 0.0
         received, self._received = self._received, []
-        return received
+        return [*self._failures(), *received]
+
+    def _failures(self) -> list[Packet]:
+        failed, self._told = self.unsent.total() - self._told, self.unsent.total()
+        return [Packet(now(), UNSENT, str(failed).encode())] if failed else []
 
     def _take(self, channel: str, data: bytes) -> None:
         self._received.append(Packet(now(), channel, data))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.bus import UNSENT, Packet
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
 from trajopt_sgp.hardware.safety import SafetyState, reset
@@ -51,6 +51,7 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
         STOP: _take_stop,
         RESET: _take_reset,
         SKIPPED: _take_skipped,
+        UNSENT: _take_unsent,
     }
 
 
@@ -130,6 +131,10 @@ def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) 
 def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     utimes = {time for (time,) in struct.iter_unpack(">q", packet.data) if time >= 0}
     return noted(_counted(settings, state, utimes), "skipped status"), False
+
+
+def _take_unsent(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, "not sent"), False
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
