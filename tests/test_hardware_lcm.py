@@ -1,6 +1,9 @@
 """What the bus promises over real LCM: it ends, survives a network that fails, and is not drowned by one peer."""
 
 import gc
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from tests.local_bus import local_settings
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import ArmSimulation
-from trajopt_sgp.hardware.bus import UNSENT, Bus, read_log
+from trajopt_sgp.hardware.bus import FLOODED, UNSENT, Bus, read_log
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import SAFETY_DECODER
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
@@ -50,6 +53,51 @@ def test_closed_bus_leaves_no_file_and_no_thread(settings: HardwareSettings) -> 
             bus.publish("A", b"something")
             bus.receive(0.01)
     assert held() == before
+
+
+def test_full_channel_keeps_its_newest_packet_and_leaves_the_others_theirs(settings: HardwareSettings) -> None:
+    with Bus(settings.url, ["A", "B"], capacity=20) as bus, Bus(settings.url) as peer:
+        bus.receive(0.0)
+        called = now()
+        for number in range(200):
+            peer.publish("A", bytes([number]))
+        peer.publish("B", b"1")
+        peer.publish("B", b"2")
+        time.sleep(0.1)
+        flooded, *packets = bus.receive(0.0)
+        assert (flooded.channel, flooded.data) == (FLOODED, b"A")
+        # LCM itself has lost the newest ones, and so nobody can say how old the last one of the others is
+        assert [packet[1:] for packet in packets] == [("A", bytes([19])), ("B", b"1"), ("B", b"2")]
+        assert packets[0].time <= called < packets[1].time
+        peer.publish("A", b"new")
+        assert [packet[1:] for packet in bus.receive(1.0)] == [("A", b"new")]
+
+
+FLOOD = """
+import sys
+import lcm
+
+bus = lcm.LCM(sys.argv[1])
+while True:
+    bus.publish("A", bytes(60))
+"""
+
+
+def test_peer_that_floods_one_channel_does_not_silence_the_others(settings: HardwareSettings) -> None:
+    with (
+        Bus(settings.url, ["A", "B"], capacity=20) as bus,
+        subprocess.Popen([sys.executable, "-c", FLOOD, settings.url]) as flood,
+    ):
+        try:
+            bus.receive(20.0)
+            heard: list[bytes] = []
+            for number in range(50):
+                bus.publish("B", bytes([number]))
+                heard += [packet.data for packet in bus.receive(0.1) if packet.channel == "B"]
+            assert flood.poll() is None
+        finally:
+            flood.kill()
+    assert len(heard) > 25
 
 
 def test_packet_that_the_network_does_not_take_is_counted_and_told(settings: HardwareSettings) -> None:

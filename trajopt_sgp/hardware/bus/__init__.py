@@ -1,5 +1,6 @@
 """The bus: packets over LCM, the newest of each channel, and event logs."""
 
+from trajopt_sgp.hardware.bus.bus import FLOODED as FLOODED
 from trajopt_sgp.hardware.bus.bus import UNSENT as UNSENT
 from trajopt_sgp.hardware.bus.bus import Bus as Bus
 from trajopt_sgp.hardware.bus.bus import Packet as Packet

@@ -79,7 +79,7 @@ class Relay:
                 recording.commands.append((packet.time, packet.data))
         elif packet.channel == self.settings.safety_channel:
             self._hear_decision(packet)
-        else:
+        elif packet.channel == self.settings.event_channel:
             event = EVENT_DECODER.decode(packet.data)
             recording.words |= {event.event, event.detail}
 

@@ -48,10 +48,12 @@ class Simulator:
 
     def _obey(self) -> None:
         # the driver keeps only the newest command
-        if not (packets := self._bus.receive(0.0)):
+        channel = self.settings.command_channel
+        commands = [packet.data for packet in self._bus.receive(0.0) if packet.channel == channel]
+        if not commands:
             return
         try:
-            self.driver.command(packets[-1].data)
+            self.driver.command(commands[-1])
         except MessageError as error:
             refused = make_event("simulator", "refused command", error.cause)
             self._bus.publish(self.settings.event_channel, refused)

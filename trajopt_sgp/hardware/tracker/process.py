@@ -21,6 +21,8 @@ from trajopt_sgp.hardware.tracker.core import Kinematics, advance
 from trajopt_sgp.hardware.tracker.receive import STOP, TICK, skipped
 from trajopt_sgp.hardware.tracker.state import TrackerState
 
+QUEUE = 50
+"""How many packets of a channel may wait: a quarter of a second of statuses."""
 HOLD_TIME = 0.25
 """How long a hold is sent before the process ends [s]; the driver keeps the last command for ever."""
 
@@ -49,8 +51,9 @@ class Tracker:
         self.settings = settings
         self.state = TrackerState()
         self.reasons: tuple[str, ...] = ()
-        channels = (settings.status_channel, settings.command_channel, settings.plan_channel)
-        self._own_bus = None if bus else Bus(settings.url, (*channels, settings.frame_channel, settings.event_channel))
+        channels: tuple[str, ...] = (settings.status_channel, settings.command_channel, settings.plan_channel)
+        channels += settings.frame_channel, settings.event_channel
+        self._own_bus = None if bus else Bus(settings.url, channels, QUEUE)
         self._bus: PacketBus = bus or self._own_bus
         self._kinematics = kinematics or ArmKinematics()
         self._log = LogWriter(log) if log else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.hardware.bus import UNSENT, Packet
+from trajopt_sgp.hardware.bus import FLOODED, UNSENT, Packet
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
 from trajopt_sgp.hardware.safety import SafetyState, reset
@@ -52,6 +52,7 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
         RESET: _take_reset,
         SKIPPED: _take_skipped,
         UNSENT: _take_unsent,
+        FLOODED: _take_flooded,
     }
 
 
@@ -135,6 +136,10 @@ def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packe
 
 def _take_unsent(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     return noted(state, "not sent"), False
+
+
+def _take_flooded(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, f"flooded {packet.data.decode(errors='replace')}"), False
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
