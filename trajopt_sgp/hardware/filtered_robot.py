@@ -70,7 +70,7 @@ class FilteredRobot(ABC):
     Args:
         limits: Of the safety filter; those of `iiwa_limits` unless given.
         dry: Decide on every action and send none.
-        log: Event log that receives every decision and what it sends, or would send.
+        log: Event log that receives every decision and what it sends, or would send; a new file for each connection.
 
     Attributes:
         actions: What became of the actions since the last `connect`.
@@ -113,7 +113,7 @@ class FilteredRobot(ABC):
         """Begin with a safety filter that has sent nothing.
 
         Raises:
-            HardwareError: there is nothing to connect to.
+            HardwareError: there is nothing to connect to, or the log exists already.
         """
         with ExitStack() as opened:
             opened.callback(self._close)
@@ -131,21 +131,26 @@ class FilteredRobot(ABC):
 
         Raises:
             HardwareError: not connected.
+            OSError: the log was lost; `stop`, `estop` and `disconnect` raise it as well, after the arm is held.
         """
         _ = self.safety
         self.actions.asked += 1
         decision = self._send(pusher, emergency=False)
         self.actions.decided(decision)
+        self._log.check()
         return decision
 
     def stop(self) -> SafetyDecision:
         """Brake from the last command and hold; return the last thing sent."""
-        nowhere = np.full(3, np.nan)  # nothing is wanted, which the filter answers by braking
-        return self._until_held(nowhere, emergency=False)
+        decision = self._brake()
+        self._log.check()
+        return decision
 
     def estop(self) -> SafetyDecision:
         """Stop, and stay stopped until `reset`."""
-        return self._until_held(self.get_observation().tip, emergency=True)
+        decision = self._until_held(self.get_observation().tip, emergency=True)
+        self._log.check()
+        return decision
 
     def reset(self) -> None:
         """Allow actions after `estop`, or after another reason that is latched."""
@@ -154,13 +159,15 @@ class FilteredRobot(ABC):
     def disconnect(self) -> None:
         """Stop and let go; nothing happens if there is no connection. A signal, as of Ctrl-C, waits until then."""
         with deferred():
-            if self.is_connected:
-                self.stop()
-                for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
-                    self.stop()
-            self._safety = None
-            self._close()
-            self._log.close()
+            try:
+                if self.is_connected:
+                    self._brake()
+                    for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
+                        self._brake()
+            finally:
+                self._safety = None
+                self._close()
+                self._log.close()
 
     def __enter__(self: Own) -> Own:
         self.connect()
@@ -208,6 +215,10 @@ class FilteredRobot(ABC):
         """Return the joints to compare commands with; in a dry run nothing follows, and commands are taken for them."""
         sent = self.safety.joints
         return sent.position if self.dry and sent else measured.joints
+
+    def _brake(self) -> SafetyDecision:
+        nowhere = np.full(3, np.nan)  # nothing is wanted, which the filter answers by braking
+        return self._until_held(nowhere, emergency=False)
 
     def _until_held(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         decision = self._send(pusher, emergency)

@@ -41,7 +41,7 @@ def sim(settings: Settings = None) -> None:
 @hardware.command()
 def track(
     settings: Settings = None,
-    log: Annotated[Path | None, typer.Option(help="Where the event log goes.  [default: none]")] = None,
+    log: Annotated[Path | None, typer.Option(help="Where the event log goes, a new file.  [default: none]")] = None,
 ) -> None:
     """Follow plans behind the safety filter until Ctrl-C; then brake and hold."""
     from trajopt_sgp.cli.jobs.hardware import run_process
@@ -129,9 +129,13 @@ def faults(
 @hardware.command(epilog=TELEOP)
 def teleop(
     settings: Settings = None,
-    log: Annotated[Path, typer.Option(help="Event log of the run, for to-dataset and replay.")] = Path(
-        "runs/hardware/teleop.lcmlog"
-    ),
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Event log of the run, for to-dataset and replay; a new file.  "
+            "[default: runs/hardware/teleop.lcmlog, an older one being kept as teleop-1.lcmlog]"
+        ),
+    ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Move the simulated arm in this process, without LCM.")
     ] = False,

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.hardware.bus import make_way
 from trajopt_sgp.hardware.processes.lifeline import UNTIL_INPUT_ENDS
 from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
 from trajopt_sgp.hardware.signals import deferred, interrupted_once
@@ -52,9 +53,11 @@ class Processes:
             write_settings((overrides or {}).get(role, settings), self._settings_file(role))
 
     def start(self, role: str) -> None:
-        """Start a process, or start it again."""
+        """Start a process, or start it again; a log that is there already is kept under a name with a number."""
         command = [sys.executable, "-m", "trajopt_sgp.hardware.processes", role, str(self._settings_file(role))]
         logs = [str(self.log)] if role == "tracker" else []
+        if logs:
+            make_way(self.log)
         with (self.folder / f"{role}.txt").open("ab") as text:
             # a group of its own: Ctrl-C at the terminal reaches the processes through us, in the right order
             self._running[role] = subprocess.Popen(

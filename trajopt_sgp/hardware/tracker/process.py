@@ -14,7 +14,7 @@ from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import TIMING, codec
 from trajopt_sgp.hardware.processes.events import EndSignals, make_event
-from trajopt_sgp.hardware.replay import SETTINGS
+from trajopt_sgp.hardware.replay import SETTINGS, end_channel
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
@@ -130,7 +130,7 @@ class Tracker:
     def _report(self, event: str, detail: str) -> None:
         packet = make_event("tracker", event, detail)
         self._bus.publish(self.settings.event_channel, packet)
-        self._record(Packet(now(), f"{self.settings.event_channel}_TRACKER", packet))
+        self._record(Packet(now(), end_channel(self.settings), packet))
 
     def _record(self, packet: Packet) -> None:
         if self._log is None:
