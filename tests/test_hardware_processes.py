@@ -1,5 +1,6 @@
 """The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -99,6 +100,13 @@ def test_heart_beats_while_the_process_computes_and_no_longer() -> None:
 def test_planner_that_does_not_exist_is_named() -> None:
     with pytest.raises(OptionError, match="no_such_module:make"):
         load_planner("no_such_module:make")
+
+
+def test_planner_of_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_lab.py").write_text("def make(settings):\n    return settings\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])  # as an installed command has it
+    assert load_planner("own_lab:make")(HardwareSettings()) == HardwareSettings()
 
 
 def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,12 +199,15 @@ class Planner:
 
 
 def load_planner(place: str) -> MakePlanner:
-    """Return the function at module:function that makes a planner.
+    """Return the function at module:function that makes a planner; a module may be in the current folder as well.
 
     Raises:
         OptionError: the text has another form, or names nothing.
     """
     module, _, name = place.partition(":")
+    # `python -m` has it on the path already, an installed command has not
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     try:
         found: MakePlanner = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
