@@ -1,5 +1,7 @@
 """The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
 
+import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,8 +21,9 @@ from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
 from trajopt_sgp.hardware.faults.disk import SmallDisk
 from trajopt_sgp.hardware.faults.judge import count_tip_violations, count_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
-from trajopt_sgp.hardware.messages import COMMAND, codec
+from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, codec
 from trajopt_sgp.hardware.motions import move_to
+from trajopt_sgp.hardware.orders import tell_tracker
 from trajopt_sgp.hardware.processes.heartbeat import Heartbeat
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.planner import load_planner
@@ -33,6 +36,7 @@ from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
 from trajopt_sgp.hardware.tracker.plan import make_plan
 
 LIMITS = HardwareSettings().limits
+COMMAND_LINE = str(Path(sys.executable).with_name("trajopt-sgp"))
 
 
 def commands(joints: np.ndarray) -> list[bytes]:
@@ -196,6 +200,30 @@ def test_planner_plans_on_when_it_hears_plans_that_nobody_can_follow(
             processes.wait(0.02)
             heard += [packet.time for packet in bus.receive(0.0) if packet.data not in bad]
     assert len(heard) >= 3
+
+
+def test_commands_stop_a_tracker_that_runs_and_let_it_go_on(settings: HardwareSettings, tmp_path: Path) -> None:
+    def order(word: str) -> dict[str, object]:
+        words = [COMMAND_LINE, "hardware", word, "--json", "--settings", str(tmp_path / "tracker.json")]
+        done = subprocess.run(words, check=True, capture_output=True, timeout=60)
+        return dict(json.loads(done.stdout))
+
+    with Processes(settings, tmp_path), Bus(settings.url, [settings.command_channel]) as bus:
+        bus.receive(30.0)
+        bus.receive(30.0)
+        answer = order("stop")
+        assert answer["mode"] == "HOLDING"
+        assert "emergency stop" in answer["interventions"]
+        bus.receive(0.0)
+        held = [COMMAND_DECODER.decode(bus.receive(1.0)[-1].data).joint_position for _ in range(5)]
+        assert np.ptp(held, axis=0).max() == 0.0
+        assert order("reset")["mode"] == "RUNNING"
+    assert replay(tmp_path / "tracker.lcmlog").differing == 0
+
+
+def test_order_that_nobody_answers_is_an_error(settings: HardwareSettings) -> None:
+    with pytest.raises(HardwareError, match="No tracker has answered on SAFETY"):
+        tell_tracker(settings, "stop", patience=0.1)
 
 
 def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch) -> None:

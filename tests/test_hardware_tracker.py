@@ -19,7 +19,7 @@ from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker import TrackerState, advance
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
-from trajopt_sgp.hardware.tracker.receive import RESET, STOP, TICK, skipped
+from trajopt_sgp.hardware.tracker.receive import OPERATOR, RESET, STOP, TICK, skipped
 
 SETTINGS = HardwareSettings(start_guard=0.1)
 PERIOD = 5000
@@ -268,6 +268,20 @@ def test_second_sender_of_statuses_is_named_and_stops_until_reset(together: bool
     assert "two status senders" in lockstep.run(20)
     lockstep.feed(RESET, b"")
     lockstep.run(220)
+    assert lockstep.mode() is Mode.RUNNING
+
+
+def test_operator_stops_the_arm_and_lets_it_go_on() -> None:
+    lockstep = running()
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "stop", ""))
+    assert lockstep.run(100) >= {"stopped by the operator", "emergency stop"}
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "dance", ""))
+    lockstep.feed(SETTINGS.event_channel, make_event("simulator", "reset", ""))
+    lockstep.run(20)
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "reset", ""))
+    assert "reset" in lockstep.run(100)
     assert lockstep.mode() is Mode.RUNNING
 
 

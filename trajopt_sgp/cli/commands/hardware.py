@@ -50,6 +50,22 @@ def track(
 
 
 @hardware.command()
+def stop(settings: Settings = None, json_output: JsonOutput = False) -> Report:
+    """Tell a tracker that runs, or teleop, to brake and hold until `reset`. In danger press the cabinet's button."""
+    from trajopt_sgp.cli.jobs.hardware import run_order
+
+    return run_order("stop", settings)
+
+
+@hardware.command()
+def reset(settings: Settings = None, json_output: JsonOutput = False) -> Report:
+    """Tell a tracker that runs, or teleop, to go on after `stop` or what else is latched; the arm may move at once."""
+    from trajopt_sgp.cli.jobs.hardware import run_order
+
+    return run_order("reset", settings)
+
+
+@hardware.command()
 def plan(settings: Settings = None) -> None:
     """Plan from the newest state, once per action duration, until Ctrl-C."""
     from trajopt_sgp.cli.jobs.hardware import run_process

@@ -25,6 +25,8 @@ TOO_MANY = 1.5
 
 END = "end"
 """The event that a process tells last."""
+OPERATOR, ORDERS = "operator", {"stop": "stopped by the operator", "reset": "reset"}
+"""Who tells the tracker to do something, by events of these names; and by which notes it says that it has heard."""
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
@@ -111,12 +113,20 @@ def _take_command(settings: HardwareSettings, state: TrackerState, packet: Packe
 
 def _take_event(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     event = EVENT_DECODER.decode(packet.data)
+    if event.process == OPERATOR and event.event in ORDERS:
+        return _obey(settings, state, packet, event.event)
     if event.process != "planner":
         return state, False
     if event.event == END:
         # the rest of its last plan is not followed
         return noted(replace(state, plan=None, planner_alive=None), f"planner ended: {event.detail}"), False
     return replace(state, planner_alive=packet.time), False
+
+
+def _obey(settings: HardwareSettings, state: TrackerState, packet: Packet, order: str) -> Taken:
+    if order == "reset":
+        return _take_reset(settings, state, packet)
+    return noted(replace(state, stop=True, ordered=True), ORDERS[order]), False
 
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
@@ -143,8 +153,8 @@ def _take_flooded(settings: HardwareSettings, state: TrackerState, packet: Packe
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    fresh = replace(state, stop=False, foreign=False, two_senders=False, seen=frozenset(), safety=reset(state.safety))
-    return noted(fresh, "reset"), False
+    state = replace(state, stop=False, ordered=False, foreign=False, two_senders=False, seen=frozenset())
+    return noted(replace(state, safety=reset(state.safety)), ORDERS["reset"]), False
 
 
 def _counted(settings: HardwareSettings, state: TrackerState, utimes: set[int]) -> TrackerState:
