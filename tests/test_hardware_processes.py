@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,10 +108,10 @@ def test_planner_that_does_not_exist_is_named() -> None:
 
 
 def test_planner_of_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_lab.py").write_text("def make(settings):\n    return settings\n")
+    (tmp_path / "own_lab.py").write_text("def make(settings):\n    return None\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [place for place in sys.path if place])  # as an installed command has it
-    assert load_planner("own_lab:make")(HardwareSettings()) == HardwareSettings()
+    assert load_planner("own_lab:make").__module__ == "own_lab"
 
 
 def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:
@@ -203,10 +204,11 @@ def test_planner_plans_on_when_it_hears_plans_that_nobody_can_follow(
 
 
 def test_commands_stop_a_tracker_that_runs_and_let_it_go_on(settings: HardwareSettings, tmp_path: Path) -> None:
-    def order(word: str) -> dict[str, object]:
+    def order(word: str) -> dict[str, Any]:
         words = [COMMAND_LINE, "hardware", word, "--json", "--settings", str(tmp_path / "tracker.json")]
         done = subprocess.run(words, check=True, capture_output=True, timeout=60)
-        return dict(json.loads(done.stdout))
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
     with Processes(settings, tmp_path), Bus(settings.url, [settings.command_channel]) as bus:
         bus.receive(30.0)

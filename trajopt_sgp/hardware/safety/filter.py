@@ -83,8 +83,8 @@ class SafetyInputs:
         commanded_pusher: Where the joints last commanded put the pusher `(3,)` [m], from where it goes on after a hold;
             where its reference has stopped, unless given.
         foreign_commander: Whether commands of somebody else were seen on the bus.
-        emergency_stop: Whether somebody asked to stop for good.
         two_senders: Whether statuses of more than one arm are on the bus, so that nobody knows where ours is.
+        emergency_stop: Whether somebody asked to stop for good.
     """
 
     pusher: FloatArray
@@ -94,9 +94,9 @@ class SafetyInputs:
     plan_age: float = 0.0
     external_torques: FloatArray = field(default_factory=no_torques)
     foreign_commander: bool = False
+    two_senders: bool = False
     emergency_stop: bool = False
     commanded_pusher: FloatArray | None = None
-    two_senders: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,12 +51,11 @@ class Tracker:
         self.settings = settings
         self.state = TrackerState()
         self.reasons: tuple[str, ...] = ()
-        channels: tuple[str, ...] = (settings.status_channel, settings.command_channel, settings.plan_channel)
-        channels += settings.frame_channel, settings.event_channel
-        self._own_bus = None if bus else Bus(settings.url, channels, QUEUE)
-        self._bus: PacketBus = bus or self._own_bus
-        self._kinematics = kinematics or ArmKinematics()
         self._log = LogWriter(log) if log else None
+        arm = settings.status_channel, settings.command_channel, settings.frame_channel
+        heard = (*arm, settings.plan_channel, settings.event_channel)
+        self._bus, self._own_bus = bus or Bus(settings.url, heard, QUEUE), bus is None
+        self._kinematics = kinematics or ArmKinematics()
         self._record(Packet(now(), SETTINGS, json.dumps(dataclasses.asdict(settings)).encode()))
 
     def run(self, after_turn: Callable[[], str] = str) -> str:
@@ -122,8 +121,8 @@ class Tracker:
             if self.state.safety.mode in (Mode.RUNNING, Mode.STOPPING):
                 held_since = now()
         self._report("end", cause)
-        if self._own_bus:
-            self._own_bus.close()
+        if self._own_bus and isinstance(self._bus, Bus):
+            self._bus.close()
         if self._log:
             self._log.close()
 
