@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trajopt_sgp.errors import FileError, HardwareError, OptionError
-from trajopt_sgp.hardware.bus import LogWriter, Mailbox, Packet, read_log
+from trajopt_sgp.hardware.bus import LogWriter, Mailbox, Packet, make_way, read_log
 from trajopt_sgp.hardware.messages import PLAN_DECODER
 from trajopt_sgp.hardware.settings import HardwareSettings, read_settings, settings_from, write_settings
 from trajopt_sgp.hardware.tracker.plan import make_plan
@@ -48,6 +48,34 @@ def test_file_that_is_no_log_is_named(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("some words that are no log at all")
     with pytest.raises(HardwareError, match="not an LCM event log"):
         list(read_log(tmp_path / "text"))
+
+
+def test_log_is_never_written_over_another(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.touch()
+    write(path)
+    with pytest.raises(HardwareError, match="exists already"):
+        LogWriter(path)
+    assert list(read_log(path)) == PACKETS
+
+
+def test_older_logs_are_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "run.lcmlog"
+    make_way(path)
+    for name in ("run-1.lcmlog", "run-2.lcmlog"):
+        write(path)
+        make_way(path)
+        assert list(read_log(tmp_path / name)) == PACKETS
+    assert not path.exists()
+
+
+def test_damaged_length_is_no_cut_end(tmp_path: Path) -> None:
+    write(tmp_path / "log")
+    data = bytearray((tmp_path / "log").read_bytes())
+    data[24] = 0x7F  # of the length of the first packet
+    (tmp_path / "damaged").write_bytes(data)
+    with pytest.raises(HardwareError, match="damaged before byte 28"):
+        list(read_log(tmp_path / "damaged"))
 
 
 def test_full_disk_is_an_error() -> None:

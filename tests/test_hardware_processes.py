@@ -1,14 +1,18 @@
 """The real processes over real LCM on loopback, judged by counts and identities; and the judge of faults itself."""
 
-import os
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("mujoco")
 
+from tests.local_bus import local_settings
 from trajopt_sgp.errors import HardwareError, OptionError
 from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics
@@ -18,8 +22,9 @@ from trajopt_sgp.hardware.faults import FAULTS, FaultRecord, run_fault
 from trajopt_sgp.hardware.faults.disk import SmallDisk
 from trajopt_sgp.hardware.faults.judge import count_tip_violations, count_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
-from trajopt_sgp.hardware.messages import COMMAND, codec
+from trajopt_sgp.hardware.messages import COMMAND, COMMAND_DECODER, codec
 from trajopt_sgp.hardware.motions import move_to
+from trajopt_sgp.hardware.orders import tell_tracker
 from trajopt_sgp.hardware.processes.heartbeat import Heartbeat
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.planner import load_planner
@@ -32,6 +37,7 @@ from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
 from trajopt_sgp.hardware.tracker.plan import make_plan
 
 LIMITS = HardwareSettings().limits
+COMMAND_LINE = str(Path(sys.executable).with_name("trajopt-sgp"))
 
 
 def commands(joints: np.ndarray) -> list[bytes]:
@@ -101,6 +107,13 @@ def test_planner_that_does_not_exist_is_named() -> None:
         load_planner("no_such_module:make")
 
 
+def test_planner_of_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_lab.py").write_text("def make(settings):\n    return None\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])  # as an installed command has it
+    assert load_planner("own_lab:make").__module__ == "own_lab"
+
+
 def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:
     fault = FAULTS["burst loss"]
     good = FaultRecord("burst loss", 100.0, 50.0, 0, recovered=True, cause_logged=True)
@@ -111,17 +124,8 @@ def test_fault_asks_for_a_hold_in_time_a_cause_and_the_right_recovery() -> None:
 
 @pytest.fixture
 def settings() -> HardwareSettings:
-    """A group of addresses of its own, and ages for a machine that has other things to do."""
-    pytest.importorskip("lcm")
-    port = 20_000 + os.getpid() % 20_000
-    settings = HardwareSettings(
-        url=f"udpm://239.255.76.67:{port}?ttl=0", state_age=0.3, keypoint_age=0.4, plan_age=3.0, heartbeat_age=2.0
-    )
-    try:
-        Bus(settings.url)
-    except HardwareError as error:
-        pytest.skip(str(error))
-    return settings
+    """LCM on this machine."""
+    return local_settings()
 
 
 def test_processes_survive_the_loss_of_statuses_and_their_log_replays(
@@ -197,6 +201,31 @@ def test_planner_plans_on_when_it_hears_plans_that_nobody_can_follow(
             processes.wait(0.02)
             heard += [packet.time for packet in bus.receive(0.0) if packet.data not in bad]
     assert len(heard) >= 3
+
+
+def test_commands_stop_a_tracker_that_runs_and_let_it_go_on(settings: HardwareSettings, tmp_path: Path) -> None:
+    def order(word: str) -> dict[str, Any]:
+        words = [COMMAND_LINE, "hardware", word, "--json", "--settings", str(tmp_path / "tracker.json")]
+        done = subprocess.run(words, check=True, capture_output=True, timeout=60)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    with Processes(settings, tmp_path), Bus(settings.url, [settings.command_channel]) as bus:
+        bus.receive(30.0)
+        bus.receive(30.0)
+        answer = order("stop")
+        assert answer["mode"] == "HOLDING"
+        assert "emergency stop" in answer["interventions"]
+        bus.receive(0.0)
+        held = [COMMAND_DECODER.decode(bus.receive(1.0)[-1].data).joint_position for _ in range(5)]
+        assert np.ptp(held, axis=0).max() == 0.0
+        assert order("reset")["mode"] == "RUNNING"
+    assert replay(tmp_path / "tracker.lcmlog").differing == 0
+
+
+def test_order_that_nobody_answers_is_an_error(settings: HardwareSettings) -> None:
+    with pytest.raises(HardwareError, match="No tracker has answered on SAFETY"):
+        tell_tracker(settings, "stop", patience=0.1)
 
 
 def test_robot_without_a_driver_says_so(settings: HardwareSettings, monkeypatch: pytest.MonkeyPatch) -> None:

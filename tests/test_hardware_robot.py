@@ -22,13 +22,14 @@ from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
-from trajopt_sgp.hardware.replay import SETTINGS
+from trajopt_sgp.hardware.replay import SETTINGS, replay
 from trajopt_sgp.hardware.replayed_robot import ReplayedRobot
 from trajopt_sgp.hardware.robot import Robot
 from trajopt_sgp.hardware.safety import Mode, iiwa_limits
 from trajopt_sgp.hardware.safety.iiwa import TORQUE_TRIP
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
+from trajopt_sgp.hardware.tracker.plan import make_plan
 from trajopt_sgp.hardware.tracker.process import Tracker
 
 
@@ -152,6 +153,56 @@ def test_full_disk_is_an_error_and_the_arm_is_held_all_the_same() -> None:
     with pytest.raises(OSError, match="No space left"), robot:
         drive(robot, 400)
     assert np.abs(robot.get_observation().velocities).max() < 0.1
+
+
+def test_stop_on_a_full_disk_holds_the_arm_before_it_says_so() -> None:
+    with SimulatedRobot(log=Path("/dev/full")) as robot:
+        drive(robot, 12)  # what is logged of them is still in memory
+        with pytest.raises(OSError, match="No space left"):
+            robot.stop()
+        assert robot.safety.mode is Mode.HOLDING
+
+
+@pytest.mark.parametrize("actions", [10, 12, 14, 16, 18, 20])
+def test_leaving_on_a_full_disk_holds_the_arm_before_it_says_so(actions: int) -> None:
+    robot = SimulatedRobot(log=Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left"), robot:
+        drive(robot, actions)
+    assert not robot.is_connected
+    assert np.abs(robot.get_observation().velocities).max() < 0.1
+
+
+def test_robot_leaves_logs_that_are_there_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    robot = SimulatedRobot(log=path)
+    with robot:
+        drive(robot, 2)
+    before = path.read_bytes()
+    with pytest.raises(HardwareError, match="exists already"):
+        robot.connect()
+    assert path.read_bytes() == before
+
+
+def test_log_that_was_cut_off_anywhere_replays_all_but_its_last_decision(tmp_path: Path) -> None:
+    log, cut = tmp_path / "log", tmp_path / "cut"
+    driver = SimulatedDriver(WIRE, ArmSimulation(), np.random.default_rng(0))
+    driver.packets = 300
+    tracker = Tracker(WIRE, log, LocalBus(driver))
+    for turn in range(25):
+        if turn % 10 == 5:
+            plan = make_plan(driver.simulation.state.tip[None], now(), 0.5, now(), now())
+            tracker.take(Packet(now(), WIRE.plan_channel, plan))
+        tracker.turn()
+    tracker.end("over")
+    whole = replay(log)
+    assert (whole.differing, whole.unfinished) == (0, False)
+    assert whole.commands > 20
+    data = log.read_bytes()
+    for length in range(len(data) - 150, len(data) - 1050, -150):
+        cut.write_bytes(data[:length])
+        found = replay(cut)
+        assert (found.differing, found.unfinished) == (0, True)
+        assert found.ticks >= whole.ticks - 8
 
 
 def test_log_is_a_robot_that_measures_again_what_was_measured(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ pytest.importorskip("mujoco")
 
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmSimulation
-from trajopt_sgp.hardware.bus import Bus
+from trajopt_sgp.hardware.bus import Bus, Packet
+from trajopt_sgp.hardware.bus.bus import now
+from trajopt_sgp.hardware.bus.events import make_event
 from trajopt_sgp.hardware.dataset import read_episodes
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.launch import Processes
@@ -29,6 +31,7 @@ from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
 from trajopt_sgp.hardware.teleop import Joystick, Keyboard, Pilot, Wish
 from trajopt_sgp.hardware.teleop.joystick import AT_START, AXIS, BUTTON, EVENT
 from trajopt_sgp.hardware.tracker.process import Tracker
+from trajopt_sgp.hardware.tracker.receive import OPERATOR
 
 COMMAND = str(Path(sys.executable).with_name("trajopt-sgp"))
 
@@ -162,6 +165,26 @@ def test_stop_by_hand_holds_until_motion_is_wanted_and_the_log_replays(tmp_path:
     assert len(read_episodes(log)) == 2
 
 
+def test_stop_by_an_operator_is_lifted_by_a_reset_alone() -> None:
+    settings = HardwareSettings(start_guard=0.02, state_age=2.0, keypoint_age=2.0)
+    driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
+    driver.packets = 300
+    tracker, moving = Tracker(settings, bus=LocalBus(driver)), Wish(velocity=(0.0, 0.05))
+
+    def mode_after(turns: int, wish: Wish) -> Mode:
+        pilot = Pilot(tracker, Script([(turns, wish)]))
+        for _ in range(turns):
+            tracker.turn()
+            pilot.turn()
+        return tracker.state.safety.mode
+
+    assert mode_after(30, moving) is Mode.RUNNING
+    tracker.take(Packet(now(), settings.event_channel, make_event(OPERATOR, "stop", "")))
+    assert mode_after(60, moving) is Mode.HOLDING
+    mode_after(1, Wish(reset=True))
+    assert mode_after(20, moving) is Mode.RUNNING
+
+
 def drive(process: subprocess.Popen[bytes], person: int) -> bytes:
     """Press keys when the arm has started, then Ctrl-C; return what was printed."""
     assert process.stderr is not None
@@ -216,6 +239,6 @@ def reach(url: str) -> None:
     """Skip where LCM is missing or has no network."""
     pytest.importorskip("lcm")
     try:
-        Bus(url)
+        Bus(url).close()
     except HardwareError as error:
         pytest.skip(str(error))

@@ -19,7 +19,7 @@ from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker import TrackerState, advance
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at
-from trajopt_sgp.hardware.tracker.receive import RESET, STOP, TICK
+from trajopt_sgp.hardware.tracker.receive import OPERATOR, RESET, STOP, TICK, skipped
 
 SETTINGS = HardwareSettings(start_guard=0.1)
 PERIOD = 5000
@@ -245,6 +245,56 @@ def test_command_of_another_stops_until_reset_and_our_own_does_not() -> None:
     assert lockstep.mode() is Mode.HOLDING
     lockstep.feed(RESET, b"")
     lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["apart", "together"])
+def test_second_sender_of_statuses_is_named_and_stops_until_reset(together: bool) -> None:
+    lockstep = running()
+    other = SimulatedDriver(SETTINGS, ArmSimulation(), np.random.default_rng(1))
+    other.packets = 300
+
+    def between(packet: bytes) -> bytes:
+        status = other.status(lockstep.time + 10**12 + PERIOD // 2)
+        if together:  # in one call of the bus, of which only the last status is looked at
+            told = skipped(lockstep.time, [Packet(lockstep.time, SETTINGS.status_channel, status)])
+            lockstep.feed(told.channel, told.data)
+        else:
+            lockstep.feed(SETTINGS.status_channel, status)
+        return packet
+
+    assert "two status senders" in lockstep.run(220, status=between)
+    assert lockstep.mode() is Mode.HOLDING
+    assert "two status senders" in lockstep.run(20)
+    lockstep.feed(RESET, b"")
+    lockstep.run(220)
+    assert lockstep.mode() is Mode.RUNNING
+
+
+def test_operator_stops_the_arm_and_lets_it_go_on() -> None:
+    lockstep = running()
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "stop", ""))
+    assert lockstep.run(100) >= {"stopped by the operator", "emergency stop"}
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "dance", ""))
+    lockstep.feed(SETTINGS.event_channel, make_event("simulator", "reset", ""))
+    lockstep.run(20)
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.feed(SETTINGS.event_channel, make_event(OPERATOR, "reset", ""))
+    assert "reset" in lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
+
+
+def test_statuses_that_the_network_repeats_have_one_sender() -> None:
+    lockstep = running()
+
+    def twice(packet: bytes) -> bytes:
+        told = skipped(lockstep.time, 3 * [Packet(lockstep.time, SETTINGS.status_channel, packet)])
+        lockstep.feed(told.channel, told.data)
+        lockstep.feed(SETTINGS.status_channel, packet)
+        return packet
+
+    assert "two status senders" not in lockstep.run(300, status=twice)
     assert lockstep.mode() is Mode.RUNNING
 
 

@@ -40,28 +40,41 @@ class DecisionLog:
 
     def __init__(self, path: Path | None) -> None:
         self._writer = LogWriter(path) if path else None
+        self._error: OSError | None = None
         self._tick = 0
 
     def write(self, decision: SafetyDecision) -> None:
-        """Append a decision, and the command that it sends.
-
-        Raises:
-            OSError: the disk is full; nothing more is written then, so that the arm can still be stopped.
-        """
+        """Append a decision, and the command that it sends; an error ends the log and waits for `check`."""
         if self._writer is None:
             return
         try:
             self._append(self._writer, now(), decision)
-        except OSError:
+        except OSError as error:
+            self._error = error
             with suppress(OSError):
                 self._writer.close()
             self._writer = None
-            raise
+
+    def check(self) -> None:
+        """Say once that the log was lost, where the arm is in no danger by that.
+
+        Raises:
+            OSError: the disk is full, or the like.
+        """
+        error, self._error = self._error, None
+        if error:
+            raise error
 
     def close(self) -> None:
-        """Close the file."""
-        if self._writer:
-            self._writer.close()
+        """Close the file.
+
+        Raises:
+            OSError: as `check` does.
+        """
+        writer, self._writer = self._writer, None
+        if writer:
+            writer.close()
+        self.check()
 
     def _append(self, writer: LogWriter, time: int, decision: SafetyDecision) -> None:
         safety = make_safety(time, self._tick, decision, decision.interventions)

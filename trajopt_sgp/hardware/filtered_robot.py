@@ -1,6 +1,7 @@
 """What all robots behind the safety filter share: a connection, decisions, their count and log, and stops that hold."""
 
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -22,6 +23,7 @@ from trajopt_sgp.hardware.safety import (
     iiwa_limits,
     reset,
 )
+from trajopt_sgp.hardware.signals import deferred
 from trajopt_sgp.hardware.state import ArmState
 
 Own = TypeVar("Own", bound="FilteredRobot")
@@ -68,7 +70,7 @@ class FilteredRobot(ABC):
     Args:
         limits: Of the safety filter; those of `iiwa_limits` unless given.
         dry: Decide on every action and send none.
-        log: Event log that receives every decision and what it sends, or would send.
+        log: Event log that receives every decision and what it sends, or would send; a new file for each connection.
 
     Attributes:
         actions: What became of the actions since the last `connect`.
@@ -111,10 +113,13 @@ class FilteredRobot(ABC):
         """Begin with a safety filter that has sent nothing.
 
         Raises:
-            HardwareError: there is nothing to connect to.
+            HardwareError: there is nothing to connect to, or the log exists already.
         """
-        self._open()
-        self._log = DecisionLog(self._log_path)
+        with ExitStack() as opened:
+            opened.callback(self._close)
+            self._open()
+            self._log = DecisionLog(self._log_path)
+            opened.pop_all()
         self._safety, self.actions = SafetyState(), ActionCount()
 
     @abstractmethod
@@ -126,34 +131,43 @@ class FilteredRobot(ABC):
 
         Raises:
             HardwareError: not connected.
+            OSError: the log was lost; `stop`, `estop` and `disconnect` raise it as well, after the arm is held.
         """
         _ = self.safety
         self.actions.asked += 1
         decision = self._send(pusher, emergency=False)
         self.actions.decided(decision)
+        self._log.check()
         return decision
 
     def stop(self) -> SafetyDecision:
         """Brake from the last command and hold; return the last thing sent."""
-        nowhere = np.full(3, np.nan)  # nothing is wanted, which the filter answers by braking
-        return self._until_held(nowhere, emergency=False)
+        decision = self._brake()
+        self._log.check()
+        return decision
 
     def estop(self) -> SafetyDecision:
         """Stop, and stay stopped until `reset`."""
-        return self._until_held(self.get_observation().tip, emergency=True)
+        decision = self._until_held(self.get_observation().tip, emergency=True)
+        self._log.check()
+        return decision
 
     def reset(self) -> None:
         """Allow actions after `estop`, or after another reason that is latched."""
         self._safety = reset(self.safety)
 
     def disconnect(self) -> None:
-        """Stop and let go; nothing happens if there is no connection."""
-        if self.is_connected:
-            self.stop()
-            for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
-                self.stop()
-        self._safety = None
-        self._log.close()
+        """Stop and let go; nothing happens if there is no connection. A signal, as of Ctrl-C, waits until then."""
+        with deferred():
+            try:
+                if self.is_connected:
+                    self._brake()
+                    for _ in range(SETTLING):  # the arm is late, and comes to rest after its command
+                        self._brake()
+            finally:
+                self._safety = None
+                self._close()
+                self._log.close()
 
     def __enter__(self: Own) -> Own:
         self.connect()
@@ -165,6 +179,9 @@ class FilteredRobot(ABC):
     @abstractmethod
     def _open(self) -> None:
         """Reach the arm."""
+
+    def _close(self) -> None:  # noqa: B027
+        """Let go of what `_open` has opened; of nothing unless a robot says otherwise."""
 
     @abstractmethod
     def _command(self, joints: FloatArray) -> None:
@@ -205,6 +222,10 @@ class FilteredRobot(ABC):
         """Return the joints to compare commands with; in a dry run nothing follows, and commands are taken for them."""
         sent = self.safety.joints
         return sent.position if self.dry and sent else measured.joints
+
+    def _brake(self) -> SafetyDecision:
+        nowhere = np.full(3, np.nan)  # nothing is wanted, which the filter answers by braking
+        return self._until_held(nowhere, emergency=False)
 
     def _until_held(self, pusher: FloatArray, emergency: bool) -> SafetyDecision:
         decision = self._send(pusher, emergency)

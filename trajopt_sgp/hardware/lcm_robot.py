@@ -44,7 +44,7 @@ class LcmRobot(FilteredRobot):
     ) -> None:
         self.settings = settings or HardwareSettings()
         super().__init__(self.settings.limits, dry, log)
-        self._bus = bus
+        self._bus, self._own_bus = bus, bus is None
         decoders = {self.settings.status_channel: STATUS_DECODER, self.settings.frame_channel: FRAME_DECODER}
         self._mailbox = Mailbox(decoders)
         self._keypoints = KeypointState()
@@ -86,6 +86,11 @@ class LcmRobot(FilteredRobot):
                 raise HardwareError(f"No driver is ready on {settings.status_channel} of {settings.url}.")
             self._listen(settings.period)
         self._foreign = False
+
+    def _close(self) -> None:
+        if self._own_bus and isinstance(self._bus, Bus):
+            self._bus.close()
+            self._bus = None
 
     def _forget(self, bus: PacketBus) -> None:
         """Forget what has come until now: it says nothing of the driver and the box as they are."""

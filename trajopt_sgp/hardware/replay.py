@@ -25,11 +25,14 @@ class ReplayReport:
         ticks: Decisions in the log.
         commands: Those of them that sent something.
         differing: Decisions that came out otherwise, or are missing on one side; 0 is expected.
+        unfinished: Whether the tracker was killed or lost its log: the last decision, which may be there in part, is
+            not compared then.
     """
 
     ticks: int
     commands: int
     differing: int
+    unfinished: bool
 
 
 def replay(path: Path, kinematics: Kinematics | None = None) -> ReplayReport:
@@ -40,14 +43,21 @@ def replay(path: Path, kinematics: Kinematics | None = None) -> ReplayReport:
     """
     settings = log_settings(path)
     logged: list[tuple[bytes, bytes | None]] = []
+    last = ""
     for packet in read_log(path):
         if packet.channel == settings.safety_channel:
             logged.append((packet.data, None))
         elif packet.channel == COMMANDED and logged:
             logged[-1] = (logged[-1][0], packet.data)
+        last = packet.channel
     decided = [(tick.safety, tick.command) for tick in decide(path, settings, kinematics or ArmKinematics())]
+    commands = sum(command is not None for _, command in logged)
+    ticks, unfinished = len(logged), last != end_channel(settings)
+    if unfinished:
+        count = max(len(decided) - 1, 0)
+        decided, logged = decided[:count], logged[:count] + logged[count + 1 :]
     differing = sum(a != b for a, b in zip(logged, decided, strict=False)) + abs(len(logged) - len(decided))
-    return ReplayReport(len(logged), sum(command is not None for _, command in logged), differing)
+    return ReplayReport(ticks, commands, differing, unfinished)
 
 
 def decide(path: Path, settings: HardwareSettings, kinematics: Kinematics) -> Iterator[Tick]:
@@ -57,6 +67,11 @@ def decide(path: Path, settings: HardwareSettings, kinematics: Kinematics) -> It
         state, tick = advance(settings, state, packet, kinematics)
         if tick:
             yield tick
+
+
+def end_channel(settings: HardwareSettings) -> str:
+    """Return the channel of a log on which the tracker tells of itself, first its start and last its end."""
+    return f"{settings.event_channel}_TRACKER"
 
 
 def log_settings(path: Path) -> HardwareSettings:

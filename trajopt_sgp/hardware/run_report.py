@@ -13,7 +13,7 @@ from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import EVENT_DECODER, PLAN_DECODER, SAFETY_DECODER, STATUS_DECODER, TIMING_DECODER
 from trajopt_sgp.hardware.processes.heartbeat import ALIVE
-from trajopt_sgp.hardware.replay import log_settings
+from trajopt_sgp.hardware.replay import end_channel, log_settings
 from trajopt_sgp.hardware.settings import HardwareSettings
 
 
@@ -116,7 +116,7 @@ class _Times:
             self.plans.append(time)
         elif channel == settings.safety_channel and self.commands:
             self.interventions.update(filter(None, SAFETY_DECODER.decode(data).interventions.split("; ")))
-        elif channel in (settings.event_channel, f"{settings.event_channel}_TRACKER"):
+        elif channel in (settings.event_channel, end_channel(settings)):
             event = EVENT_DECODER.decode(data)
             if event.event != ALIVE:
                 self.events.append((event.process, event.event, event.detail))

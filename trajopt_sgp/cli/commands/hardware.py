@@ -41,12 +41,28 @@ def sim(settings: Settings = None) -> None:
 @hardware.command()
 def track(
     settings: Settings = None,
-    log: Annotated[Path | None, typer.Option(help="Where the event log goes.  [default: none]")] = None,
+    log: Annotated[Path | None, typer.Option(help="Where the event log goes, a new file.  [default: none]")] = None,
 ) -> None:
     """Follow plans behind the safety filter until Ctrl-C; then brake and hold."""
     from trajopt_sgp.cli.jobs.hardware import run_process
 
     run_process("tracker", settings, log)
+
+
+@hardware.command()
+def stop(settings: Settings = None, json_output: JsonOutput = False) -> Report:
+    """Tell a tracker that runs, or teleop, to brake and hold until `reset`. In danger press the cabinet's button."""
+    from trajopt_sgp.cli.jobs.hardware import run_order
+
+    return run_order("stop", settings)
+
+
+@hardware.command()
+def reset(settings: Settings = None, json_output: JsonOutput = False) -> Report:
+    """Tell a tracker that runs, or teleop, to go on after `stop` or what else is latched; the arm may move at once."""
+    from trajopt_sgp.cli.jobs.hardware import run_order
+
+    return run_order("reset", settings)
 
 
 @hardware.command()
@@ -129,9 +145,13 @@ def faults(
 @hardware.command(epilog=TELEOP)
 def teleop(
     settings: Settings = None,
-    log: Annotated[Path, typer.Option(help="Event log of the run, for to-dataset and replay.")] = Path(
-        "runs/hardware/teleop.lcmlog"
-    ),
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            help="Event log of the run, for to-dataset and replay; a new file.  "
+            "[default: runs/hardware/teleop.lcmlog, an older one being kept as teleop-1.lcmlog]"
+        ),
+    ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Move the simulated arm in this process, without LCM.")
     ] = False,

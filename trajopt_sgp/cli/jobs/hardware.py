@@ -12,12 +12,15 @@ from trajopt_sgp.cli.report import Report, make_listing, make_table
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.bus import Bus
 from trajopt_sgp.hardware.mocap import fit_planar
+from trajopt_sgp.hardware.orders import tell_tracker
 from trajopt_sgp.hardware.processes.__main__ import main
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import enter_private_network, in_private_network
 from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.run_report import report_run
+from trajopt_sgp.hardware.safety import LATCHED, Mode
 from trajopt_sgp.hardware.settings import read_settings, write_settings
+from trajopt_sgp.hardware.signals import interrupted_once
 
 
 def run_process(role: str, settings: Path | None, log: Path | None = None) -> None:
@@ -32,7 +35,7 @@ def run_all(settings_file: Path | None, seconds: float, folder: Path) -> Report:
         HardwareError: LCM is missing or has no network; the tracker has ended; nothing was commanded.
     """
     settings = read_settings(settings_file)
-    Bus(settings.url)  # says at once what is missing
+    Bus(settings.url).close()  # says at once what is missing
     folder.mkdir(parents=True, exist_ok=True)
     with Processes(settings, folder) as processes:
         processes.wait(seconds)
@@ -95,13 +98,22 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
 
 
 def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
-    """Move the pusher."""
+    """Move the pusher; every signal that asks to end brakes it."""
     from trajopt_sgp.hardware.lcm_robot import LcmRobot
     from trajopt_sgp.hardware.motions import move_to
 
-    with LcmRobot(read_settings(settings_file)) as robot:
+    with interrupted_once(), LcmRobot(read_settings(settings_file)) as robot:
         found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
     return Report(found, [make_listing("moved", found)])
+
+
+def run_order(order: str, settings_file: Path | None) -> Report:
+    """Tell a tracker to stop or to reset; the exit code is 1 if the arm moves then, or is latched still."""
+    answer = tell_tracker(read_settings(settings_file), order)
+    found = {"order": order, "mode": answer.mode.name, "interventions": list(answer.interventions)}
+    held = answer.mode in (Mode.IDLE, Mode.HOLDING)
+    done = held if order == "stop" else not LATCHED & set(answer.interventions)
+    return Report(found, [make_listing("tracker", found)], exit_code=int(not done))
 
 
 def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:

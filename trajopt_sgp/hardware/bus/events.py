@@ -6,6 +6,7 @@ from typing import Any
 
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.messages import EVENT, codec
+from trajopt_sgp.hardware.signals import end_signals
 
 
 def make_event(process: str, event: str, detail: str) -> bytes:
@@ -16,14 +17,14 @@ def make_event(process: str, event: str, detail: str) -> bytes:
 
 
 class EndSignals:
-    """While it is entered, SIGINT and SIGTERM only leave their name in `received`, however often they come."""
+    """While it is entered, SIGINT, SIGTERM and SIGHUP only leave their name in `received`, however often they come."""
 
     def __init__(self) -> None:
         self.received = ""
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "EndSignals":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in end_signals():
             self._before[number] = signal.signal(number, self._receive)
         return self
 

@@ -35,6 +35,10 @@ class Relay:
         inward = (f"{SIMULATED}{settings.status_channel}", f"{SIMULATED}{settings.frame_channel}")
         self._bus = Bus(settings.url, (*heard, *inward))
 
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.close()
+
     @property
     def mode(self) -> str:
         """The tracker's, as last heard; empty before."""
@@ -75,7 +79,7 @@ class Relay:
                 recording.commands.append((packet.time, packet.data))
         elif packet.channel == self.settings.safety_channel:
             self._hear_decision(packet)
-        else:
+        elif packet.channel == self.settings.event_channel:
             event = EVENT_DECODER.decode(packet.data)
             recording.words |= {event.event, event.detail}
 

@@ -4,7 +4,7 @@ import dataclasses
 import random
 import signal
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from trajopt_sgp.errors import HardwareError
@@ -49,7 +49,7 @@ def run_fault(name: str, settings: HardwareSettings, folder: Path, seed: int = 0
     )
     relay = Relay(settings, random.Random(seed))
     disk = SmallDisk(folder / "disk")
-    with disk if fault.full_disk else nullcontext():
+    with closing(relay), disk if fault.full_disk else nullcontext():
         with Processes(settings, folder, ROLES, {"simulator": simulator}, disk.folder if disk.mounted else None) as run:
             _inject(fault, relay, run, disk)
         # the hold that the tracker sends while it ends is part of the stream

@@ -1,6 +1,7 @@
 """One goal between the real processes: the pusher to its start, then tracker and planner until the box is there."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,12 @@ def run_goal(task: GoalTask, settings: HardwareSettings, folder: Path, actions: 
     folder.mkdir(parents=True, exist_ok=True)
     with Processes(settings, folder, ("simulator",)) as processes:
         _go_to_start(task, settings)
-        watch = _Watch(settings)
-        processes.start("tracker")
-        processes.start("planner")
-        while not watch.over(actions):
-            processes.wait(_LOOK)
-            watch.look()
+        with closing(_Watch(settings)) as watch:
+            processes.start("tracker")
+            processes.start("planner")
+            while not watch.over(actions):
+                processes.wait(_LOOK)
+                watch.look()
     return judge_goal(processes.log)
 
 
@@ -67,6 +68,10 @@ class _Watch:
         self._wanted = apply(motion_of(np.asarray(settings.goal)), np.asarray(settings.box_keypoints))
         self._started, self._away = time.monotonic(), time.monotonic()
         self._commanded: float | None = None
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.close()
 
     def look(self) -> None:
         """Take what has come since."""

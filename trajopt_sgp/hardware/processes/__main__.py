@@ -1,8 +1,9 @@
-"""`python -m trajopt_sgp.hardware.processes simulator|tracker|planner SETTINGS [LOG]`."""
+"""`python -m trajopt_sgp.hardware.processes simulator|tracker|planner SETTINGS [LOG] [--until-input-ends]`."""
 
 import sys
 from pathlib import Path
 
+from trajopt_sgp.hardware.processes.lifeline import UNTIL_INPUT_ENDS, end_with_input
 from trajopt_sgp.hardware.processes.scheduling import prefer
 from trajopt_sgp.hardware.settings import read_settings
 
@@ -30,4 +31,7 @@ def main(role: str, settings_file: Path | None, log: Path | None = None) -> str:
 
 
 if __name__ == "__main__":
+    if UNTIL_INPUT_ENDS in sys.argv:
+        sys.argv.remove(UNTIL_INPUT_ENDS)
+        end_with_input()
     main(sys.argv[1], *map(Path, sys.argv[2:]))

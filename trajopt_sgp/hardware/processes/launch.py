@@ -5,15 +5,17 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.hardware.bus import make_way
+from trajopt_sgp.hardware.processes.lifeline import UNTIL_INPUT_ENDS
 from trajopt_sgp.hardware.settings import HardwareSettings, write_settings
+from trajopt_sgp.hardware.signals import deferred, interrupted_once
 
 ROLES = ("simulator", "tracker", "planner")
 LOG = "tracker.lcmlog"
@@ -24,7 +26,8 @@ _PATIENCE = 5.0
 class Processes:
     """Processes of a run; on leaving, the tracker ends first, so that the arm is held while the others still run.
 
-    While it is entered, SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that it is left and no process stays.
+    While it is entered, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that it is left and no process
+    stays; on leaving, signals wait. Processes whose parent is gone, as after SIGKILL, end by themselves.
 
     Args:
         settings: Of the run; written to the folder for all of them to read.
@@ -45,17 +48,21 @@ class Processes:
         self.folder, self.roles = folder, roles
         self.log = (log_folder or folder) / LOG
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._before: Any = None
+        self._stack = ExitStack()
         for role in ROLES:
             write_settings((overrides or {}).get(role, settings), self._settings_file(role))
 
     def start(self, role: str) -> None:
-        """Start a process, or start it again."""
+        """Start a process, or start it again; a log that is there already is kept under a name with a number."""
         command = [sys.executable, "-m", "trajopt_sgp.hardware.processes", role, str(self._settings_file(role))]
         logs = [str(self.log)] if role == "tracker" else []
+        if logs:
+            make_way(self.log)
         with (self.folder / f"{role}.txt").open("ab") as text:
             # a group of its own: Ctrl-C at the terminal reaches the processes through us, in the right order
-            self._running[role] = subprocess.Popen([*command, *logs], stderr=text, start_new_session=True)
+            self._running[role] = subprocess.Popen(
+                [*command, *logs, UNTIL_INPUT_ENDS], stdin=subprocess.PIPE, stderr=text, start_new_session=True
+            )
 
     def send(self, role: str, number: signal.Signals) -> None:
         """Send a signal to a process."""
@@ -92,21 +99,27 @@ class Processes:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin:
+            process.stdin.close()
 
     def __enter__(self) -> "Processes":
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        for role in self.roles:
-            self.start(role)
+        with ExitStack() as stack:
+            stack.enter_context(interrupted_once())
+            stack.callback(self._end)
+            for role in self.roles:
+                self.start(role)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for role in ("tracker", "planner", "simulator"):
-            self.stop(role)
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        self._stack.close()
+
+    def _end(self) -> None:
+        with deferred():
+            for role in ("tracker", "planner", "simulator"):
+                self.stop(role)
 
     def _settings_file(self, role: str) -> Path:
         return self.folder / f"{role}.json"

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ class Planner:
         self._pace = Pace(settings.plan_time)
 
     def run(self) -> str:
-        """Plan until SIGINT or SIGTERM; return the cause of the end; an exception is told before it goes on."""
+        """Plan until SIGINT, SIGTERM or SIGHUP; return the cause of the end; an exception is told before it goes on."""
         self._report("start", self.settings.planner)
         beat = partial(self._report, ALIVE, "")
         with EndSignals() as signals, Heartbeat(beat, self.settings.heartbeat_period):
@@ -133,6 +134,7 @@ class Planner:
                 error = sys.exc_info()[1]
                 cause = signals.received or f"{type(error).__name__}: {error}"
                 self._report("end", cause)
+        self._bus.close()
         return cause
 
     def _plan_on(self, signals: EndSignals) -> None:
@@ -197,12 +199,15 @@ class Planner:
 
 
 def load_planner(place: str) -> MakePlanner:
-    """Return the function at module:function that makes a planner.
+    """Return the function at module:function that makes a planner; a module may be in the current folder as well.
 
     Raises:
         OptionError: the text has another form, or names nothing.
     """
     module, _, name = place.partition(":")
+    # `python -m` has it on the path already, an installed command has not
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     try:
         found: MakePlanner = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -24,11 +24,12 @@ class Simulator:
         self._ticks_per_frame = max(round(settings.frame_period / settings.period), 1)
 
     def run(self) -> str:
-        """Simulate until SIGINT, SIGTERM, or a command at which the driver exits; return the cause of the end."""
+        """Simulate until a signal asks to end, or a command at which the driver exits; return the cause of the end."""
         self._bus.publish(self.settings.event_channel, make_event("simulator", "start", ""))
         with EndSignals() as signals:
             cause = self._simulate(signals)
         self._bus.publish(self.settings.event_channel, make_event("simulator", "end", cause))
+        self._bus.close()
         return cause
 
     def _simulate(self, signals: EndSignals) -> str:
@@ -47,10 +48,12 @@ class Simulator:
 
     def _obey(self) -> None:
         # the driver keeps only the newest command
-        if not (packets := self._bus.receive(0.0)):
+        channel = self.settings.command_channel
+        commands = [packet.data for packet in self._bus.receive(0.0) if packet.channel == channel]
+        if not commands:
             return
         try:
-            self.driver.command(packets[-1].data)
+            self.driver.command(commands[-1])
         except MessageError as error:
             refused = make_event("simulator", "refused command", error.cause)
             self._bus.publish(self.settings.event_channel, refused)

@@ -1,5 +1,6 @@
 """The safety filter: limits of motion that can always be kept, and reasons to stop."""
 
+from trajopt_sgp.hardware.safety.filter import LATCHED as LATCHED
 from trajopt_sgp.hardware.safety.filter import Mode as Mode
 from trajopt_sgp.hardware.safety.filter import SafetyDecision as SafetyDecision
 from trajopt_sgp.hardware.safety.filter import SafetyInputs as SafetyInputs

@@ -29,7 +29,7 @@ class Mode(Enum):
     HOLDING = "Holding a position, which is sent again and again."
 
 
-LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "emergency stop"})
+LATCHED = frozenset({"tracking error", "external torque", "foreign commander", "two status senders", "emergency stop"})
 """Reasons to stop that only `reset` takes away; all others end when what caused them ends."""
 BLOCKED = frozenset({"tracking error", "external torque"})
 """Reasons to stop as fast as the joints can; otherwise the tip brakes within its own acceleration."""
@@ -83,6 +83,7 @@ class SafetyInputs:
         commanded_pusher: Where the joints last commanded put the pusher `(3,)` [m], from where it goes on after a hold;
             where its reference has stopped, unless given.
         foreign_commander: Whether commands of somebody else were seen on the bus.
+        two_senders: Whether statuses of more than one arm are on the bus, so that nobody knows where ours is.
         emergency_stop: Whether somebody asked to stop for good.
     """
 
@@ -93,6 +94,7 @@ class SafetyInputs:
     plan_age: float = 0.0
     external_torques: FloatArray = field(default_factory=no_torques)
     foreign_commander: bool = False
+    two_senders: bool = False
     emergency_stop: bool = False
     commanded_pusher: FloatArray | None = None
 
@@ -182,6 +184,7 @@ def _reasons_to_stop(limits: SafetyLimits, state: SafetyState, inputs: SafetyInp
         "tracking error": _tracking_lost(limits, state, inputs),
         "external torque": bool((np.abs(inputs.external_torques) > limits.external_torques).any()),
         "foreign commander": inputs.foreign_commander,
+        "two status senders": inputs.two_senders,
         "emergency stop": inputs.emergency_stop,
     }
     return tuple(reason for reason, present in found.items() if present or reason in state.latched)

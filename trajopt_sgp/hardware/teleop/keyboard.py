@@ -7,6 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -64,7 +65,8 @@ class Keyboard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+        with suppress(termios.error):  # it may have been closed
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def _read(self) -> bytes:
         try:

@@ -65,7 +65,8 @@ class Pilot:
         if wish.stop:
             self.tracker.take(Packet(now(), STOP, STOPPED))
             return
-        if wish.reset or (wish.moves and state.stop and state.safety.latched <= {_OWN_REASON}):
+        own_stop = state.stop and not state.ordered and state.safety.latched <= {_OWN_REASON}
+        if wish.reset or (wish.moves and own_stop):
             self._follow(here, here, _LOOK)  # from rest, not on what was wanted before the stop
             self.tracker.take(Packet(now(), RESET, b""))
         if any(wish.step):

@@ -104,7 +104,8 @@ def _inputs(
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
     last = state.safety.joints
     commanded = kinematics.tip(last.position)[0] if last else None
-    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, state.foreign, state.stop, commanded)
+    others = state.foreign, state.two_senders
+    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, *others, state.stop, commanded)
     return inputs, (*reasons, *(("stale keypoints",) if blind else ()), *(("planner silent",) if silent else ()))
 
 

@@ -14,13 +14,15 @@ from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.bus.events import EndSignals, make_event
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import TIMING, codec
-from trajopt_sgp.hardware.replay import SETTINGS
+from trajopt_sgp.hardware.replay import SETTINGS, end_channel
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
-from trajopt_sgp.hardware.tracker.receive import SKIPPED, STOP, TICK
+from trajopt_sgp.hardware.tracker.receive import STOP, TICK, skipped
 from trajopt_sgp.hardware.tracker.state import TrackerState
 
+QUEUE = 50
+"""How many packets of a channel may wait: a quarter of a second of statuses."""
 HOLD_TIME = 0.25
 """How long a hold is sent before the process ends [s]; the driver keeps the last command for ever."""
 
@@ -49,14 +51,15 @@ class Tracker:
         self.settings = settings
         self.state = TrackerState()
         self.reasons: tuple[str, ...] = ()
-        channels = (settings.status_channel, settings.command_channel, settings.plan_channel)
-        self._bus = bus or Bus(settings.url, (*channels, settings.frame_channel, settings.event_channel))
-        self._kinematics = kinematics or ArmKinematics()
         self._log = LogWriter(log) if log else None
+        arm = settings.status_channel, settings.command_channel, settings.frame_channel
+        heard = (*arm, settings.plan_channel, settings.event_channel)
+        self._bus, self._own_bus = bus or Bus(settings.url, heard, QUEUE), bus is None
+        self._kinematics = kinematics or ArmKinematics()
         self._record(Packet(now(), SETTINGS, json.dumps(dataclasses.asdict(settings)).encode()))
 
     def run(self, after_turn: Callable[[], str] = str) -> str:
-        """Track until SIGINT, SIGTERM, or until a function called after every turn says why to end.
+        """Track until SIGINT, SIGTERM, SIGHUP, or until a function called after every turn says why to end.
 
         Returns the cause of the end. Whatever ends it, the arm is braked and held.
         """
@@ -83,7 +86,7 @@ class Tracker:
         packets = self._bus.receive(self.settings.period)
         statuses = [packet for packet in packets if packet.channel == self.settings.status_channel]
         if len(statuses) > 1:
-            self.take(Packet(now(), SKIPPED, b""))
+            self.take(skipped(now(), statuses[:-1]))
         for packet in packets:
             # of states that have waited only the newest is of interest
             if packet.channel != self.settings.status_channel or packet is statuses[-1]:
@@ -118,13 +121,15 @@ class Tracker:
             if self.state.safety.mode in (Mode.RUNNING, Mode.STOPPING):
                 held_since = now()
         self._report("end", cause)
+        if self._own_bus and isinstance(self._bus, Bus):
+            self._bus.close()
         if self._log:
             self._log.close()
 
     def _report(self, event: str, detail: str) -> None:
         packet = make_event("tracker", event, detail)
         self._bus.publish(self.settings.event_channel, packet)
-        self._record(Packet(now(), f"{self.settings.event_channel}_TRACKER", packet))
+        self._record(Packet(now(), end_channel(self.settings), packet))
 
     def _record(self, packet: Packet) -> None:
         if self._log is None:

@@ -1,12 +1,13 @@
 """What the tracker learns from each packet."""
 
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.bus import FLOODED, UNSENT, Packet
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
 from trajopt_sgp.hardware.safety import SafetyState, reset
@@ -17,12 +18,27 @@ from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
 """Channels of what does not come from the bus: time has passed; stop; move on after a stop; statuses were skipped."""
 
+COUNTED = 500_000
+"""In which time of their sender's clock statuses are counted [µs]."""
+TOO_MANY = 1.5
+"""How many in one period, on average, are more than one driver sends."""
+
 END = "end"
 """The event that a process tells last."""
+OPERATOR, ORDERS = "operator", {"stop": "stopped by the operator", "reset": "reset"}
+"""Who tells the tracker to do something, by events of these names; and by which notes it says that it has heard."""
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
 Taker = Callable[[HardwareSettings, TrackerState, Packet], Taken]
+
+
+def skipped(time: int, statuses: Iterable[Packet]) -> Packet:
+    """Return what tells of statuses that are not looked at but for their times, since newer ones have come as well."""
+    accepted = STATUS_DECODER.accepted[0].fingerprint
+    return Packet(
+        time, SKIPPED, b"".join(p.data[8:16] for p in statuses if p.data[:8] == accepted and len(p.data) >= 16)
+    )
 
 
 def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
@@ -37,6 +53,8 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
         STOP: _take_stop,
         RESET: _take_reset,
         SKIPPED: _take_skipped,
+        UNSENT: _take_unsent,
+        FLOODED: _take_flooded,
     }
 
 
@@ -44,6 +62,7 @@ def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet
     message = STATUS_DECODER.decode(packet.data)
     if message.utime < 0:
         return _take_starting(state, packet, message), True
+    state = _counted(settings, state, {message.utime})
     offset = packet.time - message.utime
     jump = state.offset is not None and abs(offset - state.offset) > 1e6 * settings.clock_jump
     if jump:
@@ -94,12 +113,20 @@ def _take_command(settings: HardwareSettings, state: TrackerState, packet: Packe
 
 def _take_event(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     event = EVENT_DECODER.decode(packet.data)
+    if event.process == OPERATOR and event.event in ORDERS:
+        return _obey(settings, state, packet, event.event)
     if event.process != "planner":
         return state, False
     if event.event == END:
         # the rest of its last plan is not followed
         return noted(replace(state, plan=None, planner_alive=None), f"planner ended: {event.detail}"), False
     return replace(state, planner_alive=packet.time), False
+
+
+def _obey(settings: HardwareSettings, state: TrackerState, packet: Packet, order: str) -> Taken:
+    if order == "reset":
+        return _take_reset(settings, state, packet)
+    return noted(replace(state, stop=True, ordered=True), ORDERS[order]), False
 
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
@@ -113,8 +140,28 @@ def _take_stop(settings: HardwareSettings, state: TrackerState, packet: Packet) 
 
 
 def _take_skipped(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    return noted(state, "skipped status"), False
+    utimes = {time for (time,) in struct.iter_unpack(">q", packet.data) if time >= 0}
+    return noted(_counted(settings, state, utimes), "skipped status"), False
+
+
+def _take_unsent(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, "not sent"), False
+
+
+def _take_flooded(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+    return noted(state, f"flooded {packet.data.decode(errors='replace')}"), False
 
 
 def _take_reset(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    return noted(replace(state, stop=False, foreign=False, safety=reset(state.safety)), "reset"), False
+    state = replace(state, stop=False, ordered=False, foreign=False, two_senders=False, seen=frozenset())
+    return noted(replace(state, safety=reset(state.safety)), ORDERS["reset"]), False
+
+
+def _counted(settings: HardwareSettings, state: TrackerState, utimes: set[int]) -> TrackerState:
+    """Notice statuses that come faster than one driver sends them; those that the network repeats count once."""
+    seen = state.seen | utimes
+    span = max(seen) - min(seen) if seen else 0
+    if span < COUNTED:
+        return replace(state, seen=seen)
+    many = len(seen) * 1e6 * settings.period > TOO_MANY * span
+    return replace(state, seen=frozenset(), two_senders=state.two_senders or many)

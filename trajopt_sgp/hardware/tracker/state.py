@@ -31,6 +31,9 @@ class TrackerState:
         last_tick: When the last one came.
         tick: Its number.
         stop, foreign: Whether somebody asked to stop, and whether somebody else sends commands.
+        ordered: Whether it was an operator on the bus who asked to stop.
+        seen: Times of the statuses of late, on the clock of who sent them, by which they are counted [µs].
+        two_senders: Whether there were more than one driver sends.
         notes: What happened since.
     """
 
@@ -53,6 +56,9 @@ class TrackerState:
     tick: int = 0
     stop: bool = False
     foreign: bool = False
+    ordered: bool = False
+    seen: frozenset[int] = frozenset()
+    two_senders: bool = False
     notes: tuple[str, ...] = ()
 
 
