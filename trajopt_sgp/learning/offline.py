@@ -1,5 +1,6 @@
 """Training what planning for rewards needs beside dynamics and score: outcomes, values, and the behaviour itself."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -39,7 +40,7 @@ def train_outcome(
         DatasetError: the transitions have no rewards.
     """
     settings = chosen(OutcomeSettings, settings)
-    rewards = transitions.require_rewards()
+    rewards = _rewards(transitions)
     model = OutcomeModel(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -90,7 +91,7 @@ def train_value(
         DatasetError: the transitions have no rewards.
     """
     settings = chosen(ValueSettings, settings)
-    rewards = transitions.require_rewards()
+    rewards = _rewards(transitions)
     model = StateValue(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -106,6 +107,18 @@ def train_value(
     task = _task(model, loss, transitions, settings, seed, _value_columns)
     moving = replace(task, after_step=lambda model: model.follow(settings.target_rate), keep_last=True)
     return run(moving, settings, seed, folder, progress)
+
+
+def _rewards(transitions: Transitions) -> FloatArray:
+    """Return the rewards `(K,)`, with a warning where they are the same whatever is done."""
+    rewards = transitions.require_rewards()
+    if (rewards == rewards[0]).all() and (rewards[0] == 0.0 or not transitions.terminated.any()):
+        warnings.warn(
+            f"Dataset {transitions.dataset.id!r}: every reward is {rewards[0]:g}, from which nothing is learned that "
+            "tells one plan from another. Was it recorded without rewards?",
+            stacklevel=3,
+        )
+    return rewards
 
 
 def _task(

@@ -18,6 +18,9 @@ SCHEDULES = ("constant", "cosine")
 class TrainingSettings:
     """What the settings of all models have in common. The budget is counted in steps, whatever the dataset's size."""
 
+    needs_rewards: ClassVar[bool] = False
+    """Whether the model is learned from rewards."""
+
     hidden_sizes: tuple[int, ...] = (128, 128, 128)
     """Width of each hidden layer."""
     activation: str = "silu"

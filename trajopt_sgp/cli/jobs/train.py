@@ -58,7 +58,8 @@ def run_train(request: TrainRequest) -> Report:
 
     Raises:
         OptionError: an unknown model or device, a setting out of range.
-        DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN.
+        DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN, or has no rewards for a model that
+            is learned from them.
         IncompatibleError: the folder holds a run with other settings.
     """
     preset = _preset(request.preset)
@@ -66,6 +67,8 @@ def run_train(request: TrainRequest) -> Report:
     _note_idle_options(request, settings)
     device = _device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
+    if any(chosen.needs_rewards for chosen in settings.values()):
+        data.require_rewards()
     with open_run_folder(request.folder) as folder:
         return _train_all(request, settings, device, data, folder)
 
