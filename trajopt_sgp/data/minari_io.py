@@ -30,7 +30,7 @@ NAMES = ("state_names", "control_names")
 RUNS = "runs"
 """Entry of a dataset's metadata: number of episodes of each run, a list in JSON."""
 HAS_REWARDS = "has_rewards"
-"""Entry of a dataset's metadata: False where rewards were never recorded, and Minari, which asks for some, has zeros."""
+"""Entry of a dataset's metadata: False where none were recorded and Minari, which asks for some, has zeros."""
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
 
 

@@ -20,6 +20,7 @@ from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
 from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
+from trajopt_sgp.models.device import usable_device
 
 AnyModel = TypeVar("AnyModel", bound=TransitionModel)
 Columns = Callable[[Transitions], tuple[FloatArray | BoolArray, ...]]
@@ -47,7 +48,7 @@ def train_outcome(
         settings.hidden_sizes,
         settings.activation,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     model.reward_mean.fill_(rewards.mean())
     model.reward_scale.fill_(float(as_scale(spread(rewards))))
     task = _task(model, outcome_loss, transitions, settings, seed, _outcome_columns)
@@ -71,7 +72,7 @@ def train_behaviour_clone(
         settings.hidden_sizes,
         settings.activation,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     task = _task(model, clone_loss, transitions, settings, seed, lambda part: (part.states, part.controls))
     return run(task, settings, seed, folder, progress)
 
@@ -99,7 +100,7 @@ def train_value(
         settings.activation,
         settings.discount,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     horizon = 1.0 / (1.0 - settings.discount)
     model.value_mean.fill_(horizon * rewards.mean())
     model.value_scale.fill_(horizon * float(as_scale(spread(rewards))))
