@@ -111,6 +111,12 @@ def test_the_page_on_uncertainties_calibrates_and_plans() -> None:
     assert log[-1]["best"] < 0.9 * log[0]["merit"]
 
 
+def test_the_page_on_choices_finds_a_weight() -> None:
+    found = run_page("how-to-choose")
+    assert 0.0 < found["beta"] < 30.0
+    assert found["share_within"](0.0) < 0.5
+
+
 def test_the_sequence_of_solvers_solves() -> None:
     found = run_page("choose-a-solver")
     assert found["best"].status is found["found"].status is Status.SOLVED
