@@ -1,5 +1,6 @@
 """The Python on pages of the documentation runs as it stands, from top to bottom, and does what the page says."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from trajopt_sgp import viz
 from trajopt_sgp.data import load_transitions
 from trajopt_sgp.formulations import DirectTranscription
 from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageConstraint, Status
@@ -115,6 +117,14 @@ def test_the_page_on_choices_finds_a_weight() -> None:
     found = run_page("how-to-choose")
     assert 0.0 < found["beta"] < 30.0
     assert found["share_within"](0.0) < 0.5
+
+
+def test_the_page_on_plots_draws_and_names_every_function(elsewhere: Path) -> None:
+    run_page("plots")
+    assert all((elsewhere / f"{name}.png").stat().st_size > 10_000 for name in ("plan", "comparison", "iterations"))
+    text = (DOCS / "plots.md").read_text(encoding="utf-8")
+    functions = [name for name, value in vars(viz).items() if inspect.isfunction(value)]
+    assert [name for name in functions if f"`{name}" not in text] == []
 
 
 def test_the_sequence_of_solvers_solves() -> None:
