@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from trajopt_sgp.data import Transitions, describe_dataset
 from trajopt_sgp.learning import EnergySettings, train_energy
-from trajopt_sgp.models import MLP
-from trajopt_sgp.models.preconditioning import as_sigma
+from trajopt_sgp.models import MLP, as_sigma
 from trajopt_sgp.uncertainty import ScoreAccuracy, check_score, score_accuracy
 from trajopt_sgp.viz import save_figure
 
@@ -31,7 +30,7 @@ def sample(count: int, generator: np.random.Generator) -> Transitions:
 
 
 class OwnScore(nn.Module):
-    """What a model of the distance to data must offer: sigma_range, normalize and distance_gradient."""
+    """What a model of the distance to data offers: sigma_range, normalize, and distance_gradient within the range."""
 
     sigma_range = (0.25, 0.5)
 

@@ -76,6 +76,11 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
         "DatasetError",
         ("'cli/absent-v0' is not in", "minari list remote", "--download", "trajopt-sgp collect"),
     ),
+    "rewards that were never recorded": (
+        ("train", "--dataset", ARM, "--preset", "d4rl"),
+        "DatasetError",
+        (f"Dataset '{ARM}' has no rewards", "costs that a problem states"),
+    ),
     "malformed dataset id": (("train", "--dataset", "no version"), "DatasetError", ("namespace/name-v0",)),
     "dataset with NaN": (("train", "--dataset", DAMAGED), "NotFiniteError", ("NaN", "episode 0, step 3")),
     "unknown model": (

@@ -104,6 +104,13 @@ def test_round_trip_keeps_every_bit(cartpole: gymnasium.Env[Any, Any], buffers: 
     assert info.time_step == 0.05
 
 
+def test_names_that_are_loaded_when_they_are_used_are_imported_by_a_star_too() -> None:
+    found: dict[str, Any] = {}
+    exec("from trajopt_sgp.data import *", found)
+    assert found["load_transitions"] is load_transitions
+    assert {"Recording", "read_recordings", "write_transitions", "ImageTransitions"} <= set(found)
+
+
 def test_written_dataset_is_an_ordinary_one(cartpole: gymnasium.Env[Any, Any], buffers: list[EpisodeBuffer]) -> None:
     write_minari_dataset(buffers, "trajopt_sgp/deep/plain-v0", cartpole, description="Two words.")
     assert local_dataset_ids() == ["trajopt_sgp/deep/plain-v0"]

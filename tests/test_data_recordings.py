@@ -176,6 +176,12 @@ def test_transitions_come_back_from_minari(tmp_path: Path, monkeypatch: pytest.M
     assert again.dataset.time_step == data.dataset.time_step == pytest.approx(0.1)
     assert again.dataset.control_high == (50.0,)
     np.testing.assert_array_equal(again.episodes, [0, 0, 1, 2, 2])
+    assert data.rewards is again.rewards is None
+    with pytest.raises(DatasetError, match="'lab/count-v0' has no rewards"):
+        again.require_rewards()
+    rewarded = replace(data, rewards=np.arange(5.0))
+    write_transitions(rewarded, "lab/rewarded-v0")
+    np.testing.assert_array_equal(load_transitions("lab/rewarded-v0").require_rewards(), rewarded.rewards)
     with pytest.raises(DatasetError, match="exists"):
         write_transitions(data, "lab/count-v0")
     with pytest.raises(DatasetError, match="Transition 1 .* does not begin where the one before it ended"):

@@ -1,18 +1,25 @@
 """The Python on pages of the documentation runs as it stands, from top to bottom, and does what the page says."""
 
+import inspect
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from trajopt_sgp import viz
 from trajopt_sgp.data import load_transitions
-from trajopt_sgp.problem import Status
+from trajopt_sgp.formulations import DirectTranscription
+from trajopt_sgp.problem import DiscreteDynamics, OptimalControlProblem, StageConstraint, Status
+from trajopt_sgp.solvers import Ipopt, solve
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -54,6 +61,32 @@ def test_getting_started_makes_datasets_of_logs_and_of_a_gymnasium_environment(e
     assert (len(data), data.dataset.episodes, data.state_size) == (500, 5, 3)
     assert (data.dataset.control_low, data.dataset.control_high) == ((-2.0,), (2.0,))
     assert data.dataset.hash == found["pendulum"].dataset.hash
+    assert data.dataset.time_step == pytest.approx(0.05)
+    assert_a_band_is_kept_where_an_equation_is_not(found["band"])
+
+
+def assert_a_band_is_kept_where_an_equation_is_not(band: StageConstraint) -> None:
+    """A pendulum as cosine, sine and speed, every step of which is 0.002 too long."""
+
+    def model(state: Tensor, control: Tensor) -> Tensor:
+        cosine, sine, speed = state.unbind(-1)
+        after = speed + 0.05 * (15.0 * sine + 3.0 * control[..., 0])
+        turned = torch.cos(0.05 * after), torch.sin(0.05 * after)
+        rotated = cosine * turned[0] - sine * turned[1], sine * turned[0] + cosine * turned[1]
+        return torch.stack([1.002 * rotated[0], 1.002 * rotated[1], after], dim=-1)
+
+    problem = OptimalControlProblem(
+        dynamics=DiscreteDynamics(model, 3, 1),
+        horizon=10,
+        initial_state=[-1.0, 0.0, 0.0],
+        control_bounds=(-2.0, 2.0),
+        terminal_costs=[lambda state: (state[..., 0] + 0.9).square() + 0.1 * state[..., 2].square()],
+        constraints=[band],
+    )
+    exact = problem.replaced(constraints=[replace(band, lower=0.0, upper=0.0)])
+    held, impossible = (solve(each, DirectTranscription(), Ipopt(max_iterations=200)) for each in (problem, exact))
+    assert held.status is Status.SOLVED
+    assert impossible.status is Status.INFEASIBLE
 
 
 def test_the_page_on_certificates_certifies_a_plan() -> None:
@@ -78,6 +111,20 @@ def test_the_page_on_uncertainties_calibrates_and_plans() -> None:
     assert found["limit"].upper == 0.3
     log = found["solution"].log
     assert log[-1]["best"] < 0.9 * log[0]["merit"]
+
+
+def test_the_page_on_choices_finds_a_weight() -> None:
+    found = run_page("how-to-choose")
+    assert 0.0 < found["beta"] < 30.0
+    assert found["share_within"](0.0) < 0.5
+
+
+def test_the_page_on_plots_draws_and_names_every_function(elsewhere: Path) -> None:
+    run_page("plots")
+    assert all((elsewhere / f"{name}.png").stat().st_size > 10_000 for name in ("plan", "comparison", "iterations"))
+    text = (DOCS / "plots.md").read_text(encoding="utf-8")
+    functions = [name for name, value in vars(viz).items() if inspect.isfunction(value)]
+    assert [name for name in functions if f"`{name}" not in text] == []
 
 
 def test_the_sequence_of_solvers_solves() -> None:

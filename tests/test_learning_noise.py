@@ -108,6 +108,7 @@ def test_levels_may_come_from_a_schedule_and_train_an_energy() -> None:
     assert (accuracy.worst_dense_error or 0.0) < 0.5
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -116,6 +117,9 @@ def test_levels_may_come_from_a_schedule_and_train_an_energy() -> None:
         ({"weighting": "none"}, r"ScoreSettings: weighting = 'none' must be one of \['edm', 'sigma2'\]"),
         ({"levels": (0.9,)}, "sigma = 0.9 lies outside"),
         ({"sigma_range": (0.5, 0.1)}, "sigma_range = .* do not decrease"),
+        ({"sigma_range": (0.1, 0.2, 0.3)}, "sigma_range = .* two positive numbers"),
+        ({"sigma_range": 0.1}, r"sigma_range = 0.1 must be two noise levels, the same twice for a single one"),
+        ({"levels": 0.1}, "levels = 0.1 must be a list of noise levels"),
     ],
 )
 def test_impossible_choices_are_refused(options: dict[str, Any], message: str) -> None:

@@ -133,9 +133,11 @@ def test_a_constant_reward_has_a_value_whatever_its_last_bits() -> None:
     spread = np.full(COUNT, 0.1).std()
     assert 0.0 < spread < 1e-15
     data = replace(DATA, rewards=np.full(COUNT, 0.1), terminated=np.zeros(COUNT, dtype=np.bool_))
-    result = train_value(data, ValueSettings(**TINY, discount=0.9, target_rate=0.2))
+    with pytest.warns(UserWarning, match=r"'known': every reward is 0\.1, from which nothing"):
+        result = train_value(data, ValueSettings(**TINY, discount=0.9, target_rate=0.2))
     assert (result.model(LINE) - 1.0).abs().max() < 0.05
-    outcome = train_outcome(data, OutcomeSettings(**{**TINY, "steps": 200})).model
+    with pytest.warns(UserWarning, match="recorded without rewards"):
+        outcome = train_outcome(data, OutcomeSettings(**{**TINY, "steps": 200})).model
     assert (outcome(LINE, LINE)[0] - 0.1).abs().max() < 0.05
 
 

@@ -291,18 +291,26 @@ def test_a_single_run_can_be_trained_on() -> None:
         train_score(linear_transitions(1, 0))
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("steps", 0), ("batch_size", 0), ("validate_every", 0), ("threads", 0), ("patience", -1), ("warmup_steps", -1),
         ("learning_rate", 0.0), ("learning_rate", float("nan")), ("ema_decay", 1.0), ("validation_fraction", 1.0),
         ("schedule", "linear"), ("weight_decay", -0.1), ("weight_decay", float("inf")),
-        ("validation_tolerance", -0.1), ("validation_tolerance", 1.0),
+        ("validation_tolerance", -0.1), ("validation_tolerance", 1.0), ("hidden_sizes", 64), ("hidden_sizes", "64"),
+        ("hidden_sizes", (64, 0)), ("activation", "relu6"),
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=f"DynamicsSettings: {name} = "):
         replace(QUICK, **{name: value})  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="device 'abacus' cannot be used: .*`trajopt-sgp info` lists devices"):
+        train_dynamics(linear_transitions(20, 0), QUICK, folder=tmp_path / "run", device="abacus")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_validation_loss_that_is_no_number_stops_training() -> None:

@@ -1,11 +1,12 @@
 """The checkers of dynamics and of distance models pass those of the library and catch planted faults."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.problems import LQ_DYNAMICS, cartpole_data, energy_network, score_network
 from trajopt_sgp.envs import CartPoleDynamics
@@ -171,3 +172,10 @@ def test_faults_of_distance_models_are_caught(kind: type[ScoreNetwork | EnergyNe
         model.calibration = Calibration((0.02, 0.6), (-1.0, -1.0))
     with pytest.raises(ConformanceError, match=message):
         check_score(model, STATES, CONTROLS)
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_bare_network_is_told_what_it_lacks() -> None:
+    network: Any = nn.Linear(3, 3)
+    with pytest.raises(ConformanceError, match="Linear measures no distance to data, .* needs sigma_range, normalize"):
+        check_score(network, STATES, CONTROLS)

@@ -191,6 +191,11 @@ def test_a_model_of_another_class_is_refused(saved: Path) -> None:
         load_model_as(ScoreNetwork, saved)
 
 
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(saved: Path) -> None:
+    with pytest.raises(OptionError, match="device 'abacus' cannot be used: .*`trajopt-sgp info` lists devices"):
+        load_model(saved, device="abacus")
+
+
 def test_models_without_a_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="ExactSmoothedDistance cannot be saved"):
         save_model(ExactSmoothedDistance(TRANSITIONS), tmp_path / "exact")

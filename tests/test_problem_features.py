@@ -348,6 +348,7 @@ def test_contradictory_constraints_are_named() -> None:
     ("changes", "error", "message"),
     [
         ({"parameters": {"goal": [0.0, np.nan, 0.0]}}, NotFiniteError, "Parameter 'goal' must be finite"),
+        ({"parameters": {"goal": "a"}}, OptionError, "Parameter 'goal' = 'a': it must be a number or a vector"),
         ({"parameters": {"goal": np.zeros((2, 3))}}, ShapeError, r"Parameter 'goal' has shape \(2, 3\)"),
         ({"parameters": {"goal": TimeVarying(np.zeros((4, 3)))}}, ShapeError, r"\(13, k\), one row for every knot"),
         ({"parameters": {}}, OptionError, "tracking asks for parameter 'goal', which the problem does not have"),

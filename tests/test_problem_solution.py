@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,13 @@ def test_a_plant_that_works_in_place_is_resimulated_too() -> None:
 def test_plant_of_wrong_shape_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"The plant returned a state of shape \(2,\) instead of \(4,\)"):
         cartpole_plan().resimulate(lambda state, control: state[:2])
+
+
+@pytest.mark.usefixtures("unchecked_types")
+@pytest.mark.parametrize("plant", [lambda state: state, "plant", lambda state, control, time: state])
+def test_what_is_no_function_of_state_and_control_is_no_plant(plant: Any) -> None:
+    with pytest.raises(OptionError, match=r"must be a function of a state \(n,\) and a control \(m,\), or a model"):
+        cartpole_plan().resimulate(plant)
 
 
 @pytest.mark.parametrize("formulation", [SingleShooting(), DirectTranscription()], ids=lambda f: f.name)

@@ -265,6 +265,14 @@ def test_constraint_is_the_squared_calibrated_length() -> None:
     assert (length > 0.0).any()
 
 
+@pytest.mark.parametrize("model", [EXACT, SCORE])
+def test_lengths_of_arrays_are_arrays(model: Any) -> None:
+    term, (state, control) = DataDistance(model, sigma=0.2), samples()
+    lengths = term.length(state.numpy(), control.numpy())
+    assert isinstance(lengths, np.ndarray)
+    np.testing.assert_array_equal(lengths, term.length(state, control).detach().numpy())
+
+
 # --- schedules --------------------------------------------------------------------------------------------------------
 
 
@@ -341,12 +349,21 @@ def test_value_of_a_score_network_is_refused() -> None:
             "ScoreNetwork has a gradient only, so it cannot serve as a constraint",
         ),
         (DataDistance(EXACT, sigma=0.3), "as a constraint it needs upper= a positive length, not None"),
+        (DataDistance(EXACT, sigma=0.3, weight=0.2), "For a cost, put it into stage_costs= in place of constraints="),
         (DataDistance(EXACT, sigma=0.3, upper=-0.1), "needs upper= a positive length, not -0.1"),
     ],
 )
 def test_constraints_that_certify_nothing_are_refused(term: DataDistance, message: str) -> None:
     with pytest.raises(TrajoptError, match=re.escape(message)):
         cartpole_swing_up(constraints=[term])
+
+
+@pytest.mark.usefixtures("unchecked_types")
+def test_a_distance_is_described_in_a_line() -> None:
+    term = DataDistance(SCORE, weight=5.0, sigma=0.3)
+    assert repr(term) == "DataDistance(ScoreNetwork, weight=5.0, sigma=0.3)"
+    with pytest.raises(OptionError, match=re.escape(f"constraints = {term!r}: it must be a list")):
+        cartpole_swing_up(constraints=term)
 
 
 def test_settings_of_the_other_role_are_refused() -> None:

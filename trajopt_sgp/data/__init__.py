@@ -54,6 +54,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # asked for by `from trajopt_sgp.data import *`
+        return [public for public in __dir__() if not public.startswith("_")]
     if name not in _FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)

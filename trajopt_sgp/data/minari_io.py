@@ -29,13 +29,15 @@ NAMES = ("state_names", "control_names")
 """Entries of a dataset's metadata: names of the coordinates, a list in JSON."""
 RUNS = "runs"
 """Entry of a dataset's metadata: number of episodes of each run, a list in JSON."""
+HAS_REWARDS = "has_rewards"
+"""Entry of a dataset's metadata: False where none were recorded and Minari, which asks for some, has zeros."""
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, AssertionError, NotImplementedError, gymnasium.error.Error)
 
 
 def load_transitions(
     dataset_id: str, download: bool = False, observation_keys: Sequence[str] | None = None
 ) -> Transitions:
-    """Read every transition of a Minari dataset, with its reward.
+    """Read every transition of a Minari dataset, with its reward where rewards were recorded.
 
     Args:
         dataset_id: Minari id, such as `D4RL/pointmaze/umaze-v2`. Local datasets lie where `MINARI_DATASETS_PATH` says,
@@ -70,7 +72,8 @@ def load_transitions(
         names=_names(dataset, arrays),
         runs=_runs(dataset, len(np.unique(arrays["episodes"]))),
     )
-    return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards))
+    recorded = dataset.storage.metadata.get(HAS_REWARDS) is not False
+    return Transitions(**arrays, dataset=info, rewards=np.concatenate(episodes.rewards) if recorded else None)
 
 
 def open_dataset(dataset_id: str, download: bool = False) -> MinariDataset:

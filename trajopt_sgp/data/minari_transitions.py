@@ -40,7 +40,8 @@ def write_transitions(
     """Write transitions, a robot's recordings say, as a Minari dataset; `load_transitions` returns them again.
 
     The hash stays the same where they are a whole dataset with episodes numbered 0, 1, ...; others get that of what was
-    written. Episodes that were merely cut off are marked as truncated; rewards, where there are none, are 0.
+    written. Episodes that were merely cut off are marked as truncated. Rewards, where there are none, are 0 in Minari's
+    files, whose metadata then say so.
 
     Args:
         transitions: those of one episode lie together, each beginning where the last one ended.
@@ -68,6 +69,7 @@ def write_transitions(
         overwrite=overwrite,
         description=description or counts,
         algorithm_name=algorithm_name,
+        has_rewards=transitions.rewards is not None,
     )
 
 

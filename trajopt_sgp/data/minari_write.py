@@ -17,7 +17,7 @@ from minari.dataset.minari_storage import MinariStorage
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from trajopt_sgp.data.minari_io import NAMES, RUNS, TIME_STEP, check_dataset_id, open_dataset
+from trajopt_sgp.data.minari_io import HAS_REWARDS, NAMES, RUNS, TIME_STEP, check_dataset_id, open_dataset
 from trajopt_sgp.errors import DatasetError
 from trajopt_sgp.files import flush
 
@@ -49,6 +49,7 @@ def write_minari_dataset(
     author: str = "trajopt_sgp",
     algorithm_name: str = "uniform random actions",
     code_permalink: str | None = None,
+    has_rewards: bool = True,
 ) -> MinariDataset:
     """Write episodes as a Minari dataset in Minari's local folder.
 
@@ -67,6 +68,7 @@ def write_minari_dataset(
         author: stored in the dataset.
         algorithm_name: how the actions were chosen; stored in the dataset.
         code_permalink: address of the code that made the dataset; stored if given.
+        has_rewards: False where the rewards are none, only what Minari asks for: `load_transitions` then returns none.
 
     Returns:
         The dataset, opened.
@@ -88,6 +90,7 @@ def write_minari_dataset(
         "algorithm_name": algorithm_name,
         "description": description or _describe(buffers, environment),
         **({"code_permalink": code_permalink} if code_permalink else {}),
+        **({} if has_rewards else {HAS_REWARDS: False}),
         **_time_step(environment),
         **_lists(environment),
     }

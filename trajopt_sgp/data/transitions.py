@@ -83,7 +83,11 @@ class Transitions:
             DatasetError: there are none.
         """
         if self.rewards is None:
-            raise DatasetError(f"Dataset {self.dataset.id!r} has no rewards: load one with `load_transitions`.")
+            raise DatasetError(
+                f"Dataset {self.dataset.id!r} has no rewards, without which there are neither outcomes nor values to "
+                "learn. Planning for costs that a problem states needs none; for rewards, load a dataset that has them "
+                "by `load_transitions`."
+            )
         return self.rewards
 
     def select(self, rows: BoolArray | IntArray) -> "Transitions":

@@ -26,6 +26,7 @@ from trajopt_sgp.learning.train import Seeds, chosen_denoising_loss, run, train_
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import Denoiser, EnsembleDynamics, LearnedDynamics, ScoreNetwork
 from trajopt_sgp.models.coarse_score import COARSE_SIDE, coarse_dataset, coarse_picture
+from trajopt_sgp.models.device import usable_device
 from trajopt_sgp.models.dynamics import ResidualDynamics
 
 _VALIDATION_ROWS = 1024
@@ -57,7 +58,7 @@ def train_image_dynamics(
     sizes = settings.hidden_sizes, settings.activation
     source = torch.Generator().manual_seed(seeds.weights)
     model = LearnedDynamics(images.dataset, image_normalizer(training.states.shape[1]), *sizes, source, "unet")
-    _measure_steps(model.to(device), training)
+    _measure_steps(model.to(usable_device(device)), training)
     batches = _tensors(training, device), _tensors(validation, device)
     task = Task(model, _dynamics_loss, *batches, seeds.training, seeds.validation)
     return run(task, settings, seed, folder, progress)
@@ -82,7 +83,7 @@ def train_image_ensemble(
     sizes = settings.members, settings.hidden_sizes, settings.activation
     source = torch.Generator().manual_seed(seeds.weights)
     model = EnsembleDynamics(images.dataset, image_normalizer(training.states.shape[1]), *sizes, source, "unet")
-    _measure_steps(model.to(device), training)
+    _measure_steps(model.to(usable_device(device)), training)
     drawn = np.random.default_rng(seeds.training)
     count = min(settings.transitions, len(training))
     rows = np.stack([drawn.choice(len(training), count, replace=False) for _ in range(settings.members)], axis=1)
@@ -123,7 +124,7 @@ def train_image_score(
         torch.Generator().manual_seed(seeds.weights),
         settings.architecture,
         settings.levels,
-    ).to(device)
+    ).to(usable_device(device))
     loss = partial(_score_loss, loss=chosen_denoising_loss(settings))
     batches = _tensors(training, device)[:count], _tensors(validation, device)[:count]
     return run(Task(model, loss, *batches, seeds.training, seeds.validation), settings, seed, folder, progress)

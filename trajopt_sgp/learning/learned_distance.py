@@ -14,6 +14,7 @@ from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import LearnedDistance, fit_normalizer
 from trajopt_sgp.models.calibration import calibrate
+from trajopt_sgp.models.device import usable_device
 from trajopt_sgp.uncertainty.exact import ExactSmoothedDistance
 
 _VALIDATION_POINTS = 4096
@@ -48,7 +49,7 @@ def train_learned_distance(
         settings.activation,
         settings.sigma,
         torch.Generator().manual_seed(seeds.weights),
-    ).to(device)
+    ).to(usable_device(device))
     sigma = settings.sigma
     oracle = ExactSmoothedDistance(parts[0], model.normalizer, sigma_range=(0.5 * sigma, 2.0 * sigma))
     training, validation = (

@@ -1,5 +1,6 @@
 """Training what planning for rewards needs beside dynamics and score: outcomes, values, and the behaviour itself."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from trajopt_sgp.learning.single_precision import warn_of_coarse_columns
 from trajopt_sgp.learning.train import Seeds, run, training_split
 from trajopt_sgp.learning.trainer import PathLike, Task, TrainingResult
 from trajopt_sgp.models import BehaviourClone, OutcomeModel, StateValue, TransitionModel, fit_normalizer
+from trajopt_sgp.models.device import usable_device
 
 AnyModel = TypeVar("AnyModel", bound=TransitionModel)
 Columns = Callable[[Transitions], tuple[FloatArray | BoolArray, ...]]
@@ -40,14 +42,14 @@ def train_outcome(
         DatasetError: the transitions have no rewards.
     """
     settings = chosen(OutcomeSettings, settings)
-    rewards = transitions.require_rewards()
+    rewards = _rewards(transitions)
     model = OutcomeModel(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
         settings.hidden_sizes,
         settings.activation,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     model.reward_mean.fill_(rewards.mean())
     model.reward_scale.fill_(float(as_scale(spread(rewards))))
     task = _task(model, outcome_loss, transitions, settings, seed, _outcome_columns)
@@ -72,7 +74,7 @@ def train_behaviour_clone(
         settings.hidden_sizes,
         settings.activation,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     task = _task(model, clone_loss, transitions, settings, seed, lambda part: (part.states, part.controls))
     return run(task, settings, seed, folder, progress)
 
@@ -93,7 +95,7 @@ def train_value(
         DatasetError: the transitions have no rewards.
     """
     settings = chosen(ValueSettings, settings)
-    rewards = transitions.require_rewards()
+    rewards = _rewards(transitions)
     model = StateValue(
         transitions.dataset,
         normalizer or fit_normalizer(transitions),
@@ -101,7 +103,7 @@ def train_value(
         settings.activation,
         settings.discount,
         _weights(seed),
-    ).to(device)
+    ).to(usable_device(device))
     horizon = 1.0 / (1.0 - settings.discount)
     model.value_mean.fill_(horizon * rewards.mean())
     model.value_scale.fill_(horizon * float(as_scale(spread(rewards))))
@@ -109,6 +111,18 @@ def train_value(
     task = _task(model, loss, transitions, settings, seed, _value_columns)
     moving = replace(task, after_step=lambda model: model.follow(settings.target_rate), keep_last=True)
     return run(moving, settings, seed, folder, progress)
+
+
+def _rewards(transitions: Transitions) -> FloatArray:
+    """Return the rewards `(K,)`, with a warning where they are the same whatever is done."""
+    rewards = transitions.require_rewards()
+    if (rewards == rewards[0]).all() and (rewards[0] == 0.0 or not transitions.terminated.any()):
+        warnings.warn(
+            f"Dataset {transitions.dataset.id!r}: every reward is {rewards[0]:g}, from which nothing is learned that "
+            "tells one plan from another. Was it recorded without rewards?",
+            stacklevel=3,
+        )
+    return rewards
 
 
 def _task(

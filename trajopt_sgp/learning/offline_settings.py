@@ -1,6 +1,7 @@
 """Settings of models learned from data with rewards."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from trajopt_sgp.learning.settings import TrainingSettings
 
@@ -22,6 +23,8 @@ class OfflineSettings(TrainingSettings):
 class OutcomeSettings(OfflineSettings):
     """Settings of `train_outcome`."""
 
+    needs_rewards: ClassVar[bool] = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviourCloneSettings(OfflineSettings):
@@ -32,6 +35,7 @@ class BehaviourCloneSettings(OfflineSettings):
 class ValueSettings(OfflineSettings):
     """Settings of `train_value`."""
 
+    needs_rewards: ClassVar[bool] = True
     discount: float = 0.99
     """gamma, per step."""
     expectile: float = 0.7

@@ -1,11 +1,12 @@
 """How each model is built and trained."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.learning.noise import NOISES, WEIGHTINGS
-from trajopt_sgp.models import ARCHITECTURES, IMAGE_ARCHITECTURES
+from trajopt_sgp.models import ACTIVATIONS, ARCHITECTURES, IMAGE_ARCHITECTURES
 from trajopt_sgp.models.preconditioning import check_sigma_range, noise_levels
 
 Settings = TypeVar("Settings", bound="TrainingSettings")
@@ -17,6 +18,9 @@ SCHEDULES = ("constant", "cosine")
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
     """What the settings of all models have in common. The budget is counted in steps, whatever the dataset's size."""
+
+    needs_rewards: ClassVar[bool] = False
+    """Whether the model is learned from rewards."""
 
     hidden_sizes: tuple[int, ...] = (128, 128, 128)
     """Width of each hidden layer."""
@@ -56,7 +60,9 @@ class TrainingSettings:
     """PyTorch threads; another number may change the last digits."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
+        self._make_tuple("hidden_sizes", "a list of the widths of the layers, such as (128, 128)")
+        self._require("hidden_sizes", all(size >= 1 for size in self.hidden_sizes), "widths of at least 1")
+        self._require("activation", self.activation in ACTIVATIONS, f"one of {sorted(ACTIVATIONS)}")
         for name in ("steps", "batch_size", "validate_every", "threads"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "patience"):
@@ -72,6 +78,11 @@ class TrainingSettings:
         """Return all fields as plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def _make_tuple(self, name: str, rule: str) -> None:
+        value = getattr(self, name)
+        self._require(name, isinstance(value, Iterable) and not isinstance(value, str), rule)
+        object.__setattr__(self, name, tuple(value))
 
     def _require(self, name: str, valid: bool, rule: str) -> None:
         if not valid:
@@ -136,7 +147,7 @@ class LearnedDistanceSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "perturbations", tuple(self.perturbations))
+        self._make_tuple("perturbations", "two ascending positive numbers")
         self._require("sampling", self.sampling in ("mixture", "uniform"), 'one of "mixture", "uniform"')
         self._require("margin", 0.0 <= self.margin < float("inf"), "finite and not negative")
         self._require("pool", self.pool >= 2, "at least 2")
@@ -170,8 +181,8 @@ class DenoiserSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("sigma_range", "levels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._make_tuple("sigma_range", "two noise levels, the same twice for a single one, such as (0.1, 0.1)")
+        self._make_tuple("levels", "a list of noise levels, such as (0.02, 0.1, 0.3)")
         choices = {"architecture": self.architectures, "noise": NOISES, "weighting": WEIGHTINGS}
         for name, valid in choices.items():
             self._require(name, getattr(self, name) in valid, f"one of {list(valid)}")

@@ -54,6 +54,7 @@ from trajopt_sgp.models import (
     save_model,
 )
 from trajopt_sgp.models.calibration import calibrate
+from trajopt_sgp.models.device import usable_device
 from trajopt_sgp.models.model_file import MODEL_FILE
 from trajopt_sgp.models.preconditioning import noise_levels
 
@@ -91,6 +92,7 @@ def train_dynamics(
 
     Raises:
         DatasetError: there is only one transition.
+        OptionError: these are no transitions, or settings of another training; the device cannot be used.
         IncompatibleError: the folder holds a run with other arguments, more steps excepted.
         ModelFileError: the checkpoint in the folder is damaged.
         NotFiniteError: the loss became NaN or infinite; names the step.
@@ -104,7 +106,7 @@ def train_dynamics(
         settings.hidden_sizes,
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
-    ).to(device)
+    ).to(usable_device(device))
     hold = _set_step_statistics(model, parts[0])
     training, validation = (_samples(part, settings, device) for part in parts)
     loss = dynamics_loss
@@ -139,7 +141,7 @@ def train_ensemble(
         settings.hidden_sizes,
         settings.activation,
         torch.Generator().manual_seed(seeds.weights),
-    ).to(device)
+    ).to(usable_device(device))
     hold = _set_step_statistics(model, parts[0])
     rows = _member_rows(len(parts[0]), settings, np.random.default_rng(seeds.training))
     training, validation = (_samples(part, settings, device) for part in parts)
@@ -271,7 +273,7 @@ def _denoising_task(
         torch.Generator().manual_seed(seeds.weights),
         settings.architecture,
         settings.levels,
-    ).to(device)
+    ).to(usable_device(device))
     # every held-out point as often as it takes: the noise on few points would drown the differences between losses
     repeated = validation[np.linspace(0, len(validation), _VALIDATION_ROWS, endpoint=False).astype(np.int64)]
     batches = _tensors(device, training), _tensors(device, repeated)

@@ -30,6 +30,7 @@ from trajopt_sgp.models.policies import NeuralPolicy as NeuralPolicy
 from trajopt_sgp.models.policies import OpenLoop as OpenLoop
 from trajopt_sgp.models.policies import Policy as Policy
 from trajopt_sgp.models.policies import TimeVaryingAffine as TimeVaryingAffine
+from trajopt_sgp.models.preconditioning import as_sigma as as_sigma
 from trajopt_sgp.models.residual_mlp import ResidualMLP as ResidualMLP
 from trajopt_sgp.models.score import ScoreNetwork as ScoreNetwork
 from trajopt_sgp.models.state_value import StateValue as StateValue

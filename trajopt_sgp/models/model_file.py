@@ -14,6 +14,7 @@ from trajopt_sgp.errors import ModelFileError, OptionError, TrajoptError
 from trajopt_sgp.models.base import TransitionModel
 from trajopt_sgp.models.behaviour_clone import BehaviourClone
 from trajopt_sgp.models.calibration import Calibration
+from trajopt_sgp.models.device import usable_device
 from trajopt_sgp.models.dynamics import LearnedDynamics
 from trajopt_sgp.models.energy import EnergyNetwork
 from trajopt_sgp.models.ensemble import EnsembleDynamics
@@ -95,6 +96,7 @@ def load_model(path: PathLike, device: torch.device | str = "cpu") -> Transition
     Raises:
         ModelFileError: the file is missing, truncated or damaged, of an unknown class or format, or its normalizer
             is not the one of the dataset it claims.
+        OptionError: the device cannot be used; says why.
     """
     file = find_model_file(path)
     header, tensors = read_tensors(file)
@@ -105,9 +107,10 @@ def load_model(path: PathLike, device: torch.device | str = "cpu") -> Transition
     if kind is None:
         raise ModelFileError(f"{file} holds a {header.get('class')!r}; known model classes are {sorted(_CLASSES)}.")
     try:
-        return _build(kind, header, tensors).to(device)
+        model = _build(kind, header, tensors)
     except (TrajoptError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{file} holds no valid {kind.__name__}: {error}") from error
+    return model.to(usable_device(device))
 
 
 def load_model_as(kind: type[Model], path: PathLike, device: torch.device | str = "cpu") -> Model:

@@ -5,7 +5,7 @@ NeurIPS 2022, table 1: the denoiser is D(z, sigma) = c_skip z + c_out F(c_in z, 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,15 +68,18 @@ DEFAULT_LEVELS = 10
 """Number of noise levels where none are given, as in Suh et al. 2023."""
 
 
-def check_sigma_range(sigma_range: tuple[float, float]) -> None:
+def check_sigma_range(sigma_range: object) -> None:
     """Check that a range of noise levels is one.
 
     Raises:
         OptionError: it is not two positive finite numbers, the second at least the first.
     """
-    low, high = sigma_range
-    if not 0.0 < low <= high < math.inf:
-        raise OptionError(f"sigma_range = {sigma_range}: it must be two positive numbers that do not decrease.")
+    pair = tuple(sigma_range) if isinstance(sigma_range, Iterable) else ()
+    if not (len(pair) == 2 and 0.0 < pair[0] <= pair[1] < math.inf):
+        raise OptionError(
+            f"sigma_range = {sigma_range}: it must be two positive numbers that do not decrease, the same twice for a "
+            "single noise level."
+        )
 
 
 def noise_levels(levels: Sequence[float], sigma_range: tuple[float, float]) -> tuple[float, ...]:

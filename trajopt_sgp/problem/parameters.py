@@ -110,6 +110,7 @@ def parameter_tensors(
     """Return the values of all declared parameters, some of them changed, as tensors.
 
     Raises:
+        OptionError: a value is no number.
         ShapeError: a value has another shape than the declared one, or a varying one does not fit the horizon.
         NotFiniteError: a value is NaN or infinite.
     """
@@ -126,7 +127,10 @@ def parameter_tensors(
 
 def _tensor(name: str, value: ParameterValue, horizon: int, dtype: torch.dtype) -> Tensor:
     varying = isinstance(value, TimeVarying)
-    array = np.array(value.values if isinstance(value, TimeVarying) else value, dtype=np.float64)
+    try:
+        array = np.array(value.values if isinstance(value, TimeVarying) else value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"Parameter {name!r} = {value!r}: it must be a number or a vector of numbers.") from error
     if not varying:
         array = np.atleast_1d(array)
     if array.ndim != (2 if varying else 1) or (varying and len(array) != horizon + 1):

@@ -1,5 +1,6 @@
 """The result of a solve, successful or not: plain data, and methods by which it proves itself."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -297,12 +298,13 @@ class Solution:
 
         Raises:
             ShapeError: the plant returns a state of another shape.
-            OptionError: the model is continuous in time, or takes parameters.
+            OptionError: the model is continuous in time, or takes parameters; or the plant does not take two arguments.
         """
         plan = self.trajectory
         starts = plan.states[..., 0, :].reshape(-1, plan.states.shape[-1])
         planned = plan.controls.reshape(-1, *plan.controls.shape[-2:])
         step = model_as_plant(plant) if isinstance(plant, Dynamics) else plant
+        _check_plant(step)
         runs = [self._run(step, *run) for run in zip(starts, planned, strict=True)]
         states, controls = (np.stack(part) for part in zip(*runs, strict=True))
         truth = Trajectory(
@@ -356,3 +358,15 @@ class Solution:
             "by save_trajectory, what a solver starts from by save_warm_start, its policy by solution.policy.save and "
             "its feedback by solution.feedback.save; solve in several processes by solve_in_processes."
         )
+
+
+def _check_plant(plant: object) -> None:
+    """Refuse what cannot be called with a state and a control; what does not tell its arguments is left alone."""
+    try:
+        inspect.signature(plant).bind(None, None)  # type: ignore[arg-type]
+    except ValueError:
+        return
+    except TypeError as error:
+        raise OptionError(
+            f"The plant {plant!r} must be a function of a state (n,) and a control (m,), or a model: {error}."
+        ) from error

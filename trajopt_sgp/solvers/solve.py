@@ -69,7 +69,7 @@ def solve(
         its status, never raised.
 
     Raises:
-        IncompatibleError: formulation and solver do not work together; lists the pairs that do.
+        IncompatibleError: formulation and solver do not work together; lists pairs with one of them that do.
         ShapeError, NotFiniteError: the guess does not fit or is not finite, or a term is not finite on it.
         OptionError: the time limit is not positive, or random guesses have no bounds to be drawn from.
     """
@@ -108,11 +108,11 @@ def prepare(problem: OptimalControlProblem, formulation: Formulation, solver: So
     """Build everything that does not depend on initial state and guess, for many solves of one problem.
 
     Raises:
-        IncompatibleError: formulation and solver do not work together; lists the pairs that do. Or there is nothing to
-            be found.
+        IncompatibleError: formulation and solver do not work together; lists pairs with one of them that do. Or there
+            is nothing to be found.
         OptionError: formulation or solver is something else, or follows derivatives that a function does not have.
     """
-    check_pair(formulation, solver)
+    check_pair(formulation, solver, problem)
     warn_of_no_lengths(problem)
     begin = time.perf_counter()
     prepared = PreparedSolve(problem, formulation, solver)

@@ -17,7 +17,7 @@ from trajopt_sgp.problem.solution import Plant
 from trajopt_sgp.solvers import solve
 from trajopt_sgp.solvers.base import Solver
 from trajopt_sgp.solvers.mesh import MeshRefinement, refine_mesh
-from trajopt_sgp.solvers.pairs import check_pair
+from trajopt_sgp.solvers.pairs import can_search
 from trajopt_sgp.studies.compare_choices import kinds
 from trajopt_sgp.studies.compare_resimulation import Resimulated, execute, resimulate
 
@@ -155,8 +155,10 @@ class _Run:
 
     def cell(self, form: str, name: str) -> Cell:
         """Solve; a user error becomes the reason why the pair does not apply."""
+        if not can_search(self.formulation, self.solver):
+            reason = f"{self.solver.name} searches controls alone and needs a formulation that rolls the model out."
+            return Cell(form, name, reason=reason)
         try:
-            check_pair(self.formulation, self.solver)
             begin = time.perf_counter()
             first = self._solve(_INSTANT)
             warm_up = time.perf_counter() - begin
@@ -165,10 +167,7 @@ class _Run:
             refinement = self._refine()
             solution = self._solve(self.time_limit) if refinement is None else refinement.solution
         except TrajoptError as error:
-            text = str(error)
-            if isinstance(error, IncompatibleError) and "Pairs that do:" in text:
-                text = f"{self.solver.name} searches controls alone and needs a formulation that rolls the model out."
-            return Cell(form, name, reason=text)
+            return Cell(form, name, reason=str(error))
         executed = None if self.plant is None else execute(solution, self.plant)
         return Cell(form, name, solution, "", refinement, resimulate(solution), executed, warm_up)
 

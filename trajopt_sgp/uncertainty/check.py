@@ -12,7 +12,7 @@ from trajopt_sgp.models.check import check_batched, check_derivatives
 from trajopt_sgp.models.inputs import Rows, as_tensor
 from trajopt_sgp.problem.precision import cast, parameter_dtype
 from trajopt_sgp.uncertainty.accuracy import ScoreAccuracy, score_accuracy
-from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, value_fault
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, gradient_fault, value_fault
 
 
 def check_score(
@@ -50,7 +50,7 @@ def check_score(
             f"check_score needs two samples or more, states (K, n) and as many controls (K, m), not "
             f"{tuple(states.shape)} and {tuple(controls.shape)}."
         )
-    if fault := value_fault(model):
+    if fault := gradient_fault(model) or value_fault(model):
         raise ConformanceError(fault)
     model = cast(model, torch.float64)
     levels = _levels(model.sigma_range)
@@ -145,4 +145,7 @@ def _check_refusal(model: GradientModel, z: Tensor, sigma: float) -> None:
         model.distance_gradient(z, sigma)
     except TrajoptError:
         return
-    raise ConformanceError(f"sigma = {sigma:.3g} lies outside the model's range {model.sigma_range} and is accepted.")
+    raise ConformanceError(
+        f"sigma = {sigma:.3g} lies outside the model's range {model.sigma_range} and is accepted: let "
+        "distance_gradient refuse such a number, as as_sigma(sigma, z, sigma_range) of trajopt_sgp.models does."
+    )

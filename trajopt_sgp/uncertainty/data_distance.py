@@ -1,20 +1,22 @@
 """The distance to data as a term of an optimal control problem."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.models.calibration import NOT_CALIBRATED, Calibration
+from trajopt_sgp.models.inputs import as_tensor
 from trajopt_sgp.models.preconditioning import check_sigma
 from trajopt_sgp.options import check_choice, check_not_negative
 from trajopt_sgp.problem import Face, Parameters, StageConstraint
 from trajopt_sgp.problem.parameters import not_negative
 from trajopt_sgp.problem.precision import cast, parameter_dtype
-from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, value_fault
+from trajopt_sgp.uncertainty.protocols import GradientModel, ValueModel, gradient_fault, value_fault
 
 Form = Literal["field", "value", "residual"]
 Weighting = Literal["sigma2", "none"]
@@ -60,13 +62,7 @@ class DataDistance:
     """Name in results and messages."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.model, GradientModel):
-            raise OptionError(
-                f"{self.name}: {type(self.model).__name__} measures no distance to data, for which a model needs "
-                "sigma_range, normalize and distance_gradient; choose a ScoreNetwork, EnergyNetwork, "
-                "ExactSmoothedDistance or another of these, such as EnsembleVariance for an ensemble of models."
-            )
-        if fault := value_fault(self.model):
+        if fault := gradient_fault(self.model) or value_fault(self.model):
             raise OptionError(f"{self.name}: {fault}")
         check_choice(self.name, "form", self.form, (None, "field", "value", "residual"))
         check_choice(self.name, "weighting", self.weighting, ("sigma2", "none"))
@@ -74,6 +70,12 @@ class DataDistance:
         if self.form == "value" and not isinstance(self.model, ValueModel):
             raise IncompatibleError(_no_value(self, "form 'value'"))
         self._check_sigma()
+
+    def __repr__(self) -> str:
+        """Return the class of its model, whose own description may take pages, and what is set."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)[1:] if getattr(self, f.name) != f.default}
+        settings = (f"{name}={value!r}" for name, value in given.items())
+        return f"DataDistance({', '.join([type(self.model).__name__, *settings])})"
 
     @property
     def annealed(self) -> bool:
@@ -156,9 +158,18 @@ class DataDistance:
             "sigma_range, or the distance, calibration and calibrated_length of a ValueModel."
         )
 
-    def length(self, state: Tensor, control: Tensor, parameters: Parameters | None = None) -> Tensor:
-        """Return the length to the data `(...)`, in normalised coordinates.
+    @overload
+    def length(self, state: Tensor, control: Tensor, parameters: Parameters | None = None) -> Tensor: ...
 
+    @overload
+    def length(self, state: FloatArray, control: FloatArray, parameters: Parameters | None = None) -> FloatArray: ...
+
+    def length(
+        self, state: Tensor | FloatArray, control: Tensor | FloatArray, parameters: Parameters | None = None
+    ) -> Tensor | FloatArray:
+        """Return the length to the data `(...)`, in normalised coordinates, for states `(..., n)`, controls `(..., m)`.
+
+        Of tensors it is a tensor that can be differentiated, of arrays, as those of a solution's trajectory, an array.
         It is that at the end of the schedule, or at the σ and progress of a solve where its parameters are given. With
         `next_state` the control is [u; x'].
 
@@ -170,6 +181,10 @@ class DataDistance:
         """
         if fault := self.length_fault:
             raise OptionError(fault)
+        if not (isinstance(state, Tensor) and isinstance(control, Tensor)):
+            with torch.no_grad():
+                found = self.length(as_tensor(state), as_tensor(control), parameters)
+            return found.to(torch.float64).cpu().numpy()
         sigma = self.sigma_at(1.0) if parameters is None else self._sigma(parameters)
         z = _normalize(self.model, state, control)
         if isinstance(self.model, ValueModel) and self.model.calibration is not None:
@@ -194,7 +209,10 @@ class DataDistance:
         if self.model.calibration is None:
             raise IncompatibleError(f"{self.name}: {type(self.model).__name__} {NOT_CALIBRATED}")
         if self.upper is None or not self.upper > 0.0:
-            raise OptionError(f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}.")
+            raise OptionError(
+                f"{self.name}: as a constraint it needs upper= a positive length, not {self.upper}. For a cost, put it "
+                "into stage_costs= in place of constraints=."
+            )
         for name, default in (("weight", 1.0), ("weighting", "sigma2"), ("form", None)):
             if getattr(self, name) != default:
                 raise OptionError(

@@ -11,9 +11,10 @@ from trajopt_sgp.models.calibration import Calibration
 class GradientModel(Protocol):
     """The gradient field of a smoothed distance d_sigma to data, as a score network has it.
 
-    z `(..., d)`, d = n + m, sigma and distances are in normalised coordinates. sigma is a number in `sigma_range`, or a
-    tensor of shape `()` or `(..., 1)`. A model without noise levels, such as the variance of an ensemble, has the range
-    None; its sigma is 0, and makes no difference.
+    z `(..., d)`, d = n + m, sigma and distances are in normalised coordinates. sigma is a tensor of shape `()` or
+    `(..., 1)`, or a number in `sigma_range`; other numbers are refused with an `OptionError`, as by `as_sigma`. A model
+    without noise levels, such as the variance of an ensemble, has the range None; its sigma is 0, and makes no
+    difference.
     """
 
     @property
@@ -39,6 +40,17 @@ class ValueModel(GradientModel, Protocol):
 
     def calibrated_length(self, z: Tensor, sigma: float | Tensor) -> Tensor:
         """Return gain sqrt(2 max(0, d_sigma - offset(sigma))), comparable across models, `(..., d) -> (...)`."""
+
+
+def gradient_fault(model: object) -> str:
+    """Return what keeps an object from being a `GradientModel`, in a sentence; empty if nothing."""
+    if isinstance(model, GradientModel):
+        return ""
+    return (
+        f"{type(model).__name__} measures no distance to data, for which a model needs sigma_range, normalize and "
+        "distance_gradient; choose a ScoreNetwork, EnergyNetwork, ExactSmoothedDistance or another of these, such as "
+        "EnsembleVariance for an ensemble of models."
+    )
 
 
 def value_fault(model: object) -> str:

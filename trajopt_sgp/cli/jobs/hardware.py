@@ -130,7 +130,14 @@ def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
     buffers = [make_episode(episode.observations, episode.actions) for episode in episodes]
     own = {"time_step": log_settings(log).action_duration}
     with gymnasium.make(PLANAR_PUSHER_ID, parameters=own) as environment:
-        write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")
+        write_minari_dataset(
+            buffers,
+            dataset,
+            environment,
+            overwrite=overwrite,
+            algorithm_name="logged on an arm",
+            has_rewards=False,
+        )
     found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
     return Report(found, [make_listing("dataset", found)])
 

@@ -62,6 +62,7 @@ def _dataset(dataset_id: str) -> Report:
         name: {"low": values.min(axis=0), "high": values.max(axis=0)}
         for name, values in (("state", data.states), ("control", data.controls))
     }
+    extent |= {} if data.rewards is None else {"reward": {"low": data.rewards.min(), "high": data.rewards.max()}}
     described = {**data.dataset.to_json(), "state_size": data.state_size, "control_size": data.control_size}
     document = {"kind": "dataset", **described, "path": get_dataset_path(dataset_id), "extent": extent}
     return Report(document, [make_listing(f"Dataset {dataset_id}", document)])

@@ -19,6 +19,7 @@ from trajopt_sgp.learning import (
     TrainingPreset,
     TrainingSettings,
 )
+from trajopt_sgp.models.device import usable_device
 
 _ROLLOUT = ("rollout_steps", "rollout_decay")
 """Arguments that are for dynamics alone."""
@@ -58,14 +59,17 @@ def run_train(request: TrainRequest) -> Report:
 
     Raises:
         OptionError: an unknown model or device, a setting out of range.
-        DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN.
+        DatasetError, NotFiniteError: the dataset is missing, damaged, or holds NaN, or has no rewards for a model that
+            is learned from them.
         IncompatibleError: the folder holds a run with other settings.
     """
     preset = _preset(request.preset)
     settings = {kind: _settings(request, kind, preset) for kind in _chosen(request.models, preset)}
     _note_idle_options(request, settings)
-    device = _device(request.device)
+    device = usable_device(request.device)
     data = load_transitions(request.dataset, request.download, request.observation_key)
+    if any(chosen.needs_rewards for chosen in settings.values()):
+        data.require_rewards()
     with open_run_folder(request.folder) as folder:
         return _train_all(request, settings, device, data, folder)
 
@@ -206,13 +210,3 @@ def _sizes(text: str) -> tuple[int, ...]:
     if min(sizes) < 1:
         raise OptionError(f"--hidden-sizes {text!r}: every layer needs at least one unit.")
     return sizes
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise OptionError(f"--device {name!r} cannot be used: {reason}. `trajopt-sgp info` lists devices.") from error
-    return device
