@@ -14,7 +14,7 @@ from minari.data_collector import EpisodeBuffer
 from tests.synthetic import linear_transitions
 from trajopt_sgp.cli.main import run
 from trajopt_sgp.data import Transitions, load_transitions, write_minari_dataset, write_transitions
-from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID
+from trajopt_sgp.envs import CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID
 from trajopt_sgp.learning import MODEL_FILE
 from trajopt_sgp.models import EnergyNetwork, LearnedDynamics, ScoreNetwork, fit_normalizer, save_model
 
@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
     "unknown environment": (
         ("collect", "--dataset", "cli/new-v0", "--environment", "Absent-v0"),
         "OptionError",
-        ("'Absent-v0' cannot be made", CARTPOLE_SWING_UP_ID),
+        ("'Absent-v0' cannot be made", CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID, "trajopt_sgp/LightDark-v0"),
     ),
     "no transitions": (
         ("collect", "--dataset", "cli/new-v0", "--transitions", "0"),
@@ -204,6 +204,7 @@ CASES: dict[str, tuple[Sequence[str], str, Sequence[str]]] = {
         ("sigma = 7", "[0.02, 0.6]"),
     ),
     "episode too short to judge": (("mpc", *PLAN[1:], "--seconds", "1"), "OptionError", ("the last 2 s",)),
+    "episode as long as is judged": (("mpc", *PLAN[1:], "--seconds", "2"), "OptionError", ("give more than 2,",)),
     "no such dataset to describe": (("info", "cli/absent-v0"), "DatasetError", ("minari list remote",)),
     "damaged model to describe": (("info", "{place}/flipped.safetensors"), "ModelFileError", ("checksum",)),
 }

@@ -61,6 +61,15 @@ def test_names_on_the_command_line_are_those_of_the_library() -> None:
     assert set(get_args(FormulationName)) <= kinds(Formulation).keys()  # type: ignore[type-abstract]
 
 
+def test_help_of_train_gives_the_defaults() -> None:
+    text = help_text("train")
+    assert "[default: 12000 (dynamics), 4000 (score), 2500 (energy); d4rl: 15000 (ensemble, clone)," in text
+    assert "Steps of the ensemble. [default: 12000; d4rl: 15000]" in text
+    assert "Of Adam, at its largest. [default: 0.003 (dynamics), 0.005 (score, energy); d4rl:" in text
+    assert "0: never. [default: 0]" in text
+    assert help_text("train") == text
+
+
 def test_help_of_plan_gives_the_presets() -> None:
     text = help_text("plan")
     first, second = PRESETS["gradient-descent"], PRESETS["ipopt"]

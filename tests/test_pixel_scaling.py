@@ -7,7 +7,8 @@ import pytest
 
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.studies.pixel_scaling import STUDY
-from trajopt_sgp.studies.pixel_scaling.page import draw_figures, slope, write_page
+from trajopt_sgp.studies.pixel_scaling.figures import draw_figures
+from trajopt_sgp.studies.pixel_scaling.page import slope, write_page
 from trajopt_sgp.studies.pixel_scaling.plans import plan_sized
 from trajopt_sgp.studies.pixel_scaling.timing import measure_iteration
 from trajopt_sgp.studies.pixels.pairs import opposite_pairs, pairs_within, way_around

@@ -30,13 +30,12 @@ from trajopt_sgp.cli.commands.plan import plan
 from trajopt_sgp.cli.commands.study import EXAMPLES as STUDY_EXAMPLES
 from trajopt_sgp.cli.commands.study import study
 from trajopt_sgp.cli.commands.train import EXAMPLES as TRAIN_EXAMPLES
-from trajopt_sgp.cli.commands.train import train
-from trajopt_sgp.cli.report import Report, print_json, print_report
+from trajopt_sgp.cli.commands.train import TrainCommand, train
+from trajopt_sgp.cli.report import INTERRUPTED, Report, plain_warnings, print_json, print_report
 from trajopt_sgp.errors import TrajoptError
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130
 
 # typer shows one error of command-line parsing in public; its bases are all the others.
 _USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -68,7 +67,7 @@ def trajopt_sgp(
 
 app.command(epilog=COLLECT_EXAMPLES)(collect)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_recordings)
-app.command(epilog=TRAIN_EXAMPLES)(train)
+app.command(cls=TrainCommand, epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=MPC_EXAMPLES)(mpc)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
@@ -108,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
 def _invoke(arguments: Sequence[str], json_wanted: bool) -> Any:
     # whatever a library prints goes elsewhere: with --json standard output holds the document alone
     elsewhere = contextlib.redirect_stdout(sys.stderr) if json_wanted else contextlib.nullcontext()
-    with elsewhere:
+    with elsewhere, plain_warnings():
         command = typer.main.get_command(app)
         return command.main(list(arguments), prog_name="trajopt-sgp", standalone_mode=False)
 

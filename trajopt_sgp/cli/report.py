@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from trajopt_sgp.cli.tables import fit_table
 from trajopt_sgp.studies.plain import plain_values
 
 Block = str | Table
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 
 class Update(Protocol):
@@ -40,7 +45,10 @@ def print_report(report: Report) -> None:
     # square brackets hold units, not markup
     console = Console(markup=False, highlight=False, emoji=False)
     for block in report.blocks:
-        console.print(block, soft_wrap=isinstance(block, str))
+        if isinstance(block, str):
+            console.print(block, soft_wrap=True)
+        else:
+            console.print(*fit_table(block, console.width), sep="\n")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -113,6 +121,21 @@ def working(title: str, quiet: bool) -> Iterator[None]:
     else:
         with console.status(title):
             yield
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings to the user as one line each, without the place in this library that they come from."""
+    before = warnings.formatwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        return f"Warning: {message}\n" if category is UserWarning else before(message, category, *place, **more)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def note(text: str, quiet: bool) -> None:

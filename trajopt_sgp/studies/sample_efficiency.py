@@ -1,21 +1,23 @@
 """Study: how many transitions, and how many seconds, a swing-up takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.lines import Line2D
 
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.cart_pole.cells import FULL, REDUCED, Extent, model_cells, plan_cell
-from trajopt_sgp.studies.cart_pole.figures import draw_rates, plot_success
+from trajopt_sgp.studies.cart_pole.figures import plot_success
 from trajopt_sgp.studies.cart_pole.methods import METHODS
 from trajopt_sgp.studies.cart_pole.page import rate, success_table
 from trajopt_sgp.studies.cart_pole.table import Pooled, pool
 from trajopt_sgp.studies.runner import CellRecord, StudyCell
 from trajopt_sgp.studies.statistics import percent
 from trajopt_sgp.studies.study import Study
-from trajopt_sgp.viz.style import PALETTE, add_heading, new_figure, styled
+from trajopt_sgp.viz.rate_plots import MARKERS, draw_rates, share_axis
+from trajopt_sgp.viz.style import INK, PALETTE, add_heading, key_line, key_marker, legend_below, new_figure, styled
 
 AIM = 0.8
 """Success rate whose smallest dataset is asked for."""
@@ -24,6 +26,10 @@ _METHODS = ("unguided-shooting", "sgp-shooting", "exact-shooting")
 _SIZES = (200, 500, 1_000, 2_000, 5_000, 10_000)
 _SEEDS = (0, 1, 2, 3, 4)
 _EFFORT_FACTORS = (0.04, 0.1, 0.3, 3.0)
+_IN_TIME = 0.98
+"""Share of the time limit below which no cell can have been cut off."""
+_APART = 1.4
+"""Factor between the places of entries that were."""
 
 _SETTING = """Methods with their default settings, which were chosen on 10,000 transitions, from 32 random guesses; a
 plan succeeds when its true terminal cost is below 0.1."""
@@ -80,13 +86,14 @@ def _efforts(pooled: Sequence[Pooled]) -> list[Pooled]:
 
 
 def _seconds(efforts: Sequence[Pooled]) -> str:
-    rows = []
-    for entry in efforts:
-        iterations = entry.factor * METHODS[entry.method].defaults["iterations"]
-        rows.append([entry.method, f"{iterations:.0f}", f"{entry.seconds:.2g}", rate(entry)])
+    rows = [[entry.method, f"{_iterations(entry):.0f}", f"{entry.seconds:.2g}", rate(entry)] for entry in efforts]
     text = "Iterations of gradient descent, and the seconds that all 32 plans of a cell took together."
     columns = ["method", "iterations", "seconds", "success"]
     return f"## Success against seconds\n\n{text}\n\n{markdown_table(columns, rows)}" if rows else ""
+
+
+def _iterations(entry: Pooled) -> float:
+    return entry.factor * float(METHODS[entry.method].defaults["iterations"])
 
 
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
@@ -99,17 +106,47 @@ def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
 
 @styled
 def plot_seconds(efforts: Sequence[Pooled]) -> Figure:
-    """Draw the success rate over the seconds of planning, one line for each method."""
-    figure = new_figure(7.6, 4.4)
+    """Draw the success rate over the seconds of planning, one line for each method.
+
+    Entries whose time ran out stand beside each other at the limit, hollow, with their number of iterations.
+    """
+    figure = new_figure(7.6, 4.6)
     axes = figure.subplots()
-    for name, colour in zip(dict.fromkeys(entry.method for entry in efforts), PALETTE, strict=False):
-        entries = sorted((entry for entry in efforts if entry.method == name), key=lambda entry: entry.seconds)
-        draw_rates(axes, [entry.seconds for entry in entries], entries, colour, "-", name)
-    axes.set(xscale="log", xlabel="seconds for all plans", ylabel="plans that succeed", ylim=(-0.03, 1.03))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    names = dict.fromkeys(entry.method for entry in efforts)
+    for name, colour, marker in zip(names, PALETTE, MARKERS, strict=False):
+        own = sorted((entry for entry in efforts if entry.method == name), key=lambda entry: entry.factor)
+        ended = [entry for entry in own if entry.seconds < _IN_TIME * _EXTENT.seconds]
+        _draw_efforts(axes, ended, [entry.seconds for entry in ended], colour, marker)
+        cut = own[len(ended) :]
+        places = [entry.seconds * _APART**k for k, entry in enumerate(cut)]
+        _draw_efforts(axes, cut, places, colour, marker, linestyle="", markerfacecolor="white")
+        _name_iterations(axes, cut, places)
+    axes.axvline(_EXTENT.seconds, color=INK, linestyle=":", linewidth=1.0, zorder=0.5)
+    axes.set(xscale="log", xlabel="seconds for all plans")
+    share_axis(axes)
+    legend_below(figure, _key(names), 3)
     add_heading(figure, f"Swing-up from {max(entry.size for entry in efforts):,} transitions, 95 % intervals")
     return figure
+
+
+def _draw_efforts(
+    axes: Axes, entries: Sequence[Pooled], places: Sequence[float], colour: str, marker: str, **style: str
+) -> None:
+    if entries:
+        draw_rates(axes, places, [entry.success for entry in entries], colour, marker=marker, **style)
+
+
+def _name_iterations(axes: Axes, entries: Sequence[Pooled], places: Sequence[float]) -> None:
+    for entry, place in zip(entries, places, strict=True):
+        where = (place, entry.success.low), (4.0, 0.0)
+        axes.annotate(f"{_iterations(entry):.0f}", *where, textcoords="offset points", fontsize=9.0)
+
+
+def _key(names: Iterable[str]) -> list[Line2D]:
+    methods = [key_marker(name, mark, colour) for name, mark, colour in zip(names, MARKERS, PALETTE, strict=False)]
+    limit = f"time limit of {_EXTENT.seconds:.0f} s"
+    cut = key_marker("out of time, with its iterations", "o", "white", INK)
+    return [*methods, key_line(limit, INK, ":", 1.0), cut]
 
 
 STUDY = Study(

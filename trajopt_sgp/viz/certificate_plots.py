@@ -96,8 +96,8 @@ def plot_error_ratios(
     for (label, values), colour in zip(ratios.items(), PALETTE, strict=False):
         ordered = np.sort(values)
         axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), where="post", color=colour, label=label)
-    axes.axvline(1.0, color=INK, linewidth=1.0)
-    axes.axhline(confidence, color=FAINT, linewidth=1.0, linestyle="--")
+    axes.axvline(1.0, color=INK, linewidth=1.0, label="as much as promised")
+    axes.axhline(confidence, color=FAINT, linewidth=1.0, linestyle="--", label=f"{100.0 * confidence:g} % of plans")
     axes.set_xscale("log")
     axes.set_xlim(0.9 * min(map(np.min, ratios.values())), min(1.1 * max(map(np.max, ratios.values())), _FARTHEST))
     axes.xaxis.set_major_formatter(ScalarFormatter())
@@ -124,7 +124,7 @@ def _draw_errors(axes: Axes, check: CertificateCheck) -> None:
     outside = error > bound
     axes.plot(times[outside], error[outside], "x", color=BAD)
     axes.set_xlabel("time [s]")
-    axes.set_ylabel("one-step error")
+    axes.set_ylabel("one-step error [typical steps]")
     legend_above(axes)
 
 

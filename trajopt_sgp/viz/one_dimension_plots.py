@@ -68,7 +68,9 @@ def plot_admissibility(
         set_title(above, name)
         below.plot(x, error, color=INK, lw=1.2, label="true error")
         below.plot(x, band, color=colour, label="uncertainty, scaled")
-        below.fill_between(x, band, error, where=error > band, color=PALETTE[1], alpha=0.35, lw=0)
+        below.fill_between(
+            x, band, error, where=error > band, color=PALETTE[1], alpha=0.35, lw=0, label="underestimated"
+        )
         below.plot(data, np.zeros_like(data), "o", color=INK, ms=5.5, clip_on=False)
         found = numbers[name]
         below.set_title(
@@ -77,7 +79,8 @@ def plot_admissibility(
             fontweight="normal",
         )
         below.set_xlabel("x")
-    panels[0, 0].set_ylim(-4.5, 4.5)
+    panels[0, 0].set(ylim=(-4.5, 4.5), ylabel="what is learned, y")
+    panels[1, 0].set_ylabel("error of y")
     panels[0, 0].legend(loc="upper left")
     panels[1, 0].legend(loc="upper center")
     add_heading(figure, "Where is the model wrong, and does its uncertainty know?")
@@ -93,17 +96,21 @@ def plot_likelihood(
     left, middle, right = figure.subplots(1, 3)
     _draw_curves(left, x, values)
     set_title(left, "Value")
+    left.set_ylabel("E(x)")
     _draw_curves(middle, x, gradients)
     set_title(middle, "Derivative")
+    middle.set_ylabel("dE/dx")
     exact = gradients["softmin energy"]
     _draw_curves(right, x, {k: np.abs(v - exact) for k, v in gradients.items() if k.startswith("learned")})
     set_title(right, "Error of the derivative")
+    right.set_ylabel("|error of dE/dx|")
     for panel in (left, middle, right):
         on_axis = panel.get_xaxis_transform()
-        panel.plot(data, np.zeros_like(data), "o", color=INK, ms=5.0, transform=on_axis, clip_on=False)
+        panel.plot(data, np.zeros_like(data), "o", color=INK, ms=5.0, transform=on_axis, clip_on=False, label="data")
         panel.set_xlabel("x")
     left.legend(loc="upper center")
-    right.legend(loc="upper center")
+    middle.legend(loc="upper left")
+    right.legend(loc="upper left")
     add_heading(figure, "One gradient, learned as a value and as a score")
     return figure
 
@@ -129,15 +136,17 @@ def plot_uniform(
     left, *others = figure.subplots(1, 1 + len(samples))
     left.plot(z, scores["exact"], color=INK, label="exact")
     left.plot(z, scores["learned"], color=PALETTE[2], ls=(0, (4, 3)), label="learned")
-    left.set_xlabel("z, normalised")
+    left.set(xlabel="z, normalised", ylabel="d log p / dz")
     left.legend(loc="upper right")
     set_title(left, "Score")
     raw = np.linspace(2.0, 8.0, 400)
     for panel, (name, ends) in zip(others, samples.items(), strict=True):
         colour = FAINT if name == "exact" else PALETTE[2]
-        panel.hist(ends, bins=np.linspace(2.0, 8.0, 61).tolist(), density=True, color=colour, alpha=0.55)
-        panel.plot(raw, density(raw), color=INK, lw=1.4)
-        panel.set_xlabel("x")
+        bins = np.linspace(2.0, 8.0, 61).tolist()
+        panel.hist(ends, bins=bins, density=True, color=colour, alpha=0.55, label="samples")
+        panel.plot(raw, density(raw), color=INK, lw=1.4, label="smoothed density")
+        panel.set(xlabel="x", ylabel="density")
+        panel.legend(loc="lower center")
         set_title(panel, f"Samples, {name} score", f"KS {numbers[name]['kolmogorov_smirnov']:.3f}")
     add_heading(figure, "A uniform density, sampled by its score")
     return figure

@@ -2,20 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+from matplotlib.patches import Patch, Polygon
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.envs import PlanarWorld, segments_outside
 from trajopt_sgp.envs.planar_worlds import Point
 from trajopt_sgp.errors import OptionError, ShapeError
-from trajopt_sgp.viz.style import BAD, BOX, BOX_EDGE, GOOD, INK, add_heading, new_figure, set_title, styled
+from trajopt_sgp.viz.style import (
+    BAD,
+    BOX,
+    BOX_EDGE,
+    GOOD,
+    INK,
+    add_heading,
+    key_line,
+    key_marker,
+    legend_below,
+    new_figure,
+    set_title,
+    styled,
+)
 
 _GOAL = "#F0B400"
+_LINE = 36
+"""Letters of a note that fit below a panel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +68,7 @@ def plot_paths(
     """
     if not panels:
         raise OptionError("plot_paths needs at least one panel.")
-    figure = new_figure(4.1 * len(panels), 5.0)
+    figure = new_figure(4.1 * len(panels), 5.4)
     grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, panel in zip(grid, panels, strict=True):
         draw_region(axes, world)
@@ -60,11 +77,24 @@ def plot_paths(
             marks = np.asarray(goals, dtype=np.float64)
             axes.plot(*marks.T, "*", color=_GOAL, markeredgecolor=INK, markersize=11.0, markeredgewidth=0.6, zorder=4)
         set_title(axes, panel.label)
-        axes.set_xlabel(panel.note)
+        axes.set_xlabel(fill(panel.note, _LINE))
+        axes.annotate("x", (1.0, 0.0), (5.0, 0.0), "axes fraction", "offset points", va="center")
         axes.set_aspect("equal")
         axes.grid(False)
+    grid[0].set_ylabel("y")
+    goal = [] if goals is None else [key_marker("goal", "*", _GOAL, INK, 11.0)]
+    legend_below(figure, [*_key(), *goal], 3 if len(panels) == 1 else None)
     add_heading(figure, title)
     return figure
+
+
+def _key() -> list[Artist]:
+    return [
+        Patch(facecolor=BOX, edgecolor=BOX_EDGE, label="region of the data"),
+        key_line("path inside", GOOD),
+        key_line("path outside", BAD),
+        key_marker("start", "s", INK, size=4.0),
+    ]
 
 
 def draw_region(axes: Axes, world: PlanarWorld) -> None:

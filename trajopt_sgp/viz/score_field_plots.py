@@ -16,7 +16,17 @@ from trajopt_sgp.errors import OptionError, ShapeError
 from trajopt_sgp.models import TransitionModel
 from trajopt_sgp.problem.precision import parameter_dtype
 from trajopt_sgp.uncertainty import GradientModel
-from trajopt_sgp.viz.style import FAINT, Bounds, add_heading, new_figure, styled
+from trajopt_sgp.viz.style import (
+    FAINT,
+    Bounds,
+    add_heading,
+    key_marker,
+    legend_below,
+    name_axes,
+    new_figure,
+    panel_grid,
+    styled,
+)
 
 _COLOURS = "viridis_r"
 _SHARE_OF_SPACING = 0.9
@@ -74,6 +84,7 @@ def plot_score_field(
     control: Sequence[float] = (),
     data: ArrayLike | None = None,
     title: str = "Where the score sends points of the plane",
+    names: tuple[str, str] = ("x", "y"),
 ) -> Figure:
     """Draw the fields of models with two states, one row per model and one column per noise level.
 
@@ -83,17 +94,23 @@ def plot_score_field(
         box, control: see `sample_score_field`.
         data: some of the data `(k, 2)` to draw beneath, in raw units.
         title: above the figure.
+        names: of the two states, for the axes.
 
     Raises:
         OptionError: there is no model or no noise level, or one is outside a model's range.
         ShapeError: a model does not fit; see `sample_score_field`.
     """
     rows = [[sample_score_field(label, model, s, box, control) for s in sigmas] for label, model in models.items()]
-    return draw_score_fields(rows, data, title)
+    return draw_score_fields(rows, data, title, names)
 
 
 @styled
-def draw_score_fields(rows: Sequence[Sequence[ScoreField]], data: ArrayLike | None = None, title: str = "") -> Figure:
+def draw_score_fields(
+    rows: Sequence[Sequence[ScoreField]],
+    data: ArrayLike | None = None,
+    title: str = "",
+    names: tuple[str, str] = ("x", "y"),
+) -> Figure:
     """Draw rows of fields with a common scale of colours.
 
     An arrow leads to the mean of the data that noise σ may have brought to where it begins. Its direction is that of
@@ -103,6 +120,7 @@ def draw_score_fields(rows: Sequence[Sequence[ScoreField]], data: ArrayLike | No
         rows: of equal lengths.
         data: some of the data `(k, 2)` to draw beneath, in raw units.
         title: above the figure.
+        names: of the two states, for the axes.
 
     Raises:
         OptionError: there is no field.
@@ -110,9 +128,10 @@ def draw_score_fields(rows: Sequence[Sequence[ScoreField]], data: ArrayLike | No
     if not rows or not rows[0]:
         raise OptionError("A picture of score fields needs at least one model and one noise level.")
     longest = max(float(np.max(field.lengths)) for row in rows for field in row)
-    figure = new_figure(2.9 * len(rows[0]) + 1.1, 2.9 * len(rows) + 0.5)
-    grid = figure.subplots(len(rows), len(rows[0]), sharex=True, sharey=True, squeeze=False)
-    for axes, field in zip(grid.ravel(), (field for row in rows for field in row), strict=True):
+    figure = new_figure(2.9 * len(rows[0]) + 1.1, 2.9 * len(rows) + 1.0)
+    fields = [field for row in rows for field in row]
+    grid = panel_grid(figure, len(fields), len(rows[0]))
+    for axes, field in zip(grid, fields, strict=True):
         if data is not None:
             axes.plot(*np.asarray(data, dtype=np.float64).T, ".", color=FAINT, markersize=1.5, alpha=0.6)
         _draw_arrows(axes, field, longest)
@@ -121,6 +140,9 @@ def draw_score_fields(rows: Sequence[Sequence[ScoreField]], data: ArrayLike | No
         axes.grid(False)
     colours = ScalarMappable(Normalize(0.0, longest), _COLOURS)
     figure.colorbar(colours, ax=grid, label="length of the step [normalised units]", shrink=0.8, pad=0.02)
+    name_axes(grid, *names)
+    arrow = key_marker("step towards the data", r"$\rightarrow$", FAINT, size=13.0)
+    legend_below(figure, [arrow, *([] if data is None else [key_marker("data", ".", FAINT)])])
     add_heading(figure, title)
     return figure
 

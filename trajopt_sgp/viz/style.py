@@ -2,15 +2,19 @@
 
 import functools
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from trajopt_sgp.errors import OptionError
@@ -157,6 +161,48 @@ def set_title(axes: Axes, title: str, note: str = "", colour: str = INK, note_co
     text = axes.set_title(title, color=colour, fontsize=12.0, pad=8.0)
     beside = axes.annotate(note, (1.0, 0.0), (9.0, 1.0), text, "offset points", color=note_colour, va="bottom")
     beside.set_in_layout(False)
+
+
+def panel_grid(figure: Figure, count: int, columns: int) -> list[Axes]:
+    """Return `count` panels with common axes, in rows of `columns`."""
+    rows = -(-count // columns)
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for spare in panels[count:]:
+        spare.remove()
+    return panels[:count]
+
+
+def name_axes(panels: Sequence[Axes], across: str, upwards: str) -> None:
+    """Name the two coordinates that a grid of panels shares: below the last of each column, beside the first column."""
+    lowest = {axes.get_subplotspec().colspan.start: axes for axes in panels}  # type: ignore[union-attr]
+    for axes in lowest.values():
+        axes.set_xlabel(across)
+        axes.tick_params(labelbottom=True)
+    for axes in panels:
+        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            axes.set_ylabel(upwards)
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Tick a logarithmic axis at 1, 2, 5, 10, ... in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+    axis.set_minor_locator(NullLocator())
+
+
+def key_line(label: str, colour: str, line: Any = "-", width: float = 1.8) -> Line2D:
+    """Return an entry of a legend that shows a line."""
+    return Line2D([], [], color=colour, linestyle=line, linewidth=width, label=label)
+
+
+def key_marker(label: str, marker: str, colour: str, edge: str | None = None, size: float = 6.0) -> Line2D:
+    """Return an entry of a legend that shows a marker, with an edge of its own colour unless said."""
+    return Line2D([], [], color=colour, marker=marker, markeredgecolor=edge, markersize=size, ls="", label=label)
+
+
+def legend_below(figure: Figure, entries: Sequence[Artist], columns: int | None = None) -> None:
+    """Put one legend for all panels of a figure below them."""
+    figure.legend(handles=list(entries), loc="outside lower center", ncols=columns or len(entries), columnspacing=1.6)
 
 
 def legend_above(axes: Axes, columns: int | None = None) -> None:

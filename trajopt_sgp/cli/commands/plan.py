@@ -83,8 +83,11 @@ def plan(
     The pole hangs at rest and shall stand after the horizon: terminal cost p² + (θ-π)² + 0.1ṗ² + 0.1θ̇², force within
     ±80 N. With a score, an energy network or another distance the plan is held to the data. Every plan's forces are
     then applied to the true equations; a true cost below 0.1 is a success. With a certificate the report says how wrong
-    the model may be along the plan, beside how wrong it was. The exit code says that planning ran, not that it
-    succeeded.
+    the model may be along the plan, beside how wrong it was.
+
+    Exit codes: 0, planning ran, whether it succeeded or not; 1, the request makes no sense; 2, the command line cannot
+    be read; 130, interrupted. One Ctrl-C ends the search: the best plan so far is judged and written; a second ends
+    everything at once.
     """
     arguments = locals()
     from trajopt_sgp.cli.jobs.plan import PlanRequest, run_plan

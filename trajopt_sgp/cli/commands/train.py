@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from trajopt_sgp.cli.parameters import JsonOutput, Seed, examples
 from trajopt_sgp.cli.report import Report
@@ -15,7 +16,22 @@ EXAMPLES = examples(
     "trajopt-sgp train --dataset sgp/hopper-medium-v0 --preset d4rl",
     "trajopt-sgp train --dataset D4RL/pointmaze/umaze-v2 --download",
 )
-_OPTIMISATION = "Network and optimisation (by default what the preset says; see train.json)"
+_OPTIMISATION = "Network and optimisation (defaults are those of the preset)"
+
+
+class TrainCommand(TyperCommand):
+    """The command, whose help gives the defaults; they are read off the presets, and only when help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from trajopt_sgp.cli.jobs.train_defaults import default_notes
+
+        notes = default_notes()
+        for option in self.params:
+            told, end = getattr(option, "help", None) or "", notes.get(option.name or "", "")
+            if not told.endswith(end):
+                setattr(option, "help", told + end)  # noqa: B010
+        super().format_help(ctx, formatter)
 
 
 def _steps(of: str) -> Any:

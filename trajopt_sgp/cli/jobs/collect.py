@@ -15,8 +15,10 @@ from trajopt_sgp.cli.report import Report, make_listing, progress_bar
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.data import collect_random_transitions, load_transitions, local_dataset_ids, write_minari_dataset
 from trajopt_sgp.data.minari_io import check_dataset_id
-from trajopt_sgp.envs import ARM_PUSHER_ID, CARTPOLE_SWING_UP_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
+from trajopt_sgp.envs import ARM_PUSHER_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
 from trajopt_sgp.errors import DatasetError, OptionError
+
+_NAMESPACE = "trajopt_sgp/"
 
 Collector = Callable[[gymnasium.Env[Any, Any], int, int, int, Callable[[int], object]], list[EpisodeBuffer]]
 """Environment, transitions, seed, steps of an episode and a report of progress, to episodes."""
@@ -121,8 +123,13 @@ def make_environment(environment_id: str) -> gymnasium.Env[Any, Any]:
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         raise OptionError(
             f"Environment {environment_id!r} cannot be made: {str(error).rstrip('.')}. "
-            f"This package brings {CARTPOLE_SWING_UP_ID!r}."
+            f"This package brings {', '.join(own_environments())}."
         ) from error
+
+
+def own_environments() -> list[str]:
+    """Return the Gymnasium ids of the environments of this package."""
+    return sorted(name for name in gymnasium.registry if name.startswith(_NAMESPACE))
 
 
 def check_free(dataset: str, overwrite: bool) -> None:

@@ -37,15 +37,8 @@ _PARTS: Mapping[str, Sequence[str]] = {
     "result": ("formulation", "solver", "status", "cost", "relative_error"),
     "accuracy": ("defect", "mesh_error", "resimulated_gap", "resimulated_cost", "kkt_residual"),
     "plant": ("plant_gap", "plant_cost"),
-    "effort": (
-        "intervals",
-        "variables",
-        "iterations",
-        "build_seconds",
-        "derivatives_seconds",
-        "solver_seconds",
-        "warm_up_seconds",
-    ),
+    "size": ("intervals", "variables", "iterations"),
+    "time": ("build_seconds", "derivatives_seconds", "solver_seconds", "warm_up_seconds"),
 }
 
 

@@ -1,6 +1,7 @@
 """Making a dataset of recordings."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from trajopt_sgp.data import (
     write_transitions,
 )
 from trajopt_sgp.errors import OptionError
+
+_FILE = "\0"
+"""Stands for a file in the text of a warning."""
+_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +91,29 @@ def _bound(text: str) -> float | list[float]:
 def _read(request: ImportRequest) -> list[Recording]:
     states, controls = _names(request.states), _names(request.controls)
     recordings: list[Recording] = []
+    warned: dict[str, list[Path]] = {}
     with progress_bar("Reading", len(request.files), request.json_output) as update:
         for done, file in enumerate(request.files, 1):
-            recordings += read_recordings(file, states, controls, request.time, request.run)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                recordings += read_recordings(file, states, controls, request.time, request.run)
+            for warning in caught:
+                warned.setdefault(str(warning.message).replace(str(file), _FILE), []).append(file)
             update(done, file.name)
+    _warn(warned)
     return recordings
+
+
+def _warn(warned: Mapping[str, Sequence[Path]]) -> None:
+    """Warn once of what holds of several files.
+
+    Args:
+        warned: files by the text of a warning, in which `_FILE` stands for the file.
+    """
+    for text, (first, *others) in warned.items():
+        names = ", ".join(map(str, others[:_SHOWN])) + (f" and {len(others) - _SHOWN} more" * (len(others) > _SHOWN))
+        also = f" The same is true of {names}." if others else ""
+        warnings.warn(text.replace(_FILE, str(first)) + also, stacklevel=2)
 
 
 def _names(listed: str) -> list[str]:

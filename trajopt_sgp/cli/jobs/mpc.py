@@ -98,7 +98,10 @@ def _count_steps(request: MpcRequest) -> int:
         raise OptionError(f"--latency {request.latency:g}: it must be a number of seconds below the length.")
     check_weights(beta=request.beta, effort=request.effort, tracking=request.tracking)
     if not SETTLED_SECONDS < request.seconds < float("inf"):
-        raise OptionError(f"--seconds {request.seconds:g}: success is judged over the last {SETTLED_SECONDS:g} s.")
+        raise OptionError(
+            f"--seconds {request.seconds:g}: give more than {SETTLED_SECONDS:g}, for success is judged over the last "
+            f"{SETTLED_SECONDS:g} s of an episode."
+        )
     return round(request.seconds / CartPoleParameters().time_step)
 
 

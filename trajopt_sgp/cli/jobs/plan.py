@@ -10,13 +10,13 @@ import numpy as np
 from trajopt_sgp.cli.jobs.models import ModelRequest, Models, check_beta, load_models
 from trajopt_sgp.cli.jobs.plan_result import PlanResult, judge
 from trajopt_sgp.cli.presets import PRESETS
-from trajopt_sgp.cli.report import Block, Report, make_table, working
+from trajopt_sgp.cli.report import INTERRUPTED, Block, Report, make_table, working
 from trajopt_sgp.cli.run_folder import RunFolder, open_run_folder
 from trajopt_sgp.cli.solver_options import check_weights, make_solver
 from trajopt_sgp.envs import CartPoleParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.formulations import Formulation
-from trajopt_sgp.problem import Certificate, OptimalControlProblem
+from trajopt_sgp.problem import Certificate, OptimalControlProblem, Status
 from trajopt_sgp.solvers import PreparedSolve, prepare, random_guesses
 from trajopt_sgp.studies.compare_choices import find_kind
 from trajopt_sgp.studies.swing_up import SUCCESS_COST, Guidance, swing_up_problem
@@ -81,7 +81,11 @@ def _plan(
     plan_file = folder.write_json("plan.json", {**_document(request, models, result), **result.arrays()})
     files = {"plan": plan_file, **(_draw(folder.path, result, models) if request.plots else {})}
     document = {**_document(request, models, result), "files": files}
-    return Report(document, _blocks(document))
+    return Report(document, _blocks(document), INTERRUPTED if _interrupted(document) else 0)
+
+
+def _interrupted(document: Mapping[str, Any]) -> bool:
+    return Status.INTERRUPTED.label in document["starts"]["status"]
 
 
 def _guidance(request: PlanRequest, models: Models) -> Guidance:
@@ -199,5 +203,7 @@ def _verdict(document: Mapping[str, Any]) -> list[Block]:
             f"median true cost {starts['true_cost_median']:.4g}."
         )
     lines.append(f"{document['iterations']} iterations, {document['seconds']['total']:.2f} s.")
+    if _interrupted(document):
+        lines.append("Interrupted: this is the best plan so far.")
     lines += [f"Wrote {path}" for path in document["files"].values()]
     return lines

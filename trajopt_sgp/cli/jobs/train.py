@@ -1,12 +1,14 @@
 """Training models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trajopt_sgp.cli.jobs.train_defaults import own_steps
 from trajopt_sgp.cli.report import Block, Report, make_table, note, progress_bar
 from trajopt_sgp.cli.run_folder import CONFIG_FILE, RunFolder, open_run_folder
 from trajopt_sgp.data import Normalizer, Transitions, load_transitions
@@ -24,6 +26,7 @@ from trajopt_sgp.models.device import usable_device
 _ROLLOUT = ("rollout_steps", "rollout_decay")
 """Arguments that are for dynamics alone."""
 _SHOWN = 20
+_CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +107,12 @@ def _train(
     device: torch.device,
 ) -> dict[str, Any]:
     place = request.folder / kind
-    if (place / "checkpoint.safetensors").exists():
+    if (place / _CHECKPOINT).exists():
         note(f"{kind}: resuming in {place}", request.json_output)
     train = TRAINERS[kind][1]
-    with progress_bar(f"Training {kind}", settings.steps, request.json_output) as update:
+    quiet = request.json_output
+    kept = _told_what_is_kept(kind, place, settings, quiet)
+    with kept, progress_bar(f"Training {kind}", settings.steps, quiet) as update:
         result = train(
             data,
             settings,
@@ -131,6 +136,22 @@ def _train(
         "step_errors": [{**asdict(error), "share": error.share} for error in result.step_errors],
         **rmse,
     }
+
+
+@contextmanager
+def _told_what_is_kept(kind: str, place: Path, settings: TrainingSettings, quiet: bool) -> Iterator[None]:
+    """Say on Ctrl-C before the first checkpoint of a model that nothing of it is kept; after it, training resumes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (place / _CHECKPOINT).exists():
+            first = min(settings.validate_every, settings.steps)
+            note(
+                f"Nothing of {kind} is kept: its first checkpoint is written after {first} steps (--validate-every). "
+                "The same command begins it anew; models that are finished stay as they are.",
+                quiet,
+            )
+        raise
 
 
 def _blocks(dataset: str, results: Mapping[str, Mapping[str, Any]]) -> list[Block]:
@@ -168,7 +189,7 @@ def _chosen(text: str | None, preset: TrainingPreset) -> list[str]:
 
 
 def _settings(request: TrainRequest, kind: str, preset: TrainingPreset) -> TrainingSettings:
-    own = getattr(request, _own_steps(kind), None)
+    own = getattr(request, own_steps(kind), None)
     given: dict[str, Any] = {
         "steps": request.steps if own is None else own,
         "hidden_sizes": None if request.hidden_sizes is None else _sizes(request.hidden_sizes),
@@ -192,14 +213,10 @@ def _note_idle_options(request: TrainRequest, trained: Mapping[str, TrainingSett
             option = "--" + name.replace("_", "-")
             note(f"{option} {value:g} is ignored: no dynamics are trained, see --models.", request.json_output)
     for kind in TRAINERS:
-        steps = getattr(request, _own_steps(kind), None)
+        steps = getattr(request, own_steps(kind), None)
         if steps is not None and kind not in trained:
-            option = "--" + _own_steps(kind).replace("_", "-")
+            option = "--" + own_steps(kind).replace("_", "-")
             note(f"{option} {steps} is ignored: of {kind} nothing is trained, see --models.", request.json_output)
-
-
-def _own_steps(kind: str) -> str:
-    return f"steps_{kind.replace('-', '_')}"
 
 
 def _sizes(text: str) -> tuple[int, ...]:

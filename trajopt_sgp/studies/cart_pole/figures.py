@@ -8,9 +8,20 @@ from matplotlib.ticker import PercentFormatter
 
 from trajopt_sgp.studies.cart_pole.table import Pooled, beta_curve, pool, split_by_limits
 from trajopt_sgp.studies.runner import CellRecord
-from trajopt_sgp.viz.style import INK, PALETTE, add_heading, legend_above, new_figure, styled
+from trajopt_sgp.viz.rate_plots import draw_rates, interval_lengths, share_axis
+from trajopt_sgp.viz.style import (
+    FAINT,
+    INK,
+    PALETTE,
+    add_heading,
+    legend_above,
+    name_axes,
+    new_figure,
+    panel_grid,
+    styled,
+)
 
-_SHIFT = 1.035
+_COLUMNS = 4
 
 
 def draw_figures(records: Sequence[CellRecord]) -> dict[str, Figure]:
@@ -38,21 +49,29 @@ def _curve(records: Sequence[CellRecord]) -> list[Pooled]:
 
 @styled
 def plot_success(table: Sequence[Pooled]) -> Figure:
-    """Draw the success rate over the number of transitions, one line with intervals for each method."""
-    figure = new_figure(8.6, 5.0)
-    axes = figure.subplots()
-    names = list(dict.fromkeys(entry.method for entry in table))
-    for k, name in enumerate(names):
-        entries = sorted((entry for entry in table if entry.method == name), key=lambda entry: entry.size)
-        # beside each other, so that intervals do not cover each other
-        sizes = [entry.size * _SHIFT ** (k - 0.5 * (len(names) - 1)) for entry in entries]
-        style = "-" if k < len(PALETTE) else "--"
-        draw_rates(axes, sizes, entries, PALETTE[k % len(PALETTE)], style, name)
-    axes.set(xscale="log", xlabel="transitions", ylabel="plans that succeed", ylim=(-0.03, 1.03))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    add_heading(figure, "Swing-up on the true system, 95 % intervals")
+    """Draw the success rate over the number of transitions: a panel for each method, the others faint behind it."""
+    curves = {
+        name: sorted((entry for entry in table if entry.method == name), key=lambda entry: entry.size)
+        for name in dict.fromkeys(entry.method for entry in table)
+    }
+    columns = min(_COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = new_figure(2.5 * columns + 0.6, 2.1 * rows + 0.8)
+    panels = panel_grid(figure, len(curves), columns)
+    for axes, (name, entries) in zip(panels, curves.items(), strict=True):
+        for others in curves.values():
+            axes.plot(_sizes(others), [entry.success.value for entry in others], color=FAINT, alpha=0.5, linewidth=1.0)
+        draw_rates(axes, _sizes(entries), [entry.success for entry in entries], PALETTE[0])
+        axes.set_title(name, fontsize=9.5)
+        axes.set_xscale("log")
+        share_axis(axes, "")
+    name_axes(panels, "transitions", "plans that succeed")
+    add_heading(figure, "Swing-up on the true system, 95 % intervals; grey: the other methods")
     return figure
+
+
+def _sizes(entries: Sequence[Pooled]) -> list[int]:
+    return [entry.size for entry in entries]
 
 
 @styled
@@ -67,9 +86,8 @@ def plot_limits(known: Sequence[Pooled], unknown: Sequence[Pooled]) -> Figure:
         found = {entry.method: entry.success for entry in entries if entry.size == size}
         rates = [found[name] for name in names if name in found]
         places = [len(names) - 1 - k + shift for k, name in enumerate(names) if name in found]
-        sides = [[max(0.0, r.value - r.low) for r in rates], [max(0.0, r.high - r.value) for r in rates]]
-        values = [r.value for r in rates]
-        axes.errorbar(values, places, xerr=sides, fmt="o", color=colour, label=label, markersize=5.0, capsize=2.0)
+        style: dict[str, Any] = {"fmt": "o", "color": colour, "label": label, "markersize": 5.0, "capsize": 2.0}
+        axes.errorbar([r.value for r in rates], places, xerr=interval_lengths(rates), **style)
     axes.set_yticks(range(len(names)), names[::-1])
     axes.set(xlabel="plans that succeed", xlim=(-0.03, 1.03))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -85,25 +103,13 @@ def plot_betas(curves: Mapping[str, Sequence[Pooled]]) -> Figure:
     panels = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     for axes, (title, curve) in zip(panels, curves.items(), strict=True):
         factors = [entry.factor for entry in curve]
-        draw_rates(axes, factors, curve, PALETTE[0], "-", "plans that succeed")
+        draw_rates(axes, factors, [entry.success for entry in curve], PALETTE[0], label="plans that succeed")
         outside = [entry.outside for entry in curve]
         axes.plot(factors, outside, "s--", color=PALETTE[1], label="knots outside, median plan")
         axes.axhline(0.05, color=INK, linewidth=0.8, linestyle=":", label="as unseen data")
-        axes.set(xscale="log", xlabel=f"β / tuned β, motor's limits {title}", ylim=(-0.03, 1.03))
-    panels[0].set(ylabel="share")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.set(xscale="log", xlabel=f"β / tuned β, motor's limits {title}")
+    share_axis(panels[0], "share")
     legend_above(panels[0])
     (method,) = {entry.method for curve in curves.values() for entry in curve}
     add_heading(figure, f"Sensitivity to β, {method}")
     return figure
-
-
-def draw_rates(
-    axes: Any, places: Sequence[float], entries: Sequence[Pooled], colour: str, style: str, label: str
-) -> None:
-    """Draw success rates with their intervals."""
-    rates = [entry.success.value for entry in entries]
-    below = [entry.success.value - entry.success.low for entry in entries]
-    above = [entry.success.high - entry.success.value for entry in entries]
-    bars = [[max(0.0, length) for length in side] for side in (below, above)]
-    axes.errorbar(places, rates, bars, fmt=f"o{style}", color=colour, label=label, markersize=4.0, capsize=2.0)

@@ -12,7 +12,7 @@ from trajopt_sgp.problem import CertificateCheck, PlanCertificate, Trajectory
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import success_rate
 from trajopt_sgp.uncertainty import LipschitzEstimate
-from trajopt_sgp.viz import plot_certificate, plot_error_ratios
+from trajopt_sgp.viz import CARTPOLE_UNITS, plot_certificate, plot_error_ratios
 
 _SETTING = """Each cell draws transitions, trains dynamics and a score on some, fits a certificate to others that
 training has not seen, and makes plans by guided single shooting (gradient descent, score weighting σ²) from random
@@ -34,6 +34,10 @@ distribution, seen neither in training nor by the certificate, below the calibra
 
 _LIPSCHITZ = """The Lipschitz constants, in error units per unit of normalised state and control. They are estimates and
 may be too small; what makes the bounds hold is their calibration on executed plans:"""
+
+
+_UNITS = {**CARTPOLE_UNITS, "angle": "rad", "rate": "rad/s"}
+"""Of the states; those of drift have none."""
 
 
 def write_page(records: Sequence[CellRecord]) -> str:
@@ -68,7 +72,8 @@ def draw_figures(records: Sequence[CellRecord]) -> Mapping[str, Figure]:
     for name, cells in systems.items():
         example = cells[0].result["example"]
         title = f"A typical plan and its random tube: {name}"
-        figures[f"plan-of-{name}"] = plot_certificate(_rebuild(example, confidence), example["names"], title=title)
+        check = _rebuild(example, confidence)
+        figures[f"plan-of-{name}"] = plot_certificate(check, example["names"], units=_UNITS, title=title)
     return figures
 
 

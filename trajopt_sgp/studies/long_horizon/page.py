@@ -5,15 +5,30 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Rectangle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.patches import Circle, Patch, Rectangle
 
 from trajopt_sgp.markdown import markdown_table
 from trajopt_sgp.studies.long_horizon.maze import GOAL_RADIUS
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import percent, success_rate
 from trajopt_sgp.studies.toys.compact import unpack_array
-from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_title, styled
+from trajopt_sgp.viz.rate_plots import MARKERS, beside, draw_rates, share_axis
+from trajopt_sgp.viz.style import (
+    INK,
+    PALETTE,
+    add_heading,
+    key_line,
+    key_marker,
+    legend_below,
+    name_axes,
+    new_figure,
+    panel_grid,
+    styled,
+)
+
+_WAYS = {False: ("open loop", PALETTE[1]), True: ("replanned", PALETTE[0])}
+_GOAL = PALETTE[2]
+_COLUMNS = 4
 
 _CORRIDOR = """## Corridor
 
@@ -127,16 +142,13 @@ def plot_horizons(groups: Group) -> Figure:
     for k, name in enumerate(names):
         horizons = sorted(horizon for planner, horizon in groups if planner == name)
         rates = [success_rate(*_counts(groups[name, horizon])) for horizon in horizons]
-        values = [rate.value for rate in rates]
-        bars = [[max(0.0, r.value - r.low) for r in rates], [max(0.0, r.high - r.value) for r in rates]]
-        # beside each other, so that intervals do not cover each other
-        places = [horizon * 1.03 ** (k - 0.5 * (len(names) - 1)) for horizon in horizons]
-        axes.errorbar(places, values, bars, fmt="o-", color=PALETTE[k % len(PALETTE)], label=name, markersize=4.0)
+        colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
+        draw_rates(axes, beside(horizons, k, len(names)), rates, colour, marker=marker, label=name)
     shown = sorted({horizon for _, horizon in groups})
-    axes.set(xscale="log", xlabel="horizon T", ylabel="plans that succeed", ylim=(-0.03, 1.03))
+    axes.set(xscale="log", xlabel="horizon T")
+    share_axis(axes)
     axes.set_xticks(shown, [str(horizon) for horizon in shown])
     axes.set_xticks([], minor=True)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     add_heading(figure, "Corridor: success on the true system in the same processor time, 95 % intervals")
     return figure
@@ -144,25 +156,46 @@ def plot_horizons(groups: Group) -> Figure:
 
 @styled
 def plot_maze(groups: Group, size: int) -> Figure:
-    """Draw the executed ways through the maze, a column for each planner, open loop above replanned."""
+    """Draw the executed ways through the maze, a panel for each planner."""
     names = list(dict.fromkeys(planner for planner, _ in groups))
-    figure = new_figure(2.4 * len(names) + 0.8, 5.4)
-    panels = figure.subplots(2, len(names), sharex=True, sharey=True, squeeze=False)
-    for line, receding in zip(panels, (False, True), strict=True):
-        for axes, name in zip(line, names, strict=True):
-            results = groups.get((name, receding), [])
-            _draw_maze(axes)
-            for path in _joined(results, "paths"):
-                axes.plot(*unpack_array(path).T, color=PALETTE[0], linewidth=0.8)
-            reached, runs = _counts(results)
-            planner = name.replace(", reward", ",\nreward")
-            set_title(axes, f"{planner}\n{'replanned' if receding else 'open loop'}: {reached} of {runs}")
-    add_heading(figure, f"Point maze, {size:,} transitions: executed ways")
+    columns = min(_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(2.6 * columns + 0.4, 3.1 * rows + 1.0)
+    panels = panel_grid(figure, len(names), columns)
+    for axes, name in zip(panels, names, strict=True):
+        _draw_maze(axes)
+        counts = [_draw_ways(axes, groups, name, receding) for receding in _WAYS]
+        axes.set_title("\n".join([name, *filter(None, counts)]), fontsize=9.5)
+    name_axes(panels, "x [m]", "y [m]")
+    legend_below(figure, _maze_key(groups))
+    add_heading(figure, f"Point maze, {size:,} transitions: executed ways, and how many reach the goal")
     return figure
+
+
+def _draw_ways(axes: Any, groups: Group, name: str, receding: bool) -> str:
+    """Draw the ways of one planner and return how many of them succeed, in words; nothing where there are none."""
+    results = groups.get((name, receding), [])
+    word, colour = _WAYS[receding]
+    for path in _joined(results, "paths"):
+        way = unpack_array(path)
+        axes.plot(*way.T, color=colour, linewidth=0.8)
+        axes.plot(*way[0], "s", color=INK, markersize=3.0, zorder=3)
+    reached, runs = _counts(results)
+    return f"{word}: {reached} of {runs}" if runs else ""
+
+
+def _maze_key(groups: Group) -> list[Any]:
+    drawn = {receding for _, receding in groups}
+    return [
+        *(key_line(*way, width=1.2) for receding, way in _WAYS.items() if receding in drawn),
+        key_marker("start", "s", INK, size=4.0),
+        key_marker("reward: within this of the goal", "o", "white", _GOAL, 9.0),
+        Patch(color=INK, alpha=0.3, linewidth=0.0, label="wall"),
+    ]
 
 
 def _draw_maze(axes: Any) -> None:
     axes.add_patch(Rectangle((-1.5, -1.5), 3.0, 3.0, fill=False, edgecolor=INK))
     axes.add_patch(Rectangle((-1.5, -0.5), 2.0, 1.0, color=INK, alpha=0.3, linewidth=0.0))
-    axes.add_patch(Circle((-1.0, -1.0), GOAL_RADIUS, fill=False, edgecolor=PALETTE[2]))
+    axes.add_patch(Circle((-1.0, -1.0), GOAL_RADIUS, fill=False, edgecolor=_GOAL, linewidth=1.4, zorder=4))
     axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")

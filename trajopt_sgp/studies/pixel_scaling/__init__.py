@@ -1,7 +1,8 @@
 """Study of how plans in pixels scale with the number of pixels and of steps."""
 
 from trajopt_sgp.studies.pixel_scaling.cells import all_cells
-from trajopt_sgp.studies.pixel_scaling.page import draw_figures, write_page
+from trajopt_sgp.studies.pixel_scaling.figures import draw_figures
+from trajopt_sgp.studies.pixel_scaling.page import write_page
 from trajopt_sgp.studies.study import Study
 
 STUDY = Study(

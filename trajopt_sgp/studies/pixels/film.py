@@ -13,6 +13,9 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.viz import plot_film_strip
 
+_FRAMES = 10
+"""What fits beside each other at the width of a page."""
+
 
 def pack_pictures(pictures: ArrayLike) -> str:
     """Return pictures `(K, r²)` in [0, 1] as text, a byte for each pixel before compression."""
@@ -27,7 +30,7 @@ def unpack_pictures(text: str, count: int) -> FloatArray:
 
 
 def draw_film(world: PixelWorld, result: Mapping[str, Any], title: str) -> Figure:
-    """Draw what the plan of a result imagines, where the true point is, and the controls, at every second knot."""
+    """Draw what the plan of a result imagines, where the true point is, and the controls, at some of the knots."""
     path = np.array(result["path"])
     rows: dict[str, ArrayLike] = {
         "imagined": unpack_pictures(result["film"]["states"], len(path)),
@@ -35,4 +38,5 @@ def draw_film(world: PixelWorld, result: Mapping[str, Any], title: str) -> Figur
         "controls": unpack_pictures(result["film"]["controls"], len(path) - 1),
     }
     hole = world.hole / world.state_images.extent
-    return plot_film_strip(rows, title, hole=hole, knots=range(0, len(path), 2))
+    every = max(2, -(-(len(path) - 1) // _FRAMES))
+    return plot_film_strip(rows, title, hole=hole, knots=range(0, len(path), every))

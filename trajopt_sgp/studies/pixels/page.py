@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from trajopt_sgp.envs import PixelWorld
 from trajopt_sgp.markdown import markdown_table
@@ -14,7 +16,21 @@ from trajopt_sgp.studies.pixels.film import draw_film
 from trajopt_sgp.studies.pixels.planning import DEEP, NEAR
 from trajopt_sgp.studies.runner import CellRecord
 from trajopt_sgp.studies.statistics import success_rate
-from trajopt_sgp.viz.style import INK, PALETTE, add_heading, new_figure, set_title, styled
+from trajopt_sgp.viz.style import (
+    INK,
+    PALETTE,
+    add_heading,
+    key_line,
+    key_marker,
+    legend_below,
+    name_axes,
+    new_figure,
+    panel_grid,
+    set_title,
+    styled,
+)
+
+_HOLE, _GOOD, _BAD = "0.88", PALETTE[0], PALETTE[5]
 
 Groups = Mapping[str, Sequence[CellRecord]]
 
@@ -169,25 +185,36 @@ def _draw(record: CellRecord) -> Figure:
 
 @styled
 def plot_paths(groups: Groups, start: str) -> Figure:
-    """Draw the true paths around the hole, a panel for each planner, a dot at each goal; those that fail are orange."""
+    """Draw the true paths around the hole, a panel for each planner; those that fail are orange."""
     columns = min(4, len(groups))
-    figure = new_figure(10.0, 0.6 + 2.9 * math.ceil(len(groups) / columns))
-    panels = figure.subplots(math.ceil(len(groups) / columns), columns, sharex=True, sharey=True, squeeze=False).ravel()
+    figure = new_figure(10.0, 1.1 + 2.9 * math.ceil(len(groups) / columns))
+    panels = panel_grid(figure, len(groups), columns)
     turn, hole = np.linspace(0.0, 2.0 * np.pi, 100), PixelWorld().hole
-    for axes, (planner, chosen) in zip(panels, groups.items(), strict=False):
-        axes.fill(hole * np.cos(turn), hole * np.sin(turn), color="0.88")
+    for axes, (planner, chosen) in zip(panels, groups.items(), strict=True):
+        axes.fill(hole * np.cos(turn), hole * np.sin(turn), color=_HOLE)
         for record in chosen:
-            path, colour = np.array(record.result["path"]), PALETTE[0] if succeeded(record) else PALETTE[5]
+            path, colour = np.array(record.result["path"]), _GOOD if succeeded(record) else _BAD
             axes.plot(*path.T, "-", color=colour, lw=1.2)
+            axes.plot(*path[0], "s", color=colour, ms=3.0)
             axes.plot(*record.result["goal"], "o", color=INK, ms=3.0)
         axes.set_aspect("equal")
         axes.locator_params(nbins=4)
         set_title(axes, f"{planner}\n{sum(map(succeeded, chosen))} of {len(chosen)}")
-    for axes in panels[len(groups) :]:
-        axes.set_visible(False)
+    name_axes(panels, "x", "y")
+    legend_below(figure, _path_key())
     whence = {"bent": "the best of 16 bent paths", "straight": "the straight line"}[start]
     add_heading(figure, f"The true point under planned pictures, from {whence}")
     return figure
+
+
+def _path_key() -> list[Artist]:
+    return [
+        key_line("succeeds", _GOOD, width=1.2),
+        key_line("fails", _BAD, width=1.2),
+        key_marker("start", "s", INK, size=4.0),
+        key_marker("goal", "o", INK, size=4.0),
+        Patch(color=_HOLE, label="hole in the data"),
+    ]
 
 
 def _by_planner(records: Sequence[CellRecord], start: str) -> dict[str, list[CellRecord]]:

@@ -33,7 +33,7 @@ def draw_figures(records: Records) -> Mapping[str, Figure]:
         shown = _of(records, planner.name)
         if shown:
             paths[planner.name] = (np.array(shown[0].result["path"]), np.array(shown[0].result["goal"]))
-    return {"episodes": plot_pushes(paths)} if paths else {}
+    return {"episodes": plot_pushes(paths, "The first goal of every planner, from above")} if paths else {}
 
 
 def _of(records: Records, name: str) -> list[CellRecord]:

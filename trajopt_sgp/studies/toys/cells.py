@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PlanarWorld, find_world
 from trajopt_sgp.studies.runner import CellContext, StudyCell
 from trajopt_sgp.studies.toys.circle import land_on_circle, train_circle
@@ -72,8 +73,13 @@ def train_world(settings: Mapping[str, Any], context: CellContext) -> dict[str, 
             for label, model in fields.items()
             for sigma in toy.reading_sigmas
         ],
-        "data": pack_array(models.data.states[:_SHOWN]),
+        "data": pack_array(_some(models.data.states)),
     }
+
+
+def _some(states: FloatArray) -> FloatArray:
+    """Return a few of the states; not the first, for a world may be drawn part by part."""
+    return states[:: max(1, len(states) // _SHOWN)]
 
 
 def plan_world(settings: Mapping[str, Any], context: CellContext) -> dict[str, Any]:
