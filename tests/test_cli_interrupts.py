@@ -8,7 +8,7 @@ import pytest
 
 from trajopt_sgp.cli.main import run
 from trajopt_sgp.data import write_transitions
-from trajopt_sgp.envs import sample_transitions
+from trajopt_sgp.envs import sample_cartpole_transitions
 from trajopt_sgp.learning import MODEL_FILE, TRAINERS
 from trajopt_sgp.models import LearnedDynamics, fit_normalizer, save_model
 from trajopt_sgp.solvers.interruption import Interruption
@@ -17,7 +17,7 @@ DATASET = "cli/interrupted-v0"
 
 
 def test_a_plan_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    data = sample_transitions(50, np.random.default_rng(0))
+    data = sample_cartpole_transitions(50, np.random.default_rng(0))
     save_model(LearnedDynamics(data.dataset, fit_normalizer(data), (8,)), tmp_path / MODEL_FILE)
     monkeypatch.setattr(Interruption, "requested", property(lambda self: True))
     arguments = ["--dynamics", str(tmp_path), "--starts", "2", "--no-plots", "--folder", str(tmp_path / "plan")]
@@ -32,7 +32,7 @@ def test_training_says_that_nothing_is_kept_before_the_first_checkpoint(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    write_transitions(sample_transitions(50, np.random.default_rng(0)), DATASET, overwrite=True)
+    write_transitions(sample_cartpole_transitions(50, np.random.default_rng(0)), DATASET, overwrite=True)
     monkeypatch.setitem(TRAINERS, "dynamics", (TRAINERS["dynamics"][0], stop))
     arguments = ["--dataset", DATASET, "--models", "dynamics", "--steps", "40", "--folder", str(tmp_path / "train")]
     assert run(["train", *arguments]) == 130
