@@ -80,6 +80,7 @@ def plot_paths(
         axes.set_xlabel(fill(panel.note, _LINE))
         axes.annotate("x", (1.0, 0.0), (5.0, 0.0), "axes fraction", "offset points", va="center")
         axes.set_aspect("equal")
+        axes.locator_params(nbins=5)
         axes.grid(False)
     grid[0].set_ylabel("y")
     goal = [] if goals is None else [key_marker("goal", "*", _GOAL, INK, 11.0)]
