@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.bus import LogWriter, Packet, read_log
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL, make_command
+from trajopt_sgp.hardware.driver_state import BURST
 from trajopt_sgp.hardware.faults.judge import count_tip_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
@@ -228,10 +230,12 @@ WIRE = HardwareSettings(start_guard=0.02, state_age=5.0, keypoint_age=0.5)
 class Wire:
     """A bus with the simulated driver on it, whose packets wait until they are received, our own among them."""
 
-    def __init__(self) -> None:
-        self.driver = SimulatedDriver(WIRE, ArmSimulation(), np.random.default_rng(0))
+    def __init__(self, settings: HardwareSettings = WIRE) -> None:
+        self.settings = settings
+        self.driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
         self.driver.packets = 300
         self.alive, self.copies = True, 1
+        self.status: Callable[[bytes], bytes] = bytes
         self.waiting: list[Packet] = []
         self.commands: list[Packet] = []
 
@@ -252,7 +256,7 @@ class Wire:
     def measure(self) -> None:
         """Let a period pass."""
         self.driver.step()
-        self.waiting.append(Packet(now(), WIRE.status_channel, self.driver.status(now())))
+        self.waiting.append(Packet(now(), WIRE.status_channel, self.status(self.driver.status(now()))))
         self.waiting.append(Packet(now(), WIRE.frame_channel, self.driver.frame(now())))
 
     def move_box(self, x: float) -> None:
@@ -264,10 +268,53 @@ class Wire:
 
 def connected(wire: Wire) -> LcmRobot:
     """A robot behind the wire that stands where it was commanded to."""
-    robot = LcmRobot(WIRE, wire)
+    robot = LcmRobot(wire.settings, wire)
     robot.connect()
     robot.send_action(robot.get_observation().tip)
     return robot
+
+
+def test_statuses_that_come_too_often_move_the_arm_no_faster() -> None:
+    robot = connected(Wire())  # whose statuses are a millisecond apart
+    begun = time.monotonic()
+    for _ in range(40):
+        robot.send_action(robot.get_observation().tip)
+    assert (time.monotonic() - begun) / WIRE.period > 40 - BURST
+
+
+def repeated() -> Callable[[bytes], bytes]:
+    """Every status is the first."""
+    first: list[bytes] = []
+
+    def change(packet: bytes) -> bytes:
+        first[:] = first or [packet]
+        return first[0]
+
+    return change
+
+
+def frozen() -> Callable[[bytes], bytes]:
+    """Every status has the joints of the first."""
+    same = repeated()
+
+    def change(packet: bytes) -> bytes:
+        message = STATUS_DECODER.decode(packet)
+        message.joint_position_measured = STATUS_DECODER.decode(same(packet)).joint_position_measured
+        return bytes(message.encode())
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "cause"), [(repeated(), "stale state"), (frozen(), "frozen state")])
+def test_status_that_is_repeated_is_none(change: Callable[[bytes], bytes], cause: str) -> None:
+    wire = Wire(replace(WIRE, state_age=0.2))
+    robot = connected(wire)
+    wire.status, start = change, robot.get_observation().tip
+    decision = robot.send_action(start)
+    while decision.state.mode is Mode.RUNNING:
+        decision = robot.send_action(start + np.array([0.0, 0.2, 0.0]))
+    assert cause in decision.interventions
+    assert "tracking error" not in decision.interventions
 
 
 def test_box_that_moves_while_the_program_does_something_else_is_followed() -> None:

@@ -138,7 +138,7 @@ def test_fault_stops_the_arm_is_named_and_passes(name: str) -> None:
     changes, cause = FAULTS[name]
     lockstep = running()
     if name == "old time":  # a clock that stands still is not behind by so much that it has jumped
-        changes = {"status": changed_status("utime", lockstep.state.utime)}
+        changes = {"status": changed_status("utime", lockstep.state.driver.utime)}
     reasons = lockstep.run(130, **changes)
     assert cause in reasons
     assert lockstep.mode() is Mode.HOLDING
@@ -281,7 +281,7 @@ def test_burst_of_statuses_moves_no_faster_than_time() -> None:
     before = len(lockstep.commands)
     for number in range(50):  # half a second's worth within one period
         message = STATUS_DECODER.decode(lockstep.driver.status(1))
-        message.utime = lockstep.state.utime + number
+        message.utime = lockstep.state.driver.utime + number
         lockstep.feed("IIWA_STATUS", message.encode())
     assert len(lockstep.commands) - before <= 3
 

@@ -84,8 +84,8 @@ def _read_series(path: Path, settings: HardwareSettings) -> tuple[_Series, _Seri
         before, (state, tick) = state, advance(settings, state, packet, kinematics)
         if state.keypoints.points is not None and state.keypoints.time != before.keypoints.time:
             box.add(packet.time, state.keypoints.points.ravel())
-        if state.measured is not None and state.received != before.received:
-            tip.add(packet.time, kinematics.tip(state.measured)[0][:2])
+        if state.driver.measured is not None and state.driver.received != before.driver.received:
+            tip.add(packet.time, kinematics.tip(state.driver.measured)[0][:2])
         if tick:
             moves = state.safety.mode is Mode.RUNNING
             if moves:

@@ -183,6 +183,7 @@ class FilteredRobot(ABC):
             decision = SafetyDecision(None, waits, self.safety)
         else:
             decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
+            decision = replace(decision, interventions=(*decision.interventions, *self._remarks()))
         self._safety = decision.state
         if decision.joints is not None and not self.dry:
             self._command(decision.joints)
@@ -192,6 +193,10 @@ class FilteredRobot(ABC):
 
     def _reasons_to_wait(self) -> tuple[str, ...]:
         """Return why nothing may be sent now, whatever is wanted; the arm is held where it is meanwhile."""
+        return ()
+
+    def _remarks(self) -> tuple[str, ...]:
+        """Return what explains the decision beside what the filter says."""
         return ()
 
     def _joints(self, measured: ArmState) -> FloatArray:

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from trajopt_sgp.hardware.bus import Packet
+from trajopt_sgp.hardware.driver_state import OLD, RESTARTED, take_status
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
-from trajopt_sgp.hardware.safety import SafetyState, reset
+from trajopt_sgp.hardware.safety import begin_anew, reset
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import usable
 from trajopt_sgp.hardware.tracker.state import TrackerState, noted
@@ -41,35 +39,13 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
 
 
 def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    message = STATUS_DECODER.decode(packet.data)
-    if message.utime < 0:
-        return _take_starting(state, packet, message), True
-    offset = packet.time - message.utime
-    jump = state.offset is not None and abs(offset - state.offset) > 1e6 * settings.clock_jump
-    if jump:
-        # a late packet is no jump, unless its clock is behind by more than any packet is late
-        state = noted(replace(state, jumped=packet.time), "clock jumped")
-    elif message.utime <= state.utime:
-        return noted(state, "old status"), False
-    return replace(_measured(state, packet.time, message), utime=message.utime, offset=offset), True
-
-
-def _take_starting(state: TrackerState, packet: Packet, message: Any) -> TrackerState:
-    if state.utime >= 0:
-        # a driver that begins anew holds the arm where it is until the first command: so do we
-        fresh = SafetyState(latched=state.safety.latched, counts=state.safety.counts)
-        state = replace(state, safety=fresh, utime=-1, offset=None, first=packet.time)
-        state = noted(state, "driver restarted")
-    return _measured(state, packet.time, message)
-
-
-def _measured(state: TrackerState, time: int, message: Any) -> TrackerState:
-    measured = np.asarray(message.joint_position_measured, dtype=np.float64)
-    if state.measured is None or (measured != state.measured).any():
-        commanded = state.safety.joints.position if state.safety.joints else None
-        state = replace(state, measured=measured, changed=time, moved_from=commanded)
-    torques = np.asarray(message.joint_torque_external, dtype=np.float64)
-    return replace(state, torques=torques, received=time, first=state.first or time)
+    status = STATUS_DECODER.decode(packet.data)
+    driver, note = take_status(settings, state.driver, status, packet.time, state.commanded)
+    if note == RESTARTED:
+        # it holds the arm where it is until the first command: so do we
+        state = replace(state, safety=begin_anew(state.safety))
+    state = replace(state, driver=driver)
+    return (noted(state, note) if note else state), note != OLD
 
 
 def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
@@ -104,7 +80,7 @@ def _take_event(settings: HardwareSettings, state: TrackerState, packet: Packet)
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     # a tick replaces a status that is missing, or one that is not listened for any more
-    late = packet.time - state.received > 3e6 * settings.period
+    late = packet.time - state.driver.received > 3e6 * settings.period
     return (noted(state, "late status") if late and not state.stop else state), late or state.stop
 
 
