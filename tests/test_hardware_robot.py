@@ -13,7 +13,7 @@ from trajopt_sgp.errors import HardwareError
 
 pytest.importorskip("mujoco")
 
-from trajopt_sgp.hardware import lcm_robot
+from trajopt_sgp.hardware import driver_state, lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
 from trajopt_sgp.hardware.bus import LogWriter, Packet, read_log
 from trajopt_sgp.hardware.bus.bus import now
@@ -390,3 +390,22 @@ def test_a_driver_that_restarts_is_left_alone_until_it_is_ready() -> None:
     assert wire.driver.packets > 200
     assert robot.send_action(robot.get_observation().tip).interventions == ()
     robot.disconnect()
+
+
+def test_driver_that_was_silent_is_sent_nothing_and_taken_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_state, "SILENCE", 50_000)
+    wire = Wire(replace(WIRE, state_age=0.03))
+    robot = connected(wire)
+    wire.alive, start = False, robot.get_observation().tip
+    while robot.send_action(start).interventions != ("stale state", "silent"):
+        pass
+    sent = robot.actions.sent
+    for _ in range(20):
+        robot.send_action(start)
+    assert robot.actions.sent == sent
+    # its clock is set already when it is heard again
+    wire.driver = SimulatedDriver(wire.settings, wire.driver.simulation, np.random.default_rng(0))
+    wire.driver.packets = 220
+    wire.alive = True
+    assert robot.send_action(start).interventions == ("driver starting",)
+    assert robot.safety.joints is None

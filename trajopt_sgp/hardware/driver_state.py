@@ -13,7 +13,7 @@ from trajopt_sgp.hardware.settings import HardwareSettings
 BURST = 3.0
 """Ticks that may follow each other at once when some were late."""
 SILENCE = 500_000
-"""How long after the last status a hold is still sent [µs]."""
+"""How long after the last status a hold is still sent [µs]; a driver that comes back later is taken for a new one."""
 OLD, JUMPED, RESTARTED = "old status", "clock jumped", "driver restarted"
 """What may be remarkable about a status."""
 
@@ -78,17 +78,18 @@ def take_status(
         time: When it was received [µs].
         commanded: Joints that were sent last and that the arm should follow `(7,)` [rad]; None if there are none.
     """
-    if status.utime < 0:
-        anew = driver.utime >= 0
-        known = replace(driver, utime=-1, offset=None, first=time) if anew else driver
-        return _measured(known, status, time, None if anew else commanded), RESTARTED if anew else None
-    offset = time - status.utime
-    # a late packet is no jump, unless its clock is behind by more than any packet is late
-    jumped = driver.offset is not None and abs(offset - driver.offset) > 1e6 * settings.clock_jump
-    if not jumped and status.utime <= driver.utime:
+    starting = status.utime < 0
+    offset = None if starting else time - status.utime
+    jumped = _apart(offset, driver.offset) > 1e6 * settings.clock_jump
+    if not (starting or jumped) and status.utime <= driver.utime:
         return driver, OLD
-    known = replace(driver, utime=status.utime, offset=offset, jumped=time if jumped else driver.jumped)
-    return _measured(known, status, time, commanded), JUMPED if jumped else None
+    # after a silence nobody knows whether it is still the driver that was commanded, unless it was its clock that stood
+    silent = driver.measured is not None and time - driver.received > SILENCE and not jumped
+    anew = silent or (starting and driver.utime >= 0)
+    known = DriverState(first=time) if anew else replace(driver, jumped=time) if jumped else driver
+    known = replace(known, utime=status.utime, offset=offset)
+    note = RESTARTED if anew else JUMPED if jumped else None
+    return _measured(known, status, time, None if anew else commanded), note
 
 
 def state_age(
@@ -114,6 +115,11 @@ def reasons_to_wait(settings: HardwareSettings, driver: DriverState, safety: Saf
     # it may begin anew at any time
     gone = safety.mode is Mode.HOLDING and time - driver.received > SILENCE
     return ("driver starting",) if starting else ("stale state", "silent") if gone else ()
+
+
+def _apart(offset: int | None, before: int | None) -> int:
+    """Return by what an offset has changed; a late packet is no jump, unless it is late by more than any packet is."""
+    return 0 if offset is None or before is None else abs(offset - before)
 
 
 def _measured(driver: DriverState, status: Any, time: int, commanded: FloatArray | None) -> DriverState:
