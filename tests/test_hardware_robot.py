@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.errors import HardwareError, NotFiniteError, OptionError, ShapeError
 
 pytest.importorskip("mujoco")
 
@@ -22,6 +23,7 @@ from trajopt_sgp.hardware.driver_state import BURST
 from trajopt_sgp.hardware.faults.judge import count_tip_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
+from trajopt_sgp.hardware.motions import move_to
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
 from trajopt_sgp.hardware.replay import SETTINGS
@@ -53,6 +55,24 @@ def test_simulated_robot_is_a_robot_and_tells_its_features_offline() -> None:
 def test_action_needs_a_connection() -> None:
     with pytest.raises(HardwareError, match="call connect"):
         SimulatedRobot().send_action(np.zeros(3))
+
+
+@pytest.mark.parametrize("pusher", [np.array(0.5), [0.5], np.zeros(2), np.zeros((1, 3)), ["a", "b", "c"]])
+def test_action_that_is_no_position_is_refused(pusher: ArrayLike) -> None:
+    with SimulatedRobot() as robot:
+        with pytest.raises(ShapeError, match="x, y and z"):
+            robot.send_action(pusher)
+        assert robot.actions.asked == 0
+        assert robot.send_action(robot.get_observation().tip.tolist()).state.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("target", [[500.0, 0.0, 50.0], [0.5, 0.0, -0.05], [0.3, 0.0, 0.05], [np.nan, 0.0, 0.05]])
+def test_target_that_cannot_be_is_refused_before_anything_moves(target: list[float]) -> None:
+    with SimulatedRobot() as robot:
+        before = robot.get_observation()
+        with pytest.raises((OptionError, NotFiniteError), match="cannot go to"):
+            move_to(robot, np.array(target))
+        assert robot.get_observation().time == before.time
 
 
 def test_stop_brakes_and_holds_and_motion_may_follow() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.decision_log import DecisionLog
-from trajopt_sgp.hardware.robot import Features
+from trajopt_sgp.hardware.robot import Features, as_position
 from trajopt_sgp.hardware.safety import (
     Mode,
     SafetyDecision,
@@ -121,15 +122,17 @@ class FilteredRobot(ABC):
     def get_observation(self) -> ArmState:
         """Return what was measured last."""
 
-    def send_action(self, pusher: FloatArray) -> SafetyDecision:
+    def send_action(self, pusher: ArrayLike) -> SafetyDecision:
         """Want the pusher at a position `(3,)` [m] for one period; return what was really sent, and why it differs.
 
         Raises:
             HardwareError: not connected.
+            ShapeError: anything but three numbers; nothing is sent. Three that are not finite make the arm brake.
         """
         _ = self.safety
+        wanted = as_position(pusher)
         self.actions.asked += 1
-        decision = self._send(pusher, emergency=False)
+        decision = self._send(wanted, emergency=False)
         self.actions.decided(decision)
         return decision
 

@@ -150,7 +150,7 @@ def teleop(
     return run_teleop(settings, log, simulated, joystick, speed)
 
 
-@hardware.command()
+@hardware.command(context_settings={"ignore_unknown_options": True})  # numbers may be negative
 def move_to_start(
     x: Annotated[float, typer.Argument(help="Of the pusher's tip in the robot's frame [m].")],
     y: Annotated[float, typer.Argument(help="[m]")],

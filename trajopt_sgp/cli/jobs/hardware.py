@@ -95,12 +95,19 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
 
 
 def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
-    """Move the pusher."""
-    from trajopt_sgp.hardware.lcm_robot import LcmRobot
-    from trajopt_sgp.hardware.motions import move_to
+    """Move the pusher.
 
-    with LcmRobot(read_settings(settings_file)) as robot:
-        found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
+    Raises:
+        NotFiniteError, OptionError: it cannot go there.
+        HardwareError: LCM is missing or has no network; there is no driver, or it has not arrived.
+    """
+    from trajopt_sgp.hardware.lcm_robot import LcmRobot
+    from trajopt_sgp.hardware.motions import check_target, move_to
+
+    robot = LcmRobot(read_settings(settings_file))
+    target = check_target(robot, np.array(pusher))
+    with robot:
+        found = {"pusher": move_to(robot, target), "interventions": dict(robot.safety.counts)}
     return Report(found, [make_listing("moved", found)])
 
 
