@@ -218,6 +218,23 @@ def test_old_plan_changes_nothing_and_a_bad_one_ends_in_a_hold() -> None:
     assert lockstep.mode() is Mode.RUNNING
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1000.0, [0.0, 0.0, 0.0]), (1.0, [0.3, 0.2, 0.0])])
+def test_plan_that_begins_elsewhere_is_not_followed(scale: float, shift: list[float]) -> None:
+    lockstep = running()
+    plan, lockstep.planning = lockstep.state.plan, False
+    elsewhere = scale * np.tile(lockstep.start, (2, 1)) + shift
+    lockstep.feed("PLAN", make_plan(elsewhere, lockstep.time, 0.5, lockstep.time, lockstep.time))
+    assert "refused plan: begins elsewhere" in lockstep.run(1)
+    assert lockstep.state.plan is plan
+    assert "stale plan" in lockstep.run(300)
+    lockstep.feed("PLAN", make_plan(elsewhere, lockstep.time, 0.5, lockstep.time, lockstep.time))
+    lockstep.run(2)
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.planning = True
+    lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
+
+
 def test_clock_that_jumps_stops_for_a_moment() -> None:
     for jump in (10**7, -(10**7)):
         lockstep = running()

@@ -53,7 +53,7 @@ def advance(
     settings: HardwareSettings, state: TrackerState, packet: Packet, kinematics: Kinematics
 ) -> tuple[TrackerState, Tick | None]:
     """Return what is remembered after a packet, and what is sent because of it."""
-    take = takers(settings).get(packet.channel)
+    take = takers(settings, kinematics.tip).get(packet.channel)
     if take is None:
         return state, None
     try:

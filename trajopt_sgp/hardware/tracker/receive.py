@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
+
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.driver_state import OLD, RESTARTED, take_status
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
 from trajopt_sgp.hardware.safety import begin_anew, reset
 from trajopt_sgp.hardware.settings import HardwareSettings
-from trajopt_sgp.hardware.tracker.plan import usable
+from trajopt_sgp.hardware.tracker.plan import pusher_at, usable
 from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 
 TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
@@ -20,14 +24,16 @@ END = "end"
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
+Tip = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+"""From joints to position and direction of the pusher's tip."""
 Taker = Callable[[HardwareSettings, TrackerState, Packet], Taken]
 
 
-def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
+def takers(settings: HardwareSettings, tip: Tip) -> Mapping[str, Taker]:
     """Return what is done with a packet, by its channel."""
     return {
         settings.status_channel: _take_status,
-        settings.plan_channel: _take_plan,
+        settings.plan_channel: partial(_take_plan, tip),
         settings.frame_channel: _take_frame,
         settings.command_channel: _take_command,
         settings.event_channel: _take_event,
@@ -48,13 +54,23 @@ def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet
     return (noted(state, note) if note else state), note != OLD
 
 
-def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+def _take_plan(tip: Tip, settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     plan = PLAN_DECODER.decode(packet.data)
     if not usable(plan):
         return noted(replace(state, plan=None), "refused plan: no knots in time"), False
     if plan.utime > packet.time or (state.plan is not None and plan.utime <= state.plan.utime):
         return noted(state, "refused plan: its time"), False
+    if _distance(tip, state, pusher_at(plan, packet.time)) > settings.plan_distance:
+        return noted(state, "refused plan: begins elsewhere"), False
     return replace(state, plan=plan), False
+
+
+def _distance(tip: Tip, state: TrackerState, place: FloatArray) -> float:
+    """Return how far a place is from where the pusher is wanted or, if that is nearer, is [m]; 0 if it never moved."""
+    if state.safety.pusher is None or state.driver.measured is None:
+        return 0.0  # where it may begin is up to the safety filter
+    places = state.safety.pusher.position, tip(state.driver.measured)[0]
+    return min(float(np.linalg.norm(place - other)) for other in places)
 
 
 def _take_frame(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
