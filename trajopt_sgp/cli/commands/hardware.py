@@ -104,12 +104,13 @@ def calibrate(
     ],
     settings: Settings = None,
     output: Annotated[Path, typer.Option(help="Settings with the new registration.")] = Path("settings.json"),
+    largest_residual: Annotated[float, typer.Option(help="That is accepted, root mean square [mm].", min=0.0)] = 5.0,
     json_output: JsonOutput = False,
 ) -> Report:
     """Register motion capture to the robot from touched points, and write settings that say so."""
     from trajopt_sgp.cli.jobs.hardware import run_calibrate
 
-    return run_calibrate(points, settings, output)
+    return run_calibrate(points, settings, output, largest_residual)
 
 
 @hardware.command()

@@ -11,7 +11,7 @@ from trajopt_sgp.cli.jobs.hardware_pictures import draw_run
 from trajopt_sgp.cli.report import Report, make_listing, make_table
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.bus import Bus
-from trajopt_sgp.hardware.mocap import fit_planar
+from trajopt_sgp.hardware.mocap import explain_residual, fit_planar
 from trajopt_sgp.hardware.processes.__main__ import main
 from trajopt_sgp.hardware.processes.launch import Processes
 from trajopt_sgp.hardware.processes.network import enter_private_network, in_private_network
@@ -56,14 +56,20 @@ def run_replay(log: Path) -> Report:
     return Report(found, [make_listing("replay", found)], exit_code=int(found["differing"] > 0))
 
 
-def run_calibrate(points_file: Path, settings_file: Path | None, output: Path) -> Report:
-    """Fit the registration and write it into settings.
+def run_calibrate(points_file: Path, settings_file: Path | None, output: Path, largest: float) -> Report:
+    """Fit the registration and write it into settings, unless more than `largest` [mm] remain between the points.
 
     Raises:
-        OptionError: the file holds no points.
+        OptionError: the file holds no points, or they do not fit on each other; nothing is written.
     """
     points = _points(points_file)
     motion, residual = fit_planar(points["mocap"], points["robot"])
+    if not 1000 * residual <= largest:
+        doubt = explain_residual(points["mocap"], points["robot"], largest / 1000)
+        raise OptionError(
+            f"The points in {points_file} remain {1000 * residual:.3g} mm apart, and {largest:g} mm are accepted: "
+            f"{doubt}? If they are right, --largest-residual accepts more."
+        )
     rows = tuple(tuple(row) for row in motion.tolist())
     write_settings(dataclasses.replace(read_settings(settings_file), robot_from_mocap=rows), output)
     found = {"robot_from_mocap": motion, "residual_mm": 1000 * residual, "settings": output}
