@@ -76,6 +76,7 @@ class HardwareSettings:
         start_guard: How long nothing is sent after the first status; the driver exits at a command within 0.25 s [s].
         frozen_motion: How far commanded joints may move while the measured ones do not change at all [rad].
         clock_jump: Largest change of the driver's clock against this machine's [s].
+        box_asset: Name of the box in motion capture; may be empty where nothing else is seen.
         box_keypoints: Markers in the frame of the box, each x, y [m], in the order of the marker set.
         marker_residual: Largest root mean square distance of markers from their places on a rigid box [m].
         marker_jump: Largest motion of a marker between two frames [m].
@@ -122,6 +123,7 @@ class HardwareSettings:
     start_guard: float = 0.5
     frozen_motion: float = 0.003
     clock_jump: float = 0.5
+    box_asset: str = ""
     box_keypoints: tuple[tuple[float, float], ...] = SUGAR_BOX_KEYPOINTS
     marker_residual: float = 0.003
     marker_jump: float = 0.02
