@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from trajopt_sgp.hardware.processes.network import enter_private_network, in_pri
 from trajopt_sgp.hardware.replay import replay
 from trajopt_sgp.hardware.run_report import report_run
 from trajopt_sgp.hardware.settings import read_settings, write_settings
+
+if TYPE_CHECKING:
+    from minari.data_collector import EpisodeBuffer
+
+    from trajopt_sgp.hardware.dataset import LoggedEpisode
 
 
 def run_process(role: str, settings: Path | None, log: Path | None = None) -> None:
@@ -118,35 +123,47 @@ def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> 
 
 
 def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
-    """Write a log as a dataset."""
+    """Write a log as a dataset; where its actions are longer than those of the environment, it says so and allows them.
+
+    Raises:
+        HardwareError, DatasetError: the log holds no transitions; there is a dataset of this name already.
+    """
     import gymnasium
-    from minari.data_collector import EpisodeBuffer
 
     from trajopt_sgp.data import write_minari_dataset
     from trajopt_sgp.envs import PLANAR_PUSHER_ID
+    from trajopt_sgp.envs.pusher_equations import PusherParameters
     from trajopt_sgp.hardware.dataset import read_episodes
     from trajopt_sgp.hardware.replay import log_settings
 
-    episodes = read_episodes(log)
-    buffers = []
-    for episode in episodes:
-        count = len(episode.actions)
-        last = np.arange(count) == count - 1
-        zeros = np.zeros(count)
-        buffers.append(
-            EpisodeBuffer(
-                observations=episode.observations,
-                actions=episode.actions,
-                rewards=zeros,
-                terminations=zeros.astype(bool),
-                truncations=last,
-            )
-        )
-    own = {"time_step": log_settings(log).action_duration}
+    episodes, limit = read_episodes(log), PusherParameters().step_limit
+    lengths = np.concatenate([np.linalg.norm(episode.actions, axis=1) for episode in episodes])
+    own = {"time_step": log_settings(log).action_duration, "step_limit": max(limit, float(lengths.max()))}
     with gymnasium.make(PLANAR_PUSHER_ID, parameters=own) as environment:
+        buffers = [_buffer(episode) for episode in episodes]
         write_minari_dataset(buffers, dataset, environment, overwrite=overwrite, algorithm_name="logged on an arm")
-    found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
+    found = {
+        "dataset": dataset,
+        "episodes": len(episodes),
+        "transitions": len(lengths),
+        "longest_action_mm": 1000 * float(lengths.max()),
+        f"longer_than_{1000 * limit:.0f}_mm": int((lengths > limit).sum()),
+    }
     return Report(found, [make_listing("dataset", found)])
+
+
+def _buffer(episode: "LoggedEpisode") -> "EpisodeBuffer":
+    from minari.data_collector import EpisodeBuffer
+
+    count = len(episode.actions)
+    zeros = np.zeros(count)
+    return EpisodeBuffer(
+        observations=episode.observations,
+        actions=episode.actions,
+        rewards=zeros,
+        terminations=zeros.astype(bool),
+        truncations=np.arange(count) == count - 1,
+    )
 
 
 def _points(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid, pose_of
-from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.settings import SUGAR_BOX_KEYPOINTS, HardwareSettings
 
 FRAMES_TO_BELIEVE = 50
 """Frames in a row that must agree before a box is believed to be somewhere else than it was."""
@@ -70,6 +70,15 @@ def box_pose(settings: HardwareSettings, state: KeypointState, time: int) -> Flo
         return np.full(3, np.nan)
     motion, _ = fit_rigid(np.asarray(settings.box_keypoints), points)
     return pose_of(motion)
+
+
+def corners_and_centre(settings: HardwareSettings, points: FloatArray) -> FloatArray:
+    """Return corners and centre `(5, 2)` [m] of the box that fits markers `(n, 2)` best: what models of the box see.
+
+    So the markers may be anywhere on it, in data and in plans alike.
+    """
+    motion, _ = fit_rigid(np.asarray(settings.box_keypoints), points)
+    return apply(motion, np.asarray(SUGAR_BOX_KEYPOINTS))
 
 
 def _residual(settings: HardwareSettings, points: FloatArray) -> float:
