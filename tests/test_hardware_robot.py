@@ -14,7 +14,7 @@ from trajopt_sgp.errors import HardwareError, NotFiniteError, OptionError, Shape
 
 pytest.importorskip("mujoco")
 
-from trajopt_sgp.hardware import driver_state, lcm_robot
+from trajopt_sgp.hardware import lcm_robot
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
 from trajopt_sgp.hardware.bus import LogWriter, Packet, read_log
 from trajopt_sgp.hardware.bus.bus import now
@@ -259,10 +259,14 @@ class Wire:
         self.waiting: list[Packet] = []
         self.commands: list[Packet] = []
 
+    def now(self) -> int:
+        """Return the time [µs]."""
+        return now()
+
     def publish(self, channel: str, data: bytes) -> None:
         """Send one packet, which the driver obeys and everybody hears, as often as the network repeats it."""
         self.driver.command(data)
-        self.commands.append(Packet(now(), channel, data))
+        self.commands.append(Packet(self.now(), channel, data))
         self.waiting += self.copies * self.commands[-1:]
 
     def receive(self, timeout: float) -> list[Packet]:
@@ -276,14 +280,37 @@ class Wire:
     def measure(self) -> None:
         """Let a period pass."""
         self.driver.step()
-        self.waiting.append(Packet(now(), WIRE.status_channel, self.status(self.driver.status(now()))))
-        self.waiting.append(Packet(now(), WIRE.frame_channel, self.driver.frame(now())))
+        time = self.now()
+        self.waiting.append(Packet(time, WIRE.status_channel, self.status(self.driver.status(time))))
+        self.waiting.append(Packet(time, WIRE.frame_channel, self.driver.frame(time)))
 
     def move_box(self, x: float) -> None:
         """Show the box at another place."""
         simulation = self.driver.simulation
         simulation.reset(simulation.state.joints, (x, 0.0, 0.0))
         self.measure()
+
+
+class TimedWire(Wire):
+    """The same in simulated time, a millisecond between statuses, so that a busy machine changes nothing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: HardwareSettings = WIRE) -> None:
+        super().__init__(settings)
+        self.time = 10**9
+        monkeypatch.setattr(lcm_robot, "now", self.now)
+
+    def now(self) -> int:
+        """Return the simulated time [µs]."""
+        return self.time
+
+    def receive(self, timeout: float) -> list[Packet]:
+        """Return what waits after a millisecond, or less."""
+        if timeout > 0:
+            self.time += max(round(1e6 * min(timeout, 0.001)), 1)
+            if self.alive:
+                self.measure()
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
 
 def connected(wire: Wire) -> LcmRobot:
@@ -294,12 +321,13 @@ def connected(wire: Wire) -> LcmRobot:
     return robot
 
 
-def test_statuses_that_come_too_often_move_the_arm_no_faster() -> None:
-    robot = connected(Wire())  # whose statuses are a millisecond apart
-    begun = time.monotonic()
+def test_statuses_that_come_too_often_move_the_arm_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = TimedWire(monkeypatch)
+    robot = connected(wire)
+    begun = wire.time
     for _ in range(40):
         robot.send_action(robot.get_observation().tip)
-    assert (time.monotonic() - begun) / WIRE.period > 40 - BURST
+    assert 40 - BURST <= 1e-6 * (wire.time - begun) / WIRE.period <= 40.5
 
 
 def repeated() -> Callable[[bytes], bytes]:
@@ -326,8 +354,10 @@ def frozen() -> Callable[[bytes], bytes]:
 
 
 @pytest.mark.parametrize(("change", "cause"), [(repeated(), "stale state"), (frozen(), "frozen state")])
-def test_status_that_is_repeated_is_none(change: Callable[[bytes], bytes], cause: str) -> None:
-    wire = Wire(replace(WIRE, state_age=0.2))
+def test_status_that_is_repeated_is_none(
+    change: Callable[[bytes], bytes], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = TimedWire(monkeypatch, replace(WIRE, state_age=0.1))
     robot = connected(wire)
     wire.status, start = change, robot.get_observation().tip
     decision = robot.send_action(start)
@@ -413,15 +443,13 @@ def test_a_driver_that_restarts_is_left_alone_until_it_is_ready() -> None:
 
 
 def test_driver_that_was_silent_is_sent_nothing_and_taken_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_state, "SILENCE", 50_000)
-    wire = Wire(replace(WIRE, state_age=0.03))
+    wire = TimedWire(monkeypatch, replace(WIRE, state_age=0.1))
     robot = connected(wire)
     wire.alive, start = False, robot.get_observation().tip
-    while robot.send_action(start).interventions != ("stale state", "silent"):
-        pass
+    decisions = [robot.send_action(start) for _ in range(110)]
+    assert decisions[-1].interventions == ("stale state", "silent")
     sent = robot.actions.sent
-    for _ in range(20):
-        robot.send_action(start)
+    assert robot.send_action(start).joints is None
     assert robot.actions.sent == sent
     # its clock is set already when it is heard again
     wire.driver = SimulatedDriver(wire.settings, wire.driver.simulation, np.random.default_rng(0))
@@ -429,3 +457,14 @@ def test_driver_that_was_silent_is_sent_nothing_and_taken_for_a_new_one(monkeypa
     wire.alive = True
     assert robot.send_action(start).interventions == ("driver starting",)
     assert robot.safety.joints is None
+
+
+def test_program_that_pauses_goes_on_with_the_driver_that_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = TimedWire(monkeypatch)
+    robot = connected(wire)
+    for _ in range(100):
+        wire.time += 10_000
+        wire.measure()
+    # a bus gives packets the time at which they are taken from it
+    wire.waiting = [packet._replace(time=wire.time) for packet in wire.waiting]
+    assert robot.send_action(robot.get_observation().tip).state.mode is Mode.RUNNING

@@ -34,6 +34,10 @@ class Allowance:
         """Return it at a later time [µs], with a period [s] for every tick."""
         return Allowance(min(self.ticks + (time - self.time) * 1e-6 / period, BURST), time)
 
+    def due(self, period: float) -> float:
+        """Return when the next tick may come [µs]."""
+        return self.time + 1e6 * period * (1.0 - self.ticks)
+
     def spent(self) -> "Allowance":
         """Return it after a tick."""
         return replace(self, ticks=self.ticks - 1)
@@ -83,13 +87,27 @@ def take_status(
     jumped = _apart(offset, driver.offset) > 1e6 * settings.clock_jump
     if not (starting or jumped) and status.utime <= driver.utime:
         return driver, OLD
-    # after a silence nobody knows whether it is still the driver that was commanded, unless it was its clock that stood
-    silent = driver.measured is not None and time - driver.received > SILENCE and not jumped
+    # after a silence, by its clock too, nobody knows whether it is still the driver that was commanded
+    silent = driver.measured is not None and time - driver.received > SILENCE
+    silent = silent and (starting or status.utime - driver.utime > SILENCE)
     anew = silent or (starting and driver.utime >= 0)
-    known = DriverState(first=time) if anew else replace(driver, jumped=time) if jumped else driver
-    known = replace(known, utime=status.utime, offset=offset)
     note = RESTARTED if anew else JUMPED if jumped else None
-    return _measured(known, status, time, None if anew else commanded), note
+    known = DriverState(first=time) if anew else driver
+    measured, torques = _arrays(status)
+    moved = known.measured is None or bool((measured != known.measured).any())
+    return replace(
+        known,
+        status=status,
+        measured=measured,
+        torques=torques,
+        utime=status.utime,
+        offset=offset,
+        first=known.first or time,
+        received=time,
+        changed=time if moved else known.changed,
+        moved_from=(None if anew else commanded) if moved else known.moved_from,
+        jumped=time if note == JUMPED else known.jumped,
+    ), note
 
 
 def state_age(
@@ -122,11 +140,9 @@ def _apart(offset: int | None, before: int | None) -> int:
     return 0 if offset is None or before is None else abs(offset - before)
 
 
-def _measured(driver: DriverState, status: Any, time: int, commanded: FloatArray | None) -> DriverState:
-    measured, torques = (
-        np.asarray(values, dtype=np.float64)
-        for values in (status.joint_position_measured, status.joint_torque_external)
+def _arrays(status: Any) -> tuple[FloatArray, FloatArray]:
+    """Return measured joints and external torques, `(7,)` each."""
+    return (
+        np.asarray(status.joint_position_measured, dtype=np.float64),
+        np.asarray(status.joint_torque_external, dtype=np.float64),
     )
-    if driver.measured is None or (measured != driver.measured).any():
-        driver = replace(driver, measured=measured, changed=time, moved_from=commanded)
-    return replace(driver, status=status, torques=torques, received=time, first=driver.first or time)

@@ -1,6 +1,7 @@
 """The arm on the bus as a robot: statuses in, commands out, behind the safety filter, at the rate of the driver."""
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from trajopt_sgp.arrays import FloatArray
@@ -10,6 +11,7 @@ from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command
 from trajopt_sgp.hardware.driver_state import (
     RESTARTED,
+    SILENCE,
     Allowance,
     DriverState,
     reasons_to_wait,
@@ -114,8 +116,8 @@ class LcmRobot(FilteredRobot):
     def _await_tick(self) -> None:
         """Wait for the next status, or one period where none comes; and until a tick may come, however fast they do."""
         period, before = self.settings.period, self._driver
-        deadline = now() + 1e6 * period
-        while (self._driver is before and now() < deadline) or self._allowance.at(now(), period).ticks < 1:
+        due, deadline = self._allowance.due(period), now() + 1e6 * period
+        while now() < due or (self._driver is before and now() < deadline):
             self._listen(max(1e-6 * (deadline - now()), period / 10))
         self._allowance = self._allowance.at(now(), period).spent()
 
@@ -135,13 +137,24 @@ class LcmRobot(FilteredRobot):
         packets = self._bus.receive(timeout) if self._bus else []
         commands = [packet.data for packet in packets if packet.channel == self.settings.command_channel]
         self._foreign |= any(command not in self._sent for command in commands)
-        for letter in self._mailbox.put(packets):
+        letters = self._mailbox.put(packets)
+        for letter in letters:
             if letter.channel == self.settings.frame_channel:
                 self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
-            else:
-                self._heed(letter)
+        if statuses := [letter for letter in letters if letter.channel == self.settings.status_channel]:
+            self._heed(statuses)
 
-    def _heed(self, status: Letter) -> None:
+    def _heed(self, statuses: list[Letter]) -> None:
+        """Take the newest status; of those that have waited only the first of a driver that begins anew counts."""
+        first, last = statuses[0].message, statuses[-1]
+        if first is not last.message and 0 <= first.utime <= self._driver.utime + SILENCE:
+            # they have waited: it was not the driver that was silent
+            self._driver = replace(self._driver, received=last.time)
+        began = next((status for status in statuses[:-1] if status.message.utime < 0), last)
+        for status in (last,) if began is last else (began, last):
+            self._take(status)
+
+    def _take(self, status: Letter) -> None:
         settings = self.settings
         self._driver, note = take_status(settings, self._driver, status.message, status.time, self._followed)
         if note == RESTARTED and self._safety is not None:
