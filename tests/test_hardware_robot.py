@@ -75,6 +75,16 @@ def test_target_that_cannot_be_is_refused_before_anything_moves(target: list[flo
         assert robot.get_observation().time == before.time
 
 
+def test_motion_that_is_stopped_for_good_is_not_waited_for() -> None:
+    with SimulatedRobot() as robot:
+        drive(robot, 10)
+        robot.estop()
+        before = robot.actions.asked
+        with pytest.raises(HardwareError, match="emergency stop"):
+            move_to(robot, np.array([0.5, 0.0, 0.05]))
+        assert robot.actions.asked == before + 1
+
+
 def test_stop_brakes_and_holds_and_motion_may_follow() -> None:
     with SimulatedRobot() as robot:
         drive(robot, 60)

@@ -32,7 +32,7 @@ def move_to(robot: Robot, pusher: ArrayLike, tolerance: float = 0.002, actions: 
 
     Raises:
         ShapeError, NotFiniteError, OptionError: it is none in the workspace, as `check_target` says; nothing moves.
-        HardwareError: nothing may be sent, or it has not arrived after so many actions; the reasons are named.
+        HardwareError: what stops it is latched, or it has not arrived after so many actions; the reasons are named.
     """
     target = check_target(robot, pusher)
     tip = robot.get_observation().tip
@@ -42,6 +42,8 @@ def move_to(robot: Robot, pusher: ArrayLike, tolerance: float = 0.002, actions: 
         if np.linalg.norm(tip - target) <= tolerance:
             robot.stop()
             return tip
+        if decision.state.latched:
+            break  # only `reset` ends that
         decision = robot.send_action(target if decision.joints is not None else tip)
     robot.stop()
     raise HardwareError(f"The pusher is at {tip.round(3)}, not at {target}: {', '.join(decision.interventions)}.")
