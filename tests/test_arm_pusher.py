@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from trajopt_sgp.envs import ARM_PUSHER_ID, PLANAR_PUSHER_ID, collect_pusher_demonstrations
-from trajopt_sgp.errors import OptionError
+from trajopt_sgp.errors import OptionError, ShapeError
 
 pytest.importorskip("mujoco")
 
@@ -35,6 +35,28 @@ def test_an_episode_begins_where_it_is_told() -> None:
     measured = plant.robot.get_observation()
     np.testing.assert_allclose(measured.tip, [*START[3:], TIP_HEIGHT], rtol=0.0, atol=1e-5)
     np.testing.assert_allclose(measured.box, START[:3], rtol=0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("pusher", "cause"),
+    [((0.95, 0.35), "x must be 0.42 to 0.76"), ((0.5, -0.32), "y -0.28 to 0.28"), ((0.65, 0.0), "mm deep in the box")],
+)
+def test_start_that_cannot_be_is_refused_and_the_episode_goes_on(pusher: tuple[float, float], cause: str) -> None:
+    plant = ArmPusherEnv(randomization={"noise": 0.0})
+    plant.reset(seed=1, options={"state": START})
+    with pytest.raises(OptionError, match=cause):
+        plant.reset(options={"state": [0.65, 0.0, 0.0, *pusher]})
+    with pytest.raises(ShapeError):
+        plant.reset(options={"state": START[:4]})
+    assert plant.step([0.0, 0.0])[0][10:] == pytest.approx(START[3:], abs=1e-3)
+
+
+def test_what_an_arm_that_is_stopped_falls_short_of_is_told() -> None:
+    plant = ArmPusherEnv(randomization={"noise": 0.0})
+    plant.reset(seed=1, options={"state": START})
+    plant.robot.estop()
+    *_, info = plant.step([-0.04, 0.0])
+    assert info["shortfall"] == pytest.approx(0.04, abs=1e-3)
 
 
 def test_an_action_lasts_its_duration_and_moves_pusher_and_box() -> None:

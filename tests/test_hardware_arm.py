@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from functools import reduce
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ pytest.importorskip("mujoco")
 
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, ArmState, BoxParameters
 from trajopt_sgp.hardware.arm.model import AXES, OFFSETS, TIP_OFFSET
+from trajopt_sgp.hardware.motions import move_to
 from trajopt_sgp.hardware.safety import Mode, SafetyInputs, SafetyState, filter_command, iiwa_limits
+from trajopt_sgp.hardware.simulated_robot import SimulatedRobot
 
 DENAVIT_HARTENBERG = np.array([0.36, 0.42, 0.40, 0.126])
 """Lengths d of the iiwa14: base to shoulder, to elbow, to wrist, to flange [m]."""
@@ -83,6 +86,26 @@ def test_inverse_kinematics_follows_a_path_upright() -> None:
             assert np.allclose(position, wanted, atol=2e-4)
             assert np.allclose(direction, [0, 0, -1], atol=2e-3)
         start = corner
+
+
+def test_default_workspace_is_reached_with_the_elbow_bent() -> None:
+    kinematics, limits = ArmKinematics(iterations=100), iiwa_limits()
+    for corner in product(*zip(limits.pusher.low, limits.pusher.high, strict=True)):
+        joints = kinematics.solve_joints(np.array(corner), VERTICAL_POSE)
+        position, direction = kinematics.tip(joints)
+        assert np.allclose(position, corner, atol=1e-5)
+        assert np.allclose(direction, [0, 0, -1], atol=1e-4)
+        assert limits.joints.contains(joints)
+        assert abs(joints[3]) > np.deg2rad(20.0)
+
+
+@pytest.mark.parametrize("corner", [(0.75, -0.25, 0.0), (0.75, 0.25, 0.1)])
+def test_free_arm_goes_to_the_far_corners_of_the_default_workspace(corner: tuple[float, float, float]) -> None:
+    simulation = ArmSimulation()
+    simulation.reset(box=(0.75, 2.0, 0.0))
+    with SimulatedRobot(simulation) as robot:
+        assert np.allclose(move_to(robot, np.array(corner)), corner, atol=2e-3)
+        assert not robot.safety.latched
 
 
 def test_arm_holds_itself_and_the_box_rests() -> None:

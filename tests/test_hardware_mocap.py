@@ -26,6 +26,20 @@ def frame(points: FloatArray) -> Any:
     return message
 
 
+def asset(name: str, points: FloatArray) -> Any:
+    """A marker set at these places `(n, 2)` on the table."""
+    markers = frame(points).marker_sets[0]
+    markers.name = name
+    return markers
+
+
+def occluded(place: FloatArray, number: int) -> Any:
+    """A marker of the asset with this number that is thought to be at a place `(2,)` on the table."""
+    marker = codec(FRAME.parts["optitrack_marker_t"])()
+    marker.id, marker.xyz, marker.params = (number << 16) + 1, [*place, 0.04], 1
+    return marker
+
+
 def pose(x: float, y: float, angle: float) -> FloatArray:
     """A homogeneous matrix of the plane."""
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -106,6 +120,31 @@ def test_wrong_markers_are_refused_with_their_cause_and_change_nothing() -> None
         assert refused == cause
         assert after.points is state.points
         assert after.time == 1
+
+
+def test_box_is_found_among_other_assets_by_its_name() -> None:
+    seen, hand = apply(pose(0.6, 0.1, 0.5), BOX), np.array([[0.1, 0.2], [0.1, 0.3], [0.2, 0.2]])
+    message = frame(seen)
+    message.marker_sets = [asset("hand", hand), asset("box", seen), asset("all", np.vstack((hand, seen)))]
+    for name, cause in (
+        ("box", None),
+        ("", "several assets, and no box_asset among hand, box"),
+        ("bx", "no asset bx among hand, box"),
+        ("hand", "marker count"),
+    ):
+        settings = HardwareSettings(box_asset=name)
+        assert take_frame(settings, KeypointState(), message, time=1)[1] == cause
+    message.marker_sets = message.marker_sets[1:]  # "all" is none of them
+    assert take_frame(SETTINGS, KeypointState(), message, time=1)[1] is None
+
+
+def test_only_an_occluded_marker_of_the_box_is_lost() -> None:
+    seen = apply(pose(0.6, 0.1, 0.5), BOX)
+    message = frame(seen)
+    message.labeled_markers = [occluded(np.array([0.1, 0.2]), 7)]
+    assert take_frame(SETTINGS, KeypointState(), message, time=1)[1] is None
+    message.labeled_markers.append(occluded(seen[2], 3))
+    assert take_frame(SETTINGS, KeypointState(), message, time=1)[1] == "marker lost"
 
 
 def test_pose_of_the_box_is_not_a_number_before_it_was_seen_and_when_that_is_too_long_ago() -> None:

@@ -2,13 +2,15 @@
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
-from trajopt_sgp.errors import HardwareError
+from trajopt_sgp.errors import HardwareError, NotFiniteError, OptionError, ShapeError
 
 pytest.importorskip("mujoco")
 
@@ -17,9 +19,11 @@ from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation
 from trajopt_sgp.hardware.bus import LogWriter, Packet, read_log
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import COMMANDED, SAFETY_CHANNEL, make_command
+from trajopt_sgp.hardware.driver_state import BURST
 from trajopt_sgp.hardware.faults.judge import count_tip_violations
 from trajopt_sgp.hardware.lcm_robot import LcmRobot
 from trajopt_sgp.hardware.messages import COMMAND_DECODER, SAFETY_DECODER, STATUS_DECODER
+from trajopt_sgp.hardware.motions import move_to
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.processes.local_bus import LocalBus
 from trajopt_sgp.hardware.replay import SETTINGS, replay
@@ -52,6 +56,34 @@ def test_simulated_robot_is_a_robot_and_tells_its_features_offline() -> None:
 def test_action_needs_a_connection() -> None:
     with pytest.raises(HardwareError, match="call connect"):
         SimulatedRobot().send_action(np.zeros(3))
+
+
+@pytest.mark.parametrize("pusher", [np.array(0.5), [0.5], np.zeros(2), np.zeros((1, 3)), ["a", "b", "c"]])
+def test_action_that_is_no_position_is_refused(pusher: ArrayLike) -> None:
+    with SimulatedRobot() as robot:
+        with pytest.raises(ShapeError, match="x, y and z"):
+            robot.send_action(pusher)
+        assert robot.actions.asked == 0
+        assert robot.send_action(robot.get_observation().tip.tolist()).state.mode is Mode.RUNNING
+
+
+@pytest.mark.parametrize("target", [[500.0, 0.0, 50.0], [0.5, 0.0, -0.05], [0.3, 0.0, 0.05], [np.nan, 0.0, 0.05]])
+def test_target_that_cannot_be_is_refused_before_anything_moves(target: list[float]) -> None:
+    with SimulatedRobot() as robot:
+        before = robot.get_observation()
+        with pytest.raises((OptionError, NotFiniteError), match="cannot go to"):
+            move_to(robot, np.array(target))
+        assert robot.get_observation().time == before.time
+
+
+def test_motion_that_is_stopped_for_good_is_not_waited_for() -> None:
+    with SimulatedRobot() as robot:
+        drive(robot, 10)
+        robot.estop()
+        before = robot.actions.asked
+        with pytest.raises(HardwareError, match="emergency stop"):
+            move_to(robot, np.array([0.5, 0.0, 0.05]))
+        assert robot.actions.asked == before + 1
 
 
 def test_stop_brakes_and_holds_and_motion_may_follow() -> None:
@@ -282,17 +314,23 @@ WIRE = HardwareSettings(start_guard=0.02, state_age=5.0, keypoint_age=0.5)
 class Wire:
     """A bus with the simulated driver on it, whose packets wait until they are received, our own among them."""
 
-    def __init__(self) -> None:
-        self.driver = SimulatedDriver(WIRE, ArmSimulation(), np.random.default_rng(0))
+    def __init__(self, settings: HardwareSettings = WIRE) -> None:
+        self.settings = settings
+        self.driver = SimulatedDriver(settings, ArmSimulation(), np.random.default_rng(0))
         self.driver.packets = 300
         self.alive, self.copies = True, 1
+        self.status: Callable[[bytes], bytes] = bytes
         self.waiting: list[Packet] = []
         self.commands: list[Packet] = []
+
+    def now(self) -> int:
+        """Return the time [µs]."""
+        return now()
 
     def publish(self, channel: str, data: bytes) -> None:
         """Send one packet, which the driver obeys and everybody hears, as often as the network repeats it."""
         self.driver.command(data)
-        self.commands.append(Packet(now(), channel, data))
+        self.commands.append(Packet(self.now(), channel, data))
         self.waiting += self.copies * self.commands[-1:]
 
     def receive(self, timeout: float) -> list[Packet]:
@@ -306,8 +344,9 @@ class Wire:
     def measure(self) -> None:
         """Let a period pass."""
         self.driver.step()
-        self.waiting.append(Packet(now(), WIRE.status_channel, self.driver.status(now())))
-        self.waiting.append(Packet(now(), WIRE.frame_channel, self.driver.frame(now())))
+        time = self.now()
+        self.waiting.append(Packet(time, WIRE.status_channel, self.status(self.driver.status(time))))
+        self.waiting.append(Packet(time, WIRE.frame_channel, self.driver.frame(time)))
 
     def move_box(self, x: float) -> None:
         """Show the box at another place."""
@@ -316,12 +355,80 @@ class Wire:
         self.measure()
 
 
+class TimedWire(Wire):
+    """The same in simulated time, a millisecond between statuses, so that a busy machine changes nothing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: HardwareSettings = WIRE) -> None:
+        super().__init__(settings)
+        self.time = 10**9
+        monkeypatch.setattr(lcm_robot, "now", self.now)
+
+    def now(self) -> int:
+        """Return the simulated time [µs]."""
+        return self.time
+
+    def receive(self, timeout: float) -> list[Packet]:
+        """Return what waits after a millisecond, or less."""
+        if timeout > 0:
+            self.time += max(round(1e6 * min(timeout, 0.001)), 1)
+            if self.alive:
+                self.measure()
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+
 def connected(wire: Wire) -> LcmRobot:
     """A robot behind the wire that stands where it was commanded to."""
-    robot = LcmRobot(WIRE, wire)
+    robot = LcmRobot(wire.settings, wire)
     robot.connect()
     robot.send_action(robot.get_observation().tip)
     return robot
+
+
+def test_statuses_that_come_too_often_move_the_arm_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = TimedWire(monkeypatch)
+    robot = connected(wire)
+    begun = wire.time
+    for _ in range(40):
+        robot.send_action(robot.get_observation().tip)
+    assert 40 - BURST <= 1e-6 * (wire.time - begun) / WIRE.period <= 40.5
+
+
+def repeated() -> Callable[[bytes], bytes]:
+    """Every status is the first."""
+    first: list[bytes] = []
+
+    def change(packet: bytes) -> bytes:
+        first[:] = first or [packet]
+        return first[0]
+
+    return change
+
+
+def frozen() -> Callable[[bytes], bytes]:
+    """Every status has the joints of the first."""
+    same = repeated()
+
+    def change(packet: bytes) -> bytes:
+        message = STATUS_DECODER.decode(packet)
+        message.joint_position_measured = STATUS_DECODER.decode(same(packet)).joint_position_measured
+        return bytes(message.encode())
+
+    return change
+
+
+@pytest.mark.parametrize(("change", "cause"), [(repeated(), "stale state"), (frozen(), "frozen state")])
+def test_status_that_is_repeated_is_none(
+    change: Callable[[bytes], bytes], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = TimedWire(monkeypatch, replace(WIRE, state_age=0.1))
+    robot = connected(wire)
+    wire.status, start = change, robot.get_observation().tip
+    decision = robot.send_action(start)
+    while decision.state.mode is Mode.RUNNING:
+        decision = robot.send_action(start + np.array([0.0, 0.2, 0.0]))
+    assert cause in decision.interventions
+    assert "tracking error" not in decision.interventions
 
 
 def test_box_that_moves_while_the_program_does_something_else_is_followed() -> None:
@@ -397,3 +504,31 @@ def test_a_driver_that_restarts_is_left_alone_until_it_is_ready() -> None:
     assert wire.driver.packets > 200
     assert robot.send_action(robot.get_observation().tip).interventions == ()
     robot.disconnect()
+
+
+def test_driver_that_was_silent_is_sent_nothing_and_taken_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = TimedWire(monkeypatch, replace(WIRE, state_age=0.1))
+    robot = connected(wire)
+    wire.alive, start = False, robot.get_observation().tip
+    decisions = [robot.send_action(start) for _ in range(110)]
+    assert decisions[-1].interventions == ("stale state", "silent")
+    sent = robot.actions.sent
+    assert robot.send_action(start).joints is None
+    assert robot.actions.sent == sent
+    # its clock is set already when it is heard again
+    wire.driver = SimulatedDriver(wire.settings, wire.driver.simulation, np.random.default_rng(0))
+    wire.driver.packets = 220
+    wire.alive = True
+    assert robot.send_action(start).interventions == ("driver starting",)
+    assert robot.safety.joints is None
+
+
+def test_program_that_pauses_goes_on_with_the_driver_that_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = TimedWire(monkeypatch)
+    robot = connected(wire)
+    for _ in range(100):
+        wire.time += 10_000
+        wire.measure()
+    # a bus gives packets the time at which they are taken from it
+    wire.waiting = [packet._replace(time=wire.time) for packet in wire.waiting]
+    assert robot.send_action(robot.get_observation().tip).state.mode is Mode.RUNNING

@@ -138,7 +138,7 @@ def test_fault_stops_the_arm_is_named_and_passes(name: str) -> None:
     changes, cause = FAULTS[name]
     lockstep = running()
     if name == "old time":  # a clock that stands still is not behind by so much that it has jumped
-        changes = {"status": changed_status("utime", lockstep.state.utime)}
+        changes = {"status": changed_status("utime", lockstep.state.driver.utime)}
     reasons = lockstep.run(130, **changes)
     assert cause in reasons
     assert lockstep.mode() is Mode.HOLDING
@@ -212,6 +212,23 @@ def test_old_plan_changes_nothing_and_a_bad_one_ends_in_a_hold() -> None:
     for knots, step in ((np.full((3, 3), np.nan), 0.5), (np.zeros((0, 3)), 0.5), (np.zeros((2, 3)), -1.0)):
         lockstep.feed("PLAN", make_plan(knots, lockstep.time, step, lockstep.time, lockstep.time))
     assert lockstep.run(100) >= {"refused PLAN: number", "refused plan: no knots in time", "stale plan"}
+    assert lockstep.mode() is Mode.HOLDING
+    lockstep.planning = True
+    lockstep.run(100)
+    assert lockstep.mode() is Mode.RUNNING
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1000.0, [0.0, 0.0, 0.0]), (1.0, [0.3, 0.2, 0.0])])
+def test_plan_that_begins_elsewhere_is_not_followed(scale: float, shift: list[float]) -> None:
+    lockstep = running()
+    plan, lockstep.planning = lockstep.state.plan, False
+    elsewhere = scale * np.tile(lockstep.start, (2, 1)) + shift
+    lockstep.feed("PLAN", make_plan(elsewhere, lockstep.time, 0.5, lockstep.time, lockstep.time))
+    assert "refused plan: begins elsewhere" in lockstep.run(1)
+    assert lockstep.state.plan is plan
+    assert "stale plan" in lockstep.run(300)
+    lockstep.feed("PLAN", make_plan(elsewhere, lockstep.time, 0.5, lockstep.time, lockstep.time))
+    lockstep.run(2)
     assert lockstep.mode() is Mode.HOLDING
     lockstep.planning = True
     lockstep.run(100)
@@ -315,7 +332,7 @@ def test_hold_is_not_sent_to_a_driver_that_is_gone_and_goes_on_when_it_is_back()
     before = len(lockstep.commands)
     assert lockstep.run(50, status=lost) == {"stale state", "silent", "late status"}
     assert len(lockstep.commands) == before
-    lockstep.run(100)
+    assert lockstep.run(100) >= {"driver restarted", "driver starting"}
     assert lockstep.mode() is Mode.RUNNING
 
 
@@ -331,7 +348,7 @@ def test_burst_of_statuses_moves_no_faster_than_time() -> None:
     before = len(lockstep.commands)
     for number in range(50):  # half a second's worth within one period
         message = STATUS_DECODER.decode(lockstep.driver.status(1))
-        message.utime = lockstep.state.utime + number
+        message.utime = lockstep.state.driver.utime + number
         lockstep.feed("IIWA_STATUS", message.encode())
     assert len(lockstep.commands) - before <= 3
 

@@ -1,6 +1,8 @@
 """Real arms: messages on the wire, the safety filter, a simulated arm, robots and processes on the bus."""
 
+from trajopt_sgp.hardware.check import check_robot as check_robot
 from trajopt_sgp.hardware.messages import Decoder as Decoder
+from trajopt_sgp.hardware.robot import Robot as Robot
 from trajopt_sgp.hardware.safety import SafetyInputs as SafetyInputs
 from trajopt_sgp.hardware.safety import SafetyLimits as SafetyLimits
 from trajopt_sgp.hardware.safety import SafetyState as SafetyState

@@ -8,6 +8,7 @@ import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PlanarPusherEnv, PusherRandomization
+from trajopt_sgp.envs.planar_pusher import pusher_gap
 from trajopt_sgp.envs.pusher_equations import PusherParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
@@ -19,6 +20,7 @@ TIP_HEIGHT = 0.02
 MOVING = 0.8
 """Share of an action in which the commanded pusher moves; in the rest it waits for the arm, which is late."""
 _AHEAD = 0.02
+_YIELDING = 0.005
 _NEWTON_STEPS = 200
 
 
@@ -70,7 +72,11 @@ class ArmPusherEnv(PlanarPusherEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
-        """Start an episode with the arm at rest; as `PlanarPusherEnv.reset`."""
+        """Start an episode with the arm at rest; as `PlanarPusherEnv.reset`.
+
+        Raises:
+            OptionError: also for a state whose pusher is outside `pusher_box` or in the box.
+        """
         started = super().reset(seed=seed, options=options)
         self._place(started[1]["state"])
         return started
@@ -90,6 +96,20 @@ class ArmPusherEnv(PlanarPusherEnv):
             pusher_friction=plant.friction,
             pusher_radius=plant.radius,
         )
+        if "state" in options:
+            self._check_start(self._finite(options["state"], self.state_size, "reset state"))
+
+    def _check_start(self, state: FloatArray) -> None:
+        pose, pusher = state[:3], state[3:]
+        (west, south), (east, north) = self.pusher_box
+        if not (west <= pusher[0] <= east and south <= pusher[1] <= north):
+            reach = f"x must be {west} to {east}, y {south} to {north} m"
+            raise OptionError(f"The arm cannot begin with the pusher at {pusher} m: {reach}.")
+        # where they touch they give way a little
+        if (gap := pusher_gap(pose, pusher, self.parameters)) < -_YIELDING:
+            raise OptionError(
+                f"The pusher cannot begin at {pusher} m: it would be {-1000 * gap:.0f} mm deep in the box."
+            )
 
     def _random_parameters(self) -> PusherParameters:
         ranges, draw = self.randomization, self.np_random.uniform
@@ -132,5 +152,5 @@ class ArmPusherEnv(PlanarPusherEnv):
         if control is None:
             return told | {"interventions": {}, "time": 0.0, "shortfall": 0.0}
         sent, seen = self._robot.safety.pusher, self._robot.get_observation()
-        shortfall = 0.0 if sent is None else float(np.linalg.norm(self._wanted - sent.position))
+        shortfall = float(np.linalg.norm(self._wanted - (seen.tip if sent is None else sent.position)))
         return told | {"interventions": dict(self._done), "time": seen.time, "shortfall": shortfall}

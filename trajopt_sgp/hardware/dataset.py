@@ -11,6 +11,7 @@ from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import read_log
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import COMMAND_DECODER
+from trajopt_sgp.hardware.mocap import corners_and_centre
 from trajopt_sgp.hardware.replay import log_settings
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
@@ -23,7 +24,8 @@ class LoggedEpisode:
     """A part of a log in which the arm moved without being stopped.
 
     Attributes:
-        observations: Keypoints and pusher `(n + 1, 2 k + 2)` [m], as in `trajopt_sgp/PlanarPusher-v0`.
+        observations: Corners and centre of the box that fits the markers best, and the pusher `(n + 1, 12)` [m], as
+            `trajopt_sgp/PlanarPusher-v0` and planners see them.
         actions: By what the commanded tip was moved in each action `(n, 2)` [m].
     """
 
@@ -83,9 +85,9 @@ def _read_series(path: Path, settings: HardwareSettings) -> tuple[_Series, _Seri
             commanded.add(packet.time, kinematics.tip(joints)[0][:2])
         before, (state, tick) = state, advance(settings, state, packet, kinematics)
         if state.keypoints.points is not None and state.keypoints.time != before.keypoints.time:
-            box.add(packet.time, state.keypoints.points.ravel())
-        if state.measured is not None and state.received != before.received:
-            tip.add(packet.time, kinematics.tip(state.measured)[0][:2])
+            box.add(packet.time, corners_and_centre(settings, state.keypoints.points).ravel())
+        if state.driver.measured is not None and state.driver.received != before.driver.received:
+            tip.add(packet.time, kinematics.tip(state.driver.measured)[0][:2])
         if tick:
             moves = state.safety.mode is Mode.RUNNING
             if moves:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.decision_log import DecisionLog
-from trajopt_sgp.hardware.robot import Features
+from trajopt_sgp.hardware.robot import Features, as_position
 from trajopt_sgp.hardware.safety import (
     Mode,
     SafetyDecision,
@@ -126,16 +127,18 @@ class FilteredRobot(ABC):
     def get_observation(self) -> ArmState:
         """Return what was measured last."""
 
-    def send_action(self, pusher: FloatArray) -> SafetyDecision:
+    def send_action(self, pusher: ArrayLike) -> SafetyDecision:
         """Want the pusher at a position `(3,)` [m] for one period; return what was really sent, and why it differs.
 
         Raises:
             HardwareError: not connected.
             OSError: the log was lost; `stop`, `estop` and `disconnect` raise it as well, after the arm is held.
+            ShapeError: anything but three numbers; nothing is sent. Three that are not finite make the arm brake.
         """
         _ = self.safety
+        wanted = as_position(pusher)
         self.actions.asked += 1
-        decision = self._send(pusher, emergency=False)
+        decision = self._send(wanted, emergency=False)
         self.actions.decided(decision)
         self._log.check()
         return decision
@@ -207,6 +210,7 @@ class FilteredRobot(ABC):
             decision = SafetyDecision(None, waits, self.safety)
         else:
             decision = filter_command(self.limits, self.safety, inputs, self._kinematics.solve_joints)
+            decision = replace(decision, interventions=(*decision.interventions, *self._remarks()))
         self._safety = decision.state
         if decision.joints is not None and not self.dry:
             self._command(decision.joints)
@@ -216,6 +220,10 @@ class FilteredRobot(ABC):
 
     def _reasons_to_wait(self) -> tuple[str, ...]:
         """Return why nothing may be sent now, whatever is wanted; the arm is held where it is meanwhile."""
+        return ()
+
+    def _remarks(self) -> tuple[str, ...]:
+        """Return what explains the decision beside what the filter says."""
         return ()
 
     def _joints(self, measured: ArmState) -> FloatArray:

@@ -1,21 +1,27 @@
 """The arm on the bus as a robot: statuses in, commands out, behind the safety filter, at the rate of the driver."""
 
-import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import HardwareError
 from trajopt_sgp.hardware.bus import Bus, Letter, Mailbox, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
 from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command
+from trajopt_sgp.hardware.driver_state import (
+    RESTARTED,
+    SILENCE,
+    Allowance,
+    DriverState,
+    reasons_to_wait,
+    state_age,
+    take_status,
+)
 from trajopt_sgp.hardware.filtered_robot import FilteredRobot
 from trajopt_sgp.hardware.messages import FRAME_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, box_pose, take_frame
-from trajopt_sgp.hardware.safety import SafetyInputs, SafetyState
+from trajopt_sgp.hardware.safety import SafetyInputs, SafetyState, begin_anew
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.state import ArmState, state_of
 
@@ -48,12 +54,9 @@ class LcmRobot(FilteredRobot):
         decoders = {self.settings.status_channel: STATUS_DECODER, self.settings.frame_channel: FRAME_DECODER}
         self._mailbox = Mailbox(decoders)
         self._keypoints = KeypointState()
+        self._driver, self._allowance = DriverState(), Allowance()
         self._sent: deque[bytes] = deque(maxlen=OWN_COMMANDS)
         self._foreign = False
-        self._begun: int | None = None
-        """When waiting for the driver that speaks now began [µs]."""
-        self._utime = -1
-        """Of its last status [µs]; negative until its clock is set."""
 
     def get_observation(self) -> ArmState:
         """Return what was measured last; the box is NaN while no good frame of it is younger than `keypoint_age`.
@@ -65,9 +68,7 @@ class LcmRobot(FilteredRobot):
         """
         _ = self.safety
         self._listen(0.0)
-        letter = self._mailbox.newest(self.settings.status_channel)
-        message = letter.message if letter else None
-        return self._state(message)
+        return self._state()
 
     def reset(self) -> None:
         """Allow actions after `estop`, or after another reason that is latched."""
@@ -80,7 +81,7 @@ class LcmRobot(FilteredRobot):
         channels = (settings.status_channel, settings.frame_channel, settings.command_channel)
         self._bus = self._bus or Bus(settings.url, channels)
         self._forget(self._bus)
-        begun = self._begun = now()
+        begun = now()
         while self._reasons_to_wait():
             if now() - begun > 1e6 * CONNECT_TIMEOUT:
                 raise HardwareError(f"No driver is ready on {settings.status_channel} of {settings.url}.")
@@ -95,34 +96,41 @@ class LcmRobot(FilteredRobot):
     def _forget(self, bus: PacketBus) -> None:
         """Forget what has come until now: it says nothing of the driver and the box as they are."""
         bus.receive(0.0)
-        self._mailbox.clear()
-        self._keypoints, self._utime = KeypointState(), -1
+        self._driver, self._keypoints = DriverState(), KeypointState()
 
     def _reasons_to_wait(self) -> tuple[str, ...]:
-        """Return why the driver is not ready: it exits at a command that comes too soon after its start."""
-        letter = self._mailbox.newest(self.settings.status_channel)
-        starting = letter is None or letter.message.utime < 0
-        young = self._begun is not None and now() - self._begun < 1e6 * self.settings.start_guard
-        return ("driver starting",) if starting or young else ()
+        return reasons_to_wait(self.settings, self._driver, self._safety or SafetyState(), now())
+
+    def _remarks(self) -> tuple[str, ...]:
+        return state_age(self.settings, self._driver, now(), self._followed)[1]
 
     def _inputs(self, pusher: FloatArray, emergency: bool) -> SafetyInputs:
-        deadline = time.monotonic() + self.settings.period
-        before = self._mailbox.newest(self.settings.status_channel)
-        # the next status, or one period where none comes: never more commands than periods
-        while self._mailbox.newest(self.settings.status_channel) is before and time.monotonic() < deadline:
-            self._listen(deadline - time.monotonic())
-        letter = self._mailbox.newest(self.settings.status_channel)
-        measured = self._state(letter.message if letter else None)
+        self._await_tick()
+        measured = self._state()
         return SafetyInputs(
             pusher,
             measured.tip,
             self._joints(measured),
-            state_age=(now() - letter.time) * 1e-6 if letter else np.inf,
+            state_age=state_age(self.settings, self._driver, now(), self._followed)[0],
             external_torques=measured.external_torques,
             # in a dry run the arm may well be another's
             foreign_commander=self._foreign and not self.dry,
             emergency_stop=emergency,
         )
+
+    def _await_tick(self) -> None:
+        """Wait for the next status, or one period where none comes; and until a tick may come, however fast they do."""
+        period, before = self.settings.period, self._driver
+        due, deadline = self._allowance.due(period), now() + 1e6 * period
+        while now() < due or (self._driver is before and now() < deadline):
+            self._listen(max(1e-6 * (deadline - now()), period / 10))
+        self._allowance = self._allowance.at(now(), period).spent()
+
+    @property
+    def _followed(self) -> FloatArray | None:
+        """Joints that were sent last `(7,)` [rad]; None where nothing was, so that nothing follows it."""
+        last = self._safety.joints if self._safety else None
+        return last.position if last and not self.dry else None
 
     def _command(self, joints: FloatArray) -> None:
         packet = make_command(now(), joints)
@@ -134,22 +142,32 @@ class LcmRobot(FilteredRobot):
         packets = self._bus.receive(timeout) if self._bus else []
         commands = [packet.data for packet in packets if packet.channel == self.settings.command_channel]
         self._foreign |= any(command not in self._sent for command in commands)
-        for letter in self._mailbox.put(packets):
+        letters = self._mailbox.put(packets)
+        for letter in letters:
             if letter.channel == self.settings.frame_channel:
                 self._keypoints, _ = take_frame(self.settings, self._keypoints, letter.message, letter.time)
-            else:
-                self._heed(letter)
+        if statuses := [letter for letter in letters if letter.channel == self.settings.status_channel]:
+            self._heed(statuses)
 
-    def _heed(self, status: Letter) -> None:
-        """Notice a driver that has restarted: it holds the arm where it is until the first command, and so do we."""
-        if status.message.utime < 0 <= self._utime:
-            self._begun = status.time
-            if self._safety is not None:
-                self._safety = SafetyState(latched=self._safety.latched, counts=self._safety.counts)
-        self._utime = status.message.utime
+    def _heed(self, statuses: list[Letter]) -> None:
+        """Take the newest status; of those that have waited only the first of a driver that begins anew counts."""
+        first, last = statuses[0].message, statuses[-1]
+        if first is not last.message and 0 <= first.utime <= self._driver.utime + SILENCE:
+            # they have waited: it was not the driver that was silent
+            self._driver = replace(self._driver, received=last.time)
+        began = next((status for status in statuses[:-1] if status.message.utime < 0), last)
+        for status in (last,) if began is last else (began, last):
+            self._take(status)
 
-    def _state(self, message: Any) -> ArmState:
-        if message is None:
+    def _take(self, status: Letter) -> None:
+        settings = self.settings
+        self._driver, note = take_status(settings, self._driver, status.message, status.time, self._followed)
+        if note == RESTARTED and self._safety is not None:
+            # it holds the arm where it is until the first command: so do we
+            self._safety = begin_anew(self._safety)
+
+    def _state(self) -> ArmState:
+        if self._driver.measured is None:
             raise HardwareError("No status has come.")
-        tip = self._kinematics.tip(np.asarray(message.joint_position_measured, dtype=np.float64))[0]
-        return state_of(message, tip, box_pose(self.settings, self._keypoints, now()))
+        tip = self._kinematics.tip(self._driver.measured)[0]
+        return state_of(self._driver.status, tip, box_pose(self.settings, self._keypoints, now()))

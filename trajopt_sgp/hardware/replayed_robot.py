@@ -63,7 +63,7 @@ class ReplayedRobot(FilteredRobot):
         states, tracked = [], TrackerState()
         for packet in read_log(path):
             before, (tracked, _) = tracked, advance(self.settings, tracked, packet, self._kinematics)
-            if packet.channel == self.settings.status_channel and tracked.received != before.received:
+            if packet.channel == self.settings.status_channel and tracked.driver.received != before.driver.received:
                 message = STATUS_DECODER.decode(packet.data)
                 box = box_pose(self.settings, tracked.keypoints, packet.time)
                 tip = self._kinematics.tip(np.asarray(message.joint_position_measured))[0]

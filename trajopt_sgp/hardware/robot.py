@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.hardware.safety import SafetyDecision
+from trajopt_sgp.errors import ShapeError
+from trajopt_sgp.hardware.safety import SafetyDecision, SafetyLimits
 from trajopt_sgp.hardware.state import ArmState
 
 Features = Mapping[str, tuple[int, ...]]
@@ -13,8 +17,13 @@ Features = Mapping[str, tuple[int, ...]]
 
 @runtime_checkable
 class Robot(Protocol):
-    """An arm with a pusher. A context manager: it connects on entry, and on exit stops and disconnects."""
+    """An arm with a pusher. A context manager: it connects on entry, and on exit stops and disconnects.
 
+    Attributes:
+        limits: Of what is sent; known without a connection.
+    """
+
+    limits: SafetyLimits
     observation_features: ClassVar[Features]
     action_features: ClassVar[Features]
 
@@ -31,8 +40,15 @@ class Robot(Protocol):
         """Return what is measured now."""
         ...
 
-    def send_action(self, pusher: FloatArray) -> SafetyDecision:
-        """Want the pusher at a position `(3,)` [m]; return what was really sent, and why it differs."""
+    def send_action(self, pusher: ArrayLike) -> SafetyDecision:
+        """Want the pusher at a position `(3,)` [m]; return what was really sent, and why it differs.
+
+        A position that is not finite or must not be reached is no error: the decision says what was done instead.
+
+        Raises:
+            HardwareError: not connected.
+            ShapeError: anything but three numbers.
+        """
         ...
 
     def stop(self) -> SafetyDecision:
@@ -54,3 +70,18 @@ class Robot(Protocol):
     def __enter__(self) -> "Robot": ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+
+def as_position(pusher: ArrayLike) -> FloatArray:
+    """Return a position of the pusher `(3,)` [m].
+
+    Raises:
+        ShapeError: anything but three numbers.
+    """
+    try:
+        position = np.asarray(pusher, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"A position of the pusher is x, y and z [m], not {pusher!r}.") from error
+    if position.shape != (3,):
+        raise ShapeError(f"A position of the pusher is x, y and z [m], not an array of shape {position.shape}.")
+    return position

@@ -13,6 +13,7 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import FileError, OptionError
 from trajopt_sgp.files import write_json
 from trajopt_sgp.hardware.safety import SafetyLimits, iiwa_limits
+from trajopt_sgp.hardware.safety.iiwa import HEIGHT, WORKSPACE
 
 SUGAR_BOX_KEYPOINTS = ((0.04335, 0.08515), (-0.04335, 0.08515), (-0.04335, -0.08515), (0.04335, -0.08515), (0.0, 0.0))
 """Corners and centre of the box in its own frame [m]."""
@@ -23,6 +24,7 @@ _POSITIVE = (
     "frame_period",
     "state_age",
     "plan_age",
+    "plan_distance",
     "keypoint_age",
     "plan_period",
     "plan_time",
@@ -68,11 +70,13 @@ class HardwareSettings:
         joint_fraction: What part of the arm's joint speeds may be used.
         torque_fraction: At what part of the driver's own limits of external torque the arm is stopped.
         state_age, plan_age, keypoint_age: Greatest ages of status, plan and motion capture [s].
+        plan_distance: How far from the pusher a plan may be when it comes, to be followed [m].
         heartbeat_period: Time between two signs of life of the planner [s].
         heartbeat_age: How long it may give none, if it has ever given one [s].
         start_guard: How long nothing is sent after the first status; the driver exits at a command within 0.25 s [s].
         frozen_motion: How far commanded joints may move while the measured ones do not change at all [rad].
         clock_jump: Largest change of the driver's clock against this machine's [s].
+        box_asset: Name of the box in motion capture; may be empty where nothing else is seen.
         box_keypoints: Markers in the frame of the box, each x, y [m], in the order of the marker set.
         marker_residual: Largest root mean square distance of markers from their places on a rigid box [m].
         marker_jump: Largest motion of a marker between two frames [m].
@@ -104,20 +108,22 @@ class HardwareSettings:
     score_file: str = ""
     beta: float = 1.0
     search: str = "samples"
-    workspace: tuple[tuple[float, float], tuple[float, float]] = ((0.4, 0.9), (-0.25, 0.25))
-    height: tuple[float, float] = (0.0, 0.1)
+    workspace: tuple[tuple[float, float], tuple[float, float]] = WORKSPACE
+    height: tuple[float, float] = HEIGHT
     speed: float = 0.15
     acceleration: float = 1.0
     joint_fraction: float = 0.25
     torque_fraction: float = 0.5
     state_age: float = 0.08
     plan_age: float = 1.0
+    plan_distance: float = 0.1
     keypoint_age: float = 0.08
     heartbeat_period: float = 0.05
     heartbeat_age: float = 0.3
     start_guard: float = 0.5
     frozen_motion: float = 0.003
     clock_jump: float = 0.5
+    box_asset: str = ""
     box_keypoints: tuple[tuple[float, float], ...] = SUGAR_BOX_KEYPOINTS
     marker_residual: float = 0.003
     marker_jump: float = 0.02

@@ -120,12 +120,13 @@ def calibrate(
     ],
     settings: Settings = None,
     output: Annotated[Path, typer.Option(help="Settings with the new registration.")] = Path("settings.json"),
+    largest_residual: Annotated[float, typer.Option(help="That is accepted, root mean square [mm].", min=0.0)] = 5.0,
     json_output: JsonOutput = False,
 ) -> Report:
     """Register motion capture to the robot from touched points, and write settings that say so."""
     from trajopt_sgp.cli.jobs.hardware import run_calibrate
 
-    return run_calibrate(points, settings, output)
+    return run_calibrate(points, settings, output, largest_residual)
 
 
 @hardware.command()
@@ -170,7 +171,7 @@ def teleop(
     return run_teleop(settings, log, simulated, joystick, speed)
 
 
-@hardware.command()
+@hardware.command(context_settings={"ignore_unknown_options": True})  # numbers may be negative
 def move_to_start(
     x: Annotated[float, typer.Argument(help="Of the pusher's tip in the robot's frame [m].")],
     y: Annotated[float, typer.Argument(help="[m]")],

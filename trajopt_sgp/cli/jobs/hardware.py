@@ -11,7 +11,7 @@ from trajopt_sgp.cli.jobs.hardware_pictures import draw_run
 from trajopt_sgp.cli.report import Report, make_listing, make_table
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.bus import Bus
-from trajopt_sgp.hardware.mocap import fit_planar
+from trajopt_sgp.hardware.mocap import explain_residual, fit_planar
 from trajopt_sgp.hardware.orders import tell_tracker
 from trajopt_sgp.hardware.processes.__main__ import main
 from trajopt_sgp.hardware.processes.launch import Processes
@@ -59,14 +59,20 @@ def run_replay(log: Path) -> Report:
     return Report(found, [make_listing("replay", found)], exit_code=int(found["differing"] > 0))
 
 
-def run_calibrate(points_file: Path, settings_file: Path | None, output: Path) -> Report:
-    """Fit the registration and write it into settings.
+def run_calibrate(points_file: Path, settings_file: Path | None, output: Path, largest: float) -> Report:
+    """Fit the registration and write it into settings, unless more than `largest` [mm] remain between the points.
 
     Raises:
-        OptionError: the file holds no points.
+        OptionError: the file holds no points, or they do not fit on each other; nothing is written.
     """
     points = _points(points_file)
     motion, residual = fit_planar(points["mocap"], points["robot"])
+    if not 1000 * residual <= largest:
+        doubt = explain_residual(points["mocap"], points["robot"], largest / 1000)
+        raise OptionError(
+            f"The points in {points_file} remain {1000 * residual:.3g} mm apart, and {largest:g} mm are accepted: "
+            f"{doubt}? If they are right, --largest-residual accepts more."
+        )
     rows = tuple(tuple(row) for row in motion.tolist())
     write_settings(dataclasses.replace(read_settings(settings_file), robot_from_mocap=rows), output)
     found = {"robot_from_mocap": motion, "residual_mm": 1000 * residual, "settings": output}
@@ -98,12 +104,19 @@ def run_faults(only: list[str] | None, settings_file: Path | None, folder: Path,
 
 
 def run_move(pusher: tuple[float, float, float], settings_file: Path | None) -> Report:
-    """Move the pusher; every signal that asks to end brakes it."""
-    from trajopt_sgp.hardware.lcm_robot import LcmRobot
-    from trajopt_sgp.hardware.motions import move_to
+    """Move the pusher; every signal that asks to end brakes it.
 
-    with interrupted_once(), LcmRobot(read_settings(settings_file)) as robot:
-        found = {"pusher": move_to(robot, np.array(pusher)), "interventions": dict(robot.safety.counts)}
+    Raises:
+        NotFiniteError, OptionError: it cannot go there.
+        HardwareError: LCM is missing or has no network; there is no driver, or it has not arrived.
+    """
+    from trajopt_sgp.hardware.lcm_robot import LcmRobot
+    from trajopt_sgp.hardware.motions import check_target, move_to
+
+    robot = LcmRobot(read_settings(settings_file))
+    target = check_target(robot, np.array(pusher))
+    with interrupted_once(), robot:
+        found = {"pusher": move_to(robot, target), "interventions": dict(robot.safety.counts)}
     return Report(found, [make_listing("moved", found)])
 
 
@@ -117,19 +130,25 @@ def run_order(order: str, settings_file: Path | None) -> Report:
 
 
 def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
-    """Write a log as a dataset."""
+    """Write a log as a dataset; where its actions are longer than those of the environment, it says so and allows them.
+
+    Raises:
+        HardwareError, DatasetError: the log holds no transitions; there is a dataset of this name already.
+    """
     import gymnasium
 
     from trajopt_sgp.data import write_minari_dataset
     from trajopt_sgp.data.episode_buffers import make_episode
     from trajopt_sgp.envs import PLANAR_PUSHER_ID
+    from trajopt_sgp.envs.pusher_equations import PusherParameters
     from trajopt_sgp.hardware.dataset import read_episodes
     from trajopt_sgp.hardware.replay import log_settings
 
-    episodes = read_episodes(log)
-    buffers = [make_episode(episode.observations, episode.actions) for episode in episodes]
-    own = {"time_step": log_settings(log).action_duration}
+    episodes, limit = read_episodes(log), PusherParameters().step_limit
+    lengths = np.concatenate([np.linalg.norm(episode.actions, axis=1) for episode in episodes])
+    own = {"time_step": log_settings(log).action_duration, "step_limit": max(limit, float(lengths.max()))}
     with gymnasium.make(PLANAR_PUSHER_ID, parameters=own) as environment:
+        buffers = [make_episode(episode.observations, episode.actions) for episode in episodes]
         write_minari_dataset(
             buffers,
             dataset,
@@ -138,7 +157,13 @@ def run_to_dataset(log: Path, dataset: str, overwrite: bool) -> Report:
             algorithm_name="logged on an arm",
             has_rewards=False,
         )
-    found = {"dataset": dataset, "episodes": len(episodes), "transitions": sum(len(e.actions) for e in episodes)}
+    found = {
+        "dataset": dataset,
+        "episodes": len(episodes),
+        "transitions": len(lengths),
+        "longest_action_mm": 1000 * float(lengths.max()),
+        f"longer_than_{1000 * limit:.0f}_mm": int((lengths > limit).sum()),
+    }
     return Report(found, [make_listing("dataset", found)])
 
 

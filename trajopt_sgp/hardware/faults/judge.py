@@ -7,10 +7,10 @@ import numpy as np
 
 from trajopt_sgp.arrays import BoolArray, FloatArray
 from trajopt_sgp.hardware.arm import ArmKinematics
+from trajopt_sgp.hardware.driver_state import BURST
 from trajopt_sgp.hardware.faults.catalogue import Fault
 from trajopt_sgp.hardware.messages import COMMAND_DECODER
 from trajopt_sgp.hardware.safety import SafetyLimits
-from trajopt_sgp.hardware.tracker.state import BURST
 
 STOPPED = frozenset({"STOPPING", "HOLDING"})
 TIP_MARGIN = 0.005

@@ -8,10 +8,13 @@ import numpy as np
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.mocap.registration import apply, fit_rigid, pose_of
-from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.settings import SUGAR_BOX_KEYPOINTS, HardwareSettings
 
 FRAMES_TO_BELIEVE = 50
 """Frames in a row that must agree before a box is believed to be somewhere else than it was."""
+
+# the marker set in which Motive sends the markers of all assets once more
+_EVERYTHING = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +38,17 @@ def take_frame(
     settings: HardwareSettings, state: KeypointState, frame: Any, time: int
 ) -> tuple[KeypointState, str | None]:
     """Return what is known after a frame that was received at `time` [µs], and why it was refused, if it was."""
-    if not frame.marker_sets or frame.marker_sets[0].num_markers != len(settings.box_keypoints):
+    assets = {asset.name: asset for asset in frame.marker_sets if asset.name != _EVERYTHING}
+    if len(assets) > 1 and not settings.box_asset:
+        return state, f"several assets, and no box_asset among {', '.join(assets)}"
+    if assets and settings.box_asset not in ("", *assets):
+        return state, f"no asset {settings.box_asset} among {', '.join(assets)}"
+    box = assets[settings.box_asset or next(iter(assets))] if assets else None
+    if box is None or box.num_markers != len(settings.box_keypoints):
         return state, "marker count"
-    markers = np.asarray(frame.marker_sets[0].xyz, dtype=np.float64)
+    markers = np.asarray(box.xyz, dtype=np.float64)
     # a marker that is not seen stands at the origin
-    if (markers[:, 0] == 0).any() or _occluded(frame):
+    if (markers[:, 0] == 0).any() or _occluded(settings, frame, markers):
         return state, "marker lost"
     points = apply(np.asarray(settings.robot_from_mocap), markers)[:, :2]
     if _residual(settings, points) > settings.marker_residual:
@@ -63,6 +72,15 @@ def box_pose(settings: HardwareSettings, state: KeypointState, time: int) -> Flo
     return pose_of(motion)
 
 
+def corners_and_centre(settings: HardwareSettings, points: FloatArray) -> FloatArray:
+    """Return corners and centre `(5, 2)` [m] of the box that fits markers `(n, 2)` best: what models of the box see.
+
+    So the markers may be anywhere on it, in data and in plans alike.
+    """
+    motion, _ = fit_rigid(np.asarray(settings.box_keypoints), points)
+    return apply(motion, np.asarray(SUGAR_BOX_KEYPOINTS))
+
+
 def _residual(settings: HardwareSettings, points: FloatArray) -> float:
     """Return how far markers are from their places on the box [m]; ∞ where they leave its rotation open."""
     try:
@@ -81,8 +99,15 @@ def _consider(
     return replace(state, elsewhere=points, agreed=agreed), "box jumped"
 
 
-def _occluded(frame: Any) -> bool:
-    return any(marker.params & 1 for marker in frame.labeled_markers)
+def _occluded(settings: HardwareSettings, frame: Any, markers: FloatArray) -> bool:
+    """Whether one of the box's markers `(n, 3)` is only thought to be there; those of other assets are elsewhere."""
+    for marker in frame.labeled_markers:
+        if marker.params & 1:
+            near = np.linalg.norm(markers - marker.xyz, axis=1).min() <= settings.marker_residual
+            # the upper half of the number is that of the asset
+            if near or marker.id >> 16 == 0:
+                return True
+    return False
 
 
 def _distance(points: FloatArray, others: FloatArray) -> float:

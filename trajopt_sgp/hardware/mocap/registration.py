@@ -64,6 +64,19 @@ def fit_planar(source: FloatArray, target: FloatArray) -> tuple[FloatArray, floa
     return motion, float(np.sqrt((rest**2).sum(axis=1).mean()))
 
 
+def explain_residual(source: FloatArray, target: FloatArray, largest: float) -> str:
+    """Return what may be wrong with points `(n, 3)` that `fit_planar` leaves more than `largest` [m] apart."""
+    ratio = float(np.linalg.norm(source - source.mean(axis=0)) / np.linalg.norm(target - target.mean(axis=0)))
+    if not 0.5 < ratio < 2.0:
+        return f"distances in one are {max(ratio, 1 / ratio):.3g} times those in the other: are both in metres"
+    motion, residual = fit_rigid(source, target)
+    if residual <= largest:
+        axis = int(np.abs(motion[2, :3]).argmax())
+        upward = f"{'-' if motion[2, axis] < 0 else ''}{'xyz'[axis]}"
+        return f"they agree if {upward} of motion capture points upward: is its vertical axis z, and right-handed"
+    return "are they the same points in the same order"
+
+
 def apply(motion: FloatArray, points: FloatArray) -> FloatArray:
     """Return points `(n, d)` moved by a homogeneous matrix `(d+1, d+1)`."""
     moved: FloatArray = points @ motion[:-1, :-1].T + motion[:-1, -1]

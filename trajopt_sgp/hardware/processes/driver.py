@@ -93,7 +93,7 @@ class SimulatedDriver:
         """Return the packet of motion capture at a time of the host [µs]; one marker set, the box."""
         message, markers = codec(FRAME)(), codec(FRAME.parts["optitrack_marker_set_t"])()
         message.utime, message.frame = utime, self._frames
-        markers.name, markers.xyz = "box", self._markers().tolist()
+        markers.name, markers.xyz = self.settings.box_asset or "box", self._markers().tolist()
         markers.num_markers = len(markers.xyz)
         message.num_marker_sets, message.marker_sets = 1, [markers]
         self._frames += 1

@@ -10,19 +10,18 @@ import torch
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.envs import PushPlanner, load_push_models, push_controller
 from trajopt_sgp.envs.planar_pusher import TABLE
-from trajopt_sgp.envs.pusher_equations import CORNER_SIGNS, PusherParameters
+from trajopt_sgp.envs.pusher_equations import PusherParameters
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm_pusher import MOVING
-from trajopt_sgp.hardware.mocap import apply, fit_rigid, motion_of
+from trajopt_sgp.hardware.mocap import apply, corners_and_centre, motion_of
 from trajopt_sgp.hardware.processes.planner import PlannedMotion, PlanningProblem
-from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.settings import SUGAR_BOX_KEYPOINTS, HardwareSettings
 
 SEARCHES = ("samples", "gradients")
 ITERATIONS = 6
 """Of the search by samples, unless time is over before."""
 _PLANT = PusherParameters()
 _PARTS = 5
-_CORNERS_AND_CENTRE = np.array(CORNER_SIGNS) * _PLANT.half
 
 
 def make_score_guided(settings: HardwareSettings) -> "ScoreGuidedPlan":
@@ -64,7 +63,7 @@ class ScoreGuidedPlan:
 
     def __init__(self, settings: HardwareSettings, dynamics: Any, score: Any | None) -> None:
         self._settings, self._dynamics = settings, dynamics
-        self._goal = apply(motion_of(np.asarray(settings.goal)), _CORNERS_AND_CENTRE)
+        self._goal = apply(motion_of(np.asarray(settings.goal)), np.asarray(SUGAR_BOX_KEYPOINTS))
         self._controller = push_controller(
             dynamics,
             score,
@@ -76,7 +75,7 @@ class ScoreGuidedPlan:
 
     def __call__(self, problem: PlanningProblem) -> PlannedMotion:
         """Return eight actions, each with a rest at its end as in the environments; at the goal a rest alone."""
-        keypoints = self._keypoints(problem.keypoints)
+        keypoints = corners_and_centre(self._settings, problem.keypoints)
         if np.linalg.norm(keypoints - self._goal, axis=1).mean() <= self._settings.goal_tolerance:
             self._controller.reset()
             return PlannedMotion(problem.pusher[None], self._settings.action_duration)
@@ -94,10 +93,6 @@ class ScoreGuidedPlan:
         markers = apply(motion_of(away), np.asarray(self._settings.box_keypoints))
         self(PlanningProblem(0.0, pusher, markers, pusher, self._settings.plan_time))
         self._controller.reset()
-
-    def _keypoints(self, markers: FloatArray) -> FloatArray:
-        motion, _ = fit_rigid(np.asarray(self._settings.box_keypoints), markers)
-        return apply(motion, _CORNERS_AND_CENTRE)
 
     def _predict(self, keypoints: FloatArray, problem: PlanningProblem) -> FloatArray:
         """Return keypoints and pusher `(12,)` at the beginning of the plan."""

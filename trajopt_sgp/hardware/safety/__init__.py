@@ -6,6 +6,7 @@ from trajopt_sgp.hardware.safety.filter import SafetyDecision as SafetyDecision
 from trajopt_sgp.hardware.safety.filter import SafetyInputs as SafetyInputs
 from trajopt_sgp.hardware.safety.filter import SafetyLimits as SafetyLimits
 from trajopt_sgp.hardware.safety.filter import SafetyState as SafetyState
+from trajopt_sgp.hardware.safety.filter import begin_anew as begin_anew
 from trajopt_sgp.hardware.safety.filter import filter_command as filter_command
 from trajopt_sgp.hardware.safety.filter import reset as reset
 from trajopt_sgp.hardware.safety.iiwa import iiwa_limits as iiwa_limits

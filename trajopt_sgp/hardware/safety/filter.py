@@ -173,6 +173,11 @@ def reset(state: SafetyState) -> SafetyState:
     return replace(state, latched=frozenset())
 
 
+def begin_anew(state: SafetyState) -> SafetyState:
+    """Return a state in which nothing was sent yet, with the memory of what is latched and of the counts."""
+    return SafetyState(latched=state.latched, counts=state.counts)
+
+
 def _reasons_to_stop(limits: SafetyLimits, state: SafetyState, inputs: SafetyInputs) -> tuple[str, ...]:
     found = {
         "not finite": not all(

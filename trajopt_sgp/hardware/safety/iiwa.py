@@ -13,10 +13,15 @@ JOINT_RATES = np.array([1.483529, 1.483529, 1.745329, 1.308996, 2.268928, 2.3561
 TORQUE_TRIP = 60.0 * np.array([1.0, 1.0, 1.0, 0.5, 0.2, 0.2, 0.1])
 """External torques at which the driver exits, so that the arm stops at once [Nm]."""
 
+WORKSPACE = ((0.41, 0.75), (-0.25, 0.25))
+"""Ends of x and of y of a vertical pusher in which the elbow is never stretched [m]."""
+HEIGHT = (0.0, 0.1)
+"""And of z [m]."""
+
 
 def iiwa_limits(
-    workspace: tuple[tuple[float, float], tuple[float, float]] = ((0.4, 0.9), (-0.25, 0.25)),
-    height: tuple[float, float] = (0.0, 0.1),
+    workspace: tuple[tuple[float, float], tuple[float, float]] = WORKSPACE,
+    height: tuple[float, float] = HEIGHT,
     speed: float = 0.15,
     acceleration: float = 1.0,
     fraction: float = 0.25,

@@ -85,10 +85,10 @@ class Pilot:
     def _here(self) -> FloatArray | None:
         """Where the plan wants the pusher now, or where the arm is held or stands; None if nobody knows."""
         state = self.tracker.state
-        if state.measured is None:
+        if state.driver.measured is None:
             return None
         if state.safety.pusher is None:
-            return self.tracker.tip(state.measured)
+            return self.tracker.tip(state.driver.measured)
         return pusher_at(state.plan, now()) if self._followed else state.safety.pusher.position
 
     def _goal(self, here: FloatArray) -> FloatArray:
@@ -113,9 +113,9 @@ class Pilot:
 
     def _line(self) -> str:
         state = self.tracker.state
-        if state.measured is None:
+        if state.driver.measured is None:
             return "waiting for the arm"
-        x, y, _ = self.tracker.tip(state.measured)
+        x, y, _ = self.tracker.tip(state.driver.measured)
         points = state.keypoints.points
         seen = "not seen" if points is None else "x {:.3f} y {:.3f}".format(*points.mean(axis=0))
         return f"{state.safety.mode.name:8} pusher x {x:.3f} y {y:.3f} m, box {seen}; {', '.join(self.tracker.reasons)}"

@@ -12,15 +12,13 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.errors import MessageError
 from trajopt_sgp.hardware.bus import Packet
 from trajopt_sgp.hardware.decision_log import OWN_COMMANDS, make_command, make_safety
+from trajopt_sgp.hardware.driver_state import reasons_to_wait, state_age
 from trajopt_sgp.hardware.mocap import recent_points
-from trajopt_sgp.hardware.safety import Mode, SafetyDecision, SafetyInputs, filter_command
+from trajopt_sgp.hardware.safety import SafetyDecision, SafetyInputs, filter_command
 from trajopt_sgp.hardware.settings import HardwareSettings
 from trajopt_sgp.hardware.tracker.plan import pusher_at
 from trajopt_sgp.hardware.tracker.receive import takers
-from trajopt_sgp.hardware.tracker.state import BURST, TrackerState, noted
-
-SILENCE = 500_000
-"""How long after the last status a hold is still sent [µs]."""
+from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 
 
 @runtime_checkable
@@ -55,7 +53,7 @@ def advance(
     settings: HardwareSettings, state: TrackerState, packet: Packet, kinematics: Kinematics
 ) -> tuple[TrackerState, Tick | None]:
     """Return what is remembered after a packet, and what is sent because of it."""
-    take = takers(settings).get(packet.channel)
+    take = takers(settings, kinematics.tip).get(packet.channel)
     if take is None:
         return state, None
     try:
@@ -70,54 +68,30 @@ def advance(
 def _decide(
     settings: HardwareSettings, state: TrackerState, time: int, kinematics: Kinematics
 ) -> tuple[TrackerState, Tick | None]:
-    # the filter's speeds are per tick: on average no more ticks may come than periods pass
-    allowance = min(state.allowance + (time - state.last_tick) * 1e-6 / settings.period, BURST)
-    state = replace(state, allowance=allowance, last_tick=time)
-    measured = state.measured
-    if allowance < 1 or measured is None:
-        return state, None
-    state = replace(state, allowance=allowance - 1)
-    if waits := _reasons_to_wait(settings, state, time):
-        # the driver holds the arm: nothing was ever sent, or it has begun anew, or it holds the last command
+    allowance, measured = state.allowance.at(time, settings.period), state.driver.measured
+    if allowance.ticks < 1 or measured is None:
+        return replace(state, allowance=allowance), None
+    state = replace(state, allowance=allowance.spent())
+    if waits := reasons_to_wait(settings, state.driver, state.safety, time):
         return _sent(settings, state, time, SafetyDecision(None, waits, state.safety))
     inputs, reasons = _inputs(settings, state, time, kinematics, measured)
     decision = filter_command(settings.limits, state.safety, inputs, kinematics.solve_joints)
     return _sent(settings, state, time, replace(decision, interventions=(*decision.interventions, *reasons)))
 
 
-def _reasons_to_wait(settings: HardwareSettings, state: TrackerState, time: int) -> tuple[str, ...]:
-    young = time - state.first < 1e6 * settings.start_guard
-    starting = state.safety.joints is None and (state.utime < 0 or young)
-    # a driver that begins anew exits at a command that comes too soon
-    gone = state.safety.mode is Mode.HOLDING and time - state.received > SILENCE
-    return ("driver starting",) if starting else ("stale state", "silent") if gone else ()
-
-
 def _inputs(
     settings: HardwareSettings, state: TrackerState, time: int, kinematics: Kinematics, measured: FloatArray
 ) -> tuple[SafetyInputs, tuple[str, ...]]:
-    tip = kinematics.tip(measured)[0]
+    tip, last = kinematics.tip(measured)[0], state.commanded
     blind = recent_points(settings, state.keypoints, time) is None
-    state_age, reasons = _state_age(settings, state, time)
+    age, reasons = state_age(settings, state.driver, time, last)
     silent = state.planner_alive is not None and time - state.planner_alive > 1e6 * settings.heartbeat_age
-    ages = state_age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
+    ages = age, np.inf if blind or silent or state.plan is None else (time - state.plan.utime) * 1e-6
     wanted = tip if state.plan is None else pusher_at(state.plan, time)
-    last = state.safety.joints
-    commanded = kinematics.tip(last.position)[0] if last else None
+    commanded = None if last is None else kinematics.tip(last)[0]
     others = state.foreign, state.two_senders
-    inputs = SafetyInputs(wanted, tip, measured, *ages, state.torques, *others, state.stop, commanded)
+    inputs = SafetyInputs(wanted, tip, measured, *ages, state.driver.torques, *others, state.stop, commanded)
     return inputs, (*reasons, *(("stale keypoints",) if blind else ()), *(("planner silent",) if silent else ()))
-
-
-def _state_age(settings: HardwareSettings, state: TrackerState, time: int) -> tuple[float, tuple[str, ...]]:
-    if state.jumped is not None and time - state.jumped < 2e6 * settings.state_age:
-        return np.inf, ("clock jumped",)
-    last = state.safety.joints
-    if last is not None and state.moved_from is not None:
-        moved = np.abs(last.position - state.moved_from).max()
-        if moved > settings.frozen_motion and state.received - state.changed > 4e6 * settings.period:
-            return np.inf, ("frozen state",)
-    return (time - state.received) * 1e-6, ()
 
 
 def _sent(

@@ -3,16 +3,18 @@
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
+from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.bus import FLOODED, UNSENT, Packet
+from trajopt_sgp.hardware.driver_state import OLD, RESTARTED, take_status
 from trajopt_sgp.hardware.messages import EVENT_DECODER, FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import take_frame
-from trajopt_sgp.hardware.safety import SafetyState, reset
+from trajopt_sgp.hardware.safety import begin_anew, reset
 from trajopt_sgp.hardware.settings import HardwareSettings
-from trajopt_sgp.hardware.tracker.plan import usable
+from trajopt_sgp.hardware.tracker.plan import pusher_at, usable
 from trajopt_sgp.hardware.tracker.state import TrackerState, noted
 
 TICK, STOP, RESET, SKIPPED = "TRACKER_TICK", "TRACKER_STOP", "TRACKER_RESET", "TRACKER_SKIPPED"
@@ -30,6 +32,8 @@ OPERATOR, ORDERS = "operator", {"stop": "stopped by the operator", "reset": "res
 
 Taken = tuple[TrackerState, bool]
 """What is remembered, and whether a tick is due."""
+Tip = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+"""From joints to position and direction of the pusher's tip."""
 Taker = Callable[[HardwareSettings, TrackerState, Packet], Taken]
 
 
@@ -41,11 +45,11 @@ def skipped(time: int, statuses: Iterable[Packet]) -> Packet:
     )
 
 
-def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
+def takers(settings: HardwareSettings, tip: Tip) -> Mapping[str, Taker]:
     """Return what is done with a packet, by its channel."""
     return {
         settings.status_channel: _take_status,
-        settings.plan_channel: _take_plan,
+        settings.plan_channel: partial(_take_plan, tip),
         settings.frame_channel: _take_frame,
         settings.command_channel: _take_command,
         settings.event_channel: _take_event,
@@ -59,45 +63,34 @@ def takers(settings: HardwareSettings) -> Mapping[str, Taker]:
 
 
 def _take_status(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
-    message = STATUS_DECODER.decode(packet.data)
-    if message.utime < 0:
-        return _take_starting(state, packet, message), True
-    state = _counted(settings, state, {message.utime})
-    offset = packet.time - message.utime
-    jump = state.offset is not None and abs(offset - state.offset) > 1e6 * settings.clock_jump
-    if jump:
-        # a late packet is no jump, unless its clock is behind by more than any packet is late
-        state = noted(replace(state, jumped=packet.time), "clock jumped")
-    elif message.utime <= state.utime:
-        return noted(state, "old status"), False
-    return replace(_measured(state, packet.time, message), utime=message.utime, offset=offset), True
+    status = STATUS_DECODER.decode(packet.data)
+    if status.utime >= 0:
+        state = _counted(settings, state, {status.utime})
+    driver, note = take_status(settings, state.driver, status, packet.time, state.commanded)
+    if note == RESTARTED:
+        # it holds the arm where it is until the first command: so do we
+        state = replace(state, safety=begin_anew(state.safety))
+    state = replace(state, driver=driver)
+    return (noted(state, note) if note else state), note != OLD
 
 
-def _take_starting(state: TrackerState, packet: Packet, message: Any) -> TrackerState:
-    if state.utime >= 0:
-        # a driver that begins anew holds the arm where it is until the first command: so do we
-        fresh = SafetyState(latched=state.safety.latched, counts=state.safety.counts)
-        state = replace(state, safety=fresh, utime=-1, offset=None, first=packet.time)
-        state = noted(state, "driver restarted")
-    return _measured(state, packet.time, message)
-
-
-def _measured(state: TrackerState, time: int, message: Any) -> TrackerState:
-    measured = np.asarray(message.joint_position_measured, dtype=np.float64)
-    if state.measured is None or (measured != state.measured).any():
-        commanded = state.safety.joints.position if state.safety.joints else None
-        state = replace(state, measured=measured, changed=time, moved_from=commanded)
-    torques = np.asarray(message.joint_torque_external, dtype=np.float64)
-    return replace(state, torques=torques, received=time, first=state.first or time)
-
-
-def _take_plan(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
+def _take_plan(tip: Tip, settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     plan = PLAN_DECODER.decode(packet.data)
     if not usable(plan):
         return noted(replace(state, plan=None), "refused plan: no knots in time"), False
     if plan.utime > packet.time or (state.plan is not None and plan.utime <= state.plan.utime):
         return noted(state, "refused plan: its time"), False
+    if _distance(tip, state, pusher_at(plan, packet.time)) > settings.plan_distance:
+        return noted(state, "refused plan: begins elsewhere"), False
     return replace(state, plan=plan), False
+
+
+def _distance(tip: Tip, state: TrackerState, place: FloatArray) -> float:
+    """Return how far a place is from where the pusher is wanted or, if that is nearer, is [m]; 0 if it never moved."""
+    if state.safety.pusher is None or state.driver.measured is None:
+        return 0.0  # where it may begin is up to the safety filter
+    places = state.safety.pusher.position, tip(state.driver.measured)[0]
+    return min(float(np.linalg.norm(place - other)) for other in places)
 
 
 def _take_frame(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
@@ -131,7 +124,7 @@ def _obey(settings: HardwareSettings, state: TrackerState, packet: Packet, order
 
 def _take_tick(settings: HardwareSettings, state: TrackerState, packet: Packet) -> Taken:
     # a tick replaces a status that is missing, or one that is not listened for any more
-    late = packet.time - state.received > 3e6 * settings.period
+    late = packet.time - state.driver.received > 3e6 * settings.period
     return (noted(state, "late status") if late and not state.stop else state), late or state.stop
 
 

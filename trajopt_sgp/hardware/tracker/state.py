@@ -4,12 +4,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.hardware.driver_state import Allowance, DriverState
 from trajopt_sgp.hardware.mocap import KeypointState
 from trajopt_sgp.hardware.safety import SafetyState
-from trajopt_sgp.hardware.safety.filter import no_torques
-
-BURST = 3.0
-"""Ticks that may follow each other at once when some were late."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,18 +15,13 @@ class TrackerState:
 
     Attributes:
         safety: Of the safety filter.
-        measured, torques: Joints of the last good status, and what the surroundings turn them by.
-        utime: Of that status, on the driver's clock; -1 while the driver starts.
-        first, received, changed: When the first good status came, the last one, and the last with other joints.
-        moved_from: Joints that were commanded when the measured ones changed last.
-        offset, jumped: Of the driver's clock, and when it jumped last.
+        driver: By its statuses.
         plan: The newest good one.
         planner_alive: When the planner gave a sign of life last; None before the first and after its end.
         keypoints: Of the box.
         sent: Commands of our own, by which those of others are told.
-        allowance: How many ticks may come now.
-        last_tick: When the last one came.
-        tick: Its number.
+        allowance: How many ticks may come.
+        tick: Number of the next one.
         stop, foreign: Whether somebody asked to stop, and whether somebody else sends commands.
         ordered: Whether it was an operator on the bus who asked to stop.
         seen: Times of the statuses of late, on the clock of who sent them, by which they are counted [µs].
@@ -38,21 +30,12 @@ class TrackerState:
     """
 
     safety: SafetyState = field(default_factory=SafetyState)
-    measured: FloatArray | None = None
-    torques: FloatArray = field(default_factory=no_torques)
-    utime: int = -1
-    first: int = 0
-    received: int = 0
-    changed: int = 0
-    moved_from: FloatArray | None = None
-    offset: int | None = None
-    jumped: int | None = None
+    driver: DriverState = field(default_factory=DriverState)
     plan: Any = None
     planner_alive: int | None = None
     keypoints: KeypointState = field(default_factory=KeypointState)
     sent: tuple[bytes, ...] = ()
-    allowance: float = BURST
-    last_tick: int = 0
+    allowance: Allowance = field(default_factory=Allowance)
     tick: int = 0
     stop: bool = False
     foreign: bool = False
@@ -60,6 +43,11 @@ class TrackerState:
     seen: frozenset[int] = frozenset()
     two_senders: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def commanded(self) -> FloatArray | None:
+        """Joints that were sent last `(7,)` [rad]; None before the first."""
+        return self.safety.joints.position if self.safety.joints else None
 
 
 def noted(state: TrackerState, note: str) -> TrackerState:
