@@ -74,8 +74,9 @@ def test_recordings_are_imported_and_learned_from(folder: Path) -> None:
     assert load_model_as(LearnedDynamics, folder / "log/dynamics/model.safetensors").state_size == 2
 
 
-def test_help_lists_the_commands() -> None:
-    result = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("command", [[COMMAND], [sys.executable, "-m", "trajopt_sgp"]], ids=["script", "module"])
+def test_help_lists_the_commands(command: list[str]) -> None:
+    result = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
     assert all(name in result.stdout for name in ("collect", "train", "plan", "mpc", "demo", "info"))
 
 
