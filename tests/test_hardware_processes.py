@@ -238,5 +238,7 @@ def test_motion_to_a_start_arrives_within_the_limits() -> None:
     with SimulatedRobot() as robot:
         goal = robot.get_observation().tip + np.array([0.0, 0.03, 0.01])
         assert np.linalg.norm(move_to(robot, goal) - goal) <= 0.002
-        with pytest.raises(HardwareError, match="pusher box"):
+        with pytest.raises(HardwareError, match="not at .*: pusher speed"):
+            move_to(robot, goal + np.array([0.0, 0.15, 0.0]), actions=100)
+        with pytest.raises(OptionError, match="its workspace is"):
             move_to(robot, goal + np.array([0.0, 0.0, 1.0]), actions=50)
