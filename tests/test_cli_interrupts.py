@@ -29,7 +29,7 @@ def test_a_plan_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_training_says_that_nothing_is_kept_before_the_first_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: Any) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     write_transitions(sample_cartpole_transitions(50, np.random.default_rng(0)), DATASET, overwrite=True)
