@@ -150,9 +150,9 @@ def test_sampler_is_exact_and_seeded() -> None:
 
 @pytest.mark.parametrize(("transitions", "steps"), [(0, 10), (-5, 10), (10, 0)])
 def test_numbers_below_one_are_refused(cartpole: gymnasium.Env[Any, Any], transitions: int, steps: int) -> None:
-    with pytest.raises(OptionError, match="must be at least 1"):
+    with pytest.raises(OptionError, match="it must be a whole number, at least 1"):
         collect_random_transitions(cartpole, transitions, seed=0, episode_steps=steps)
-    with pytest.raises(OptionError, match="must be at least 1"):
+    with pytest.raises(OptionError, match="it must be a whole number, at least 1"):
         sample_cartpole_transitions(transitions, np.random.default_rng(0), episode_steps=steps)
 
 

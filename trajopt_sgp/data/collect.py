@@ -9,9 +9,9 @@ from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.options import check_counts
 
 Filter = Callable[[FloatArray, FloatArray], bool]
 """State and next state to whether the step between them is data."""
@@ -52,7 +52,7 @@ def collect_random_transitions(
         OptionError: a number below 1.
         IncompatibleError: the environment lacks a data box or a bounded action space, or no step stays in the box.
     """
-    check_counts(transitions=transitions, episode_steps=episode_steps)
+    check_counts("collect_random_transitions", transitions=transitions, episode_steps=episode_steps)
     box, actions = _data_box(environment), _action_box(environment)
     keeps = _data_filter(environment, box)
     generator = np.random.default_rng(seed)

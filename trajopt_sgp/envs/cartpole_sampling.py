@@ -3,7 +3,6 @@
 import numpy as np
 
 from trajopt_sgp.arrays import AnyArray, FloatArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.cartpole_equations import (
@@ -15,6 +14,7 @@ from trajopt_sgp.envs.cartpole_equations import (
 from trajopt_sgp.envs.registration import CARTPOLE_SWING_UP_ID
 from trajopt_sgp.generators import numpy_generator
 from trajopt_sgp.models.integrators import midpoint
+from trajopt_sgp.options import check_counts
 
 _EPISODES_AT_ONCE = 20_000
 
@@ -39,7 +39,7 @@ def sample_cartpole_transitions(
     Raises:
         OptionError: a number below 1.
     """
-    check_counts(transitions=transitions, episode_steps=episode_steps)
+    check_counts("sample_cartpole_transitions", transitions=transitions, episode_steps=episode_steps)
     generator = numpy_generator(generator)
     parameters = parameters or CartPoleParameters()
     parts: list[tuple[AnyArray, ...]] = []

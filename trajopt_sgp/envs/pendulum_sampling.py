@@ -3,7 +3,6 @@
 import numpy as np
 
 from trajopt_sgp.arrays import AnyArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.pendulum_equations import (
@@ -15,6 +14,7 @@ from trajopt_sgp.envs.pendulum_equations import (
 )
 from trajopt_sgp.envs.registration import PENDULUM_KEYPOINTS_ID
 from trajopt_sgp.generators import numpy_generator
+from trajopt_sgp.options import check_counts
 
 
 def sample_pendulum_transitions(
@@ -32,7 +32,7 @@ def sample_pendulum_transitions(
     Raises:
         OptionError: a number below 1.
     """
-    check_counts(transitions=transitions)
+    check_counts("sample_pendulum_transitions", transitions=transitions)
     generator = numpy_generator(generator)
     plant = parameters or PendulumParameters()
     limit = plant.torque_limit

@@ -6,7 +6,6 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.data.image_transitions import Bytes, ImageTransitions, make_image_transitions, to_bytes
 from trajopt_sgp.envs.disc_images import Images
@@ -14,6 +13,7 @@ from trajopt_sgp.envs.pixel_integrator import GOAL
 from trajopt_sgp.envs.pixel_world import PixelWorld
 from trajopt_sgp.envs.registration import PIXEL_INTEGRATOR_ID
 from trajopt_sgp.generators import numpy_generator
+from trajopt_sgp.options import check_counts
 
 _CHUNK = 4096
 
@@ -33,7 +33,7 @@ def sample_pixel_transitions(
     Raises:
         OptionError: `transitions` is below 1.
     """
-    check_counts(transitions=transitions)
+    check_counts("sample_pixel_transitions", transitions=transitions)
     generator = numpy_generator(generator)
     starts = draw_positions(world, transitions, generator)
     steps = generator.uniform(-world.control_limit, world.control_limit, (transitions, world.dimension))
@@ -58,7 +58,7 @@ def collect_pixel_episodes(
     Raises:
         OptionError: a number below 1.
     """
-    check_counts(transitions=transitions, episode_steps=episode_steps)
+    check_counts("collect_pixel_episodes", transitions=transitions, episode_steps=episode_steps)
     generator = np.random.default_rng(seed)
     return gather_episodes(transitions, lambda needed: _episode(world, min(episode_steps, needed), generator))
 
@@ -69,7 +69,7 @@ def draw_positions(world: PixelWorld, count: int, generator: np.random.Generator
     Raises:
         OptionError: `count` is below 1.
     """
-    check_counts(count=count)
+    check_counts("draw_positions", count=count)
     generator = numpy_generator(generator)
     kept: list[FloatArray] = []
     while sum(map(len, kept)) < count:

@@ -3,13 +3,13 @@
 import numpy as np
 
 from trajopt_sgp.arrays import AnyArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.dataset_info import describe_dataset
 from trajopt_sgp.data.points import points_as_transitions
 from trajopt_sgp.data.transitions import Transitions
 from trajopt_sgp.envs.planar_worlds import PlanarWorld
 from trajopt_sgp.errors import OptionError
 from trajopt_sgp.generators import numpy_generator
+from trajopt_sgp.options import check_counts
 
 
 def sample_point_mass_transitions(
@@ -28,7 +28,7 @@ def sample_point_mass_transitions(
     Raises:
         OptionError: `draws` is below 1, or nothing is kept.
     """
-    check_counts(draws=draws)
+    check_counts("sample_point_mass_transitions", draws=draws)
     generator = numpy_generator(generator)
     states = world.region.propose(draws, generator)
     controls = generator.uniform(-world.control_limit, world.control_limit, (draws, 2))
@@ -62,7 +62,7 @@ def sample_circle(points: int, generator: np.random.Generator | None = None, rad
     Raises:
         OptionError: `points` is below 1.
     """
-    check_counts(points=points)
+    check_counts("sample_circle", points=points)
     generator = numpy_generator(generator)
     angles = generator.uniform(0.0, 2.0 * np.pi, points)
     return points_as_transitions(radius * np.column_stack([np.cos(angles), np.sin(angles)]), "circle-sampled")

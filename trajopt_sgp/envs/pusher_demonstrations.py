@@ -8,11 +8,11 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from trajopt_sgp.arrays import FloatArray
-from trajopt_sgp.data.counts import check_counts
 from trajopt_sgp.data.episode_buffers import gather_episodes, make_episode
 from trajopt_sgp.envs.planar_pusher import PlanarPusherEnv
 from trajopt_sgp.envs.pusher_guidance import PushGuide
 from trajopt_sgp.errors import IncompatibleError
+from trajopt_sgp.options import check_counts
 
 _PAUSE, _MISJUDGED, _TREMOR = 0.12, 0.25, 0.004
 _HELD = (4, 10)
@@ -43,7 +43,7 @@ def collect_pusher_demonstrations(
         OptionError: a number below 1.
         IncompatibleError: another environment.
     """
-    check_counts(transitions=transitions, episode_steps=episode_steps)
+    check_counts("collect_pusher_demonstrations", transitions=transitions, episode_steps=episode_steps)
     plant = environment.unwrapped
     if not isinstance(plant, PlanarPusherEnv):
         raise IncompatibleError(f"Demonstrations of pushing need a PlanarPusherEnv, not {plant}.")

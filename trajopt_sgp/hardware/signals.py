@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -14,6 +14,26 @@ def end_signals() -> tuple[signal.Signals, ...]:
     hangup = signal.Signals.__members__.get("SIGHUP")
     heard = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *((hangup,) if hangup is not None and heard else ()))
+
+
+class EndSignals:
+    """While it is entered, these signals only leave their name in `received`, however often they come."""
+
+    def __init__(self) -> None:
+        self.received = ""
+        self._entered = _handled(self._receive)
+
+    def __enter__(self) -> "EndSignals":
+        self._entered.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, trace)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from trajopt_sgp.problem import (
 from trajopt_sgp.problem.boundary import make_scale
 from trajopt_sgp.solvers import PreparedSolve, prepare
 from trajopt_sgp.solvers.base import Solver
-from trajopt_sgp.solvers.guess import open_controls, rollout, unbounded_guesses
+from trajopt_sgp.solvers.guess import number_of_starts, open_controls, rollout, unbounded_guesses
 from trajopt_sgp.solvers.interruption import Interruption
 
 Signal = Callable[[FloatArray], ArrayLike]
@@ -341,8 +341,7 @@ class MPC:
         self, prepared: PreparedSolve, starts: Trajectory | None, states: FloatArray, parameters: Mapping[str, Any]
     ) -> Trajectory | None:
         """Return the starts with the missing ones added, where want of bounds keeps them from being drawn."""
-        given = 0 if starts is None else 1 if starts.controls.ndim == 3 else starts.controls.shape[1]
-        missing = prepared.solver.starts - given
+        missing = prepared.solver.starts - number_of_starts(starts)
         if missing <= 0 or not len(open_controls(self.problem)):
             return starts
         more = unbounded_guesses(

@@ -134,6 +134,13 @@ def line_guess(problem: OptimalControlProblem) -> Trajectory:
     return straight_line(problem, np.tile(problem.control_box.middle(), (problem.horizon, 1)))
 
 
+def number_of_starts(guess: Trajectory | None) -> int:
+    """Return how many starts guesses with leading shape `(B,)` or `(B, S)` are for each initial state; none are 0."""
+    if guess is None:
+        return 0
+    return 1 if guess.controls.ndim == 3 else guess.controls.shape[1]
+
+
 def check_guess(problem: OptimalControlProblem, guess: Trajectory) -> Trajectory:
     """Check a user's guess against the problem.
 

@@ -30,7 +30,7 @@ from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.data_lengths import data_lengths, warn_of_no_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.guess import check_guess, random_controls, rollout
+from trajopt_sgp.solvers.guess import check_guess, number_of_starts, random_controls, rollout
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
@@ -331,8 +331,7 @@ class PreparedSolve:
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
         """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""
-        given = 0 if guess is None else 1 if guess.controls.ndim == 3 else guess.controls.shape[1]
-        missing = max(self.solver.starts - given, 0) if given else self.solver.starts
+        missing = max(self.solver.starts - number_of_starts(guess), 0)
         parts = []
         if guess is not None:
             states_given, controls_given = _with_starts(guess.states), _with_starts(guess.controls)

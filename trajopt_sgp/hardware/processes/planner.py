@@ -17,12 +17,13 @@ from trajopt_sgp.errors import OptionError
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Bus, Mailbox
 from trajopt_sgp.hardware.bus.bus import now
-from trajopt_sgp.hardware.bus.events import EndSignals, make_event
+from trajopt_sgp.hardware.bus.events import make_event
 from trajopt_sgp.hardware.bus.mailbox import Letter
 from trajopt_sgp.hardware.messages import FRAME_DECODER, PLAN_DECODER, STATUS_DECODER
 from trajopt_sgp.hardware.mocap import KeypointState, recent_points, take_frame
 from trajopt_sgp.hardware.processes.heartbeat import ALIVE, Heartbeat
 from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.signals import EndSignals
 from trajopt_sgp.hardware.tracker.plan import make_plan, pusher_at, usable
 
 NEAR = 0.03

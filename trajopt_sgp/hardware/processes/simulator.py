@@ -7,9 +7,10 @@ import numpy as np
 from trajopt_sgp.errors import HardwareError, MessageError
 from trajopt_sgp.hardware.arm import VERTICAL_POSE, ArmKinematics, ArmSimulation, BoxParameters
 from trajopt_sgp.hardware.bus import Bus
-from trajopt_sgp.hardware.bus.events import EndSignals, make_event
+from trajopt_sgp.hardware.bus.events import make_event
 from trajopt_sgp.hardware.processes.driver import SimulatedDriver
 from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.signals import EndSignals
 
 _NEWTON_STEPS = 200
 

@@ -11,12 +11,13 @@ from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.hardware.arm import ArmKinematics
 from trajopt_sgp.hardware.bus import Bus, LogWriter, Packet, PacketBus
 from trajopt_sgp.hardware.bus.bus import now
-from trajopt_sgp.hardware.bus.events import EndSignals, make_event
+from trajopt_sgp.hardware.bus.events import make_event
 from trajopt_sgp.hardware.decision_log import COMMANDED
 from trajopt_sgp.hardware.messages import TIMING, codec
 from trajopt_sgp.hardware.replay import SETTINGS, end_channel
 from trajopt_sgp.hardware.safety import Mode
 from trajopt_sgp.hardware.settings import HardwareSettings
+from trajopt_sgp.hardware.signals import EndSignals
 from trajopt_sgp.hardware.tracker.core import Kinematics, advance
 from trajopt_sgp.hardware.tracker.receive import STOP, TICK, skipped
 from trajopt_sgp.hardware.tracker.state import TrackerState
