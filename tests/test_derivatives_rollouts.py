@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tests.closed_forms import StraightThrough
 from trajopt_sgp.derivatives.fused import codes
-from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows
 from trajopt_sgp.derivatives.fused.rollout import FusedRollout
+from trajopt_sgp.derivatives.fused.row_blocks import blocks_of_rows
 from trajopt_sgp.derivatives.rollout import Rollout, roll_out
 from trajopt_sgp.envs import CartPoleDynamics, sample_cartpole_transitions
 from trajopt_sgp.formulations import SingleShooting
@@ -175,6 +175,17 @@ def test_every_row_is_in_one_block(rows: int, largest: int, sizes: list[int]) ->
     parts = list(blocks_of_rows(rows, largest))
     assert [part.stop - part.start for part in parts] == sizes
     assert [row for part in parts for row in range(rows)[part]] == list(range(rows))
+
+
+def test_blocks_of_mkl_are_larger() -> None:
+    assert [part.stop for part in blocks_of_rows(130, 128 * 128, by_mkl=True)] == [48, 96, 130]
+
+
+@pytest.mark.parametrize(("width", "dtype"), [(512, torch.float64), (1024, torch.float32)])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_layers_whose_rows_would_conflict_agree(width: int, dtype: torch.dtype, batch: int) -> None:
+    network = _Residual(width, 2, "tanh").to(dtype).requires_grad_(False)
+    _compare(network, batch, dtype, horizon=3)
 
 
 def test_no_rows_are_no_states() -> None:

@@ -120,6 +120,13 @@ def test_learned_dynamics(activation: str, generator: torch.Generator) -> None:
     assert_agreement(lambda z: model(z[..., :4], z[..., 4:]), points(generator))
 
 
+def test_layers_whose_rows_would_conflict_in_memory(generator: torch.Generator) -> None:
+    torch.manual_seed(0)
+    layers = nn.Linear(5, 512), nn.Tanh(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, 4)
+    network = nn.Sequential(*layers).double().requires_grad_(False)
+    assert_agreement(network, points(generator))
+
+
 def test_analytic_dynamics(generator: torch.Generator) -> None:
     model = CartPoleDynamics()
     assert_agreement(lambda z: model(z[..., :4], z[..., 4:]), points(generator))

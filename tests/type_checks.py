@@ -24,6 +24,7 @@ LEFT_OUT = tuple(
         "problem.probing",
         "formulations.base",
         "viz.animation",
+        "derivatives.intrinsics",
         "derivatives.fused.kernels",
         "derivatives.traced.kernels",
     )

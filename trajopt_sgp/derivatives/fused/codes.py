@@ -1,7 +1,10 @@
 """The operations that the compiled loops interpret, by number; elementwise functions have those of `Code`."""
 
 AFFINE = 0
-"""out += in W; out = in W + b where the flag is set."""
+"""out += in W; out = in W + b where the flag is set.
+
+SECOND and COUNT are the row lengths of W and of its transpose.
+"""
 ELEMENTWISE = 1
 """out = f(in), f with two constants; f' is recorded."""
 PRODUCT = 2

@@ -2,7 +2,8 @@
 
 A programme is a table of operations (see `codes`) on places of a workspace. With R rows rolled out together a place of
 size s is a matrix (R, s) in row order at R times its offset. Everything is in one file because compiled code that is
-kept on disk notices changes of its own file only; whoever renumbers `codes` or `Code` changes this file as well.
+kept on disk notices changes of its own file only; whoever renumbers `codes` or `Code`, or changes `intrinsics`,
+changes this file as well.
 
 The exponential is 2^n e^r with |r| <= ln 2 / 2 and a polynomial for e^r, without branches, so that loops over entries
 become vector instructions; NaN passes through. The rational approximations of the error function are those of
@@ -18,8 +19,6 @@ from typing import Any, TypeVar, cast, no_type_check
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.extending import intrinsic
 
 from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.fused.codes import (
@@ -40,6 +39,7 @@ from trajopt_sgp.derivatives.fused.codes import (
     RECORD,
     SECOND,
 )
+from trajopt_sgp.derivatives.intrinsics import call_gemm, use_wide_vectors
 from trajopt_sgp.derivatives.traced.elementary import Code
 
 # the compiler takes constants of a module as they are, but no members of an enumeration
@@ -52,13 +52,14 @@ _SQUARE, _POWER, _CLAMP, _POSITIVE = int(Code.SQUARE), int(Code.POWER), int(Code
 _ROOT = int(Code.ROOT)
 _SINH, _COSH, _EXPM1, _LOG1P = int(Code.SINH), int(Code.COSH), int(Code.EXPM1), int(Code.LOG1P)
 _FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.DETACH), int(Code.HARDTANH)
+# A matrix with fewer rows or columns is thin.
+_THIN = 16
 _ERF_SLOPE = 2.0 / math.sqrt(math.pi)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Numba types its options, of which one that is used here is not documented: compiled code without reference counts.
 _njit: Any = numba.njit
-_types: Any = numba.types
 
 # Sums may be reordered and products contracted; NaN and infinity keep their meaning.
 _SUMS = {"contract", "nsz", "reassoc"}
@@ -88,23 +89,6 @@ def _reordered(function: Function) -> Function:
     return _compiled(function, fastmath=_SUMS)
 
 
-@intrinsic
-@no_type_check
-def _call_gemm(typing_context: Any, address: Any, pointers: Any) -> Any:
-    """Call a BLAS matrix product at an address with 13 pointers, as Fortran does."""
-    signature = _types.void(_types.int64, _types.UniTuple(_types.int64, 13))
-
-    def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte] * 13)
-        function = builder.inttoptr(arguments[0], kind.as_pointer())
-        items = [builder.inttoptr(builder.extract_value(arguments[1], i), byte) for i in range(13)]
-        builder.call(function, items)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 @_inlined
 @no_type_check
 def _exponential_less_one(x: Any) -> Any:
@@ -131,6 +115,7 @@ def _exponential_less_one(x: Any) -> Any:
 @_contracted
 @no_type_check
 def _tanh(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         z = 2.0 * np.float64(x[i])
         z = 40.0 if z > 40.0 else z
@@ -145,6 +130,7 @@ def _tanh(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
 @_contracted
 @no_type_check
 def _silu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         z = np.float64(x[i])
         negative = -z
@@ -160,6 +146,7 @@ def _silu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
 @_contracted
 @no_type_check
 def _sigmoid(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         negative = -np.float64(x[i])
         negative = 700.0 if negative > 700.0 else negative
@@ -173,6 +160,7 @@ def _sigmoid(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
 @_contracted
 @no_type_check
 def _elu(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         z = np.float64(x[i])
         below = 0.0 if z > 0.0 else z
@@ -213,6 +201,7 @@ def _hardtanh(x: AnyArray, y: AnyArray, slope: AnyArray, a: float, b: float) -> 
 @_contracted
 @no_type_check
 def _softplus(x: AnyArray, y: AnyArray, slope: AnyArray, threshold: float) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         z = np.float64(x[i])
         size = abs(z)
@@ -248,6 +237,7 @@ def _softplus(x: AnyArray, y: AnyArray, slope: AnyArray, threshold: float) -> No
 @_contracted
 @no_type_check
 def _erf(x: AnyArray, y: AnyArray, slope: AnyArray) -> None:
+    use_wide_vectors()
     for i in range(len(x)):
         z = np.float64(x[i])
         size = abs(z)
@@ -406,12 +396,14 @@ def _elementwise(code: int, x: AnyArray, y: AnyArray, slope: AnyArray, a: float,
 
 @_reordered
 @no_type_check
-def _add_product(x: AnyArray, matrix: AnyArray, transpose: AnyArray, y: AnyArray) -> None:
+def _add_product(
+    x: AnyArray, matrix: AnyArray, length: int, transpose: AnyArray, other_length: int, y: AnyArray
+) -> None:
     """Add x M to y, M `(k, m)`: by columns of the transpose where y is short, else by rows, eight at a time."""
     k, m = len(x), len(y)
     if m < 16:
         for j in range(m):
-            column = transpose[j * k : j * k + k]
+            column = transpose[j * other_length : j * other_length + k]
             total = y[j]
             for i in range(k):
                 total += x[i] * column[i]
@@ -420,16 +412,16 @@ def _add_product(x: AnyArray, matrix: AnyArray, transpose: AnyArray, y: AnyArray
     i = 0
     while i + 8 <= k:
         a0, a1, a2, a3, a4, a5, a6, a7 = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        o = i * m
-        m0, m1, m2, m3 = matrix[o : o + m], matrix[o + m : o + 2 * m], matrix[o + 2 * m :], matrix[o + 3 * m :]
-        m4, m5, m6, m7 = matrix[o + 4 * m :], matrix[o + 5 * m :], matrix[o + 6 * m :], matrix[o + 7 * m :]
+        o, w = i * length, length
+        m0, m1, m2, m3 = matrix[o : o + m], matrix[o + w : o + w + m], matrix[o + 2 * w :], matrix[o + 3 * w :]
+        m4, m5, m6, m7 = matrix[o + 4 * w :], matrix[o + 5 * w :], matrix[o + 6 * w :], matrix[o + 7 * w :]
         for j in range(m):
             y[j] += (a0 * m0[j] + a1 * m1[j] + a2 * m2[j] + a3 * m3[j]) + (
                 a4 * m4[j] + a5 * m5[j] + a6 * m6[j] + a7 * m7[j]
             )
         i += 8
     while i < k:
-        row, a = matrix[i * m : i * m + m], x[i]
+        row, a = matrix[i * length : i * length + m], x[i]
         for j in range(m):
             y[j] += a * row[j]
         i += 1
@@ -441,37 +433,39 @@ def _add_products(
     rows: int,
     x: AnyArray,
     matrix: AnyArray,
+    length: int,
     transpose: AnyArray,
+    other_length: int,
     y: AnyArray,
-    gemm: int,
+    gemm: AnyArray,
     sizes: AnyArray,
-    one: AnyArray,
+    factors: AnyArray,
 ) -> None:
-    """Add X M to Y, X `(R, k)`, M `(k, m)`."""
+    """Add X M to Y, X `(R, k)`, M `(k, m)`; `length` from row to row of M, `other_length` of its transpose."""
     k, m = len(x) // rows, len(y) // rows
     if rows < 4:
         for r in range(rows):
-            _add_product(x[r * k : r * k + k], matrix, transpose, y[r * m : r * m + m])
+            _add_product(x[r * k : r * k + k], matrix, length, transpose, other_length, y[r * m : r * m + m])
         return
-    sizes[0], sizes[1], sizes[2] = m, rows, k
-    p, a = sizes.ctypes.data, one.ctypes.data
-    # sizes[3] holds the letter N; the leading dimensions of M, X and Y are m, k and m
+    sizes[0], sizes[1], sizes[2], sizes[3] = m, rows, k, length
+    p, one = sizes.ctypes.data, factors.ctypes.data
+    columns, row_count, inner, stride, as_it_is = p, p + 4, p + 8, p + 12, p + 16
     pointers = (
-        p + 12,
-        p + 12,
-        p,
-        p + 4,
-        p + 8,
-        a,
+        as_it_is,
+        as_it_is,
+        columns,
+        row_count,
+        inner,
+        one,
         matrix.ctypes.data,
-        p,
+        stride,
         x.ctypes.data,
-        p + 8,
-        a,
+        inner,
+        one,
         y.ctypes.data,
-        p,
+        columns,
     )
-    _call_gemm(gemm, pointers)
+    call_gemm(gemm[0 if min(k, m) < _THIN else 1], pointers)
 
 
 @_plain
@@ -483,19 +477,21 @@ def _forward_step(
     places: AnyArray,
     work: AnyArray,
     record: AnyArray,
-    gemm: int,
+    gemm: AnyArray,
     sizes: AnyArray,
-    one: AnyArray,
+    factors: AnyArray,
 ) -> None:
     for line in range(len(table)):
         op = table[line]
         s, k, here, more, kept_at = op[OUT_SIZE], op[FIRST_SIZE], op[NUMBERS], op[MORE_NUMBERS], op[RECORD]
         y, x = work[op[OUT] * rows : (op[OUT] + s) * rows], work[op[FIRST] * rows : (op[FIRST] + k) * rows]
         if op[OPERATION] == AFFINE:
-            matrix, transpose = numbers[here : here + k * s], numbers[more : more + k * s]
+            length, other_length = op[SECOND], op[COUNT]
+            bias = more + s * other_length
+            matrix, transpose = numbers[here : here + k * length], numbers[more:bias]
             if op[DETAIL] == 1:
-                _fill(rows, numbers[more + k * s : more + k * s + s], y)
-            _add_products(rows, x, matrix, transpose, y, gemm, sizes, one)
+                _fill(rows, numbers[bias : bias + s], y)
+            _add_products(rows, x, matrix, length, transpose, other_length, y, gemm, sizes, factors)
         elif op[OPERATION] == ELEMENTWISE:
             slope = record[kept_at * rows : (kept_at + s) * rows]
             _elementwise(op[DETAIL], x, y, slope, numbers[here], numbers[here + 1])
@@ -534,17 +530,18 @@ def _backward_step(
     places: AnyArray,
     adjoint: AnyArray,
     record: AnyArray,
-    gemm: int,
+    gemm: AnyArray,
     sizes: AnyArray,
-    one: AnyArray,
+    factors: AnyArray,
 ) -> None:
     for line in range(len(table) - 1, -1, -1):
         op = table[line]
         s, k, here, more, kept_at = op[OUT_SIZE], op[FIRST_SIZE], op[NUMBERS], op[MORE_NUMBERS], op[RECORD]
         y, x = adjoint[op[OUT] * rows : (op[OUT] + s) * rows], adjoint[op[FIRST] * rows : (op[FIRST] + k) * rows]
         if op[OPERATION] == AFFINE:
-            matrix, transpose = numbers[here : here + k * s], numbers[more : more + k * s]
-            _add_products(rows, y, transpose, matrix, x, gemm, sizes, one)
+            length, other_length = op[SECOND], op[COUNT]
+            matrix, transpose = numbers[here : here + k * length], numbers[more : more + s * other_length]
+            _add_products(rows, y, transpose, other_length, matrix, length, x, gemm, sizes, factors)
         elif op[OPERATION] == ELEMENTWISE:
             slope = record[kept_at * rows : (kept_at + s) * rows]
             for i in range(len(y)):
@@ -581,9 +578,9 @@ def roll_out(
     result: int,
     work: AnyArray,
     record: AnyArray,
-    gemm: int,
+    gemm: AnyArray,
     sizes: AnyArray,
-    one: AnyArray,
+    factors: AnyArray,
 ) -> None:
     """Fill states `(R, T+1, n)` from the first, under controls `(R, T, q)`; `record` `(T or 1, size * R)`."""
     rows, horizon, q = controls.shape
@@ -595,7 +592,7 @@ def roll_out(
                 work[r * d + i] = states[r, t, i]
             for i in range(q):
                 work[r * d + n + i] = controls[r, t, i]
-        _forward_step(rows, table, numbers, places, work, record[min(t, len(record) - 1)], gemm, sizes, one)
+        _forward_step(rows, table, numbers, places, work, record[min(t, len(record) - 1)], gemm, sizes, factors)
         after = work[result * rows : (result + n) * rows]
         for r in range(rows):
             for i in range(n):
@@ -614,9 +611,9 @@ def sweep_back(
     result: int,
     adjoint: AnyArray,
     record: AnyArray,
-    gemm: int,
+    gemm: AnyArray,
     sizes: AnyArray,
-    one: AnyArray,
+    factors: AnyArray,
 ) -> None:
     """Fill the gradients by controls `(R, T, q)` and start `(R, n)` from those by the states `(R, T+1, n)`."""
     rows, horizon, q = by_control.shape
@@ -631,7 +628,7 @@ def sweep_back(
         for r in range(rows):
             for i in range(n):
                 last[r * n + i] = by_start[r, i]
-        _backward_step(rows, table, numbers, places, adjoint, record[t], gemm, sizes, one)
+        _backward_step(rows, table, numbers, places, adjoint, record[t], gemm, sizes, factors)
         for r in range(rows):
             for i in range(n):
                 by_start[r, i] = direct[r, t, i] + adjoint[r * d + i]

@@ -15,6 +15,7 @@ from trajopt_sgp.arrays import AnyArray, IntArray
 from trajopt_sgp.derivatives.fused import codes
 from trajopt_sgp.derivatives.fused.linear_forms import LinearForm, is_dense, is_diagonal
 from trajopt_sgp.derivatives.fused.programme import StepProgramme
+from trajopt_sgp.derivatives.memory_layout import aligned, next_line, with_row_length
 from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
@@ -54,6 +55,7 @@ class _Lowering:
         self.work, self.record, self.entries, self.used = z.shape[1], 0, 0, 1
         self.rows: list[list[int]] = []
         self.numbers: list[AnyArray] = [np.zeros(1)]
+        self.itemsize = z.element_size()
         self.places: list[AnyArray] = [np.zeros(0, dtype=np.int64)]
 
     def build(self) -> StepProgramme:
@@ -69,7 +71,7 @@ class _Lowering:
         products = table[table[:, codes.OPERATION] == codes.AFFINE]
         return StepProgramme(
             table=table,
-            numbers=np.concatenate(self.numbers).astype(self.z.numpy().dtype),
+            numbers=aligned(self.numbers, self.z.numpy().dtype),
             places=np.concatenate(self.places),
             result=result,
             work_size=self.work,
@@ -214,9 +216,12 @@ class _Lowering:
         return start
 
     def _full(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
-        numbers, more = self._keep(matrix), self._keep(torch.cat([matrix.T.reshape(-1), offset]))
-        rows, columns = matrix.shape
-        self.rows.append([codes.AFFINE, start, columns, base, rows, 0, numbers, more, int(fresh), 0, 0])
+        direct, transpose = (with_row_length(m, self.itemsize) for m in (matrix, matrix.T))
+        numbers, more = self._keep(direct), self._keep(torch.cat([transpose.reshape(-1), offset]))
+        (rows, columns), lengths = matrix.shape, (direct.shape[1], transpose.shape[1])
+        self.rows.append(
+            [codes.AFFINE, start, columns, base, rows, lengths[0], numbers, more, int(fresh), 0, lengths[1]]
+        )
 
     def _sparse(self, start: int, base: int, matrix: Tensor, offset: Tensor, fresh: bool) -> None:
         entries = matrix.nonzero()
@@ -246,9 +251,9 @@ class _Lowering:
         return start
 
     def _keep(self, numbers: Tensor) -> int:
-        start = self.used
-        self.numbers.append(numbers.contiguous().reshape(-1).numpy())
-        self.used += numbers.numel()
+        start = next_line(self.used, self.itemsize)
+        self.numbers += [np.zeros(start - self.used), numbers.contiguous().reshape(-1).numpy()]
+        self.used = start + numbers.numel()
         return start
 
 

@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from trajopt_sgp.arrays import AnyArray
+from trajopt_sgp.derivatives.blas import product_arguments, products_by_mkl
 from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
-from trajopt_sgp.derivatives.fused.matrix_products import blocks_of_rows, product_arguments
 from trajopt_sgp.derivatives.fused.programme import StepProgramme
+from trajopt_sgp.derivatives.fused.row_blocks import blocks_of_rows
 from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
+from trajopt_sgp.derivatives.memory_layout import aligned_empty
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 
@@ -114,7 +116,7 @@ class _Record:
     def __init__(self, programme: StepProgramme, size: int) -> None:
         self._spare = programme.spare
         fitting = next((i for i, array in enumerate(self._spare) if size <= array.size <= 2 * size), None)
-        self.array = np.empty(size, programme.numbers.dtype) if fitting is None else self._spare.pop(fitting)
+        self.array = aligned_empty(size, programme.numbers.dtype) if fitting is None else self._spare.pop(fitting)
 
     def __del__(self) -> None:
         if len(self._spare) < 2:
@@ -144,13 +146,13 @@ class _Sweeps:
         self.states: AnyArray = np.empty((batch, horizon + 1, programme.state_size), programme.numbers.dtype)
         self.states[:, 0] = initial_state
         inputs = np.ascontiguousarray(controls)
-        self._parts = blocks_of_rows(batch, programme.largest_product)
+        self._parts = blocks_of_rows(batch, programme.largest_product, products_by_mkl())
         kept, rows = (horizon, batch) if differentiated else (1, self._parts[0].stop if self._parts else 0)
         self._record = _Record(programme, kept * programme.record_size * rows)
         for part in self._parts:
             first = part.start if differentiated else 0
             start, size = kept * programme.record_size * first, programme.record_size * (part.stop - part.start)
-            work = np.empty(programme.work_size * (part.stop - part.start), self.states.dtype)
+            work = aligned_empty(programme.work_size * (part.stop - part.start), self.states.dtype)
             slopes = self._record.part(start, kept, size)
             kernels.roll_out(self.states[part], inputs[part], *self._tables, work, slopes, *self._product)
 
@@ -163,7 +165,7 @@ class _Sweeps:
         for part in self._parts:
             rows = part.stop - part.start
             start, size = horizon * programme.record_size * part.start, programme.record_size * rows
-            adjoint = np.empty(programme.work_size * rows, direct.dtype)
+            adjoint = aligned_empty(programme.work_size * rows, direct.dtype)
             slopes = self._record.part(start, horizon, size)
             gradients = direct[part], by_control[part], by_start[part]
             kernels.sweep_back(*gradients, *self._tables, adjoint, slopes, *self._product)

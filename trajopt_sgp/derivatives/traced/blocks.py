@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trajopt_sgp.arrays import FloatArray
+from trajopt_sgp.derivatives.memory_layout import aligned_zeros
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.lowering import Programme, lower
 from trajopt_sgp.derivatives.traced.operations import Data
@@ -36,12 +37,14 @@ class TracedBlocks:
 
     def __post_init__(self) -> None:
         # compiled code is loaded where a program is first traced, not by every import of the package
+        from trajopt_sgp.derivatives.blas import product_arguments
         from trajopt_sgp.derivatives.traced import kernels
 
         self._kernels = kernels
         self.tape = trace(self.function, self.z, self.data)
         self.programme = lower(self.tape, *self.z.shape)
-        self._values = np.zeros(self.programme.value_count)
+        self._values = _zeros(self.programme.value_count)
+        self._product = product_arguments(self._values.dtype)
         self._slopes, self._tangents, self._adjoints = np.zeros(0), np.zeros(0), np.zeros(0)
         for place, constant in self.tape.constants.items():
             self._view(place)[:] = constant.numpy().reshape(-1)
@@ -98,13 +101,13 @@ class TracedBlocks:
         self._differentiate()
         p, blocks = self.programme, np.empty((self.programme.instances, *[self.programme.variables] * 2))
         if not self._adjoints.size:
-            self._adjoints = np.zeros(p.value_count)
+            self._adjoints = _zeros(p.value_count)
         self._adjoints[:] = 0.0
         size, offset, _ = p.places[self.tape.result]
         self._adjoints[offset : offset + size * p.instances] = weights.reshape(-1)
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
         state = self._values, self._slopes, self._tangents, self._adjoints
-        self._kernels.bend(p.instances, p.variables, *tables, *state, blocks)
+        self._kernels.bend(p.instances, p.variables, *tables, *state, blocks, *self._product)
         return blocks
 
     def _evaluate(self, z: FloatArray, data: Sequence[Tensor]) -> None:
@@ -119,7 +122,7 @@ class TracedBlocks:
         self._input[:] = z.reshape(-1)
         p = self.programme
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
-        self._kernels.evaluate(p.instances, *tables, self._values)
+        self._kernels.evaluate(p.instances, *tables, self._values, *self._product)
         self._evaluated = True
         # the tangents of an affine function are those of its last point
         self._differentiated = self._differentiated and self.programme.degree <= 1.0
@@ -141,15 +144,20 @@ class TracedBlocks:
             return
         p = self.programme
         if not self._tangents.size:
-            self._tangents, self._slopes = np.zeros(p.tangent_count), np.zeros(p.value_count)
+            self._tangents, self._slopes = _zeros(p.tangent_count), _zeros(p.value_count)
             self._tangents[: p.instances * p.variables**2] = np.tile(np.eye(p.variables).reshape(-1), p.instances)
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
-        self._kernels.differentiate(p.instances, p.variables, *tables, self._values, self._slopes, self._tangents)
+        state = self._values, self._slopes, self._tangents
+        self._kernels.differentiate(p.instances, p.variables, *tables, *state, *self._product)
         self._differentiated = True
 
     def _view(self, place: int) -> FloatArray:
         size, offset, tangent = self.programme.places[place]
         return self._values[offset : offset + size * (self.programme.instances if tangent >= 0 else 1)]
+
+
+def _zeros(size: int) -> FloatArray:
+    return aligned_zeros(size, np.dtype(np.float64))
 
 
 def _equal(data: Sequence[Tensor], other: Sequence[Tensor]) -> bool:

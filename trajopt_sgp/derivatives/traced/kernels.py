@@ -1,7 +1,8 @@
 """Compiled loops that interpret a programme: values, tangents and Hessian blocks of all instances together.
 
 They stand in one file, as the cache of compiled code notices changes of this file alone; whoever renumbers `Code` or
-`Kind` changes it as well. Exponentials are written out so that the compiler can vectorise the loops around them.
+`Kind`, or changes `intrinsics`, changes it as well. Exponentials are written out so that the compiler can vectorise the
+loops around them.
 Letters: K instances, d variables, s entries of an instance.
 
 Source of the rational approximation of tanh near zero: S. Moshier, Cephes mathematical library.
@@ -18,15 +19,20 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from trajopt_sgp.arrays import FloatArray, IntArray
+from trajopt_sgp.derivatives.intrinsics import call_gemm, use_wide_vectors
 from trajopt_sgp.derivatives.traced.elementary import Code
 from trajopt_sgp.derivatives.traced.lowering import Column, Kind
 
 _KIND, _OUTPUT, _FIRST, _SECOND = (int(c) for c in (Column.KIND, Column.OUTPUT, Column.FIRST, Column.SECOND))
 _FIRST_INDEX, _SECOND_INDEX = int(Column.FIRST_INDEX), int(Column.SECOND_INDEX)
 _FIRST_STRIDE, _SECOND_STRIDE = int(Column.FIRST_STRIDE), int(Column.SECOND_STRIDE)
-_WEIGHT, _BIAS, _CODE, _ROWS = int(Column.WEIGHT), int(Column.BIAS), int(Column.CODE), int(Column.ROWS)
+_WEIGHT, _LENGTH, _BIAS = int(Column.WEIGHT), int(Column.LENGTH), int(Column.BIAS)
+_CODE, _ROWS = int(Column.CODE), int(Column.ROWS)
 _AFFINE, _ELEMENTWISE, _SUM, _PRODUCT = int(Kind.AFFINE), int(Kind.ELEMENTWISE), int(Kind.SUM), int(Kind.PRODUCT)
 _PICK, _PART, _TOTAL, _GATE = int(Kind.PICK), int(Kind.PART), int(Kind.TOTAL), int(Kind.GATE)
+
+# a matrix with fewer rows or columns is thin
+_THIN = 16
 
 # the compiler takes constants of a module as they are, but no members of an enumeration
 _TANH, _SILU, _SIGMOID, _RELU = int(Code.TANH), int(Code.SILU), int(Code.SIGMOID), int(Code.RELU)
@@ -268,6 +274,7 @@ def _rare_bend(code: int, x: float, y: float, a: float) -> float:
 
 @compiled
 def _value(code: int, x: FloatArray, out: FloatArray, a: float, b: float) -> None:
+    use_wide_vectors()
     if code == _TANH:
         for i in range(x.size):
             out[i] = _tanh(x[i])
@@ -299,6 +306,7 @@ def _value(code: int, x: FloatArray, out: FloatArray, a: float, b: float) -> Non
 
 @compiled
 def _slope(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b: float) -> None:
+    use_wide_vectors()
     if code == _TANH:
         for i in range(x.size):
             out[i] = 1.0 - y[i] * y[i]
@@ -329,6 +337,7 @@ def _slope(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b
 
 @compiled
 def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) -> None:
+    use_wide_vectors()
     if code == _TANH:
         for i in range(x.size):
             out[i] = -2.0 * y[i] * (1.0 - y[i] * y[i])
@@ -354,9 +363,40 @@ def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) ->
 
 
 @compiled
-def _affine(x: FloatArray, weight: FloatArray, out: FloatArray) -> None:
-    """out = x weight, rows of `in` and of `out` entries."""
-    np.dot(x, weight, out)
+def _multiply(
+    rows: int,
+    x: FloatArray,
+    weight: FloatArray,
+    transposed: bool,
+    add: bool,
+    out: FloatArray,
+    gemm: IntArray,
+    sizes: IntArray,
+    factors: FloatArray,
+) -> None:
+    """out = x W or x W' for a weight W `(in, row length)` and flat x and out; or add it to out."""
+    inner, columns = x.size // rows, out.size // rows
+    if inner == 0 or columns == 0:
+        return
+    sizes[0], sizes[1], sizes[2], sizes[3] = columns, rows, inner, weight.shape[1]
+    p, one = sizes.ctypes.data, factors.ctypes.data
+    p_columns, p_rows, p_inner, p_length, as_it_is = p, p + 4, p + 8, p + 12, p + 16
+    pointers = (
+        as_it_is + 1 if transposed else as_it_is,
+        as_it_is,
+        p_columns,
+        p_rows,
+        p_inner,
+        one,
+        weight.ctypes.data,
+        p_length,
+        x.ctypes.data,
+        p_inner,
+        one if add else one + 8,
+        out.ctypes.data,
+        p_columns,
+    )
+    call_gemm(gemm[0 if min(inner, columns) < _THIN else 1], pointers)
 
 
 @compiled
@@ -420,9 +460,9 @@ def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) ->
 
 @compiled
 def _weight_of(op: IntArray, places: IntArray, weights: FloatArray) -> FloatArray:
-    """Return the matrix of an affine operation, `(in, out)`."""
-    width, size = places[op[_FIRST], 0] // op[_ROWS], places[op[_OUTPUT], 0] // op[_ROWS]
-    return weights[op[_WEIGHT] : op[_WEIGHT] + width * size].reshape((width, size))
+    """Return the matrix of an affine operation, `(in, row length)`."""
+    width = places[op[_FIRST], 0] // op[_ROWS]
+    return weights[op[_WEIGHT] : op[_WEIGHT] + width * op[_LENGTH]].reshape((width, op[_LENGTH]))
 
 
 @entry
@@ -434,6 +474,9 @@ def evaluate(
     indices: IntArray,
     weights: FloatArray,
     values: FloatArray,
+    gemm: IntArray,
+    sizes: IntArray,
+    factors: FloatArray,
 ) -> None:
     """Compute the values of all places that depend on the variables from those that are given."""
     for n in range(operations.shape[0]):
@@ -445,9 +488,10 @@ def evaluate(
         out = flat.reshape((instances, size))
         if kind == _AFFINE:
             weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
-            _affine(source[: rows * len(weight)].reshape((rows, len(weight))), weight, flat.reshape((rows, -1)))
+            _multiply(rows, source[: rows * len(weight)], weight, False, False, flat, gemm, sizes, factors)
             if op[_BIAS] >= 0:
-                _add_rows(weights[op[_BIAS] : op[_BIAS] + weight.shape[1]], flat.reshape((rows, -1)))
+                width = size // op[_ROWS]
+                _add_rows(weights[op[_BIAS] : op[_BIAS] + width], flat.reshape((rows, width)))
         elif kind == _ELEMENTWISE:
             _value(op[_CODE], source[: flat.size], flat, numbers[n, 0], numbers[n, 1])
         elif kind in (_SUM, _PRODUCT, _GATE):
@@ -460,6 +504,7 @@ def evaluate(
 @compiled
 def _scale_tangents(slope: FloatArray, tangents: FloatArray, out: FloatArray) -> None:
     """out_ki = slope_k * tangents_ki, `(K, s)` and `(K, d, s)`."""
+    use_wide_vectors()
     for k in range(out.shape[0]):
         for i in range(out.shape[1]):
             for e in range(out.shape[2]):
@@ -567,6 +612,9 @@ def differentiate(
     values: FloatArray,
     slopes: FloatArray,
     tangents: FloatArray,
+    gemm: IntArray,
+    sizes: IntArray,
+    factors: FloatArray,
 ) -> None:
     """Compute the tangents of all places, and the slopes of elementwise functions, from the values."""
     for n in range(operations.shape[0]):
@@ -581,7 +629,7 @@ def differentiate(
         source = _tangents_of(first, instances, variables, tangents)
         if kind == _AFFINE:
             weight, rows = _weight_of(op, places, weights), instances * variables * op[_ROWS]
-            _affine(source.reshape((rows, len(weight))), weight, out.reshape((rows, weight.shape[1])))
+            _multiply(rows, source.reshape(-1), weight, False, False, out.reshape(-1), gemm, sizes, factors)
         elif kind == _ELEMENTWISE:
             x = values[first[1] : first[1] + instances * place[0]]
             y = values[place[1] : place[1] + instances * place[0]]
@@ -592,12 +640,6 @@ def differentiate(
             index = _index_of(op, _FIRST_INDEX, places, indices)
             rows = instances * variables
             _move(kind, index, numbers[n, 0], first[0], source.reshape(rows * first[0]), out.reshape((rows, place[0])))
-
-
-@compiled
-def _add(source: FloatArray, out: FloatArray) -> None:
-    for i in range(out.size):
-        out[i] += source[i]
 
 
 @compiled
@@ -776,6 +818,9 @@ def bend(
     tangents: FloatArray,
     adjoints: FloatArray,
     hessian: FloatArray,
+    gemm: IntArray,
+    sizes: IntArray,
+    factors: FloatArray,
 ) -> None:
     """Compute Hessian blocks `(K, d, d)` from values, slopes and tangents.
 
@@ -795,10 +840,8 @@ def bend(
             _back_through_function(op, numbers[n], places, values, slopes, tangents, adjoints, room, scratch, hessian)
         elif kind == _AFFINE:
             weight, rows = _weight_of(op, places, weights), instances * op[_ROWS]
-            product = scratch[: instances * first[0]]
-            adjoint = _rows_of(place, instances, adjoints).reshape((rows, weight.shape[1]))
-            np.dot(adjoint, weight.T, product.reshape((rows, len(weight))))
-            _add(product, adjoints[first[1] : first[1] + product.size])
+            adjoint, target = _rows_of(place, instances, adjoints), _rows_of(first, instances, adjoints)
+            _multiply(rows, adjoint.reshape(-1), weight, True, True, target.reshape(-1), gemm, sizes, factors)
         else:
             index = _index_of(op, _FIRST_INDEX, places, indices)
             target = _rows_of(first, instances, adjoints)

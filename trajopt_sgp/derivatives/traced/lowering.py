@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from trajopt_sgp.arrays import FloatArray, IntArray
+from trajopt_sgp.derivatives.memory_layout import aligned, next_line, with_row_length
 from trajopt_sgp.derivatives.traced.elementary import Code, Elementary
 from trajopt_sgp.derivatives.traced.operations import (
     Affine,
@@ -57,9 +58,12 @@ class Column(IntEnum):
     BIAS = 9
     CODE = 10
     ROWS = 11
+    LENGTH = 12
 
 
 _PAIRS = {Sum: Kind.SUM, Product: Kind.PRODUCT, Gate: Kind.GATE}
+
+_ITEMSIZE = 8
 
 IN_ORDER = -1
 """An index of an operand whose entries are taken as they lie."""
@@ -83,7 +87,7 @@ class Programme:
     indices: IntArray
     """Indices of all operands."""
     weights: FloatArray
-    """Matrices and vectors of all affine operations."""
+    """Matrices, as `row_length` has them, and vectors of all affine operations."""
     value_count: int
     """Length of the vector of values."""
     tangent_count: int
@@ -119,7 +123,7 @@ class _Lowering:
             np.array(self.numbers, dtype=np.float64).reshape(-1, 2),
             places,
             np.concatenate([np.zeros(0, np.int64), *self.indices]),
-            np.concatenate([np.zeros(0), *self.weights]),
+            aligned([np.zeros(0), *self.weights], np.dtype(np.float64)),
             values,
             tangents,
             self.degree[self.tape.result],
@@ -130,8 +134,8 @@ class _Lowering:
         for place, size in enumerate(self.tape.sizes):
             active = place in self.tape.active
             rows.append([size, values, tangents if active else -1])
-            values += size * (self.instances if active else 1)
-            tangents += size * self.instances * self.variables if active else 0
+            values = next_line(values + size * (self.instances if active else 1), _ITEMSIZE)
+            tangents = next_line(tangents + size * self.instances * self.variables * active, _ITEMSIZE)
         return np.array(rows, dtype=np.int64), values, tangents
 
     def _lower(self, operation: Operation) -> None:
@@ -141,7 +145,8 @@ class _Lowering:
         degree = max(degrees)
         if isinstance(operation, Affine):
             row[Column.KIND] = Kind.AFFINE
-            row[Column.WEIGHT] = self._weight(operation.weight)
+            weight = with_row_length(operation.weight, _ITEMSIZE)
+            row[Column.WEIGHT], row[Column.LENGTH] = self._weight(weight), weight.shape[1]
             row[Column.BIAS] = -1 if operation.bias is None else self._weight(operation.bias)
             row[Column.ROWS] = operation.rows
         elif isinstance(operation, Elementwise):
@@ -178,10 +183,10 @@ class _Lowering:
         return self.index_count - len(index)
 
     def _weight(self, weight: torch.Tensor) -> int:
-        flat = weight.numpy().reshape(-1)
-        self.weights.append(flat)
-        self.weight_count += len(flat)
-        return self.weight_count - len(flat)
+        start, flat = next_line(self.weight_count, _ITEMSIZE), weight.numpy().reshape(-1)
+        self.weights += [np.zeros(start - self.weight_count), flat]
+        self.weight_count = start + len(flat)
+        return start
 
 
 def _degree(elementary: Elementary, degree: float) -> float:
