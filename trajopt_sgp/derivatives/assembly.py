@@ -212,6 +212,11 @@ class Assembly:
             return own
         return f"{own}; of its residual: {residual.backend}"
 
+    def cost_values(self, variables: FloatArray, parameters: Parameters) -> dict[str, float]:
+        """Return the costs by term at a point where `holds` is true, fast."""
+        at = self._at(variables)
+        return {t.name: float(self._blocks(t).verified_value(at(t), parameters).sum()) for t in self.costs}
+
     def recheck(self) -> None:
         """Begin another solve, for which functions may have changed."""
         for blocks in (*self.backends.values(), *self.residuals.values()):

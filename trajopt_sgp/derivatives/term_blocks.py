@@ -14,6 +14,7 @@ from trajopt_sgp.derivatives.localized import Localized
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
+from trajopt_sgp.derivatives.watched import Watched, modules_of
 
 Numbers = Callable[[Parameters], Mapping[str, float]]
 """Parameters to the weights and noise levels of a term, by name."""
@@ -31,8 +32,8 @@ class TermBlocks:
 
     It is traced when it is first evaluated, and again for instances or parameters of other shapes. A function whose
     traced derivatives are not those of autograd stays with autograd. A trace holds the values of everything but its
-    arguments: every solve compares the first value with the function itself, and traces anew where they differ; what is
-    seen only at the plan that comes out, `holds` tells.
+    arguments: a solve whose tensors have been written to or replaced compares the first value with the function itself,
+    and traces anew where they differ; whatever else has changed, `holds` tells at the plan that comes out.
 
     Args:
         function: of the term.
@@ -50,6 +51,7 @@ class TermBlocks:
         self._generic, self._numbers, self._traceable = GenericBlocks(function, name), numbers, traced
         self._function = function
         self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
+        self._watched: dict[tuple[object, ...], Watched] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
         self._checked = False
         self._last: tuple[Parameters, tuple[int, ...], TracedBlocks | None] | None = None
@@ -89,9 +91,19 @@ class TermBlocks:
         self._checked, self._last = False, None
 
     def holds(self, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether the trace, if there is one, has the value of the function at z `(K, d)`."""
+        """Return whether the trace, if there is one, has the values of the function at z `(K, d)` and beside it.
+
+        Beside z a change shows that is multiplied by zero at z.
+        """
         traced = self._traced.get(self._signature(z, parameters))
-        return traced is None or self._same_value(traced, z, parameters)
+        return traced is None or self._same_values(traced, np.stack([_moved(z, _BESIDE), z]), parameters)
+
+    def verified_value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
+        """Return phi `(K,)` or `(K, r)` by a trace that holds, or else by the function."""
+        traced = self._traced.get(self._signature(z, parameters))
+        if traced is not None:
+            return traced.value(z, self._data(parameters))
+        return _array(self._generic.value(torch.from_numpy(z), parameters))
 
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
         """Trace it now, if it has not been; z `(K, d)` is an example."""
@@ -109,8 +121,10 @@ class TermBlocks:
             self.backend = "autograd: a function of the whole plan"
             return None
         signature = self._signature(z, parameters)
-        if signature not in self._traced or not self._checked_once(self._traced[signature], z, parameters):
-            self._traced[signature] = self._trace(z, parameters)
+        if signature not in self._traced or not self._checked_once(signature, z, parameters):
+            traced = self._traced[signature] = self._trace(z, parameters)
+            if traced is not None:
+                self._watch(signature, traced)
         self._checked = True
         return self._traced[signature]
 
@@ -118,16 +132,24 @@ class TermBlocks:
         sizes = tuple((name, value.shape) for name, value in parameters.values.items())
         return z.shape, sizes, parameters.previous_control is None
 
-    def _checked_once(self, traced: TracedBlocks | None, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether a trace still is the function, as far as one value shows once in a solve.
+    def _watch(self, signature: tuple[object, ...], traced: TracedBlocks) -> None:
+        self._watched[signature] = Watched(traced.tape.sources, modules_of(self._function))
 
-        Beside z, where a change shows that is multiplied by zero at z.
-        """
-        return self._checked or traced is None or self._same_value(traced, _moved(z, _BESIDE), parameters)
+    def _checked_once(self, signature: tuple[object, ...], z: FloatArray, parameters: Parameters) -> bool:
+        """Return whether a trace still is the function, as far as its tensors and one value show once in a solve."""
+        traced = self._traced[signature]
+        if self._checked or traced is None or not self._watched[signature].changed:
+            return True
+        if not self._same_values(traced, _moved(z, _BESIDE)[None], parameters):
+            return False
+        self._watch(signature, traced)
+        return True
 
-    def _same_value(self, traced: TracedBlocks, z: FloatArray, parameters: Parameters) -> bool:
-        expected = _array(self._generic.value(torch.from_numpy(z), parameters))
-        return _close(traced.value(z, self._data(parameters)), expected)
+    def _same_values(self, traced: TracedBlocks, points: FloatArray, parameters: Parameters) -> bool:
+        """Return whether a trace has the values of the function at points `(P, K, d)`."""
+        expected = _array(self._generic.value(torch.from_numpy(points), parameters))
+        data = self._data(parameters)
+        return _close(np.stack([traced.value(point, data) for point in points]), expected)
 
     def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
         try:

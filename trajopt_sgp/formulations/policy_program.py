@@ -111,6 +111,11 @@ class PolicyProgram(NonlinearProgram):
         return self.size // self.family.steps(self.space)
 
     @property
+    def guessed_by_controls(self) -> bool:
+        """True: states follow from what the policy does."""
+        return True
+
+    @property
     def besides_controls(self) -> IntArray:
         """None: all parameters may be sampled."""
         return np.zeros(0, dtype=np.int64)
@@ -122,6 +127,10 @@ class PolicyProgram(NonlinearProgram):
     def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
         """Always True: the functions themselves are evaluated."""
         return True
+
+    def verified_costs(self, full: FloatArray, parameters: Parameters) -> dict[str, float]:
+        """Return the costs by term, means over a batch, of the functions themselves."""
+        return self.costs_at(full, parameters)
 
     def bounds(self, initial_state: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bounds of the parameters, `(..., k)` for initial states `(..., n)`."""

@@ -89,6 +89,11 @@ class NonlinearProgram:
         return any(term.annealed for term in self.problem.stage_terms)
 
     @cached_property
+    def guessed_by_controls(self) -> bool:
+        """Whether a guess needs controls alone, as the states after the first follow from them."""
+        return self.elimination is not None and not np.isin(self.layout.knot_states[1:], self.decided).any()
+
+    @cached_property
     def surrogates(self) -> frozenset[str]:
         """Names of the costs that are a gradient field, whose values have no meaning."""
         return frozenset(term.name for term in self.costs if term.merit is not None)
@@ -257,6 +262,12 @@ class NonlinearProgram:
         points, end = torch.as_tensor(np.atleast_2d(full), dtype=self.problem.dtype), parameters.at_end()
         with torch.no_grad():
             return {term.name: float(term.merit_cost(points, end).mean()) for term in self.costs}
+
+    def verified_costs(self, full: FloatArray, parameters: Parameters) -> dict[str, float]:
+        """Return the same of `(full size,)` for a plan that a solve has found and `holds` has verified, faster."""
+        if self.problem.dtype != torch.float64 or self.surrogates:
+            return self.costs_at(full, parameters)
+        return self.full_assembly.cost_values(full, parameters.at_end())
 
     def describe_backends(self) -> dict[str, str]:
         """Return which backend computes the derivatives of each term, and the rollout, and why."""

@@ -56,7 +56,7 @@ class Parameters:
 
     def at_end(self) -> "Parameters":
         """Return the same parameters at the end of the annealing schedule."""
-        return replace(self, progress=1.0)
+        return self if self.progress == 1.0 else replace(self, progress=1.0)
 
     def to(self, dtype: torch.dtype) -> "Parameters":
         """Return the same parameters in another precision."""

@@ -30,7 +30,7 @@ from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
 from trajopt_sgp.solvers.data_lengths import data_lengths, warn_of_no_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.guess import check_guess, number_of_starts, random_controls, rollout
+from trajopt_sgp.solvers.guess import check_guess, number_of_starts, random_controls, rollout, straight_line
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
@@ -327,7 +327,10 @@ class PreparedSolve:
         if any(outcome.status is Status.INTERRUPTED for outcome in outcomes):
             return True
         best = min(range(len(outcomes)), key=lambda k: outcomes[k].merit)
-        return self.program.holds(outcomes[best].variables, start.one(best).at_end())
+        # what has changed may be why there is no plan
+        plans = outcomes[best].variables, start.variables[best]
+        finite = next((plan for plan in plans if np.isfinite(plan).all()), plans[0])
+        return self.program.holds(finite, start.one(best).at_end())
 
     def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
         """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""
@@ -340,7 +343,7 @@ class PreparedSolve:
             parts = [self._on_own_mesh(part) for part in parts]
             random = random_controls(self.problem, len(states) * missing, generator)
             controls = random.reshape(len(states), missing, *random.shape[1:])
-            parts.append(rollout(self.problem, controls, states[:, None], formulation=self.formulation))
+            parts.append(self._plans_of(controls, states[:, None]))
         if len(parts) == 1:
             return parts[0]
         return Trajectory(
@@ -349,6 +352,12 @@ class PreparedSolve:
             parts[0].time_step,
             parts[0].mesh,
         )
+
+    def _plans_of(self, controls: FloatArray, states: FloatArray) -> Trajectory:
+        """Return plans of controls; their states are those of a rollout where the program asks for any."""
+        if self.program.guessed_by_controls:
+            return straight_line(self.problem, controls, states)
+        return rollout(self.problem, controls, states, formulation=self.formulation)
 
     def _on_own_mesh(self, guess: Trajectory) -> Trajectory:
         """Return a guess at the knots of the problem, as random ones are."""
@@ -359,7 +368,7 @@ class PreparedSolve:
         program = self.program
         parameters = parameters.at_end()
         trajectory = program.unpack(outcome.variables, parameters)
-        terms = program.costs_at(program.lift(outcome.variables, parameters), parameters)
+        terms = program.verified_costs(program.lift(outcome.variables, parameters), parameters)
         excess = program.excess(outcome.variables, parameters)
         return Solution(
             problem=self.problem,

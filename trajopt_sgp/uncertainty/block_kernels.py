@@ -5,12 +5,14 @@ a group is left out where no point of its bounding box can count. They stand in 
 notices changes of this file alone. Letters: Q queries, d coordinates, n points of a block.
 
 Weights are powers of two, relative to that of the nearest point: 2^t with t <= 0, split into 2^n 2^f, |f| <= 1/2, and
-a polynomial through the Chebyshev points of degree 11, which is exact to 4e-16. Loops over n are vectorised.
+a polynomial through the Chebyshev points of degree 11, which is exact to 4e-16. Loops over n are vectorised; sums lose
+by wide vectors.
 """
 
 import numpy as np
 
 from trajopt_sgp.arrays import FloatArray, IntArray
+from trajopt_sgp.derivatives.intrinsics import use_wide_vectors
 from trajopt_sgp.derivatives.traced.kernels import compiled, entry, summing
 
 Boxes = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
@@ -58,6 +60,7 @@ def _gap(z: FloatArray, low: FloatArray, high: FloatArray) -> float:
 @compiled
 def _squares(z: FloatArray, columns: FloatArray, start: int, n: int, excluded: int, squares: FloatArray) -> None:
     """Write |p - z|^2 to `squares[:n]`, infinite for the excluded point."""
+    use_wide_vectors()
     for k in range(len(z)):
         center, points = z[k], columns[k, start : start + n]
         if k == 0:
@@ -83,6 +86,7 @@ def _offsets(center: FloatArray, columns: FloatArray, start: int, n: int, offset
 
 @compiled
 def _weights(n: int, squares: FloatArray, nearest: float, scale: float, weights: FloatArray) -> None:
+    use_wide_vectors()
     for j in range(n):
         weights[j] = _power_of_two((nearest - squares[j]) * scale)
 

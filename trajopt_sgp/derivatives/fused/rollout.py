@@ -15,10 +15,10 @@ from trajopt_sgp.derivatives.fused import kernels
 from trajopt_sgp.derivatives.fused.lowering import lower
 from trajopt_sgp.derivatives.fused.programme import StepProgramme
 from trajopt_sgp.derivatives.fused.row_blocks import blocks_of_rows
-from trajopt_sgp.derivatives.fused.watched import Watched, modules_of
 from trajopt_sgp.derivatives.memory_layout import aligned_empty
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
+from trajopt_sgp.derivatives.watched import Watched, modules_of
 
 Step = Callable[[Tensor, Tensor], Tensor]
 PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]
