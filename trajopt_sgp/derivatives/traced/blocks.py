@@ -101,12 +101,14 @@ class TracedBlocks:
         self._differentiate()
         p, blocks = self.programme, np.empty((self.programme.instances, *[self.programme.variables] * 2))
         if not self._adjoints.size:
+            widest = int(p.places[:, 0].max())
             self._adjoints = _zeros(p.value_count)
+            self._room, self._scratch = _zeros(2 * p.variables * widest), _zeros(p.instances * widest)
         self._adjoints[:] = 0.0
         size, offset, _ = p.places[self.tape.result]
         self._adjoints[offset : offset + size * p.instances] = weights.reshape(-1)
         tables = p.operations, p.numbers, p.places, p.indices, p.weights
-        state = self._values, self._slopes, self._tangents, self._adjoints
+        state = self._values, self._slopes, self._tangents, self._adjoints, self._room, self._scratch
         self._kernels.bend(p.instances, p.variables, *tables, *state, blocks, *self._product)
         return blocks
 

@@ -2,7 +2,7 @@
 
 They stand in one file, as the cache of compiled code notices changes of this file alone; whoever renumbers `Code` or
 `Kind`, or changes `intrinsics`, changes it as well. Exponentials are written out so that the compiler can vectorise the
-loops around them.
+loops around them, and so are copies and maxima of arrays, for which Numba compiles error messages and all.
 Letters: K instances, d variables, s entries of an instance.
 
 Source of the rational approximation of tanh near zero: S. Moshier, Cephes mathematical library.
@@ -48,7 +48,7 @@ _FLOOR, _ROUND, _DETACH, _HARDTANH = int(Code.FLOOR), int(Code.ROUND), int(Code.
 
 
 def _compiler(flags: set[str], **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    jit = njit(error_model="numpy", fastmath=flags, nogil=True, **options)
+    jit = njit(error_model="numpy", fastmath=flags, nogil=True, _nrt=False, **options)
 
     def compile_later(function: Callable[..., Any]) -> Callable[..., Any]:
         # run-time type checks may have wrapped a function, which cannot be compiled
@@ -57,7 +57,7 @@ def _compiler(flags: set[str], **options: Any) -> Callable[[Callable[..., Any]],
             return jit(plain)
         except RuntimeError:
             # there is no folder for a cache: compiled anew in every process
-            return njit(error_model="numpy", fastmath=flags, nogil=True)(plain)
+            return njit(error_model="numpy", fastmath=flags, nogil=True, _nrt=False)(plain)
 
     return compile_later
 
@@ -66,6 +66,8 @@ compiled = _compiler({"contract"})
 # sums may be reordered, but NaN and infinity stay what they are
 summing = _compiler({"contract", "reassoc", "nsz"})
 entry = _compiler({"contract"}, cache=True)
+# without reference counts no function can return a view
+inlined = _compiler({"contract"}, inline="always")
 
 
 @intrinsic
@@ -324,7 +326,8 @@ def _slope(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float, b
         for i in range(x.size):
             out[i] = 1.0 if x[i] > 0.0 else y[i] + 1.0
     elif code == _EXP:
-        out[:] = y
+        for i in range(x.size):
+            out[i] = y[i]
     elif code == _SQUARE:
         for i in range(x.size):
             out[i] = 2.0 * x[i]
@@ -354,7 +357,8 @@ def _bend(code: int, x: FloatArray, y: FloatArray, out: FloatArray, a: float) ->
         for i in range(x.size):
             out[i] = y[i] + 1.0 if x[i] < 0.0 else 0.0
     elif code == _EXP:
-        out[:] = y
+        for i in range(x.size):
+            out[i] = y[i]
     elif code == _SQUARE:
         out[:] = 2.0
     else:
@@ -447,7 +451,7 @@ def _move(kind: int, index: IntArray, factor: float, stride: int, x: FloatArray,
                 out[k, index[e]] += factor * x[row + e]
 
 
-@compiled
+@inlined
 def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) -> IntArray:
     """Return the index of a move: as many entries as the result has, or for parts and totals the operand."""
     size = places[op[_OUTPUT], 0]
@@ -458,7 +462,7 @@ def _index_of(op: IntArray, column: int, places: IntArray, indices: IntArray) ->
     return indices[op[column] : op[column] + size]
 
 
-@compiled
+@inlined
 def _weight_of(op: IntArray, places: IntArray, weights: FloatArray) -> FloatArray:
     """Return the matrix of an affine operation, `(in, row length)`."""
     width = places[op[_FIRST], 0] // op[_ROWS]
@@ -566,7 +570,7 @@ def _add_gated(
                     out[k, i, e] += factor * tangents[k, i, _entry(indices, index, e)]
 
 
-@compiled
+@inlined
 def _tangents_of(place: IntArray, instances: int, variables: int, tangents: FloatArray) -> FloatArray:
     flat = tangents[place[2] : place[2] + instances * variables * place[0]]
     return flat.reshape((instances, variables, place[0]))
@@ -739,7 +743,7 @@ def _mirror(hessian: FloatArray) -> None:
                 hessian[k, j, i] = hessian[k, i, j]
 
 
-@compiled
+@inlined
 def _rows_of(place: IntArray, instances: int, array: FloatArray) -> FloatArray:
     """Return the values or adjoints of a place, `(K, s)`."""
     return array[place[1] : place[1] + instances * place[0]].reshape((instances, place[0]))
@@ -817,6 +821,8 @@ def bend(
     slopes: FloatArray,
     tangents: FloatArray,
     adjoints: FloatArray,
+    room: FloatArray,
+    scratch: FloatArray,
     hessian: FloatArray,
     gemm: IntArray,
     sizes: IntArray,
@@ -824,10 +830,9 @@ def bend(
 ) -> None:
     """Compute Hessian blocks `(K, d, d)` from values, slopes and tangents.
 
-    `adjoints` holds the weights at the place of the result, and zeros elsewhere.
+    `adjoints` holds the weights at the place of the result, and zeros elsewhere; `room` has `2 d s` entries and
+    `scratch` `K s`, s those of the largest place.
     """
-    widest = places[:, 0].max()
-    room, scratch = np.empty(2 * variables * widest), np.empty(instances * widest)
     hessian[:] = 0.0
     for n in range(operations.shape[0] - 1, -1, -1):
         op = operations[n]
