@@ -17,6 +17,7 @@ from benchmarks.rows import Case, Row
 from benchmarks.transcriptions import EFFORT, swing_up
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.blas import products_by_mkl
+from trajopt_sgp.derivatives.memory_layout import with_row_length
 from trajopt_sgp.formulations import SingleShooting
 
 HORIZON = 50
@@ -138,8 +139,8 @@ class Shooting:
     def _products_by_mkl(self) -> Callable[[], object]:
         weights = [linear.weight.detach() for linear in self.network.linears]
         inputs, outputs = ([weight.new_ones(self.batch, weight.shape[side]) for weight in weights] for side in (1, 0))
-        forward = [(x, weight.T.contiguous(), y) for x, weight, y in zip(inputs, weights, outputs, strict=True)]
-        adjoint = [(y, weight, x) for x, weight, y in zip(inputs, weights, outputs, strict=True)]
+        forward = [(x, _spread_rows(weight.T), y) for x, weight, y in zip(inputs, weights, outputs, strict=True)]
+        adjoint = [(y, _spread_rows(weight), x) for x, weight, y in zip(inputs, weights, outputs, strict=True)]
 
         def run() -> None:
             for sweep in (forward, adjoint):
@@ -150,6 +151,11 @@ class Shooting:
                     result.fill_(1.0)
 
         return run
+
+
+def _spread_rows(matrix: Tensor) -> Tensor:
+    """Return a matrix whose rows lie where they do not conflict in the caches."""
+    return with_row_length(matrix, matrix.element_size())[:, : matrix.shape[1]]
 
 
 def _buffers(weight: FloatArray, batch: int) -> tuple[FloatArray, FloatArray]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy  # loads its filters when they are first used, which takes a tenth of a second
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from trajopt_sgp.arrays import IntArray
 from trajopt_sgp.errors import OptionError, ShapeError
@@ -88,7 +88,7 @@ class DiscImages:
         middles = np.arange(canvas) + 0.5
         radius = _DISC_RADIUS * self.resolution * _OVERSAMPLING
         filled = (middles - column) ** 2 + ((middles - row) ** 2)[:, None] <= radius**2
-        blurred = ndimage.uniform_filter(filled.astype(np.float64), 2 * self._blur + 1, mode="constant")
+        blurred = scipy.ndimage.uniform_filter(filled.astype(np.float64), 2 * self._blur + 1, mode="constant")
         size = (canvas // _OVERSAMPLING,) * 2
         reduced = torch.nn.functional.interpolate(
             torch.from_numpy(blurred)[None, None], size, mode="bicubic", antialias=True, align_corners=False
