@@ -28,9 +28,10 @@ from trajopt_sgp.problem.parameters import ParameterValue
 from trajopt_sgp.problem.precision import Copies, noted_copies
 from trajopt_sgp.problem.probing import check_differentiable
 from trajopt_sgp.solvers.base import Minimiser, Outcome, Solver, Start
+from trajopt_sgp.solvers.batch_guesses import completed_guesses, flat
 from trajopt_sgp.solvers.data_lengths import data_lengths, warn_of_no_lengths
 from trajopt_sgp.solvers.finite import check_finite_program
-from trajopt_sgp.solvers.guess import check_guess, number_of_starts, random_controls, rollout, straight_line
+from trajopt_sgp.solvers.guess import check_guess, rollout
 from trajopt_sgp.solvers.limits import Limits
 from trajopt_sgp.solvers.local_solutions import best_of
 from trajopt_sgp.solvers.pairs import check_pair
@@ -243,10 +244,9 @@ class PreparedSolve:
         What violations of soft constraints cost is part of it.
         """
         count, starts = guesses.controls.shape[:2]
-        flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
         values = self.program.problem.values(np.repeat(initial_states, starts, axis=0), parameters)
         with limited_threads(1), torch.no_grad():
-            variables = torch.as_tensor(self.program.pack(flat), dtype=self.program.problem.dtype)
+            variables = torch.as_tensor(self.program.pack(flat(guesses)), dtype=self.program.problem.dtype)
             merits = self.program.merit_with_slack(variables, values).to(torch.float64).numpy()
         return np.where(np.isfinite(merits), merits, np.inf).reshape(count, starts)
 
@@ -298,9 +298,9 @@ class PreparedSolve:
             if isinstance(guess, np.ndarray):
                 variables = guess
             else:
-                guesses = self._guesses(states, guess, generator or np.random.default_rng(0))
-                flat = replace(guesses, states=_flat(guesses.states), controls=_flat(guesses.controls))
-                variables = self.program.pack(flat)
+                source = generator or np.random.default_rng(0)
+                guesses = completed_guesses(self.program, guess, states, self.solver.starts, source, changes)
+                variables = self.program.pack(flat(guesses))
             starts = len(variables) // len(states)
             values = self.program.problem.values(np.repeat(states, starts, axis=0), changes, progress=0.0)
             # a law belongs to the guess, which is the first start of its state
@@ -332,38 +332,6 @@ class PreparedSolve:
         finite = next((plan for plan in plans if np.isfinite(plan).all()), plans[0])
         return self.program.holds(finite, start.one(best).at_end())
 
-    def _guesses(self, states: FloatArray, guess: Trajectory | None, generator: np.random.Generator) -> Trajectory:
-        """Return guesses with leading shape `(B, S)`, random ones added up to the number of starts of the solver."""
-        missing = max(self.solver.starts - number_of_starts(guess), 0)
-        parts = []
-        if guess is not None:
-            states_given, controls_given = _with_starts(guess.states), _with_starts(guess.controls)
-            parts.append(replace(guess, states=states_given, controls=controls_given))
-        if missing:
-            parts = [self._on_own_mesh(part) for part in parts]
-            random = random_controls(self.problem, len(states) * missing, generator)
-            controls = random.reshape(len(states), missing, *random.shape[1:])
-            parts.append(self._plans_of(controls, states[:, None]))
-        if len(parts) == 1:
-            return parts[0]
-        return Trajectory(
-            np.concatenate([part.states for part in parts], axis=1),
-            np.concatenate([part.controls for part in parts], axis=1),
-            parts[0].time_step,
-            parts[0].mesh,
-        )
-
-    def _plans_of(self, controls: FloatArray, states: FloatArray) -> Trajectory:
-        """Return plans of controls; their states are those of a rollout where the program asks for any."""
-        if self.program.guessed_by_controls:
-            return straight_line(self.problem, controls, states)
-        return rollout(self.problem, controls, states, formulation=self.formulation)
-
-    def _on_own_mesh(self, guess: Trajectory) -> Trajectory:
-        """Return a guess at the knots of the problem, as random ones are."""
-        grid = self.problem.grid
-        return guess.resample(self.problem.horizon, None if grid.uniform else grid.mesh)
-
     def _solution(self, outcome: Outcome, parameters: Parameters, elapsed: float) -> Solution:
         program = self.program
         parameters = parameters.at_end()
@@ -394,12 +362,3 @@ class PreparedSolve:
     def _law(self, plan: Trajectory, gains: FloatArray) -> FeedbackLaw:
         bare, box = Trajectory(plan.states, plan.controls, plan.time_step, plan.mesh), self.problem.control_box
         return FeedbackLaw(bare, gains, box.lower, box.upper)
-
-
-def _flat(array: FloatArray) -> FloatArray:
-    # a size of -1 cannot be told where there are no controls
-    return array.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
-
-
-def _with_starts(array: FloatArray) -> FloatArray:
-    return array[:, None] if array.ndim == 3 else array
