@@ -43,13 +43,13 @@ def page(results: Results, summaries: Mapping[str, str], plots: Mapping[str, str
 
 
 def _origins(runs: Sequence[Run]) -> list[str]:
-    """Return what each run was measured by, and on."""
-    texts = []
+    """Return what the runs were measured on, one table of them for each machine."""
+    machines: dict[str, list[str]] = {}
     for number, run in enumerate(runs, 1):
-        facts = ", ".join(f"{name} {value}" for name, value in run.machine.items())
-        name = f"Run {number}: measured" if len(runs) > 1 else "Measured"
-        texts.append(f"{name} by `{run.command}` on: {facts}.")
-    return texts
+        facts = ", ".join(f"{name} {value}" for name, value in run.machine.items() if name != "load")
+        machines.setdefault(facts, []).append(f"| {number} | `{run.command}` | {run.machine.get('load', '')} |")
+    head = "| run | command | load |\n|---|---|---|\n"
+    return [f"Measured on: {facts}.\n\n{head}" + "\n".join(lines) for facts, lines in machines.items()]
 
 
 def table(rows: Sequence[Row]) -> str:

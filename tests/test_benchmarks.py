@@ -171,6 +171,7 @@ def test_page_shows_numbers_and_errors(tmp_path: Path) -> None:
     assert "| squares | 2 | loop | 6 | 3 | 1 | 2 | 1e-12 |  |" in text
     assert "**error: differs by 1.0e+00, allowed 1e-08**" in text
     assert "![Gradient of a rollout: time against width](images/benchmark_width.png)" in text
-    assert "Run 1: measured by `python -m benchmarks` on: cores 2." in text
+    head = "| run | command | load |\n|---|---|---|\n"
+    assert "Measured on: cores 2.\n\n" + head + "| 1 | `python -m benchmarks` |  |" in text
     assert text.index("## more\n\nCubes. Run 2.") < text.index("## demo\n\nSquares. Run 1.")
-    assert "\nMeasured by `other` on: cores 4." in page(Results(runs[1:]), {"more": "Cubes."}, {})
+    assert "Measured on: cores 4.\n\n" + head + "| 1 | `other` |  |" in page(Results(runs[1:]), {"more": "Cubes."}, {})

@@ -223,10 +223,9 @@ class Assembly:
             blocks.recheck()
 
     def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
-        """Return whether every trace that has been used still is the function, at a point that a solver has found."""
-        at = self._at(variables)
+        """Return whether every trace still is the function, at points `(P, size)` that a solver has found."""
         return all(
-            self._blocks(term).holds(at(term), parameters)
+            self._blocks(term).holds(term.scale * variables[:, term.index], parameters)
             for term in (*self.costs, *self.constraints)
             if term.function is not None
         )

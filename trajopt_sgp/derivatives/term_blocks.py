@@ -1,7 +1,8 @@
 """Which backend computes the derivatives of a term, and the change from one to the other."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
+from trajopt_sgp.derivatives.probes import allowed, disagreement, probes
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
@@ -32,8 +34,8 @@ class TermBlocks:
 
     It is traced when it is first evaluated, and again for instances or parameters of other shapes. A function whose
     traced derivatives are not those of autograd stays with autograd. A trace holds the values of everything but its
-    arguments: a solve whose tensors have been written to or replaced compares the first value with the function itself,
-    and traces anew where they differ; whatever else has changed, `holds` tells at the plan that comes out.
+    arguments: a solve whose tensors have been written to or replaced compares the first values with the function
+    itself, and traces anew where they differ; whatever else has changed, `holds` tells at the plans that come out.
 
     Args:
         function: of the term.
@@ -50,8 +52,7 @@ class TermBlocks:
     ) -> None:
         self._generic, self._numbers, self._traceable = GenericBlocks(function, name), numbers, traced
         self._function = function
-        self._traced: dict[tuple[object, ...], TracedBlocks | None] = {}
-        self._watched: dict[tuple[object, ...], Watched] = {}
+        self._traces: dict[tuple[object, ...], _Trace | None] = {}
         self._known: tuple[Parameters, list[Tensor]] | None = None
         self._checked = False
         self._last: tuple[Parameters, tuple[int, ...], TracedBlocks | None] | None = None
@@ -91,18 +92,18 @@ class TermBlocks:
         self._checked, self._last = False, None
 
     def holds(self, z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether the trace, if there is one, has the values of the function at z `(K, d)` and beside it.
+        """Return whether the trace, if there is one, has the values of the function at points z `(P, K, d)` and around.
 
-        Beside z a change shows that is multiplied by zero at z.
+        A value that is not finite counts as one.
         """
-        traced = self._traced.get(self._signature(z, parameters))
-        return traced is None or self._same_values(traced, np.stack([_moved(z, _BESIDE), z]), parameters)
+        trace = self._traces.get(self._signature(z[0], parameters))
+        return trace is None or self._same_values(trace, z, parameters)
 
     def verified_value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` by a trace that holds, or else by the function."""
-        traced = self._traced.get(self._signature(z, parameters))
-        if traced is not None:
-            return traced.value(z, self._data(parameters))
+        trace = self._traces.get(self._signature(z, parameters))
+        if trace is not None:
+            return trace.blocks.value(z, self._data(parameters))
         return _array(self._generic.value(torch.from_numpy(z), parameters))
 
     def trace(self, z: FloatArray, parameters: Parameters) -> None:
@@ -121,40 +122,48 @@ class TermBlocks:
             self.backend = "autograd: a function of the whole plan"
             return None
         signature = self._signature(z, parameters)
-        if signature not in self._traced or not self._checked_once(signature, z, parameters):
-            traced = self._traced[signature] = self._trace(z, parameters)
-            if traced is not None:
-                self._watch(signature, traced)
+        if signature not in self._traces or not self._checked_once(self._traces[signature], z, parameters):
+            self._traces[signature] = self._trace(z, parameters)
         self._checked = True
-        return self._traced[signature]
+        trace = self._traces[signature]
+        return None if trace is None else trace.blocks
 
     def _signature(self, z: FloatArray, parameters: Parameters) -> tuple[object, ...]:
         sizes = tuple((name, value.shape) for name, value in parameters.values.items())
         return z.shape, sizes, parameters.previous_control is None
 
-    def _watch(self, signature: tuple[object, ...], traced: TracedBlocks) -> None:
-        self._watched[signature] = Watched(traced.tape.sources, modules_of(self._function))
+    def _watched(self, blocks: TracedBlocks) -> Watched:
+        return Watched(blocks.tape.sources, modules_of(self._function))
 
-    def _checked_once(self, signature: tuple[object, ...], z: FloatArray, parameters: Parameters) -> bool:
-        """Return whether a trace still is the function, as far as its tensors and one value show once in a solve."""
-        traced = self._traced[signature]
-        if self._checked or traced is None or not self._watched[signature].changed:
+    def _checked_once(self, trace: "_Trace | None", z: FloatArray, parameters: Parameters) -> bool:
+        """Return whether a trace still is the function, as far as its tensors and values at z show once in a solve."""
+        if self._checked or trace is None or not trace.watched.changed:
             return True
-        if not self._same_values(traced, _moved(z, _BESIDE)[None], parameters):
+        if not self._same_values(trace, z[None], parameters):
             return False
-        self._watch(signature, traced)
+        trace.watched = self._watched(trace.blocks)
         return True
 
-    def _same_values(self, traced: TracedBlocks, points: FloatArray, parameters: Parameters) -> bool:
-        """Return whether a trace has the values of the function at points `(P, K, d)`."""
+    def _same_values(self, trace: "_Trace", z: FloatArray, parameters: Parameters) -> bool:
+        """Return whether a trace has the values of the function at points z `(P, K, d)` and around them."""
+        found, expected = self._values(trace.blocks, z, parameters)
+        if math.isfinite(trace.tolerance):
+            return disagreement(found, expected) <= trace.tolerance
+        return _close(found, expected)
+
+    def _values(self, blocks: TracedBlocks, z: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
+        """Return the values of a trace and of the function, `(Q, P, K, ...)`, at Q probes of each point."""
+        points = probes(z)
         expected = _array(self._generic.value(torch.from_numpy(points), parameters))
         data = self._data(parameters)
-        return _close(np.stack([traced.value(point, data) for point in points]), expected)
+        found = [blocks.value(point, data) for point in points.reshape(-1, *z.shape[1:])]
+        return np.stack(found).reshape(*points.shape[:2], *found[0].shape), expected
 
-    def _trace(self, z: FloatArray, parameters: Parameters) -> TracedBlocks | None:
+    def _trace(self, z: FloatArray, parameters: Parameters) -> "_Trace | None":
         try:
             traced = TracedBlocks(self._closed(parameters), torch.from_numpy(z.copy()), self._data(parameters))
             agrees = self._agree(traced, z, parameters)
+            tolerance = allowed(disagreement(*self._values(traced, z[None], parameters)), _AGREEMENT)
         except FAILURES as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             self.backend = f"autograd: {reason}"
@@ -163,7 +172,7 @@ class TermBlocks:
             self.backend = "autograd: its traced derivatives are not those of autograd"
             return None
         self.backend = f"closed form: {len(traced.tape.operations)} traced operations"
-        return traced
+        return _Trace(traced, self._watched(traced), tolerance)
 
     def _data(self, parameters: Parameters) -> list[Tensor]:
         """Return what the traced function takes besides z: parameters, numbers, the control before the first."""
@@ -213,6 +222,18 @@ class TermBlocks:
             if not all(_close(found, _array(other)) for found, other in pairs):
                 return False
         return True
+
+
+@dataclass
+class _Trace:
+    """A trace, and what tells whether it still is the function."""
+
+    blocks: TracedBlocks
+    """Its derivatives."""
+    watched: Watched
+    """The tensors that it has read."""
+    tolerance: float
+    """Disagreement that is rounding; infinite where trace and function never agreed on what is finite."""
 
 
 def _moved(z: FloatArray, distance: float) -> FloatArray:

@@ -73,6 +73,8 @@ def _filled(cell: Any) -> bool:
 
 
 def _slots(module: nn.Module) -> Iterator[Slot]:
-    for group in (module._parameters, module._buffers):
+    groups: tuple[Any, ...] = module._parameters, module._buffers
+    # a scripted module keeps them in compiled code
+    for group in (group for group in groups if isinstance(group, dict)):
         for name in group:
             yield group, name

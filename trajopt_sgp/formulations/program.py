@@ -177,13 +177,17 @@ class NonlinearProgram:
             program.recheck()
 
     def holds(self, variables: FloatArray, parameters: Parameters) -> bool:
-        """Return whether traces and compiled rollouts still are the functions, at a plan `(size,)` that was found."""
-        if not np.isfinite(variables).all():
-            return True
-        if self.elimination is not None and not self.elimination.holds(self._own(variables)[None], parameters):
-            return False
-        double = self.problem.dtype == torch.float64
-        return not double or self.full_assembly.holds(self.lift(variables, parameters), parameters)
+        """Return whether traces and compiled rollouts still are the functions, at plans `(P, size)` that were found.
+
+        The parameters are those of the batch.
+        """
+        full = variables
+        if self.elimination is not None:
+            own = self._own(variables)
+            if not self.elimination.holds(own, parameters):
+                return False
+            full = self.elimination.lift_array(own, parameters).astype(np.float64)
+        return self.problem.dtype != torch.float64 or self.full_assembly.holds(full, parameters)
 
     def evaluate(self, variables: Tensor, parameters: Parameters) -> Evaluation:
         """Return objective, merit and rows of a batch of scaled decision variables `(P, size)`, differentiable once."""

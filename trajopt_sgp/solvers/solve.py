@@ -323,14 +323,13 @@ class PreparedSolve:
         return [best_of(outcomes, group, build) for group in groups]
 
     def _hold(self, outcomes: Sequence[Outcome], start: Start) -> bool:
-        """Return whether the best plan is one of the functions as they are, not of what they were when traced."""
+        """Return whether the plans are those of the functions as they are, not of what they were when traced."""
         if any(outcome.status is Status.INTERRUPTED for outcome in outcomes):
             return True
-        best = min(range(len(outcomes)), key=lambda k: outcomes[k].merit)
+        plans = np.stack([outcome.variables for outcome in outcomes])
         # what has changed may be why there is no plan
-        plans = outcomes[best].variables, start.variables[best]
-        finite = next((plan for plan in plans if np.isfinite(plan).all()), plans[0])
-        return self.program.holds(finite, start.one(best).at_end())
+        finite = np.isfinite(plans).all(axis=1, keepdims=True)
+        return self.program.holds(np.nan_to_num(np.where(finite, plans, start.variables)), start.parameters.at_end())
 
     def _solution(self, outcome: Outcome, parameters: Parameters, elapsed: float) -> Solution:
         program = self.program

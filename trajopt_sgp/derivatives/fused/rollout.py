@@ -1,5 +1,6 @@
 """The fused rollout of a step, and its adjoint, as functions of PyTorch."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from trajopt_sgp.derivatives.fused.lowering import lower
 from trajopt_sgp.derivatives.fused.programme import StepProgramme
 from trajopt_sgp.derivatives.fused.row_blocks import blocks_of_rows
 from trajopt_sgp.derivatives.memory_layout import aligned_empty
+from trajopt_sgp.derivatives.probes import allowed, disagreement, probes
 from trajopt_sgp.derivatives.traced.graph import trace
 from trajopt_sgp.derivatives.traced.unsupported import UnsupportedError
 from trajopt_sgp.derivatives.watched import Watched, modules_of
@@ -81,10 +83,21 @@ class FusedRollout:
         fits = sizes == (own.state_size, own.input_size) and state.dtype == controls.dtype == own.numbers.dtype
         return fits and controls.size > 0 and not self.watched.changed
 
+    def agrees(self, step: Step, states: AnyArray, controls: AnyArray) -> bool:
+        """Return whether a step from states `(K, n)` under inputs `(K, q)`, and around them, is that of `step`."""
+        found, expected = self._values(step, np.concatenate([states, controls], axis=1))
+        if math.isfinite(self._tolerance):
+            return disagreement(found, expected) <= self._tolerance
+        step_values, tolerance = torch.from_numpy(expected), _AGREEMENT[torch.from_numpy(states).dtype]
+        return _close(torch.from_numpy(found), step_values, tolerance)
+
     @torch.no_grad()
-    def agrees(self, step: Step, states: Tensor, controls: Tensor) -> bool:
-        """Return whether a step from states `(K, n)` under inputs `(K, q)` is that of `step`."""
-        return _close(self._one_step(states, controls), step(states, controls), _AGREEMENT[states.dtype])
+    def _values(self, step: Step, z: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """Return compiled steps and those of `step`, `(Q, K, n)`, at Q probes of states with inputs `(K, n + q)`."""
+        points, n = probes(z), self.programme.state_size
+        rows = torch.from_numpy(points.reshape(-1, z.shape[1]))
+        found, expected = (f(rows[:, :n], rows[:, n:]).numpy() for f in (self._one_step, step))
+        return found.reshape(*points.shape[:2], n), expected.reshape(*points.shape[:2], n)
 
     def _check(self, step: Step, z: Tensor, n: int) -> None:
         """Compare with the step itself, far off, where it may have other branches, and for one row and for several."""
@@ -95,6 +108,8 @@ class FusedRollout:
         matches += [self._matches(step, points, n, far=False) for points in beside]
         if not all(matches):
             raise UnsupportedError("its compiled step is not that of PyTorch")
+        observed = disagreement(*self._values(step, beside[-1].numpy()))
+        self._tolerance = allowed(observed, _AGREEMENT[z.dtype])
 
     def _matches(self, step: Step, points: Tensor, n: int, far: bool) -> bool:
         """Return whether values and slopes are those of a step; far off, slopes where they are numbers."""
