@@ -251,3 +251,10 @@ def test_arguments_of_the_wrong_form_are_named(tmp_path: Path) -> None:
     both = Recording(counting(4).states, counting(4).states)
     with pytest.raises(OptionError, match="leaves every control one value: give a pair"):
         transitions_from_recordings([both], "lab/count-v0", control_bounds=pairs)
+
+
+def test_a_column_that_one_recording_lacks_is_named() -> None:
+    whole = Recording(np.zeros((3, 2)), np.zeros((3, 1)), name="a.csv", state_names=("q", "v"), control_names=("u",))
+    lacking = Recording(np.zeros((3, 1)), np.zeros((3, 1)), name="b.csv", state_names=("q",), control_names=("u",))
+    with pytest.raises(ShapeError, match=r"'a.csv': \(2, 1, False\).* 'b.csv' lacks 'v'\.$"):
+        transitions_from_recordings([whole, lacking], "lab/lacking-v0")

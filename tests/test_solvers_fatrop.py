@@ -10,6 +10,7 @@ from torch import Tensor
 from tests.problems import around_a_pillar, block_move, cartpole_swing_up, linear_quadratic
 from trajopt_sgp.errors import IncompatibleError, OptionError
 from trajopt_sgp.formulations import DirectTranscription, SingleShooting
+from trajopt_sgp.mpc import MPC
 from trajopt_sgp.problem import (
     BoundaryConstraint,
     OptimalControlProblem,
@@ -146,3 +147,23 @@ def test_settings_are_checked() -> None:
     with pytest.raises(OptionError, match="Fatrop: max_iterations = 0; it must be a whole number"):
         Fatrop(max_iterations=0)
     assert Fatrop.precision is torch.float64
+
+
+@pytest.mark.parametrize("name", list(PROBLEMS))
+def test_a_warm_start_is_solved_at_once(name: str) -> None:
+    problem = PROBLEMS[name]
+    first = solve(problem, DirectTranscription(), Fatrop())
+    again = solve(problem, DirectTranscription(), Fatrop(), first)
+    assert again.status is Status.SOLVED
+    assert again.iterations <= first.iterations
+    assert again.cost == pytest.approx(first.cost, rel=1e-6)
+
+
+def test_every_step_of_a_controller_is_solved() -> None:
+    controller = MPC(PROBLEMS["swing-up"], DirectTranscription(), Fatrop(tolerance=1e-6))
+    state = np.asarray(PROBLEMS["swing-up"].start)
+    for _ in range(4):
+        controller.step(state)
+        assert [solution.status for solution in controller.solutions] == [Status.SOLVED]
+        assert controller.plan is not None
+        state = controller.plan.states[0, 1]

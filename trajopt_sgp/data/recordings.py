@@ -176,7 +176,18 @@ def _check(recordings: Sequence[Recording], dataset_id: str, positive: Mapping[s
     kinds = {(r.states.shape[1], r.controls.shape[1], r.times is not None): r.name for r in recordings}
     if len(kinds) > 1:
         named = ", ".join(f"{name!r}: {kind}" for kind, name in kinds.items())
-        raise ShapeError(f"Recordings need the same coordinates, and times all or none; (n, m, with times) is {named}.")
+        raise ShapeError(
+            f"Recordings need the same coordinates, and times all or none; (n, m, with times) is {named}."
+            f"{_lacking(recordings)}"
+        )
+
+
+def _lacking(recordings: Sequence[Recording], most: int = 3) -> str:
+    """Return which named coordinates the first recordings lack that do, for a message; empty where none does."""
+    names = [set(recording.state_names) | set(recording.control_names) for recording in recordings]
+    every = set().union(*names)
+    found = [(r, every - own) for r, own in zip(recordings, names, strict=True) if own and every - own]
+    return "".join(f" {r.name!r} lacks {', '.join(map(repr, sorted(gone)))}." for r, gone in found[:most])
 
 
 def _in_one_order(recordings: Sequence[Recording], kind: str) -> list[Recording]:

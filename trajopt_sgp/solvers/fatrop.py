@@ -21,7 +21,7 @@ from trajopt_sgp.solvers.nlpsol import Nlpsol, Stats, build
 from trajopt_sgp.solvers.remembered import RememberedDerivatives
 from trajopt_sgp.solvers.stages import Structure
 
-_WARM_START = {"warm_start_init_point": True, "mu_init": 1e-3}
+_WARM_START = {"mu_init": 1e-3}
 
 
 @dataclass(frozen=True)
