@@ -202,15 +202,15 @@ def nearest(
     boxes: Boxes,
     sizes: tuple[int, int],
     excluded: IntArray,
+    work: FloatArray,
     squares: FloatArray,
     places: IntArray,
 ) -> None:
     """Write the squared distance of each query `(Q, d)` to the nearest point, and the place of that among the columns.
 
     `sizes` are the points of a block and the blocks of a group; `excluded` `(Q,)` is the place of a point that does not
-    count, or -1.
+    count, or -1; `work` has an entry for each point of a block.
     """
-    work = np.empty(sizes[0])
     for q in range(len(queries)):
         squares[q], places[q] = _nearest(queries[q], columns, boxes, sizes, excluded[q], work)
 
@@ -277,6 +277,7 @@ def add_sums(
     order: int,
     squares: FloatArray,
     places: IntArray,
+    buffers: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
     sums: FloatArray,
     left: FloatArray,
 ) -> None:
@@ -297,13 +298,13 @@ def add_sums(
         order: of the moments, 0 to 3.
         squares: squared distance of the nearest point, `(Q,)`, from `nearest`.
         places: place of the nearest point, `(Q,)`, from `nearest`.
+        buffers: work space, n the points of a block: `(d, n)`, `(n,)`, `(n,)` and `(2, n)`.
         sums: of w, and moments of p, or above order 1 of p - (nearest point), in the order of `_add_moments`; added to.
         left: bounds of the sum of the weights left out, and of these times |p - z|, `(Q, 2)`; added to.
     """
     low, high, group_low, group_high = boxes
     size, group = sizes
-    d, count = columns.shape
-    buffers = np.empty((d, size)), np.empty(size), np.empty(size), np.empty((2, size))
+    count = columns.shape[1]
     # the block of the nearest point comes first, so that the sum has some size before others are judged by it
     for q in range(len(queries)):
         start = places[q] // size * size

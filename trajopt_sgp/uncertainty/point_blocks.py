@@ -40,7 +40,8 @@ class PointBlocks:
 
         squares, places = np.empty(len(queries)), np.empty(len(queries), dtype=np.int64)
         left_out = _excluded(excluded, len(queries))
-        block_kernels.nearest(queries, self.columns, self.boxes, (_BLOCK, _GROUP), left_out, squares, places)
+        points, work = (self.columns, self.boxes, (_BLOCK, _GROUP)), np.empty(_BLOCK)
+        block_kernels.nearest(queries, *points, left_out, work, squares, places)
         return squares, places
 
     def sums(
@@ -68,7 +69,8 @@ class PointBlocks:
         scales = 0.5 / (np.square(sigmas) * math.log(2.0))
         shares = _shares(sigmas, tolerance) / count
         data = self.columns, self.boxes, (_BLOCK, _GROUP), _excluded(excluded, len(queries))
-        block_kernels.add_sums(queries, scales, shares, *data, order, squares, places, packed, left)
+        buffers = np.empty((d, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK), np.empty((2, _BLOCK))
+        block_kernels.add_sums(queries, scales, shares, *data, order, squares, places, buffers, packed, left)
         centers = np.zeros_like(queries) if order < 2 else self.columns[:, places].T
         low, high = self.boxes[2].min(axis=0), self.boxes[3].max(axis=0)
         farthest = np.linalg.norm(np.maximum(queries - low, high - queries), axis=1)
