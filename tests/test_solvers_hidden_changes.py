@@ -45,7 +45,6 @@ def problem(
         (DirectTranscription(), Ipopt()),
         (SingleShooting(), Ipopt()),
         (MultipleShooting(4), Ipopt()),
-        (SingleShooting(), SQP()),
         (DirectTranscription(), Fatrop()),
     ],
 )
@@ -130,7 +129,7 @@ def test_beside_an_entry_of_another_size() -> None:
     assert prepared.solve().trajectory.states[-2, 1] == pytest.approx(3.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("solver", [Ipopt(), SQP(), Fatrop()])
+@pytest.mark.parametrize("solver", [SQP(), Fatrop()])
 def test_of_an_entry_in_the_middle(solver: Solver) -> None:
     weight = [0.0]
     end = [lambda x: x.square().sum(-1) + weight[0] * x[..., 1]]
