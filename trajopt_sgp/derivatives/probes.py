@@ -7,6 +7,9 @@ import numpy as np
 
 from trajopt_sgp.arrays import AnyArray
 
+ROWS_AT_ONCE = 4096
+"""Instances that are compared together, so that memory stays small however many plans there are."""
+
 # Relative to the size of each entry: a change may show in a region that the point itself has just left.
 _DISTANCES = (0.03, 0.3)
 _LEAST_SHARE = 0.25

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trajopt_sgp.arrays import AnyArray
 from trajopt_sgp.derivatives.generic import differentiate
+from trajopt_sgp.derivatives.probes import ROWS_AT_ONCE
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -23,6 +24,8 @@ PullBack = Callable[[AnyArray], tuple[AnyArray, AnyArray]]
 _ADJOINT_LIMIT = 12
 # Full Jacobians cost as many backward passes as there are states: of pictures, a thousand of them.
 _WIDEST_STATE = 64
+# So many first steps of a batch are compared before it is rolled out.
+_EXAMPLES = 16
 # A broken or missing Numba.
 _NO_COMPILER = (ImportError, OSError)
 
@@ -87,7 +90,10 @@ class Rollout:
         if self._fused is None:
             return True
         before, inputs = (part.reshape(-1, part.shape[-1]) for part in (states[:, :-1], controls))
-        return not self._fused.serves_arrays(before, inputs) or bool(self._fused.agrees(self._step, before, inputs))
+        if not self._fused.serves_arrays(before, inputs):
+            return True
+        parts = (slice(first, first + ROWS_AT_ONCE) for first in range(0, len(before), ROWS_AT_ONCE))
+        return all(self._fused.agrees(self._step, before[part], inputs[part]) for part in parts)
 
     def states(self, initial_state: AnyArray, controls: AnyArray) -> AnyArray:
         """Return the same states of arrays `(P, n)` and `(P, N, m)`, not differentiable."""
@@ -137,7 +143,7 @@ class Rollout:
     def _holds(self, start: Tensor, controls: Tensor) -> bool:
         """Return whether the compiled step still is the step, as far as the first states show."""
         if not self._checked:
-            examples = start.detach().numpy(), controls[:, 0].detach().numpy()
+            examples = start[:_EXAMPLES].detach().numpy(), controls[:_EXAMPLES, 0].detach().numpy()
             self._checked = bool(self._fused.agrees(self._step, *examples))
         return self._checked
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from trajopt_sgp.arrays import FloatArray
 from trajopt_sgp.derivatives.generic import GenericBlocks
 from trajopt_sgp.derivatives.localized import Localized
-from trajopt_sgp.derivatives.probes import allowed, disagreement, probes
+from trajopt_sgp.derivatives.probes import ROWS_AT_ONCE, allowed, disagreement, probes
 from trajopt_sgp.derivatives.stage_term import Parameters, TermFunction
 from trajopt_sgp.derivatives.traced import TracedBlocks
 from trajopt_sgp.derivatives.traced.unsupported import FAILURES
@@ -97,7 +97,9 @@ class TermBlocks:
         A value that is not finite counts as one.
         """
         trace = self._traces.get(self._signature(z[0], parameters))
-        return trace is None or self._same_values(trace, z, parameters)
+        count = max(1, ROWS_AT_ONCE // max(1, z.shape[1]))
+        parts = (z[first : first + count] for first in range(0, len(z), count))
+        return trace is None or all(self._same_values(trace, part, parameters) for part in parts)
 
     def verified_value(self, z: FloatArray, parameters: Parameters) -> FloatArray:
         """Return phi `(K,)` or `(K, r)` by a trace that holds, or else by the function."""
